@@ -1,0 +1,156 @@
+"""Official parameter names and layouts <-> the Flax parameter tree, in both directions and bit for bit."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from swinir_jax.config import SwinIRConfig
+from swinir_jax.errors import InputError
+from swinir_jax.models import SwinIR
+from swinir_jax.models.windows import relative_position_index, shift_labels
+from swinir_jax.models.attention import SHIFT_MASK
+
+Tensors = Mapping[str, np.ndarray]  # by official name, in PyTorch's layout
+
+BUFFERS = ("attn_mask", "relative_position_index")
+
+# By the rank of a `weight`: the Flax name, and the axes that bring PyTorch's layout to Flax's.
+_LEAVES: Mapping[int, tuple[str, tuple[int, ...]]] = {
+    1: ("scale", (0,)),  # LayerNorm
+    2: ("kernel", (1, 0)),  # Linear: [out, in] -> [in, out]
+    4: ("kernel", (2, 3, 1, 0)),  # Conv2d: OIHW -> HWIO
+}
+
+
+def to_flax(name: str, tensor: np.ndarray) -> tuple[str, np.ndarray]:
+    """One official tensor as the path and the array of a Flax leaf.
+
+    Args:
+      name: such as `layers.0.conv.weight`.
+      tensor: in PyTorch's layout.
+
+    Returns:
+      Such as `layers_0/conv/kernel`, and a view in Flax's layout.
+    """
+    *modules, leaf = re.sub(r"\.(\d+)(?=\.)", r"_\1", name).split(".")
+    if leaf == "weight" and tensor.ndim in _LEAVES:
+        leaf, axes = _LEAVES[tensor.ndim]
+        tensor = tensor.transpose(axes)
+    return "/".join([*modules, leaf]), tensor
+
+
+def to_official(path: str, array: np.ndarray) -> tuple[str, np.ndarray]:
+    """The inverse of `to_flax`."""
+    *modules, leaf = path.split("/")
+    for flax_leaf, axes in _LEAVES.values():
+        if leaf == flax_leaf and array.ndim == len(axes):
+            leaf, array = "weight", array.transpose(np.argsort(axes))
+            break
+    return ".".join([*(re.sub(r"_(\d+)$", r".\1", module) for module in modules), leaf]), array
+
+
+def parameter_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of each parameter by its path in the Flax tree (`a/b/c`), without computing anything."""
+    model = SwinIR(config)
+    side = config.img_size if config.ape else config.window_size
+    lq = jax.ShapeDtypeStruct((1, side, side, config.in_chans), jnp.float32)
+    tree = jax.eval_shape(model.init, jax.random.key(0), lq)["params"]
+    return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
+
+
+def official_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of each parameter by its official name, in PyTorch's layout."""
+    named = (to_official(path, np.broadcast_to(np.float32(0), shape)) for path, shape in parameter_shapes(config).items())
+    return {name: array.shape for name, array in named}
+
+
+def official_buffers(config: SwinIRConfig) -> dict[str, np.ndarray]:
+    """The buffers that the official class registers, by name: `attn_mask` and `relative_position_index`."""
+    m, side = config.attention_window, config.img_size
+    index = relative_position_index(m)
+    mask = None
+    if config.shift_size:
+        labels = np.asarray(shift_labels(side // m * m, side // m * m, m, config.shift_size))
+        mask = np.where(labels[:, :, None] != labels[:, None, :], np.float32(SHIFT_MASK), np.float32(0))
+    buffers = {}
+    for i, depth in enumerate(config.depths):
+        for j in range(depth):
+            block = f"layers.{i}.residual_group.blocks.{j}"
+            if mask is not None and j % 2:
+                buffers[f"{block}.attn_mask"] = mask
+            buffers[f"{block}.attn.relative_position_index"] = index
+    return buffers
+
+
+def split_buffers(tensors: Tensors) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Parameters and buffers of a file, apart."""
+    buffers = {name: t for name, t in tensors.items() if name.rsplit(".", 1)[-1] in BUFFERS}
+    return {name: t for name, t in tensors.items() if name not in buffers}, buffers
+
+
+def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, Any]:
+    """The Flax parameter tree from official tensors; buffers are checked and dropped.
+
+    Args:
+      tensors: by official name.
+      config: the architecture that they should fit.
+
+    Returns:
+      Nested dict of float32 arrays, as `model.init(...)["params"]`.
+
+    Raises:
+      InputError: if any tensor is missing, unexpected, of a wrong shape or not of floats, or a buffer differs
+        from what the architecture makes; all of them in one message.
+    """
+    parameters, buffers = split_buffers(tensors)
+    expected = official_shapes(config)
+    problems = [f"missing {name} {expected[name]}" for name in expected.keys() - parameters.keys()]
+    problems += [f"unexpected {name}" for name in parameters.keys() - expected.keys()]
+    for name in expected.keys() & parameters.keys():
+        tensor = parameters[name]
+        if tensor.shape != expected[name]:
+            problems.append(f"{name} has shape {tensor.shape}, not {expected[name]}")
+        elif not jnp.issubdtype(tensor.dtype, jnp.floating):
+            problems.append(f"{name} has dtype {tensor.dtype}, not a floating one")
+        elif not np.isfinite(tensor.astype(np.float32)).all():
+            problems.append(f"{name} has values that are not finite")
+    problems += _buffer_problems(buffers, config)
+    if problems:
+        raise InputError(f"The weights do not fit the model ({len(problems)} problems): " + "; ".join(sorted(problems)))
+    leaves = dict(to_flax(name, tensor) for name, tensor in parameters.items())
+    flat = {path: np.ascontiguousarray(leaf, dtype=np.float32) for path, leaf in leaves.items()}
+    return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def _buffer_problems(buffers: Tensors, config: SwinIRConfig) -> list[str]:
+    expected = official_buffers(config)
+    problems = []
+    for name, buffer in buffers.items():
+        if name not in expected:
+            problems.append(f"unexpected buffer {name}")
+        elif buffer.shape != expected[name].shape or not np.array_equal(buffer, expected[name]):
+            problems.append(f"buffer {name} differs from what the architecture makes")
+    return problems
+
+
+def params_to_official(params: Mapping[str, Any], config: SwinIRConfig) -> dict[str, np.ndarray]:
+    """The inverse of `params_from_official`, with the buffers made again.
+
+    The official class loads the result with `strict=True`.
+
+    Args:
+      params: the Flax parameter tree.
+      config: its architecture.
+
+    Returns:
+      Contiguous arrays by official name, parameters first.
+    """
+    flat = flax.traverse_util.flatten_dict(dict(params), sep="/")
+    named = dict(to_official(path, np.asarray(leaf)) for path, leaf in flat.items())
+    tensors = {**{name: named[name] for name in official_shapes(config)}, **official_buffers(config)}
+    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}

@@ -1,0 +1,113 @@
+"""The architecture of a SwinIR network, as one frozen and hashable value."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from swinir_jax.errors import InputError
+
+# What each reconstruction can enlarge by; None stands for any factor of the listed kind (see `_check_upscale`).
+UPSCALES: Mapping[str, tuple[int, ...] | None] = {
+    "": (1,),
+    "pixelshuffle": (2, 3, 4, 8, 16),
+    "pixelshuffledirect": None,
+    "nearest+conv": (2, 4),
+}
+RESI_CONNECTIONS = ("1conv", "3conv")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SwinIRConfig:
+    """Arguments of the official `SwinIR` class, by their names there; the defaults are the paper's middle size.
+
+    Raises:
+      InputError: if the values contradict each other; the message names them.
+    """
+
+    upscale: int = 1  # HQ / LQ side ratio; 1 for denoising and JPEG artefact removal
+    in_chans: int = 3
+    img_size: int = 64  # training patch; matters to `ape`, and windows never shift if it is not above `window_size`
+    window_size: int = 8
+    img_range: float = 1.0  # the network sees `(lq - mean) * img_range`
+    upsampler: str = ""  # a key of UPSCALES
+    resi_connection: str = "1conv"  # convolutions that end each RSTB and the body
+    embed_dim: int = 180
+    depths: tuple[int, ...] = (6,) * 6  # Swin Transformer layers in each RSTB
+    num_heads: tuple[int, ...] = (6,) * 6  # per RSTB
+    mlp_ratio: float = 2.0
+    qkv_bias: bool = True
+    qk_scale: float | None = None  # None: 1 / sqrt(head dimension)
+    ape: bool = False  # absolute position embedding; fixes the input's padded size to `img_size`
+    patch_norm: bool = True
+    drop_rate: float = 0.0
+    attn_drop_rate: float = 0.0
+    drop_path_rate: float = 0.1  # of the last layer; rises linearly from 0 at the first
+    use_checkpoint: bool = False  # recompute each layer in the backward pass, to save memory
+
+    def __post_init__(self) -> None:
+        for name in ("depths", "num_heads"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check_sizes()
+        self._check_upscale()
+        for name in ("drop_rate", "attn_drop_rate", "drop_path_rate"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must lie in [0, 1), got {getattr(self, name)}.")
+
+    def _check_sizes(self) -> None:
+        for name in ("in_chans", "img_size", "window_size", "embed_dim", "mlp_hidden_dim"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not self.depths or len(self.depths) != len(self.num_heads):
+            raise InputError(f"One head count per RSTB: got depths={self.depths} and num_heads={self.num_heads}.")
+        if min(*self.depths, *self.num_heads) < 1:
+            raise InputError(f"depths and num_heads must be at least 1: got {self.depths} and {self.num_heads}.")
+        for heads in self.num_heads:
+            if self.embed_dim % heads:
+                raise InputError(f"embed_dim={self.embed_dim} is not a multiple of num_heads={heads}.")
+        if self.window_size % self.attention_window:
+            raise InputError(f"img_size={self.img_size} is below window_size={self.window_size} and does not divide it.")
+        if not self.img_range > 0:
+            raise InputError(f"img_range must be positive, got {self.img_range}.")
+
+    def _check_upscale(self) -> None:
+        if self.upsampler not in UPSCALES:
+            raise InputError(f"upsampler must be one of {list(UPSCALES)}, got {self.upsampler!r}.")
+        if self.resi_connection not in RESI_CONNECTIONS:
+            raise InputError(f"resi_connection must be one of {RESI_CONNECTIONS}, got {self.resi_connection!r}.")
+        allowed = UPSCALES[self.upsampler]
+        if self.upscale < 1 or (allowed is not None and self.upscale not in allowed):
+            raise InputError(f"upsampler={self.upsampler!r} enlarges by {allowed or 'any factor >= 1'}, got {self.upscale}.")
+
+    @property
+    def attention_window(self) -> int:
+        """Side of the attention windows: a network trained on patches below the window has windows of that size."""
+        return min(self.window_size, self.img_size)
+
+    @property
+    def shift_size(self) -> int:
+        """By how many pixels the windows of each second layer are shifted."""
+        return 0 if self.img_size <= self.window_size else self.window_size // 2
+
+    @property
+    def mlp_hidden_dim(self) -> int:
+        """Width of the MLP's hidden layer."""
+        return int(self.embed_dim * self.mlp_ratio)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The arguments as JSON can hold them."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SwinIRConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+          InputError: if a name is unknown or a value has the wrong type or contradicts another.
+        """
+        unknown = sorted(values.keys() - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise InputError(f"Unknown SwinIR arguments: {', '.join(unknown)}.")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InputError(f"SwinIR arguments of a wrong type: {error}.") from error
