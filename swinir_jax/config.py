@@ -65,7 +65,9 @@ class SwinIRConfig:
             if self.embed_dim % heads:
                 raise InputError(f"embed_dim={self.embed_dim} is not a multiple of num_heads={heads}.")
         if self.window_size % self.attention_window:
-            raise InputError(f"img_size={self.img_size} is below window_size={self.window_size} and does not divide it.")
+            raise InputError(
+                f"img_size={self.img_size} is below window_size={self.window_size} and does not divide it."
+            )
         if not self.img_range > 0:
             raise InputError(f"img_range must be positive, got {self.img_range}.")
 
@@ -76,7 +78,9 @@ class SwinIRConfig:
             raise InputError(f"resi_connection must be one of {RESI_CONNECTIONS}, got {self.resi_connection!r}.")
         allowed = UPSCALES[self.upsampler]
         if self.upscale < 1 or (allowed is not None and self.upscale not in allowed):
-            raise InputError(f"upsampler={self.upsampler!r} enlarges by {allowed or 'any factor >= 1'}, got {self.upscale}.")
+            raise InputError(
+                f"upsampler={self.upsampler!r} enlarges by {allowed or 'any factor >= 1'}, got {self.upscale}."
+            )
 
     @property
     def attention_window(self) -> int:

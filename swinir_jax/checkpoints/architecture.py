@@ -67,7 +67,9 @@ def _groups(tensors: Tensors) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     blocks = [tuple(map(int, match.groups())) for name in tensors if (match := pattern.fullmatch(name))]
     if not blocks:
         raise InputError("These are not the weights of a SwinIR: no relative_position_bias_table.")
-    depths = [1 + max((j for i, j in blocks if i == group), default=-1) for group in range(1 + max(i for i, _ in blocks))]
+    depths = [
+        1 + max((j for i, j in blocks if i == group), default=-1) for group in range(1 + max(i for i, _ in blocks))
+    ]
     if 0 in depths:
         raise InputError(f"These are not the weights of a SwinIR: no tensors of layers.{depths.index(0)}.")
     prefix, suffix = "layers.{}.residual_group.blocks.0.attn", "relative_position_bias_table"

@@ -65,7 +65,9 @@ def parameter_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
 
 def official_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
     """Shape of each parameter by its official name, in PyTorch's layout."""
-    named = (to_official(path, np.broadcast_to(np.float32(0), shape)) for path, shape in parameter_shapes(config).items())
+    named = (
+        to_official(path, np.broadcast_to(np.float32(0), shape)) for path, shape in parameter_shapes(config).items()
+    )
     return {name: array.shape for name, array in named}
 
 

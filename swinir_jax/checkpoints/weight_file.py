@@ -1,7 +1,7 @@
 """Official tensors from a `.pth`, `.pt`, `.ckpt` or `.safetensors` file, whatever they are wrapped in."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,18 +47,23 @@ def read_weight_file(path: str | os.PathLike[str], weights: Weights = "ema") -> 
     else:
         content = read_torch_file(path)
     notes: list[str] = []
-    while isinstance(content, Mapping) and not any(isinstance(value, np.ndarray) for value in content.values()):
-        wrappers = [key for key in _WRAPPERS[weights] if isinstance(content.get(key), Mapping)]
-        if not wrappers:
-            found = ", ".join(map(repr, list(content)[:8])) or "nothing"
-            raise InputError(f"{path}: no {weights if weights == 'raw' else 'SwinIR'} weights in it; it holds {found}.")
+    while wrappers := _wrappers(content, weights):
         if wrappers[:2] == ["params_ema", "params"]:
             notes.append(f"{path.name} holds averaged (EMA) and raw weights; took the averaged ones.")
         content = content[wrappers[0]]
-    if not isinstance(content, Mapping):
-        raise InputError(f"{path}: holds no named tensors but a {type(content).__name__}.")
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, np.ndarray)}
+    tensors = {str(name): value for name, value in _items(content) if isinstance(value, np.ndarray)}
+    if not tensors:
+        found = ", ".join(str(name) for name, _ in list(_items(content))[:8]) or type(content).__name__
+        raise InputError(f"{path}: no {'raw ' if weights == 'raw' else ''}weights in it; it holds {found}.")
     return _strip_prefix(tensors), notes
+
+
+def _items(content: Any) -> Iterable[tuple[Any, Any]]:
+    return content.items() if isinstance(content, Mapping) else ()
+
+
+def _wrappers(content: Any, weights: Weights) -> list[str]:
+    return [key for key in _WRAPPERS[weights] if isinstance(dict(_items(content)).get(key), Mapping)]
 
 
 def _strip_prefix(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -159,7 +159,9 @@ class SwinIR(nn.Module):
             x = PatchEmbed(name="patch_embed")(x)
         if c.ape:
             if (h, w) != (c.img_size, c.img_size):
-                raise InputError(f"A network with ape takes only {c.img_size}x{c.img_size} pixels (padded), got {h}x{w}.")
+                raise InputError(
+                    f"A network with ape takes only {c.img_size}x{c.img_size} pixels (padded), got {h}x{w}."
+                )
             embedding = self.param("absolute_pos_embed", linear_init, (1, h * w, c.embed_dim))
             x = x + embedding.reshape(1, h, w, c.embed_dim)
         x = nn.Dropout(c.drop_rate, deterministic=deterministic)(x)

@@ -1,0 +1,1 @@
+"""Weights: reading, converting, storing, finding."""

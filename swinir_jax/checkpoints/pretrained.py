@@ -1,0 +1,102 @@
+"""Any way of naming weights -> a model and its parameters."""
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+
+from swinir_jax.checkpoints import store
+from swinir_jax.checkpoints.architecture import infer_config
+from swinir_jax.checkpoints.download import locate_official
+from swinir_jax.checkpoints.names import params_from_official
+from swinir_jax.checkpoints.weight_file import SUFFIXES, Weights, read_weight_file
+from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, unknown_model
+from swinir_jax.config import SwinIRConfig
+from swinir_jax.errors import InputError
+from swinir_jax.models import SwinIR
+
+logger = logging.getLogger(__name__)
+
+
+def load_pretrained(
+    name: str | os.PathLike[str],
+    *,
+    img_range: float | None = None,
+    qk_scale: float | None = None,
+    weights: Weights = "ema",
+    dtype: Any = jnp.float32,
+    weights_dir: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> tuple[SwinIR, dict[str, Any]]:
+    """Loads a network with its weights.
+
+    Args:
+      name: a folder that the converter wrote, a weight file (`.pth`, `.pt`, `.ckpt`, `.safetensors`), or the name of a
+        bundled or an official model (`swinir-jax models` lists them); an official one is fetched if need be.
+      img_range: in place of what the folder or the rule says (255 for a window of 7 without upsampler, else 1).
+      qk_scale: in place of what the folder or the rule says (1 / sqrt(head dimension)).
+      weights: "ema" or "raw", where a file holds both.
+      dtype: in which the model computes, float32 or bfloat16.
+      weights_dir: folder in which official files are looked for first.
+      progress: whether to draw a bar while fetching.
+
+    Returns:
+      `(model, params)`, for `model.apply({"params": params}, lq)`; the parameters are float32 NumPy arrays.
+
+    Raises:
+      InputError: if there is no such model, a file is damaged or not one of a SwinIR, or the pieces do not fit.
+    """
+    path = _resolve(name, weights_dir, progress)
+    if path.is_dir():
+        params, config = store.load_model(path)
+        given = {"img_range": img_range, "qk_scale": qk_scale}
+        config = dataclasses.replace(config, **{k: v for k, v in given.items() if v is not None})
+    else:
+        params, config = _load_file(path, img_range, qk_scale, weights)
+    return SwinIR(config, dtype=dtype), params
+
+
+def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] | None, progress: bool) -> Path:
+    """The folder or file that holds the weights."""
+    path, text = Path(name), os.fspath(name)
+    if path.exists():
+        return path
+    if text in (bundled := bundled_models()):
+        return bundled[text]
+    if (stem := text.removesuffix(".pth")) in OFFICIAL:
+        return locate_official(OFFICIAL[stem], weights_dir, progress=progress)
+    raise unknown_model(text)
+
+
+def _load_file(
+    path: Path, img_range: float | None, qk_scale: float | None, weights: Weights
+) -> tuple[dict[str, Any], SwinIRConfig]:
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: weights come as a folder or as {', '.join(SUFFIXES)} files.")
+    tensors, notes = read_weight_file(path, weights)
+    for note in notes:
+        logger.warning(note)
+    if img_range is None and path.stem in OFFICIAL:
+        img_range = OFFICIAL[path.stem].config.img_range
+    try:
+        config = infer_config(tensors, img_range=img_range, qk_scale=qk_scale)
+        params = params_from_official(tensors, config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if path.stem not in OFFICIAL and path not in bundled_models().values():
+        _tell_rules(path, config, img_range, qk_scale)
+    return params, config
+
+
+def _tell_rules(path: Path, config: SwinIRConfig, img_range: float | None, qk_scale: float | None) -> None:
+    """A guess that turns out wrong gives wrong pictures: say that it was one."""
+    rules = []
+    if img_range is None:
+        rules.append(f"img_range={config.img_range:g} (255 for a window of 7 without upsampler, else 1)")
+    if qk_scale is None:
+        rules.append("qk_scale=None (1 / sqrt(head dimension))")
+    if rules:
+        logger.warning("%s does not tell, so by rule: %s.", path.name, ", ".join(rules))

@@ -1,0 +1,107 @@
+"""A converted model: a folder with `config.json` and the parameters as an Orbax checkpoint."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+
+from swinir_jax.checkpoints.names import parameter_shapes
+from swinir_jax.config import SwinIRConfig
+from swinir_jax.errors import InputError
+from swinir_jax.files import cannot_write, replacing
+
+CONFIG_FILE = "config.json"
+PARAMS_FOLDER = "params"
+FORMAT_VERSION = 1
+
+
+def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config: SwinIRConfig) -> None:
+    """Writes a model folder; it appears whole, by one rename, or not at all.
+
+    Args:
+      folder: must not exist yet, or be empty.
+      params: as `model.init(...)["params"]`.
+      config: the architecture, to be stored beside them.
+
+    Raises:
+      InputError: if the folder exists with something in it, or cannot be written.
+    """
+    import orbax.checkpoint as ocp  # takes seconds to import, and most runs read only .safetensors
+
+    folder = Path(folder).absolute()
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise InputError(f"{folder}: exists already; name a new folder or remove it first.")
+    content = {"format_version": FORMAT_VERSION, "config": config.to_dict()}
+    try:
+        with replacing(folder) as temporary:
+            with ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(temporary / PARAMS_FOLDER, dict(params))
+            (temporary / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRConfig]:
+    """Reads a model folder.
+
+    Args:
+      folder: as `save_model` writes it.
+
+    Returns:
+      The parameters as float32 NumPy arrays, and the configuration.
+
+    Raises:
+      InputError: if a piece is missing or damaged, or the parameters do not fit the configuration.
+    """
+    folder = Path(folder).absolute()
+    config = _load_config(folder / CONFIG_FILE)
+    flat = _load_params(folder / PARAMS_FOLDER)
+    expected = parameter_shapes(config)
+    problems = [f"missing {path}" for path in expected.keys() - flat.keys()]
+    problems += [f"unexpected {path}" for path in flat.keys() - expected.keys()]
+    problems += [
+        f"{path} has shape {flat[path].shape}, not {expected[path]}"
+        for path in expected.keys() & flat.keys()
+        if flat[path].shape != expected[path]
+    ]
+    if problems:
+        raise InputError(f"{folder}: {CONFIG_FILE} contradicts the weights: " + "; ".join(sorted(problems)))
+    return flax.traverse_util.unflatten_dict(flat, sep="/"), config
+
+
+def _load_config(path: Path) -> SwinIRConfig:
+    try:
+        content = json.loads(path.read_text())
+        version, values = content["format_version"], content["config"]
+    except FileNotFoundError as error:
+        raise InputError(f"{path.parent}: not a converted model, {path.name} is missing.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not readable as a model's configuration ({error}).") from error
+    if version != FORMAT_VERSION or not isinstance(values, dict):
+        raise InputError(f"{path}: format_version {version} is not one that this version reads ({FORMAT_VERSION}).")
+    try:
+        return SwinIRConfig.from_dict(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _load_params(path: Path) -> dict[str, np.ndarray]:
+    import orbax.checkpoint as ocp
+
+    if not path.is_dir():
+        raise InputError(f"{path.parent}: not a converted model, the folder {path.name} is missing.")
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            stored = checkpointer.metadata(path).item_metadata.tree
+            target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored)
+            restored = checkpointer.restore(path, target)
+    except Exception as error:  # a damaged checkpoint raises whatever Orbax, TensorStore or JSON do at that place
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: the checkpoint is damaged or incomplete ({reason}).") from error
+    flat = flax.traverse_util.flatten_dict(restored, sep="/")
+    return {name: np.asarray(leaf, dtype=np.float32) for name, leaf in flat.items()}

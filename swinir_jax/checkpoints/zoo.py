@@ -1,0 +1,91 @@
+"""The networks that can be had by name: the 31 official ones, and those in the package."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from swinir_jax.config import SwinIRConfig
+from swinir_jax.errors import InputError
+
+DEFAULT_MODEL = "lightweight_x2"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OfficialModel:
+    """One file of the original project's release.
+
+    Attributes:
+      name: the file's name without `.pth`.
+      task: by its official name.
+      level: what it is for within the task: `x4`, `noise 25`, `quality 40`.
+      config: its architecture.
+    """
+
+    name: str
+    task: str
+    level: str
+    config: SwinIRConfig
+
+    @property
+    def file_name(self) -> str:
+        """As the release calls it."""
+        return f"{self.name}.pth"
+
+
+_MIDDLE: Mapping[str, Any] = dict(embed_dim=180, depths=(6,) * 6, num_heads=(6,) * 6)
+_SMALL: Mapping[str, Any] = dict(embed_dim=60, depths=(6,) * 4, num_heads=(6,) * 4, upsampler="pixelshuffledirect")
+_LARGE: Mapping[str, Any] = dict(embed_dim=240, depths=(6,) * 9, num_heads=(8,) * 9, resi_connection="3conv")
+
+
+def _official() -> Iterator[OfficialModel]:
+    def model(name: str, task: str, level: str, **arguments: Any) -> OfficialModel:
+        return OfficialModel(name=name, task=task, level=level, config=SwinIRConfig(**arguments))
+
+    for data, side in (("DIV2K", 48), ("DF2K", 64)):
+        for s in (2, 3, 4, 8):
+            arguments = dict(_MIDDLE, upscale=s, img_size=side, upsampler="pixelshuffle")
+            yield model(f"001_classicalSR_{data}_s{side}w8_SwinIR-M_x{s}", "classical_sr", f"x{s}", **arguments)
+    for s in (2, 3, 4):
+        name = f"002_lightweightSR_DIV2K_s64w8_SwinIR-S_x{s}"
+        yield model(name, "lightweight_sr", f"x{s}", **_SMALL, upscale=s)
+    for data, size, s in (("DFO", "M", 2), ("DFO", "M", 4), ("DFOWMFC", "L", 4)):
+        for loss in ("GAN", "PSNR"):
+            name = f"003_realSR_BSRGAN_{data}_s64w8_SwinIR-{size}_x{s}_{loss}"
+            arguments = dict(_MIDDLE if size == "M" else _LARGE, upscale=s, upsampler="nearest+conv")
+            yield model(name, "real_sr", f"x{s} {loss}", **arguments)
+    for number, colour, task, channels in (("004", "gray", "gray_dn", 1), ("005", "color", "color_dn", 3)):
+        for sigma in (15, 25, 50):
+            name = f"{number}_{colour}DN_DFWB_s128w8_SwinIR-M_noise{sigma}"
+            yield model(name, task, f"noise {sigma}", **_MIDDLE, in_chans=channels, img_size=128)
+    for stem, task, channels in (("CAR", "jpeg_car", 1), ("colorCAR", "color_jpeg_car", 3)):
+        for quality in (10, 20, 30, 40):
+            name = f"006_{stem}_DFWB_s126w7_SwinIR-M_jpeg{quality}"
+            arguments = dict(_MIDDLE, in_chans=channels, img_size=126, window_size=7, img_range=255.0)
+            yield model(name, task, f"quality {quality}", **arguments)
+
+
+OFFICIAL: Mapping[str, OfficialModel] = {model.name: model for model in _official()}
+
+
+def bundled_models() -> dict[str, Path]:
+    """The weight files in the package, by name."""
+    folder = Path(str(resources.files("swinir_jax") / "pretrained"))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def bundled_scores() -> dict[str, dict[str, Any]]:
+    """What the bundled models score, as measured and written by the evaluation; by name."""
+    text = (resources.files("swinir_jax") / "pretrained" / "scores.json").read_text()
+    return json.loads(text)
+
+
+def unknown_model(name: str) -> InputError:
+    """The error for a name that is neither a file nor a known model; it names the nearest ones."""
+    names = [*bundled_models(), *OFFICIAL]
+    near = difflib.get_close_matches(name.removesuffix(".pth"), names, n=3, cutoff=0.4)
+    hint = f"the nearest names are {', '.join(near)}" if near else "`swinir-jax models` lists the names"
+    return InputError(f"{name}: no such file, folder or model; {hint}.")

@@ -1,0 +1,24 @@
+"""`swinir-jax convert`, also `python convert_weights.py`."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from swinir_jax.checkpoints.convert import convert
+from swinir_jax.cli.weight_options import add_weight_options, weight_options
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds this command's arguments."""
+    parser.add_argument("source", help="a .pth, .pt, .ckpt or .safetensors file, a model folder, or a model's name")
+    parser.add_argument("target", type=Path, help="a new folder; or a .safetensors file, for official names")
+    add_weight_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Converts."""
+    config, parameters = convert(args.source, args.target, **weight_options(args))
+    logger.info("%s: %s, %s parameters", args.target, config, f"{parameters:,}")
+    return 0

@@ -1,0 +1,75 @@
+"""`swinir-jax COMMAND ...`."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from swinir_jax.errors import InputError
+
+# Modules of this package; each has add_arguments(parser) and run(args) -> exit code, and is imported when it is used.
+COMMANDS: Mapping[str, str] = {
+    "restore": "restore photographs, or folders of them",
+    "models": "list the models that can be had by name",
+    "convert": "turn official weights into a model folder, and back",
+}
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+      argv: arguments after the program's name; None for `sys.argv`.
+
+    Returns:
+      The exit code: 0; 1 if some files could not be restored; 2 for bad input; 130 after Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    args = _parse(argv)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("swinir_jax").setLevel(logging.ERROR if args.quiet else logging.INFO)
+    try:
+        _use_compilation_cache()
+        return args.run(args)
+    except InputError as error:
+        if args.debug:
+            raise
+        print(f"swinir-jax: error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("swinir-jax: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="swinir-jax", description="SwinIR image restoration in JAX.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        command.add_argument("--quiet", action="store_true", help="print errors only")
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        if name in argv[:1]:
+            module = importlib.import_module(f"swinir_jax.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser.parse_args(argv)
+
+
+def _use_compilation_cache() -> None:
+    """Keeps compiled programs for the next run, unless the user has said where or that not."""
+    import jax
+    import platformdirs
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = platformdirs.user_cache_path("swinir_jax") / "compiled"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""`swinir-jax restore`."""
+
+import argparse
+import errno
+import logging
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
+from swinir_jax.cli.inputs import Job, collect_jobs
+from swinir_jax.cli.weight_options import add_weight_options, weight_options
+from swinir_jax.errors import InputError
+from swinir_jax.images import Picture, read_picture, read_size, write_picture
+from swinir_jax.inference.comparison import side_by_side
+from swinir_jax.inference.pictures import restore_picture
+from swinir_jax.inference.restorer import Restorer
+
+logger = logging.getLogger(__name__)
+
+EXIT_SOME_FAILED = 1
+EXIT_ALL_FAILED = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds this command's arguments."""
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image files, folders or glob patterns")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="folder for the results, or a file's name for one image"
+    )
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="a name, a model folder or a weight file (default: %(default)s)"
+    )
+    parser.add_argument("--recursive", action="store_true", help="descend into subfolders, which are made anew in DIR")
+    parser.add_argument(
+        "--format",
+        choices=["png", "jpg", "webp", "tif", "bmp"],
+        help="of the results (default: the input's, but PNG for JPEG)",
+    )
+    parser.add_argument(
+        "--quality", type=int, default=95, metavar="1..100", help="of JPEG results (default: %(default)s)"
+    )
+    parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
+    parser.add_argument("--compare", action="store_true", help="also write a before/after PNG for each image")
+    parser.add_argument(
+        "--self-ensemble",
+        action="store_true",
+        help="average over 8 flips and turns (the paper's +): better, 8 times slower",
+    )
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16"], default="float32", help="of matrix products and convolutions"
+    )
+    group = parser.add_argument_group("tiles")
+    group.add_argument(
+        "--tile",
+        type=_tile,
+        default="auto",
+        metavar="auto|N|0",
+        help="side in pixels; 0: whole images; auto: whole where they fit in memory (default)",
+    )
+    group.add_argument(
+        "--overlap", type=int, default=32, metavar="N", help="of neighbouring tiles in pixels (default: %(default)s)"
+    )
+    group.add_argument(
+        "--blend", choices=["smooth", "average"], default="smooth", help="of overlaps; average is the official way"
+    )
+    group.add_argument("--pad", choices=["minimal", "official"], default="minimal", help="to multiples of the window")
+    add_weight_options(parser)
+
+
+def _tile(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restores all inputs; a bad one is named and the others go on."""
+    jobs = collect_jobs(args.inputs, args.out, recursive=args.recursive, suffix=args.format and f".{args.format}")
+    start = time.perf_counter()
+    model, params = load_pretrained(
+        args.model, dtype=jnp.dtype(args.dtype), progress=not args.quiet, **weight_options(args)
+    )
+    logger.info("model %s: loaded in %.1f s", args.model, time.perf_counter() - start)
+    tiles = tqdm(disable=args.quiet or None, unit="tile", leave=False)  # None: only where a terminal is
+    restorer = Restorer(
+        model,
+        params,
+        tile=args.tile,
+        overlap=args.overlap,
+        blend=args.blend,
+        pad=args.pad,
+        self_ensemble=args.self_ensemble,
+        done=lambda count, total: _advance(tiles, count, total),
+    )
+    failures = 0
+    sizes = {}
+    for job in jobs:
+        try:
+            sizes[job] = read_size(job.source)
+        except InputError as error:
+            failures += 1
+            logger.error("failed: %s", error)
+    restorer.plan(sizes.values())
+    for job in tqdm([job for job in jobs if job in sizes], disable=args.quiet or None, unit="image"):
+        tiles.reset()
+        if args.skip_existing and job.target.exists():
+            logger.info("%s: exists, skipped", job.target)
+            continue
+        try:
+            _restore(job, restorer, args)
+        except InputError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # the disk is as full for all that follow
+            failures += 1
+            logger.error("failed: %s", error)
+    tiles.close()
+    if failures == len(jobs):
+        return EXIT_ALL_FAILED
+    return EXIT_SOME_FAILED if failures else 0
+
+
+def _advance(bar: tqdm, count: int, total: int) -> None:
+    bar.total = total
+    bar.update(count)
+
+
+def _restore(job: Job, restorer: Restorer, args: argparse.Namespace) -> None:
+    start = time.perf_counter()
+    picture = read_picture(job.source)
+    read = time.perf_counter()
+    restored = restore_picture(picture, restorer)
+    done = time.perf_counter()
+    write_picture(job.target, restored, quality=args.quality)
+    if args.compare:
+        write_picture(job.comparison, side_by_side(picture, restored))
+    times = f"read {read - start:.2f} s, restore {done - read:.2f} s, write {time.perf_counter() - done:.2f} s"
+    logger.info("%s %s -> %s %s (%s)", job.source, _size(picture), job.target, _size(restored), times)
+    for note in restored.notes:
+        logger.info("  %s", note)
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"

@@ -1,0 +1,87 @@
+"""PSNR and SSIM in JAX: differentiable, for losses and pipelines on the device.
+
+Tables are made with `swinir_jax.metrics`, which measures 8-bit images in float64; these agree with it as far as
+float32 goes.
+"""
+
+import functools
+import operator
+
+import jax
+import jax.numpy as jnp
+
+from swinir_jax import metrics
+from swinir_jax.errors import InputError
+
+PSNR_LIMIT = 120.0
+
+
+def psnr(restored: jax.Array, hq: jax.Array) -> jax.Array:
+    """Peak signal-to-noise ratio of each image, with a peak of 1.
+
+    Args:
+      restored: `[B, h, w, C]` float in [0, 1]; half precision is measured in float32.
+      hq: the ground truth, of the same shape.
+
+    Returns:
+      `[B]` decibels, at most 120: identical images have that PSNR, and a gradient of zero.
+
+    Raises:
+      InputError: if shapes differ, are not `[B, h, w, C]`, or a dtype is not a float.
+    """
+    restored, hq = _checked(restored, hq)
+    mse = jnp.mean(jnp.square(restored - hq), axis=(1, 2, 3))
+    return -10 * jnp.log10(jnp.maximum(mse, 10 ** (-PSNR_LIMIT / 10)))
+
+
+def ssim(restored: jax.Array, hq: jax.Array) -> jax.Array:
+    """Structural similarity of each image, as `swinir_jax.metrics.ssim` has it: the mean over channels.
+
+    Args:
+      restored: `[B, h, w, C]` float in [0, 1], sides of at least 11 pixels; half precision is measured in float32.
+      hq: the ground truth, of the same shape.
+
+    Returns:
+      `[B]`, at most 1, which identical images reach.
+
+    Raises:
+      InputError: if shapes differ, are not `[B, h, w, C]`, a side is too short, or a dtype is not a float.
+    """
+    restored, hq = _checked(restored, hq)
+    h, w = restored.shape[1:3]
+    if min(h, w) < metrics.SSIM_WINDOW_SIZE:
+        raise InputError(f"SSIM needs sides of at least {metrics.SSIM_WINDOW_SIZE} pixels, got {h}x{w}.")
+    c1, c2 = metrics.SSIM_K1**2, metrics.SSIM_K2**2
+    # Variances are differences of nearly equal numbers, smallest in float32 when values lie around zero.
+    x, y = restored - 0.5, hq - 0.5
+    shifted_x, shifted_y = _filter_valid(x), _filter_valid(y)
+    covariance = _filter_valid(x * y) - shifted_x * shifted_y
+    variances = _filter_valid(x**2 + y**2) - (shifted_x**2 + shifted_y**2)
+    mean_x, mean_y = shifted_x + 0.5, shifted_y + 0.5
+    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    similarity /= (mean_x**2 + mean_y**2 + c1) * (variances + c2)
+    return jnp.mean(similarity, axis=(1, 2, 3))
+
+
+def _checked(restored: jax.Array, hq: jax.Array) -> tuple[jax.Array, jax.Array]:
+    restored, hq = jnp.asarray(restored), jnp.asarray(hq)
+    if restored.shape != hq.shape or restored.ndim != 4:
+        raise InputError(f"The images must share one shape [B, h, w, C]: restored {restored.shape}, hq {hq.shape}.")
+    for name, image in (("restored", restored), ("hq", hq)):
+        if not jnp.issubdtype(image.dtype, jnp.floating):
+            raise InputError(f"{name} must be float in [0, 1], got {image.dtype}.")
+    dtype = jnp.float64 if jnp.float64 in (restored.dtype, hq.dtype) else jnp.float32
+    return restored.astype(dtype), hq.astype(dtype)
+
+
+def _filter_valid(images: jax.Array) -> jax.Array:
+    """Gaussian means over whole windows: `[B, h, w, C]` to `[B, h - 10, w - 10, C]`.
+
+    Shifted sums, not a convolution: accelerators round a convolution's operands to fewer bits than the variances need.
+    """
+    window = metrics.gaussian_window().tolist()
+    for axis in (1, 2):
+        length = images.shape[axis] - len(window) + 1
+        parts = [w * jax.lax.slice_in_dim(images, i, i + length, axis=axis) for i, w in enumerate(window)]
+        images = functools.reduce(operator.add, parts)
+    return images

@@ -1,0 +1,1 @@
+"""Images of any size through the network: padding, tiling, memory, the Restorer."""

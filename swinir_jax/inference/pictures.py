@@ -1,0 +1,40 @@
+"""A picture file's content through a Restorer."""
+
+import dataclasses
+
+import numpy as np
+
+from swinir_jax.images import Picture
+from swinir_jax.inference.restorer import Restorer
+
+
+def restore_picture(picture: Picture, restorer: Restorer) -> Picture:
+    """Restores a picture; profile and resolution stay, alpha is resized beside the colours.
+
+    Args:
+      picture: as read from a file.
+      restorer: for any number of channels.
+
+    Returns:
+      The restored picture of the same kind, with notes on what was done to it beyond the network.
+    """
+    pixels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., None]
+    notes = list(picture.notes)
+    network = restorer.model.config.in_chans
+    if pixels.shape[-1] != network:
+        notes.append(_NOTES.get((pixels.shape[-1], network), ""))
+    image = pixels if picture.alpha is None else np.concatenate([pixels, picture.alpha[..., None]], axis=-1)
+    restored = restorer(image)
+    alpha = None
+    if picture.alpha is not None:
+        notes.append("alpha was resized, not restored")
+        restored, alpha = restored[..., :-1], restored[..., -1]
+    restored = restored.reshape(*restored.shape[:2], *picture.pixels.shape[2:])
+    return dataclasses.replace(picture, pixels=restored, alpha=alpha, notes=tuple(notes))
+
+
+# By the channels of the picture and of the network.
+_NOTES = {
+    (1, 3): "gray, restored as three equal channels by an RGB network",
+    (3, 1): "colour through a gray network: the luma was restored, the chroma resized",
+}

@@ -1,0 +1,231 @@
+"""The object a user holds: photographs in, restored photographs out."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from swinir_jax.errors import InputError
+from swinir_jax.images import extend_colours
+from swinir_jax.inference.colour import resize, through_network
+from swinir_jax.inference.memory import free_bytes, program_bytes
+from swinir_jax.inference.padding import Pad, pad_image, padded_side
+from swinir_jax.inference.tiling import Blend, Tiling, tile_starts
+from swinir_jax.models import SwinIR
+
+logger = logging.getLogger(__name__)
+
+_MEMORY_SHARE = 0.6  # of what is free: the host's own copies and other processes need some
+_MAX_AUTO_TILE = 512  # larger tiles save little of the overlap
+_MIXED_TILE = 256  # for many sizes of images: larger ones waste more on padding
+_MAX_WHOLE_SHAPES = 3  # programs that a folder of images may compile before tiles are the better way
+_BATCH_SIZE = {"cpu": 1}  # tiles at a time; a CPU gains nothing from more
+_ACCELERATOR_BATCH_SIZE = 8
+
+
+class Restorer:
+    """Restores photographs of any size by one network.
+
+    Attributes:
+      model: the network.
+      tile: side of the tiles in pixels, a multiple of the window; 0 for whole images; "auto" for whole images where
+        the compiled program fits into the free memory, else for tiles that do.
+    """
+
+    def __init__(
+        self,
+        model: SwinIR,
+        params: Mapping[str, Any],
+        *,
+        tile: int | Literal["auto"] = "auto",
+        overlap: int = 32,
+        blend: Blend = "smooth",
+        pad: Pad = "minimal",
+        self_ensemble: bool = False,
+        batch_size: int | None = None,
+        done: Callable[[int, int], None] = lambda tiles, total: None,
+    ):
+        """Puts the parameters on the device.
+
+        Args:
+          model: from `load_pretrained`.
+          params: from `load_pretrained`.
+          tile: as the attribute; rounded down to a multiple of the window.
+          overlap: of neighbouring tiles in pixels; rounded up to a multiple of the window.
+          blend: "smooth", or "average" as the official test script.
+          pad: "minimal", or "official" as the official test script.
+          self_ensemble: average over the 8 flips and quarter turns (the paper's "+"), for 8 times the time.
+          batch_size: tiles at a time; None for 1 on a CPU, 8 elsewhere.
+          done: called with (tiles finished now, tiles of this image) for a progress bar.
+
+        Raises:
+          InputError: if the tile is smaller than the window, or not larger than the overlap.
+        """
+        self.model = model
+        self._window = model.config.window_size
+        self.tile: int | Literal["auto"] = "auto" if tile == "auto" else self._round_tile(tile)
+        self._overlap = math.ceil(overlap / self._window) * self._window
+        if overlap < 0 or (self.tile != "auto" and 0 < self.tile <= self._overlap):
+            raise InputError(
+                f"overlap={overlap} must be at least 0 and, in multiples of the window, below tile={tile}."
+            )
+        if model.config.ape:  # such a network takes images of one size alone
+            self.tile = model.config.img_size
+        self._blend, self._pad, self._self_ensemble, self._done = blend, pad, self_ensemble, done
+        self._device = jax.devices()[0]
+        self._params = jax.device_put(params, self._device)
+        self._batch_size = batch_size or _BATCH_SIZE.get(self._device.platform, _ACCELERATOR_BATCH_SIZE)
+        self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Restores one photograph.
+
+        Gray images go through an RGB network and the other way round. Alpha (a second or fourth channel that the
+        network does not have) is resized; the colours of transparent pixels, which say nothing, do not show.
+
+        Args:
+          image: `[h, w]` or `[h, w, C]`; uint8, uint16 or floating in [0, 1].
+
+        Returns:
+          `[h * upscale, w * upscale(, C)]` of the same dtype, clipped to its range.
+
+        Raises:
+          InputError: if the shape, the dtype or a value is none that the network can restore.
+        """
+        image = np.asarray(image)
+        if image.ndim not in (2, 3) or 0 in image.shape:
+            raise InputError(f"An image is [h, w] or [h, w, C], got an array of shape {image.shape}.")
+        full = _full_scale(image.dtype)
+        colours = image if image.ndim == 3 else image[..., None]
+        alpha = None
+        if colours.shape[-1] in (2, 4) and colours.shape[-1] != self.model.config.in_chans:
+            colours, alpha = colours[..., :-1], colours[..., -1]
+            colours = extend_colours(colours, alpha)
+        restored = self.restore(colours.astype(np.float32) / np.float32(full))
+        if alpha is not None:
+            alpha = resize(alpha[..., None].astype(np.float32) / np.float32(full), self.model.config.upscale)
+            restored = np.concatenate([restored, alpha], axis=-1)
+        restored = np.clip(restored, 0, 1) * np.float32(full)
+        if np.issubdtype(image.dtype, np.integer):
+            restored = np.round(restored)
+        return restored.astype(image.dtype).reshape(*restored.shape[:2], *image.shape[2:])
+
+    def restore(self, image: np.ndarray) -> np.ndarray:
+        """As `__call__` without clipping and alpha.
+
+        Args:
+          image: `[h, w, C]` float32 in [0, 1].
+
+        Returns:
+          `[h * upscale, w * upscale, C]` float32.
+
+        Raises:
+          InputError: if the network cannot restore images of C channels, or a value is not finite.
+        """
+        if not np.isfinite(image).all():
+            raise InputError("The image has values that are not finite.")
+        config = self.model.config
+        run = self._ensemble if self._self_ensemble else self._restore_once
+        return through_network(image, run, config.in_chans, config.upscale)
+
+    def plan(self, sizes: Iterable[tuple[int, int]]) -> int:
+        """Settles on whole images or tiles for a set of images, so that few programs are compiled.
+
+        With `tile="auto"` and more than a few different sizes, all images are restored in tiles of one shape.
+
+        Args:
+          sizes: (height, width) of the images, in pixels.
+
+        Returns:
+          The tile, as the attribute now has it; 0 for whole images.
+        """
+        shapes = {tuple(padded_side(side, self._window, self._pad) for side in size) for size in sizes}
+        if self.tile == "auto" and len(shapes) > _MAX_WHOLE_SHAPES:
+            longest = max(max(shape) for shape in shapes)
+            self.tile = self._round_tile(max(min(_MIXED_TILE, longest), self._overlap + self._window))
+            logger.info("%d different sizes: tiles of %dx%d for all.", len(shapes), self.tile, self.tile)
+        elif self.tile == "auto" and shapes:
+            self.tile = self._fitting_tile(*max(shapes, key=math.prod))
+        return self.tile if self.tile != "auto" else 0
+
+    def _ensemble(self, image: np.ndarray) -> np.ndarray:
+        total = np.zeros((), np.float32)
+        for turns in range(4):
+            for flip in (False, True):
+                turned = np.rot90(image[:, ::-1] if flip else image, turns)
+                restored = np.rot90(self._restore_once(np.ascontiguousarray(turned)), -turns)
+                total = total + (restored[:, ::-1] if flip else restored)
+        return total / 8
+
+    def _restore_once(self, image: np.ndarray) -> np.ndarray:
+        h, w, _ = image.shape
+        scale = self.model.config.upscale
+        height, width = (padded_side(side, self._window, self._pad) for side in (h, w))
+        tile = self._fitting_tile(height, width) if self.tile == "auto" else self.tile
+        if not tile:
+            padded = pad_image(image, height, width, self._pad)
+            restored = self._run(padded[None])[0]
+            self._done(1, 1)
+        else:
+            sides = (tile, tile)
+            if self._pad == "official":  # the official script shrinks its tiles to small images
+                sides = (min(tile, height), min(tile, width))
+            padded = pad_image(image, max(height, sides[0]), max(width, sides[1]), self._pad)
+            tiling = Tiling(
+                rows=tile_starts(padded.shape[0], sides[0], self._overlap),
+                cols=tile_starts(padded.shape[1], sides[1], self._overlap),
+                tile=sides,
+                overlap=self._overlap,
+                scale=scale,
+                blend=self._blend,
+            )
+            restored = tiling.restore(padded, self._run, self._batch_size, lambda n: self._done(n, len(tiling)))
+        return restored[: h * scale, : w * scale]
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        return np.asarray(self._program(batch.shape)(self._params, batch))
+
+    def _program(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
+        """The compiled network for `[B, h, w, C]` images."""
+        if shape not in self._programs:
+            start = time.perf_counter()
+
+            def restore(params: Any, lq: jax.Array) -> jax.Array:
+                return self.model.apply({"params": params}, lq)
+
+            lq = jax.ShapeDtypeStruct(shape, np.float32)
+            self._programs[shape] = jax.jit(restore).lower(self._params, lq).compile()
+            logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)
+        return self._programs[shape]
+
+    def _fitting_tile(self, height: int, width: int) -> int:
+        """0 if a whole image fits into the memory, else the side of a tile that does."""
+        shape = (1, height, width, self.model.config.in_chans)
+        need, budget = program_bytes(self._program(shape)), _MEMORY_SHARE * free_bytes(self._device)
+        if need <= budget:
+            return 0
+        del self._programs[shape]
+        side = math.isqrt(int(budget / (need / (height * width)) / self._batch_size))
+        tile = self._round_tile(max(min(side, _MAX_AUTO_TILE), 2 * self._overlap, self._window))
+        logger.info(
+            "%dx%d needs %.1f GB, %.1f GB are free: tiles of %d.", height, width, need / 1e9, budget / 1e9, tile
+        )
+        return tile
+
+    def _round_tile(self, tile: int) -> int:
+        if tile < 0 or 0 < tile < self._window:
+            raise InputError(f"tile={tile} is smaller than the window of {self._window} pixels.")
+        return tile // self._window * self._window
+
+
+def _full_scale(dtype: np.dtype) -> float:
+    """The value that stands for 1."""
+    if dtype in (np.uint8, np.uint16):
+        return float(np.iinfo(dtype).max)
+    if np.issubdtype(dtype, np.floating):
+        return 1.0
+    raise InputError(f"An image is of uint8, uint16 or floats, got {dtype}.")

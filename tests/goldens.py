@@ -1,0 +1,56 @@
+"""What the original implementation answers, and the generated weights it was asked with (see tests/data/README.md)."""
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from swinir_jax.config import SwinIRConfig
+
+DATA = Path(__file__).parent / "data"
+SHARED = Path(__file__).parents[2] / "shared"  # photographs that may not be shipped; tests that need them skip
+FORWARD = sorted((DATA / "forward").glob("*.npz"))
+
+
+def fill(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """The weight that every golden case uses for a tensor of this name."""
+    z = np.random.default_rng(zlib.crc32(key.encode()) + seed).standard_normal(shape).astype(np.float32)
+    if key.endswith("relative_position_bias_table"):
+        return (0.5 * z).astype(np.float32)
+    if key.endswith("absolute_pos_embed"):
+        return (0.1 * z).astype(np.float32)
+    if key.endswith(".bias"):
+        return (0.05 * z).astype(np.float32)
+    if len(shape) == 1:
+        return (1 + 0.1 * z).astype(np.float32)
+    return (z / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+
+def generated_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
+    return {key: fill(key, tuple(shape), seed) for key, shape in shapes.items()}
+
+
+def golden_case(path: Path) -> tuple[SwinIRConfig, dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Configuration, official tensors, input and output of one forward case."""
+    case = np.load(path)
+    seed = int(case["seed"])
+    weights = generated_weights(json.loads(str(case["parameters"])), seed)
+    lq = np.random.default_rng(1000 + seed).random(case["input_shape"], dtype=np.float32)
+    return SwinIRConfig.from_dict(json.loads(str(case["config"]))), weights, lq, case["output"]
+
+
+def official_checkpoints() -> dict:
+    return json.loads(gzip.decompress((DATA / "official_checkpoints.json.gz").read_bytes()))
+
+
+def relative_error(y: np.ndarray, reference: np.ndarray) -> float:
+    """`||y - ref|| / ||ref||`."""
+    return float(np.linalg.norm(np.asarray(y, np.float64) - reference) / np.linalg.norm(reference))
+
+
+# Two RSTBs of different depths and heads, with shifted windows: all that is special, small enough to compile at once.
+TINY = SwinIRConfig(
+    upscale=2, upsampler="pixelshuffledirect", embed_dim=12, depths=(2, 1), num_heads=(2, 3), img_size=16, window_size=8
+)

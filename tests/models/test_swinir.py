@@ -1,0 +1,150 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from goldens import FORWARD, TINY, generated_weights, golden_case, official_checkpoints, relative_error
+
+from swinir_jax import InputError, SwinIR, SwinIRConfig
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.models.swinir import pad_to_window
+
+
+def tiny_params(config, seed=1):
+    return params_from_official(generated_weights(official_shapes(config), seed), config)
+
+
+def image(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize("path", FORWARD, ids=lambda path: path.stem)
+def test_forward_equals_the_original(path):
+    config, weights, lq, expected = golden_case(path)
+    restored = jax.jit(SwinIR(config).apply)({"params": params_from_official(weights, config)}, lq)
+    assert restored.shape == expected.shape
+    assert relative_error(restored, expected) < 1e-5
+
+
+@pytest.mark.parametrize("architecture", official_checkpoints()["architectures"].items(), ids=lambda item: item[0])
+def test_official_architectures_have_the_official_parameters(architecture):
+    expected = architecture[1]
+    shapes = official_shapes(SwinIRConfig.from_dict(expected["config"]))
+    assert shapes == {name: tuple(shape) for name, shape in expected["parameters"].items()}
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == expected["num_parameters"]
+
+
+def test_tree_has_one_entry_a_layer_with_the_official_names():
+    params = tiny_params(TINY)
+    kernel = params["layers_0"]["residual_group"]["blocks_1"]["attn"]["qkv"]["kernel"]
+    assert kernel.shape == (12, 36)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (7, 16)])
+def test_any_size_down_to_one_pixel(size):
+    lq = image(1, *size, 3)
+    restored = SwinIR(TINY).apply({"params": tiny_params(TINY)}, lq)
+    assert restored.shape == (1, 2 * size[0], 2 * size[1], 3)
+    # What the padding holds is NumPy's reflection, however often it takes.
+    padded = np.pad(lq, ((0, 0), (0, -size[0] % 8), (0, -size[1] % 8), (0, 0)), mode="reflect")
+    np.testing.assert_array_equal(pad_to_window(jnp.asarray(lq), 8), padded)
+
+
+def test_vmap_over_images_and_over_parameters():
+    model, stack = SwinIR(TINY), [tiny_params(TINY, seed) for seed in (1, 2)]
+    lqs = image(2, 1, 11, 13, 3)
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), *stack)
+    together = jax.vmap(lambda p, x: model.apply({"params": p}, x))(params, lqs)
+    for i in range(2):
+        alone = model.apply({"params": stack[i]}, lqs[i])
+        np.testing.assert_allclose(together[i], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("use_checkpoint", [False, True])
+def test_gradients_are_those_of_finite_differences(use_checkpoint):
+    config = dataclasses.replace(TINY, use_checkpoint=use_checkpoint)
+    with jax.enable_x64(True):
+        model = SwinIR(config, dtype=jnp.float64)
+        params = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), tiny_params(config))
+        direction = jax.tree.map(lambda p: jnp.asarray(image(*p.shape, seed=5), jnp.float64), params)
+        lq, hq = (jnp.asarray(image(1, s, s, 3, seed=s), jnp.float64) for s in (12, 24))
+
+        @jax.jit
+        def loss(step):
+            moved = jax.tree.map(lambda p, d: p + step * d, params, direction)
+            return jnp.mean((model.apply({"params": moved}, lq) - hq) ** 2)
+
+        slope = jax.jit(jax.grad(loss))(0.0)
+        difference = (loss(1e-5) - loss(-1e-5)) / 2e-5
+    np.testing.assert_allclose(slope, difference, rtol=1e-6)
+
+
+def test_bfloat16_keeps_the_output_float32_and_close():
+    params, lq = tiny_params(TINY), image(1, 16, 24, 3)
+    exact = SwinIR(TINY).apply({"params": params}, lq)
+    rough = SwinIR(TINY, dtype=jnp.bfloat16).apply({"params": params}, lq)
+    assert rough.dtype == jnp.float32
+    assert 0 < relative_error(rough, exact) < 0.03  # bfloat16 has 8 bits: 2^-8 = 0.004 a rounding
+
+
+@pytest.mark.parametrize(("dtype", "word"), [(jnp.float16, "overflow"), (jnp.int32, "float32 or bfloat16")])
+def test_other_dtypes_are_refused_with_the_reason(dtype, word):
+    with pytest.raises(InputError, match=word):
+        SwinIR(TINY, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("lq", "word"),
+    [
+        (np.zeros((8, 8, 3), np.float32), r"\[B, h, w, 3\]"),
+        (np.zeros((1, 8, 8, 1), np.float32), r"\[B, h, w, 3\]"),
+        (np.zeros((1, 8, 8, 3), np.uint8), "divide"),
+        (np.zeros((1, 0, 8, 3), np.float32), "at least one pixel"),
+    ],
+)
+def test_wrong_inputs_are_named(lq, word):
+    with pytest.raises(InputError, match=word):
+        jax.eval_shape(SwinIR(TINY).init, jax.random.key(0), lq)
+
+
+def test_initialisation_is_distributed_as_in_the_original():
+    config = SwinIRConfig(embed_dim=120, depths=(2,), num_heads=(4,))
+    params = jax.jit(SwinIR(config).init)(jax.random.key(0), image(1, 8, 8, 3))["params"]
+    block = params["layers_0"]["residual_group"]["blocks_0"]
+    for kernel in (block["attn"]["qkv"]["kernel"], block["mlp"]["fc2"]["kernel"]):
+        assert np.std(kernel) == pytest.approx(0.02, rel=0.02)
+        assert 0.06 < np.abs(kernel).max() < 0.14  # a normal's tail: not cut at two deviations, no outlier at 2
+    assert np.std(block["attn"]["relative_position_bias_table"]) == pytest.approx(0.02, rel=0.1)
+    assert not np.any(block["attn"]["qkv"]["bias"])
+    conv, bound = params["layers_0"]["conv"], 1 / np.sqrt(9 * 120)  # PyTorch's Conv2d: uniform, biases too
+    for leaf in conv.values():
+        assert np.abs(leaf).max() <= bound
+        assert np.std(leaf) == pytest.approx(bound / np.sqrt(3), rel=0.1)
+
+
+def test_dropout_and_stochastic_depth_act_only_in_training():
+    params, lq = tiny_params(TINY), image(2, 16, 16, 3)
+    for rates in ({"drop_rate": 0.3}, {"attn_drop_rate": 0.3}, {"drop_path_rate": 0.9}):
+        model = SwinIR(dataclasses.replace(TINY, **rates))
+        still = model.apply({"params": params}, lq)
+        np.testing.assert_array_equal(still, SwinIR(TINY).apply({"params": params}, lq))
+        rngs = {"dropout": jax.random.key(3)}
+        assert not np.allclose(still, model.apply({"params": params}, lq, deterministic=False, rngs=rngs))
+
+
+def test_drop_path_rises_linearly_and_drops_whole_samples():
+    # At a rate just below 1 for the last of two layers, that layer's branches vanish, the first one's never do.
+    config = SwinIRConfig(embed_dim=12, depths=(2,), num_heads=(2,), drop_path_rate=0.999999)
+    params, lq = tiny_params(config), image(2, 16, 16, 3)
+    one_layer = dataclasses.replace(config, depths=(1,))
+    shorter = {**params, "layers_0": {**params["layers_0"], "residual_group": {}}}
+    shorter["layers_0"]["residual_group"]["blocks_0"] = params["layers_0"]["residual_group"]["blocks_0"]
+    dropped = SwinIR(config).apply({"params": params}, lq, deterministic=False, rngs={"dropout": jax.random.key(0)})
+    np.testing.assert_allclose(dropped, SwinIR(one_layer).apply({"params": shorter}, lq), atol=1e-6)
+
+
+def test_position_embedding_fixes_the_size():
+    config = dataclasses.replace(TINY, ape=True)
+    with pytest.raises(InputError, match="only 16x16"):
+        SwinIR(config).apply({"params": tiny_params(config)}, image(1, 24, 16, 3))
