@@ -13,7 +13,7 @@ from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.weight_file import SUFFIXES
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
-from swinir_jax.files import cannot_write, replacing
+from swinir_jax.files import make_folder, write_bytes
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], **options: Any) -> tuple[SwinIRConfig, int]:
@@ -36,11 +36,8 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], **op
         raise InputError(f"{target}: official names are written as .safetensors, which PyTorch tools read too.")
     model, params = load_pretrained(source, **options)
     if suffix == ".safetensors":
-        try:
-            with replacing(target) as temporary:
-                temporary.write_bytes(safetensors.numpy.save(params_to_official(params, model.config)))
-        except OSError as error:
-            raise cannot_write(target, error) from error
+        make_folder(target.parent)
+        write_bytes(target, safetensors.numpy.save(params_to_official(params, model.config)))
     else:
         save_model(target, params, model.config)
     return model.config, sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -13,7 +13,7 @@ from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.checkpoints.zoo import OfficialModel
 from swinir_jax.errors import InputError
-from swinir_jax.files import replacing
+from swinir_jax.files import make_folder, replacing
 
 WEIGHTS_VARIABLE = "SWINIR_JAX_WEIGHTS"  # a folder to look in
 MIRROR_VARIABLE = "SWINIR_JAX_MIRROR"  # takes the place of RELEASE
@@ -53,6 +53,7 @@ def locate_official(
             return folder / model.file_name
     address = f"{os.environ.get(MIRROR_VARIABLE, RELEASE).rstrip('/')}/{model.file_name}"
     target = folders[0] / model.file_name
+    make_folder(target.parent)
     try:
         with replacing(target) as temporary:
             _fetch(address, temporary, progress)

@@ -12,8 +12,8 @@ import numpy as np
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.models import SwinIR
-from swinir_jax.models.windows import relative_position_index, shift_labels
 from swinir_jax.models.attention import SHIFT_MASK
+from swinir_jax.models.windows import relative_position_index, shift_labels
 
 Tensors = Mapping[str, np.ndarray]  # by official name, in PyTorch's layout
 

@@ -52,8 +52,11 @@ def load_pretrained(
     path = _resolve(name, weights_dir, progress)
     if path.is_dir():
         params, config = store.load_model(path)
-        given = {"img_range": img_range, "qk_scale": qk_scale}
-        config = dataclasses.replace(config, **{k: v for k, v in given.items() if v is not None})
+        config = dataclasses.replace(
+            config,
+            img_range=config.img_range if img_range is None else img_range,
+            qk_scale=config.qk_scale if qk_scale is None else qk_scale,
+        )
     else:
         params, config = _load_file(path, img_range, qk_scale, weights)
     return SwinIR(config, dtype=dtype), params

@@ -13,7 +13,7 @@ import numpy as np
 from swinir_jax.checkpoints.names import parameter_shapes
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
-from swinir_jax.files import cannot_write, replacing
+from swinir_jax.files import cannot_write, make_folder, replacing
 
 CONFIG_FILE = "config.json"
 PARAMS_FOLDER = "params"
@@ -37,6 +37,7 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(f"{folder}: exists already; name a new folder or remove it first.")
     content = {"format_version": FORMAT_VERSION, "config": config.to_dict()}
+    make_folder(folder.parent)
     try:
         with replacing(folder) as temporary:
             with ocp.StandardCheckpointer() as checkpointer:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from swinir_jax.errors import InputError
+from swinir_jax.files import make_folder
 from swinir_jax.images import SUFFIXES
 
 _LOSSLESS = {".jpg": ".png", ".jpeg": ".png"}  # what was restored is not to be compressed again
@@ -48,10 +49,7 @@ def collect_jobs(inputs: Sequence[str], out: Path, *, recursive: bool = False, s
         jobs = [Job(found[0][0], out)]
     else:
         jobs = _name(found, out, suffix)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{out}: not a folder that can be written ({error.strerror}).") from error
+        make_folder(out)
     for job in jobs:
         if job.target.resolve() == job.source.resolve():
             raise InputError(f"{job.source}: would be overwritten by its own result; choose another --out.")

@@ -14,6 +14,7 @@ from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
 from swinir_jax.cli.inputs import Job, collect_jobs
 from swinir_jax.cli.weight_options import add_weight_options, weight_options
 from swinir_jax.errors import InputError
+from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, read_picture, read_size, write_picture
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.pictures import restore_picture
@@ -132,6 +133,7 @@ def _restore(job: Job, restorer: Restorer, args: argparse.Namespace) -> None:
     read = time.perf_counter()
     restored = restore_picture(picture, restorer)
     done = time.perf_counter()
+    make_folder(job.target.parent)
     write_picture(job.target, restored, quality=args.quality)
     if args.compare:
         write_picture(job.comparison, side_by_side(picture, restored))

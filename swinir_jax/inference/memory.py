@@ -14,6 +14,8 @@ _CGROUP_FILES = {  # limit and use of a container, which the machine's own figur
 def program_bytes(compiled: jax.stages.Compiled) -> int:
     """Memory that a program takes while it runs: arguments, results and temporaries, in bytes."""
     stats = compiled.memory_analysis()
+    if stats is None:  # a backend that does not tell
+        return 0
     return stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
 
 

@@ -194,7 +194,7 @@ class Restorer:
         if shape not in self._programs:
             start = time.perf_counter()
 
-            def restore(params: Any, lq: jax.Array) -> jax.Array:
+            def restore(params: Any, lq: jax.Array) -> Any:
                 return self.model.apply({"params": params}, lq)
 
             lq = jax.ShapeDtypeStruct(shape, np.float32)

@@ -1,0 +1,46 @@
+"""Colours for pixels that nobody sees, but that a network looks at."""
+
+import numpy as np
+
+
+def extend_colours(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Gives fully transparent pixels the colours of the visible ones around them.
+
+    What lies hidden in a cut-out picture, mostly black, would otherwise bleed into its edge as a dark fringe when a
+    network restores it. Pull-push: means weighted by alpha are halved until no hole is left, then fill the holes of
+    each larger level.
+
+    Args:
+      colours: `[h, w]` or `[h, w, 3]`, straight, uint8 or uint16.
+      alpha: `[h, w]`, 0 where fully transparent.
+
+    Returns:
+      Colours of the same shape and dtype, unchanged where alpha is above 0; `colours` itself if there is nothing to
+      fill or to fill from.
+    """
+    hidden = alpha == 0
+    if hidden.all() or not hidden.any():
+        return colours
+    h, w = alpha.shape
+    samples = colours.reshape(h, w, -1)
+    weights = alpha[..., None].astype(np.float32)
+    filled = np.rint(_fill(samples * weights, weights)).astype(colours.dtype)
+    return np.where(hidden[..., None], filled, samples).reshape(colours.shape)
+
+
+def _fill(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Divides `[h, w, c]` weighted sums by their `[h, w, 1]` weights; holes are taken from the halved picture."""
+    holes = weights == 0
+    means = sums / np.where(holes, 1, weights)
+    if not holes.any():
+        return means
+    h, w, _ = sums.shape
+    coarse = _fill(_halve(sums), _halve(weights))
+    return np.where(holes, coarse.repeat(2, axis=0).repeat(2, axis=1)[:h, :w], means)
+
+
+def _halve(x: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2 pixels; beyond an odd border there is nothing, with weight 0."""
+    h, w, c = x.shape
+    x = np.pad(x, ((0, h % 2), (0, w % 2), (0, 0)))
+    return x.reshape(-(-h // 2), 2, -(-w // 2), 2, c).mean(axis=(1, 3))

@@ -1,0 +1,162 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from goldens import SHARED, TINY, generated_weights, relative_error
+from PIL import Image
+
+from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.inference import memory, restorer
+
+
+def network(config, seed=1):
+    return SwinIR(config), params_from_official(generated_weights(official_shapes(config), seed), config)
+
+
+def photo(*shape, dtype=np.uint8):
+    values = np.random.default_rng(0).random(shape)
+    return (values * np.iinfo(dtype).max).astype(dtype) if np.issubdtype(dtype, np.integer) else values.astype(dtype)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return network(TINY)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(19, 14), (19, 14, 1), (19, 14, 3), (19, 14, 2), (19, 14, 4)])
+def test_same_kind_out(tiny, dtype, shape):
+    restored = Restorer(*tiny)(photo(*shape, dtype=dtype))
+    assert restored.dtype == dtype
+    assert restored.shape == (38, 28, *shape[2:])
+
+
+def test_whole_image_is_what_the_model_answers(tiny):
+    model, params = tiny
+    lq = photo(19, 14, 3, dtype=np.float32)
+    expected = jax.jit(model.apply)({"params": params}, lq[None])[0]
+    np.testing.assert_allclose(Restorer(*tiny, tile=0).restore(lq), expected, atol=1e-5)
+    eight_bits = Restorer(*tiny, tile=0)((lq * 255).round().astype(np.uint8))
+    levels = jax.jit(model.apply)({"params": params}, (lq[None] * 255).round() / 255)[0] * 255
+    np.testing.assert_array_equal(eight_bits, np.clip(np.round(levels), 0, 255))
+
+
+def test_opaque_alpha_changes_nothing(tiny):
+    image = photo(16, 16, 3)
+    alpha = np.full((16, 16, 1), 255, np.uint8)
+    restored = Restorer(*tiny)(np.concatenate([image, alpha], axis=-1))
+    np.testing.assert_array_equal(restored[..., :3], Restorer(*tiny)(image))
+    assert (restored[..., 3] == 255).all()
+
+
+def test_hidden_colours_do_not_show(tiny):
+    image = photo(16, 24, 4)
+    image[:, 12:, 3] = 0
+    other = image.copy()
+    other[:, 12:, :3] = 0
+    np.testing.assert_array_equal(Restorer(*tiny)(image), Restorer(*tiny)(other))
+
+
+@pytest.mark.parametrize("pad", ["minimal", "official"])
+@pytest.mark.parametrize("size", [(40, 27), (5, 40), (1, 1)])
+def test_tiles_of_any_image(tiny, pad, size):
+    restored = Restorer(*tiny, tile=16, overlap=8, pad=pad)(photo(*size, 3))
+    assert restored.shape == (2 * size[0], 2 * size[1], 3)
+
+
+def test_tiles_are_close_to_the_whole_away_from_their_borders(tiny):
+    lq = photo(48, 64, 3, dtype=np.float32)
+    whole = Restorer(*tiny, tile=0).restore(lq)
+    tiled = Restorer(*tiny, tile=32, overlap=16).restore(lq)
+    assert 0 < relative_error(tiled, whole) < 0.05
+    np.testing.assert_allclose(tiled[:8, :8], whole[:8, :8], atol=0.05)
+
+
+def test_tiles_begin_on_multiples_of_seven():
+    config = dataclasses.replace(TINY, window_size=7, img_size=14)
+    seen = []
+    held = Restorer(*network(config), tile=30, overlap=8)
+    assert (held.tile, held._overlap) == (28, 14)
+    held._run = lambda batch: seen.append(batch) or batch.repeat(2, axis=1).repeat(2, axis=2)
+    ramp = np.broadcast_to(np.arange(60, dtype=np.float32)[:, None, None], (60, 60, 3))
+    held.restore(ramp)
+    assert {float(tile[0, 0, 0, 0]) % 7 for tile in seen} == {0.0}
+    assert {tile.shape for tile in seen} == {(1, 28, 28, 3)}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs a photograph of Set5, which may not be shipped")
+@pytest.mark.parametrize(("tile", "overlap", "case"), [(0, 0, "whole"), (32, 8, "tile32_overlap8"), (48, 16, "tile48_overlap16")])
+def test_official_protocol(tile, overlap, case):
+    golden = np.load(SHARED / "goldens" / "test_protocol.npz")
+    config = SwinIRConfig.from_dict(json.loads(str(golden["config"])))
+    shapes = json.loads(str(golden["parameters"]))
+    params = params_from_official(generated_weights(shapes, int(golden["seed"])), config)
+    image = np.asarray(Image.open(SHARED / "data/testsets/Set5/LR_bicubic/X4/birdx4.png").convert("RGB"))
+    held = Restorer(SwinIR(config), params, tile=tile, overlap=overlap, blend="average", pad="official")
+    restored = held.restore(image.astype(np.float32) / 255)
+    assert relative_error(restored, golden[case]) < 1e-5
+
+
+def test_self_ensemble_is_the_mean_over_eight_turns(tiny):
+    lq = photo(16, 24, 3, dtype=np.float32)
+    once = Restorer(*tiny, tile=0)
+    turns = [
+        lambda x: x, lambda x: x[::-1], lambda x: x[:, ::-1], lambda x: x[::-1, ::-1],
+        lambda x: x.swapaxes(0, 1), lambda x: x.swapaxes(0, 1)[::-1], lambda x: x.swapaxes(0, 1)[:, ::-1],
+        lambda x: x.swapaxes(0, 1)[::-1, ::-1],
+    ]  # fmt: skip
+    back = [*turns[:5], turns[6], turns[5], turns[7]]  # a quarter turn is undone by the other one
+    total = sum(b(once.restore(np.ascontiguousarray(t(lq)))) for t, b in zip(turns, back, strict=True))
+    np.testing.assert_allclose(Restorer(*tiny, tile=0, self_ensemble=True).restore(lq), total / 8, atol=1e-5)
+
+
+def test_auto_takes_the_whole_image_where_it_fits_and_tiles_where_not(tiny, monkeypatch):
+    lq = photo(160, 200, 3, dtype=np.float32)
+    held = Restorer(*tiny)
+    need = memory.program_bytes(held._program((1, 160, 200, 3)))
+    assert held._fitting_tile(160, 200) == 0
+    monkeypatch.setattr(restorer, "free_bytes", lambda device: need)  # of which only a share is taken
+    tile = held._fitting_tile(160, 200)
+    assert 64 <= tile < 200
+    assert memory.program_bytes(held._program((1, tile, tile, 3))) < need
+    assert held.restore(lq).shape == (320, 400, 3)
+
+
+def test_many_sizes_share_one_program(tiny):
+    held = Restorer(*tiny)
+    sizes = [(20, 30), (31, 17), (64, 40), (25, 25), (70, 9)]
+    assert held.plan(sizes) > 0
+    for size in sizes:
+        held(photo(*size, 3))
+    assert len(held._programs) == 1
+
+
+def test_few_sizes_stay_whole(tiny):
+    assert Restorer(*tiny).plan([(20, 30), (24, 32), (17, 26), (30, 20)]) == 0  # two, after padding to 8
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [({"tile": 7}, "smaller than the window"), ({"tile": -8}, "window"), ({"tile": 32, "overlap": 32}, "overlap=32")],
+)
+def test_tiles_that_cannot_be(tiny, options, word):
+    with pytest.raises(InputError, match=word):
+        Restorer(*tiny, **options)
+
+
+@pytest.mark.parametrize(
+    ("image", "word"),
+    [
+        (np.zeros((2, 8, 8, 3), np.uint8), r"\[h, w, C\]"),
+        (np.zeros((0, 8, 3), np.uint8), "shape"),
+        (np.zeros((8, 8, 3), np.int32), "int32"),
+        (np.zeros((8, 8, 5), np.uint8), "3 channels, got one of 5"),
+        (np.full((8, 8, 3), np.nan, np.float32), "finite"),
+    ],
+)
+def test_images_that_cannot_be_restored(tiny, image, word):
+    with pytest.raises(InputError, match=word):
+        Restorer(*tiny)(image)
