@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXAMPLE := docs/coffee.png
+EXAMPLE := docs/astronaut.png
 
 # Made anew whenever what it is made from changes.
 $(VENV)/ready: pyproject.toml constraints.txt

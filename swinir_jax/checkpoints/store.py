@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,16 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
     folder = Path(folder).absolute()
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(f"{folder}: exists already; name a new folder or remove it first.")
-    content = {"format_version": FORMAT_VERSION, "config": config.to_dict()}
     make_folder(folder.parent)
     try:
         with replacing(folder) as temporary:
             with ocp.StandardCheckpointer() as checkpointer:
                 checkpointer.save(temporary / PARAMS_FOLDER, dict(params))
+            content = {
+                "format_version": FORMAT_VERSION,
+                "config": config.to_dict(),
+                "crc32": _checksums(temporary / PARAMS_FOLDER),
+            }
             (temporary / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -60,7 +65,15 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRCo
       InputError: if a piece is missing or damaged, or the parameters do not fit the configuration.
     """
     folder = Path(folder).absolute()
-    config = _load_config(folder / CONFIG_FILE)
+    config, checksums = _load_config(folder / CONFIG_FILE)
+    found = _checksums(folder / PARAMS_FOLDER)
+    damaged = [
+        f"{name} is {'damaged' if name in found else 'missing'}"
+        for name, checksum in checksums.items()
+        if found.get(name) != checksum
+    ]
+    if damaged:  # checked first: Orbax reports such in many lines and from several threads
+        raise InputError(f"{folder / PARAMS_FOLDER}: {', '.join(damaged)}; convert the weights again.")
     flat = _load_params(folder / PARAMS_FOLDER)
     expected = parameter_shapes(config)
     problems = [f"missing {path}" for path in expected.keys() - flat.keys()]
@@ -75,18 +88,18 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRCo
     return flax.traverse_util.unflatten_dict(flat, sep="/"), config
 
 
-def _load_config(path: Path) -> SwinIRConfig:
+def _load_config(path: Path) -> tuple[SwinIRConfig, dict[str, int]]:
     try:
         content = json.loads(path.read_text())
-        version, values = content["format_version"], content["config"]
+        version, values, checksums = content["format_version"], dict(content["config"]), dict(content["crc32"])
     except FileNotFoundError as error:
         raise InputError(f"{path.parent}: not a converted model, {path.name} is missing.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not readable as a model's configuration ({error}).") from error
-    if version != FORMAT_VERSION or not isinstance(values, dict):
-        raise InputError(f"{path}: format_version {version} is not one that this version reads ({FORMAT_VERSION}).")
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: format_version {version} is not the one that this version reads, {FORMAT_VERSION}.")
     try:
-        return SwinIRConfig.from_dict(values)
+        return SwinIRConfig.from_dict(values), checksums
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -94,15 +107,15 @@ def _load_config(path: Path) -> SwinIRConfig:
 def _load_params(path: Path) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
-    if not path.is_dir():
-        raise InputError(f"{path.parent}: not a converted model, the folder {path.name} is missing.")
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            stored = checkpointer.metadata(path).item_metadata.tree
-            target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored)
-            restored = checkpointer.restore(path, target)
-    except Exception as error:  # a damaged checkpoint raises whatever Orbax, TensorStore or JSON do at that place
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: the checkpoint is damaged or incomplete ({reason}).") from error
+    with ocp.StandardCheckpointer() as checkpointer:
+        stored = checkpointer.metadata(path).item_metadata.tree
+        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored)
+        restored = checkpointer.restore(path, target)
     flat = flax.traverse_util.flatten_dict(restored, sep="/")
     return {name: np.asarray(leaf, dtype=np.float32) for name, leaf in flat.items()}
+
+
+def _checksums(folder: Path) -> dict[str, int]:
+    """CRC-32 of each file below a folder, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): zlib.crc32(path.read_bytes()) for path in files}

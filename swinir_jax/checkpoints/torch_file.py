@@ -38,6 +38,7 @@ _MALFORMED = (
     TypeError,
     ValueError,
     struct.error,
+    zipfile.BadZipFile,
 )
 
 
@@ -59,22 +60,17 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
       InputError: if there is no such file, it is damaged or is not PyTorch's, or it asks for anything but data.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}.")
     try:
+        if not path.is_file():  # nor a pipe, which would be waited for
+            raise pickle.UnpicklingError("a folder, not a file" if path.is_dir() else "no such file")
         with open(path, "rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             read = _read_zip if mapped[: len(_ZIP_MAGIC)] == _ZIP_MAGIC else _read_legacy
             return read(file, mapped)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{path}: {_one_line(error)}.") from error
+    except (pickle.UnpicklingError, OSError) as error:
+        raise InputError(f"{path}: {str(error)[:200]}.") from error
     except _MALFORMED as error:
-        reason = f"{type(error).__name__}: {_one_line(error)}"
-        raise InputError(f"{path}: not a PyTorch file, or a damaged one ({reason}).") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".")
+        raise InputError(f"{path}: not a PyTorch file, or a damaged one ({repr(error)[:200]}).") from error
 
 
 def _read_zip(file: BinaryIO, mapped: mmap.mmap) -> Any:
@@ -107,7 +103,7 @@ def _read_zip(file: BinaryIO, mapped: mmap.mmap) -> Any:
             raise pickle.UnpicklingError(f"storage {key!r} has {data.size} bytes where {size} were announced")
         return data.reshape(-1, dtype.itemsize)[:, ::-1].ravel() if big_endian else data
 
-    return _Unpickler(io.BytesIO(content("data.pkl")), load_storage, whole.size).load()
+    return _Unpickler(io.BytesIO(content("data.pkl").tobytes()), load_storage, whole.size).load()
 
 
 def _read_legacy(file: BinaryIO, mapped: mmap.mmap) -> Any:
@@ -154,8 +150,6 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.
         raise pickle.UnpicklingError("a tensor reaches beyond its storage")
     if math.prod(shape) * itemsize > storage.limit:
         raise pickle.UnpicklingError("a tensor is larger than the whole file")
-    if 0 in shape:
-        return np.empty(shape, storage.dtype)
     byte_strides = tuple(stride * itemsize for stride in strides)
     array: np.ndarray = np.ndarray(shape, storage.dtype, storage.data, offset * itemsize, byte_strides)
     array.flags.writeable = False
@@ -230,7 +224,7 @@ _OPCODES = """
     BINUNICODE SHORT_BINUNICODE BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES
     EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT
     GLOBAL STACK_GLOBAL BINPERSID REDUCE
-""".split()
+"""
 
 
 # The Python one: it lets instructions be replaced, and a memo index of 2**32 does not make it allocate as many slots.
@@ -239,6 +233,9 @@ class _Unpickler(pickle._Unpickler):
 
     `load_storage` maps a storage's key, type and size in bytes to its bytes; `limit` is the size of the file.
     """
+
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
 
     def __init__(self, stream: Any, load_storage: Callable[[str, np.dtype, int], np.ndarray], limit: int):
         super().__init__(stream, encoding="latin1")
@@ -275,8 +272,8 @@ class _Unpickler(pickle._Unpickler):
         target = self.stack[-1]
         for key, value in zip(items[::2], items[1::2], strict=True):
             # Hashing nested tuples can take for ever, or the whole C stack.
-            if not isinstance(target, dict) or type(key) not in (str, int, float, bool, bytes, type(None)):
-                raise pickle.UnpicklingError(f"a {type(key).__name__} as a key in a {type(target).__name__}")
+            if type(key) not in (str, int, float, bool, bytes, type(None)):
+                raise pickle.UnpicklingError(f"a {type(key).__name__} as a dictionary's key")
             target[key] = value
 
     def load_build(self) -> None:
@@ -289,7 +286,7 @@ class _Unpickler(pickle._Unpickler):
             raise pickle.UnpicklingError(f"refused: it sets the state of a {type(target).__name__}")
 
     dispatch: ClassVar[dict[int, Any]] = {
-        **{getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _OPCODES},
+        **{getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _OPCODES.split()},
         pickle.NEWOBJ[0]: pickle._Unpickler.dispatch[pickle.REDUCE[0]],
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,

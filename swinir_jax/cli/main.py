@@ -1,11 +1,14 @@
 """`swinir-jax COMMAND ...`."""
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from tqdm import tqdm
 
 from swinir_jax.errors import InputError
 
@@ -16,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "convert": "turn official weights into a model folder, and back",
 }
 
+EXIT_BROKEN_PIPE = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
@@ -31,16 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     args = _parse(argv)
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
-    logging.getLogger("swinir_jax").setLevel(logging.ERROR if args.quiet else logging.INFO)
     try:
-        _use_compilation_cache()
-        return args.run(args)
+        with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
+            _use_compilation_cache()
+            return args.run(args)
     except InputError as error:
         if args.debug:
             raise
         print(f"swinir-jax: error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except BrokenPipeError:  # the reader of what is printed has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         print("swinir-jax: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -58,6 +64,25 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)
+
+
+class _BarHandler(logging.Handler):
+    """Prints above the progress bars instead of through them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _log_to_stderr(level: int) -> Iterator[None]:
+    """Prints what the package logs, and only that."""
+    package, handler = logging.getLogger("swinir_jax"), _BarHandler()
+    package.addHandler(handler)
+    package.setLevel(level)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
 
 
 def _use_compilation_cache() -> None:

@@ -137,6 +137,7 @@ def _restore(job: Job, restorer: Restorer, args: argparse.Namespace) -> None:
     write_picture(job.target, restored, quality=args.quality)
     if args.compare:
         write_picture(job.comparison, side_by_side(picture, restored))
+        logger.info("%s: before and after", job.comparison)
     times = f"read {read - start:.2f} s, restore {done - read:.2f} s, write {time.perf_counter() - done:.2f} s"
     logger.info("%s %s -> %s %s (%s)", job.source, _size(picture), job.target, _size(restored), times)
     for note in restored.notes:

@@ -18,9 +18,9 @@ def tile_starts(side: int, tile: int, overlap: int) -> list[int]:
     Args:
       side: at least `tile`, in pixels.
       tile: side of a tile.
-      overlap: of neighbouring tiles, below `tile`; the last two may overlap by more.
+      overlap: of neighbouring tiles, below `tile` unless one tile is enough; the last two may overlap by more.
     """
-    return [*range(0, side - tile, tile - overlap), side - tile]
+    return [*range(0, side - tile, max(tile - overlap, 1)), side - tile]
 
 
 def blend_weights(length: int, ramp: int, blend: Blend) -> np.ndarray:

@@ -88,7 +88,9 @@ def test_tiles_begin_on_multiples_of_seven():
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs a photograph of Set5, which may not be shipped")
-@pytest.mark.parametrize(("tile", "overlap", "case"), [(0, 0, "whole"), (32, 8, "tile32_overlap8"), (48, 16, "tile48_overlap16")])
+@pytest.mark.parametrize(
+    ("tile", "overlap", "case"), [(0, 0, "whole"), (32, 8, "tile32_overlap8"), (48, 16, "tile48_overlap16")]
+)
 def test_official_protocol(tile, overlap, case):
     golden = np.load(SHARED / "goldens" / "test_protocol.npz")
     config = SwinIRConfig.from_dict(json.loads(str(golden["config"])))

@@ -1,0 +1,115 @@
+import http.server
+import threading
+import time
+
+import pytest
+import safetensors.numpy
+from goldens import DATA, TINY, generated_weights
+
+from swinir_jax import InputError
+from swinir_jax.checkpoints import download
+from swinir_jax.checkpoints.download import locate_official
+from swinir_jax.checkpoints.names import official_shapes
+from swinir_jax.checkpoints.zoo import OfficialModel
+
+GOOD = (DATA / "checkpoints" / "params.pth").read_bytes()
+MODEL = OfficialModel(name="tiny_x2", task="lightweight_sr", level="x2", config=TINY)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves what the server's attributes say: `body`, `claim` (its stated length), `pause` in the middle."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        if self.server.body is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(self.server.claim or len(self.server.body)))
+        self.end_headers()
+        half = len(self.server.body) // 2
+        self.wfile.write(self.server.body[:half])
+        self.wfile.flush()
+        time.sleep(self.server.pause)
+        self.wfile.write(self.server.body[half:])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked, server.body, server.claim, server.pause = [], GOOD, None, 0.0
+        server.handle_error = lambda *args: None  # a client that hangs up is part of the test
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        monkeypatch.setenv(download.MIRROR_VARIABLE, f"http://127.0.0.1:{server.server_port}/mirror/")
+        monkeypatch.setenv(download.WEIGHTS_VARIABLE, str(tmp_path / "weights"))
+        monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_whole_file_is_fetched_once(server, tmp_path):
+    path = locate_official(MODEL)
+    assert path == tmp_path / "weights" / "tiny_x2.pth"
+    assert path.read_bytes() == GOOD
+    assert locate_official(MODEL) == path
+    assert server.asked == ["/mirror/tiny_x2.pth"]
+
+
+def test_slow_file_is_fetched(server):
+    server.pause = 0.3
+    assert locate_official(MODEL).read_bytes() == GOOD
+
+
+WRONG = {
+    "short": (GOOD[:-1000], len(GOOD), "bytes"),
+    "short without a length": (GOOD[:-1000], None, "tiny_x2.pth"),
+    "a web page": (b"<html>Sign in</html>", None, "tiny_x2.pth"),
+    "empty": (b"", None, "tiny_x2.pth"),
+    "another network": ((DATA / "checkpoints" / "wrong_shape.pth").read_bytes(), None, "shape"),
+    "not there": (None, None, "404|Not Found"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_files_leave_nothing_behind(server, tmp_path, kind):
+    server.body, server.claim, word = WRONG[kind]
+    with pytest.raises(InputError, match=word) as caught:
+        locate_official(MODEL)
+    message = str(caught.value)
+    assert f"127.0.0.1:{server.server_port}/mirror/tiny_x2.pth" in message
+    assert str(tmp_path / "weights" / "tiny_x2.pth") in message
+    assert "\n" not in message
+    assert list((tmp_path / "weights").iterdir()) == []
+
+
+def test_stalled_server_is_given_up(server, monkeypatch, tmp_path):
+    server.pause = 5.0
+    monkeypatch.setattr(download, "_TIMEOUT", 0.3)
+    start = time.perf_counter()
+    with pytest.raises(InputError, match="timed out"):
+        locate_official(MODEL)
+    assert time.perf_counter() - start < 3
+    assert list((tmp_path / "weights").iterdir()) == []
+
+
+def test_no_network_names_the_address_and_the_place(server, monkeypatch, tmp_path):
+    monkeypatch.setenv(download.MIRROR_VARIABLE, "http://127.0.0.1:9")  # nobody listens there
+    with pytest.raises(
+        InputError, match=r"127\.0\.0\.1:9/tiny_x2\.pth .*refused.*put the file at .*tiny_x2\.pth by hand"
+    ):
+        locate_official(MODEL)
+
+
+def test_folders_are_searched_in_order(server, tmp_path):
+    weights = safetensors.numpy.save(generated_weights(official_shapes(TINY), 1))
+    for name in ("cache", "weights", "given"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tiny_x2.pth").write_bytes(weights)
+        given = tmp_path / "given" if name == "given" else None
+        assert locate_official(MODEL, given) == tmp_path / name / "tiny_x2.pth"
+    assert server.asked == []

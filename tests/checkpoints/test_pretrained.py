@@ -1,0 +1,182 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from goldens import DATA, TINY, generated_weights, relative_error
+
+import swinir_jax
+from swinir_jax import InputError, SwinIRConfig
+from swinir_jax.checkpoints import weight_file
+from swinir_jax.checkpoints.convert import convert
+from swinir_jax.checkpoints.names import official_buffers, official_shapes
+
+FILES = DATA / "checkpoints"
+EXPECTED = np.load(FILES / "expected.npz")
+CONFIG = SwinIRConfig.from_dict(json.loads((FILES / "config.json").read_text())["config"])
+
+
+def error_of(source, **options):
+    model, params = swinir_jax.load_pretrained(source, **options)
+    return relative_error(model.apply({"params": params}, EXPECTED["input"]), EXPECTED["output"])
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        *((name, 1e-5) for name in (
+            "params.pth", "params_and_ema.pth", "bare.pth", "data_parallel.pth", "lightning.ckpt", "saved_on_cuda.pth",
+            "legacy_format.pth", "strided.pth", "bare.safetensors",
+        )),
+        ("half.pth", 2e-3),  # the weights themselves are rounded: 2^-11 and 2^-8
+        ("bfloat16.pth", 2e-2),
+    ],
+)  # fmt: skip
+def test_every_kind_of_file_gives_the_original_answer(name, tolerance):
+    assert error_of(FILES / name) < tolerance
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("malicious.pth", "refuse|allow"),
+        ("truncated.pth", "truncated.pth"),
+        ("missing_key.pth", "missing"),
+        ("unexpected_key.pth", "unexpected"),
+        ("wrong_shape.pth", "shape"),
+        ("not_swinir.pth", "not the weights of a SwinIR"),
+    ],
+)
+def test_files_that_must_be_refused(name, word):
+    with pytest.raises(InputError, match=word) as caught:
+        swinir_jax.load_pretrained(FILES / name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_ema_is_taken_and_said_and_raw_on_request(caplog):
+    assert error_of(FILES / "params_and_ema.pth") < 1e-5
+    assert "took the averaged ones" in caplog.text
+    assert error_of(FILES / "params_and_ema.pth", weights="raw") > 0.1
+
+
+def test_raw_weights_of_a_file_that_has_none(monkeypatch):
+    monkeypatch.setattr(weight_file, "read_torch_file", lambda path: {"params_ema": {"conv_first.weight": np.zeros(1)}})
+    with pytest.raises(InputError, match="no raw weights in it; it holds params_ema"):
+        weight_file.read_weight_file("x.pth", "raw")
+
+
+def test_rules_are_said_when_used_and_can_be_overridden(caplog):
+    model, _ = swinir_jax.load_pretrained(FILES / "bare.pth")
+    assert model.config == CONFIG
+    assert "img_range=1" in caplog.text
+    assert "qk_scale=None" in caplog.text
+    caplog.clear()
+    model, _ = swinir_jax.load_pretrained(FILES / "bare.pth", img_range=255.0, qk_scale=0.7)
+    assert (model.config.img_range, model.config.qk_scale) == (255.0, 0.7)
+    assert not caplog.text
+
+
+def test_folder_and_back_is_bit_exact(tmp_path):
+    convert(FILES / "params.pth", tmp_path / "model", img_range=2.0)
+    assert swinir_jax.load_pretrained(tmp_path / "model")[0].config.img_range == 2.0
+    convert(tmp_path / "model", tmp_path / "back.safetensors")
+    back = safetensors.numpy.load_file(tmp_path / "back.safetensors")
+    original = safetensors.numpy.load_file(FILES / "bare.safetensors")
+    assert back.keys() == original.keys()
+    for name, tensor in original.items():
+        assert (back[name].dtype, back[name].tobytes()) == (tensor.dtype, tensor.tobytes()), name
+
+
+def test_nothing_is_written_unless_all_fits(tmp_path):
+    for target in ("model", "back.safetensors"):
+        with pytest.raises(InputError):
+            convert(FILES / "missing_key.pth", tmp_path / target)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_targets_that_cannot_be(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(InputError, match="exists already"):
+        convert(FILES / "params.pth", tmp_path / "full")
+    with pytest.raises(InputError, match=r"written as \.safetensors"):
+        convert(FILES / "params.pth", tmp_path / "back.pth")
+    with pytest.raises(InputError, match="cannot be written"):
+        convert(FILES / "params.pth", tmp_path / "full" / "file" / "model")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "full"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    target = tmp_path_factory.mktemp("converted") / "model"
+    convert(FILES / "params.pth", target)
+    return target
+
+
+def test_every_missing_piece_of_a_folder_is_an_input_error(folder, tmp_path):
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert Path("config.json") in files
+    for i, file in enumerate(files):
+        for damage in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?")):
+            copy = shutil.copytree(folder, tmp_path / f"{i}{damage is Path.unlink}")
+            damage(copy / file)
+            with pytest.raises(InputError, match=file.name) as caught:
+                swinir_jax.load_pretrained(copy)
+            assert str(copy) in str(caught.value)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_config_that_contradicts_the_weights_is_named(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    content = json.loads((copy / "config.json").read_text())
+    for change, word in (
+        ({"embed_dim": 24}, "contradicts the weights"),
+        ({"colour": 1}, "colour"),
+        ({"depths": [0]}, "depths"),
+    ):
+        (copy / "config.json").write_text(json.dumps({**content, "config": {**content["config"], **change}}))
+        with pytest.raises(InputError, match=word):
+            swinir_jax.load_pretrained(copy)
+
+
+def test_unknown_names_get_the_nearest():
+    with pytest.raises(InputError, match="lightweight_x2"):
+        swinir_jax.load_pretrained("lightwait_x2")
+    with pytest.raises(InputError, match="005_colorDN_DFWB_s128w8_SwinIR-M_noise25"):
+        swinir_jax.load_pretrained("005_colorDN_DFWB_s128w8_SwinIR-M_noise26")
+    with pytest.raises(InputError, match="no such file"):
+        swinir_jax.load_pretrained("models/none.pth")
+
+
+def test_other_endings_are_refused(tmp_path):
+    (tmp_path / "weights.onnx").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"\.safetensors"):
+        swinir_jax.load_pretrained(tmp_path / "weights.onnx")
+
+
+def test_bundled_default_loads():
+    model, params = swinir_jax.load_pretrained("lightweight_x2")
+    assert (model.config.upscale, model.config.embed_dim) == (2, 60)
+    assert params["conv_first"]["kernel"].shape == (3, 3, 3, 60)
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda w: {"state_dict": {f"model.{k}": v for k, v in w.items()}},
+    lambda w: {"model": {f"module.model.{k}": v for k, v in w.items()}},
+    lambda w: {"model_state_dict": w, "epoch": 3},
+    lambda w: {"iter": 3, "params": {"params_ema": w, "params": {}}},
+])  # fmt: skip
+def test_wrappers_and_prefixes(wrap, monkeypatch, tmp_path):
+    weights = {**generated_weights(official_shapes(TINY), 1), **official_buffers(TINY)}
+    monkeypatch.setattr(weight_file, "read_torch_file", lambda path: wrap(weights))
+    tensors, _ = weight_file.read_weight_file("x.pth")
+    assert tensors.keys() == weights.keys()
+
+
+def test_unknown_prefixes_are_left_for_the_error(monkeypatch):
+    wrapped = {"generator.conv_first.weight": np.zeros(1)}
+    monkeypatch.setattr(weight_file, "read_torch_file", lambda path: wrapped)
+    assert weight_file.read_weight_file("x.pth")[0].keys() == wrapped.keys()

@@ -1,0 +1,199 @@
+import errno
+import os
+import re
+
+import numpy as np
+import pytest
+from goldens import DATA, TINY, generated_weights
+
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli.main import main
+from swinir_jax.images import Picture, read_picture, write_picture
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, params_from_official(generated_weights(official_shapes(TINY), 1), TINY), TINY)
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+
+
+def picture(name="photo.png", shape=(20, 30, 3), dtype=np.uint8, alpha=None, **options):
+    values = np.random.default_rng(0).random(shape)
+    os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+    write_picture(name, Picture((values * np.iinfo(dtype).max).astype(dtype), alpha, **options))
+    return name
+
+
+def errors(capsys):
+    return [line for line in capsys.readouterr().err.splitlines() if "error" in line or "failed" in line]
+
+
+def test_a_photograph(model, capsys):
+    assert main(["restore", picture(dpi=(72.0, 72.0)), "--model", model, "--out", "restored"]) == 0
+    restored = read_picture("restored/photo.png")
+    assert restored.pixels.shape == (40, 60, 3)
+    assert restored.dpi == pytest.approx((72, 72), abs=0.1)
+    assert re.search(
+        r"photo\.png 30x20 -> restored/photo\.png 60x40 \(read .* restore .* write ", capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shape"),
+    [
+        ("gray.png", {"shape": (20, 30)}, (40, 60)),
+        ("deep.png", {"dtype": np.uint16}, (40, 60, 3)),
+        ("deep.tif", {"dtype": np.uint16, "shape": (20, 30)}, (40, 60)),
+        ("clear.webp", {"alpha": np.full((20, 30), 7, np.uint8)}, (40, 60, 3)),
+    ],
+)
+def test_same_kind_out(model, name, options, shape):
+    assert main(["restore", picture(name, **options), "--model", model, "--out", "out"]) == 0
+    before, after = read_picture(name), read_picture(f"out/{name}")
+    assert (after.pixels.dtype, after.pixels.shape) == (before.pixels.dtype, shape)
+    assert (after.alpha is None) == (before.alpha is None)
+    if after.alpha is not None:
+        assert (after.alpha == 7).all()
+
+
+def test_a_folder_with_bad_files_goes_on_and_exits_with_1(model, capsys):
+    for name in ("in/a.png", "in/c.png"):
+        picture(name)
+    with open("in/b.png", "wb") as file:
+        file.write(b"this is text")
+    with open("in/d.png", "wb") as file, open("in/a.png", "rb") as good:
+        file.write(good.read()[:-300])
+    assert main(["restore", "in", "--model", model, "--out", "out"]) == 1
+    assert sorted(os.listdir("out")) == ["a.png", "c.png"]
+    failed = errors(capsys)
+    assert len(failed) == 2
+    assert all(re.match(r"failed: in/[bd]\.png: ", line) for line in failed)
+
+
+def test_skip_existing_and_compare(model, capsys):
+    picture("in/a.png"), picture("in/b.png", (10, 10))
+    assert main(["restore", "in", "--model", model, "--out", "out", "--compare"]) == 0
+    assert read_picture("out/b_compare.png").pixels.shape == (20, 44, 3)
+    before = os.stat("out/a.png").st_mtime_ns
+    assert main(["restore", "in", "--model", model, "--out", "out", "--skip-existing"]) == 0
+    assert os.stat("out/a.png").st_mtime_ns == before
+    assert "out/a.png: exists, skipped" in capsys.readouterr().err
+
+
+def test_tiles_self_ensemble_and_bfloat16(model):
+    options = ["--tile", "16", "--overlap", "8", "--self-ensemble", "--dtype", "bfloat16"]
+    assert main(["restore", picture(), "--model", model, "--out", "tiled.png", *options]) == 0
+    assert main(["restore", "photo.png", "--model", model, "--out", "whole.png", "--tile", "0"]) == 0
+    tiled, whole = (read_picture(name).pixels.astype(int) for name in ("tiled.png", "whole.png"))
+    assert tiled.shape == whole.shape
+    assert not np.array_equal(tiled, whole)
+
+
+def test_quiet_prints_nothing(model, capsys):
+    assert main(["restore", picture(), "--model", model, "--out", "out", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_what_was_done_beyond_the_network_is_said(model, capsys):
+    main(["restore", picture("gray.png", (20, 30)), "--model", model, "--out", "out"])
+    assert "gray, restored as three equal channels" in capsys.readouterr().err
+
+
+def text_as_png():
+    with open("text.png", "w") as file:
+        file.write("hello")
+    return "text.png"
+
+
+def empty_file():
+    open("empty.png", "w").close()
+    return "empty.png"
+
+
+def empty_folder():
+    os.mkdir("nothing")
+    return "nothing"
+
+
+@pytest.mark.parametrize("source", [lambda: "none.png", text_as_png, empty_file, empty_folder, lambda: "*.gif"])
+def test_bad_sources_exit_with_2_in_one_line(model, capsys, source):
+    assert main(["restore", source(), "--model", model, "--out", "out"]) == 2
+    assert len(errors(capsys)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--model", "lightwait_x2"], "lightweight_x2"),
+        (["--model", str(DATA / "checkpoints" / "malicious.pth")], r"malicious\.pth"),
+        (["--tile", "4"], "smaller than the window"),
+        (["--out", "photo.png/out"], "cannot be written"),
+    ],
+)
+def test_bad_options_exit_with_2_in_one_line(capsys, options, word):
+    assert main(["restore", picture(), "--out", "out", *options]) == 2
+    [line] = errors(capsys)
+    assert re.search(word, line)
+
+
+def test_output_that_is_a_folder(model, capsys):
+    os.makedirs("out/photo.png")
+    assert main(["restore", picture(), "--model", model, "--out", "out"]) == 2
+    [line] = errors(capsys)
+    assert "out/photo.png" in line
+    assert os.listdir("out/photo.png") == []
+
+
+def test_full_disk_stops_the_run(model, capsys, monkeypatch):
+    picture("in/a.png"), picture("in/b.png")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["restore", "in", "--model", model, "--out", "out"]) == 2
+    [line] = errors(capsys)
+    assert "No space left" in line
+    assert os.listdir("out") == []
+
+
+def test_ctrl_c_leaves_no_half_written_file(model, monkeypatch):
+    source = picture()
+
+    def interrupt(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    assert main(["restore", source, "--model", model, "--out", "out"]) == 130
+    assert os.listdir("out") == []
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ValueError, match="no such file"):
+        main(["restore", "none.png", "--out", "out", "--debug"])
+
+
+def test_convert_there_and_back(capsys):
+    source = str(DATA / "checkpoints" / "params.pth")
+    assert main(["convert", source, "model"]) == 0
+    assert "img_range=1" in capsys.readouterr().err
+    assert main(["convert", "model", "back.safetensors"]) == 0
+    assert main(["convert", source, "model"]) == 2  # it exists
+    assert main(["convert", str(DATA / "checkpoints" / "truncated.pth"), "other"]) == 2
+    assert sorted(os.listdir()) == ["back.safetensors", "model"]
+
+
+def test_models_lists_the_bundled_and_the_official(capsys):
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"lightweight_x2 \(the default\): .*Set5.* \d\d\.\d\d dB", out)
+    assert len(re.findall(r"^  00\d_", out, re.MULTILINE)) == 31
