@@ -24,3 +24,9 @@ lint: $(VENV)/ready
 
 clean:
 	rm -rf $(VENV) out
+
+# The README's quality table, from measurements; SETS holds Set5, Set12, McMaster and classic5.
+SETS ?= ../shared/data/testsets
+.PHONY: benchmark-table
+benchmark-table: $(VENV)/ready
+	$(BIN)/python benchmarks/quality.py --sets $(SETS)

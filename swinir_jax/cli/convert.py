@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from swinir_jax.checkpoints.convert import convert
-from swinir_jax.cli.weight_options import add_weight_options, weight_options
+from swinir_jax.cli.model_options import add_weight_options, weight_options
 
 logger = logging.getLogger(__name__)
 

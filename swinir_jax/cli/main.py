@@ -15,6 +15,7 @@ from swinir_jax.errors import InputError
 # Modules of this package; each has add_arguments(parser) and run(args) -> exit code, and is imported when it is used.
 COMMANDS: Mapping[str, str] = {
     "restore": "restore photographs, or folders of them",
+    "evaluate": "measure a model by the protocol of the paper",
     "models": "list the models that can be had by name",
     "convert": "turn official weights into a model folder, and back",
 }

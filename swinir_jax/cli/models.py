@@ -1,8 +1,11 @@
 """`swinir-jax models`."""
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 from swinir_jax.checkpoints.zoo import DEFAULT_MODEL, OFFICIAL, bundled_models, bundled_scores
+from swinir_jax.evaluation.report import format_score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +18,19 @@ def run(args: argparse.Namespace) -> int:
     print("Bundled, ready to use:")
     for name in bundled_models():
         note = " (the default)" if name == DEFAULT_MODEL else ""
-        print(f"  {name}{note}: {scores[name]['summary']}")
+        print(f"  {name}{note}: {_describe(scores[name])}")
     print("Official, fetched when first used:")
     width = max(map(len, OFFICIAL))
     for model in OFFICIAL.values():
         print(f"  {model.name:{width}}  {model.task} {model.level}")
     return 0
+
+
+def _describe(measured: Mapping[str, Any]) -> str:
+    """Such as `lightweight_sr 2; Set5: PSNR-Y 35.02 (baseline 33.68), SSIM-Y 0.9452 (baseline 0.9304)`."""
+    scores = ", ".join(
+        f"{metric.replace('_', '-').upper()} {format_score(metric, value)}"
+        f" (baseline {format_score(metric, measured['baseline'][metric])})"
+        for metric, value in measured["scores"].items()
+    )
+    return f"{measured['task']} {measured['level']}; {measured['set']}: {scores}"

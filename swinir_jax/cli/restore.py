@@ -12,7 +12,7 @@ from tqdm import tqdm
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
 from swinir_jax.cli.inputs import Job, collect_jobs
-from swinir_jax.cli.weight_options import add_weight_options, weight_options
+from swinir_jax.cli.model_options import add_weight_options, tile_option, weight_options
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, read_picture, read_size, write_picture
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tiles")
     group.add_argument(
         "--tile",
-        type=_tile,
+        type=tile_option,
         default="auto",
         metavar="auto|N|0",
         help="side in pixels; 0: whole images; auto: whole where they fit in memory (default)",
@@ -70,10 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--pad", choices=["minimal", "official"], default="minimal", help="to multiples of the window")
     add_weight_options(parser)
-
-
-def _tile(text: str) -> int | str:
-    return text if text == "auto" else int(text)
 
 
 def run(args: argparse.Namespace) -> int:

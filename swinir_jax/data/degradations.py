@@ -3,6 +3,7 @@
 import functools
 import io
 import math
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -70,13 +71,13 @@ def gaussian_noise_official(image: np.ndarray, sigma: float) -> np.ndarray:
     return image + (noise[..., ::-1] if image.ndim == 3 else noise)
 
 
-def gaussian_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+def gaussian_noise(image: Any, sigma: float, rng: np.random.Generator | Any) -> Any:
     """Adds Gaussian noise for training, not clipped.
 
     Args:
       image: float32 or float64 in [0, 1], of any shape.
       sigma: standard deviation on the 0..255 scale.
-      rng: the generator to draw from; it advances.
+      rng: a NumPy generator, which advances; or a JAX key, for a JAX array under `jit`.
 
     Returns:
       The noisy image, of the same shape and dtype; values may lie outside [0, 1].
@@ -84,6 +85,11 @@ def gaussian_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) ->
     Raises:
       InputError: if the dtype is another, or sigma is negative.
     """
+    if not isinstance(rng, np.random.Generator):
+        import jax  # this module serves data pipelines that need none
+
+        _require_noisable(image, sigma)
+        return image + jax.random.normal(rng, image.shape, image.dtype) * image.dtype.type(sigma / 255)
     image = np.asarray(image)
     _require_noisable(image, sigma)
     noise = rng.standard_normal(image.shape, dtype=image.dtype)

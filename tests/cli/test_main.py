@@ -195,5 +195,7 @@ def test_convert_there_and_back(capsys):
 def test_models_lists_the_bundled_and_the_official(capsys):
     assert main(["models"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"lightweight_x2 \(the default\): .*Set5.* \d\d\.\d\d dB", out)
+    assert re.search(
+        r"lightweight_x2 \(the default\): lightweight_sr 2; Set5: PSNR-Y \d\d\.\d\d \(baseline 33\.68\)", out
+    )
     assert len(re.findall(r"^  00\d_", out, re.MULTILINE)) == 31

@@ -2,6 +2,8 @@ import math
 import os
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -258,3 +260,11 @@ def test_jpeg_halves_the_resolution_of_chroma_only():
 def test_what_cannot_be_compressed_is_refused(image, quality, message):
     with pytest.raises(InputError, match=message):
         degradations.jpeg(image, quality)
+
+
+def test_noise_from_a_jax_key_is_a_pure_function_of_it():
+    image = jnp.full((200, 200, 3), 0.5, jnp.float32)
+    noisy = jax.jit(lambda key: degradations.gaussian_noise(image, 25, key))(jax.random.key(0))
+    np.testing.assert_allclose(np.std(noisy), 25 / 255, rtol=0.01)
+    np.testing.assert_allclose(np.mean(noisy), 0.5, atol=0.002)
+    assert not np.array_equal(noisy, degradations.gaussian_noise(image, 25, jax.random.key(1)))

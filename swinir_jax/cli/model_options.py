@@ -1,4 +1,4 @@
-"""Options that say which weights to take, shared by the commands."""
+"""Options about models that several commands share."""
 
 import argparse
 from typing import Any
@@ -23,3 +23,8 @@ def add_weight_options(parser: argparse.ArgumentParser) -> None:
 def weight_options(args: argparse.Namespace) -> dict[str, Any]:
     """The parsed options, as keyword arguments of `load_pretrained`."""
     return {name: getattr(args, name) for name in ("weights", "weights_dir", "img_range", "qk_scale")}
+
+
+def tile_option(text: str) -> int | str:
+    """Parses `--tile`: "auto" or a number of pixels."""
+    return text if text == "auto" else int(text)

@@ -1,0 +1,1 @@
+"""Measures models by the paper's protocol."""

@@ -1,0 +1,132 @@
+"""One image after the other through degradation, network and metrics, as the official test script does."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from swinir_jax.data.degradations import imresize, to_uint8
+from swinir_jax.errors import InputError
+from swinir_jax.images import read_picture
+from swinir_jax.metrics import psnr, rgb_to_y, ssim
+from swinir_jax.tasks import METRICS, TASKS
+
+Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] -> [h * scale, w * scale, C], not clipped
+Pair = tuple[Path | None, Path | None]  # HQ and LQ; one of them may be missing
+
+BASELINES = ("bicubic", "input")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageResult:
+    """What became of one image.
+
+    Attributes:
+      name: stem of the file.
+      scores: by metric.
+      seconds: that the network took.
+      lq: what it saw, uint8, clipped.
+      restored: uint8.
+      hq: the ground truth, uint8, or None.
+    """
+
+    name: str
+    scores: Mapping[str, float]
+    seconds: float
+    lq: np.ndarray
+    restored: np.ndarray
+    hq: np.ndarray | None
+
+
+def baseline(name: str, scale: int) -> Network:
+    """A network that is none.
+
+    Args:
+      name: "bicubic" enlarges by MATLAB's imresize; "input" gives back the degraded input.
+      scale: HQ / LQ side ratio.
+
+    Raises:
+      InputError: if the input itself has not the size of the ground truth.
+    """
+    if name == "input" and scale != 1:
+        raise InputError("--model input needs a task that keeps the size; for super-resolution there is bicubic.")
+    return (lambda lq: imresize(lq.astype(np.float64), float(scale))) if scale != 1 else (lambda lq: lq)
+
+
+def evaluate(
+    task_name: str, level: int, network: Network, pairs: Sequence[Pair], *, bicubic_of_y: bool = False
+) -> Iterator[ImageResult]:
+    """Restores and measures images, one at a time.
+
+    Args:
+      task_name: a key of TASKS.
+      level: scale, noise sigma on the 0..255 scale, or JPEG quality.
+      network: restores float32 `[h, w, C]` in [0, 1].
+      pairs: HQ and LQ files; a missing LQ is made from the HQ by the task's degradation.
+      bicubic_of_y: measure Y as the literature does for its bicubic rows: Y, rounded, is shrunk and enlarged by itself.
+
+    Yields:
+      One result an image, in order.
+
+    Raises:
+      InputError: if a file cannot be read, or the sizes of a pair do not fit the scale; the message names it.
+    """
+    task = TASKS[task_name]
+    scale = level if task.level == "scale" else 1
+    crop = scale if task.crops_scale else 0
+    for hq_path, lq_path in pairs:
+        hq = None if hq_path is None else _crop(task.colours(_read(hq_path)), scale)
+        if lq_path is not None:
+            lq = task.colours(_read(lq_path)) / 255
+            _check_pair(hq, lq, scale, hq_path, lq_path)
+        elif hq is not None and task.degrade is not None:
+            lq = task.degrade(hq, level)
+        else:
+            raise InputError(f"{task_name}: an image needs an LQ file, or a ground truth to make it from.")
+        image = (lq if lq.ndim == 3 else lq[..., None]).astype(np.float32)
+        start = time.perf_counter()
+        restored = network(image)
+        seconds = time.perf_counter() - start
+        restored = np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8).reshape(*restored.shape[:2], *lq.shape[2:])
+        scores: dict[str, float] = {}
+        if hq is not None:
+            scores = {name: METRICS[name](restored, hq, crop) for name in task.metrics}
+            if bicubic_of_y:
+                scores |= _bicubic_of_y(hq, scale)
+        name = next(path.stem for path in (hq_path, lq_path) if path is not None)
+        yield ImageResult(name, scores, seconds, to_uint8(lq * 255), restored, hq)
+
+
+def average(results: Sequence[ImageResult]) -> dict[str, float]:
+    """Mean of each score over the images, as the paper reports it."""
+    return {name: float(np.mean([r.scores[name] for r in results])) for name in results[0].scores}
+
+
+def _read(path: Path) -> np.ndarray:
+    pixels = read_picture(path).pixels
+    if pixels.dtype != np.uint8:
+        raise InputError(f"{path}: the protocol is for 8-bit images.")
+    return pixels
+
+
+def _crop(image: np.ndarray, scale: int) -> np.ndarray:
+    h, w = image.shape[:2]
+    return image[: h // scale * scale, : w // scale * scale]
+
+
+def _check_pair(hq: np.ndarray | None, lq: np.ndarray, scale: int, hq_path: Path | None, lq_path: Path) -> None:
+    if hq is None:
+        return
+    h, w = lq.shape[:2]
+    if hq.shape[:2] != (h * scale, w * scale):
+        sizes = f"{w}x{h} enlarged by {scale} is not {hq.shape[1]}x{hq.shape[0]}"
+        raise InputError(f"{lq_path} does not fit {hq_path}: {sizes}.")
+
+
+def _bicubic_of_y(hq: np.ndarray, scale: int) -> dict[str, float]:
+    y = to_uint8(rgb_to_y(hq))
+    shrunk = imresize(y.astype(np.float64), 1 / scale)
+    enlarged = to_uint8(imresize(shrunk, float(scale)))
+    return {"psnr_y": psnr(enlarged, y, scale), "ssim_y": ssim(enlarged, y, scale)}

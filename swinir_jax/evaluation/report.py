@@ -1,0 +1,124 @@
+"""Results for machines (JSON, CSV) and for people (an HTML page that needs no network)."""
+
+import csv
+import html
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from swinir_jax.evaluation.protocol import ImageResult
+from swinir_jax.files import make_folder, write_bytes
+from swinir_jax.images import Picture, write_picture
+
+_ERROR_GAIN = 8  # the error map shows this many times the mean absolute difference of the channels
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }
+table { border-collapse: collapse; margin: 1rem 0 2rem; }
+td, th { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
+td:first-child, th:first-child { text-align: left; }
+.average td { font-weight: 600; } .published td { color: #666; }
+.images { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: 1rem; margin-bottom: 2rem; }
+figure { margin: 0; } figcaption { color: #555; } img { width: 100%; image-rendering: pixelated; }
+"""
+
+
+def as_dict(
+    protocol: Mapping[str, Any], results: Sequence[ImageResult], averages: Mapping[str, float]
+) -> dict[str, Any]:
+    """What `--json` writes: protocol, one entry an image, averages."""
+    images = [{"name": r.name, **r.scores, "seconds": round(r.seconds, 4)} for r in results]
+    return {"protocol": dict(protocol), "images": images, "average": dict(averages)}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes `as_dict`'s result; an infinite score (identical images) is written as JSON's null."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: finite(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [finite(entry) for entry in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    write_bytes(path, (json.dumps(finite(content), indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_csv(path: Path, results: Sequence[ImageResult], averages: Mapping[str, float]) -> None:
+    """Writes a row an image and one for the averages."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", *averages])
+    writer.writerows([r.name, *(r.scores[metric] for metric in averages)] for r in results)
+    writer.writerow(["average", *averages.values()])
+    write_bytes(path, text.getvalue().encode())
+
+
+def write_report(
+    folder: Path,
+    title: str,
+    results: Sequence[ImageResult],
+    averages: Mapping[str, float],
+    published: Mapping[str, float],
+) -> None:
+    """Writes `index.html` and its pictures: input, result, ground truth and error map of each image.
+
+    Args:
+      folder: made if it is not there.
+      title: the protocol in one line.
+      results: of all images.
+      averages: over them.
+      published: the paper's scores, or nothing.
+    """
+    make_folder(folder)
+    sections = []
+    for index, result in enumerate(results):
+        figures = []
+        for kind, pixels in _panels(result).items():
+            file = f"{index:03}_{kind.replace(' ', '_')}.png"
+            write_picture(folder / file, Picture(pixels))
+            figures.append(f'<figure><img src="{file}" alt=""><figcaption>{kind}</figcaption></figure>')
+        sections.append(f'<h2>{html.escape(result.name)}</h2>\n<div class="images">{"".join(figures)}</div>')
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style></head>
+<body><h1>{html.escape(title)}</h1>
+{_table(results, averages, published)}
+{"".join(sections)}
+</body></html>
+"""
+    write_bytes(folder / "index.html", page.encode())
+
+
+def format_score(metric: str, value: float | None) -> str:
+    """Decibels with two decimals, SSIM with four, a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if metric.startswith("ssim") else f"{value:.2f}"
+
+
+def _table(results: Sequence[ImageResult], averages: Mapping[str, float], published: Mapping[str, float]) -> str:
+    def row(name: str, scores: Mapping[str, float], style: str = "") -> str:
+        cells = "".join(f"<td>{format_score(metric, scores.get(metric))}</td>" for metric in averages)
+        return f'<tr class="{style}"><td>{html.escape(name)}</td>{cells}</tr>'
+
+    head = "".join(f"<th>{metric.replace('_', '-').upper()}</th>" for metric in averages)
+    rows = [row(r.name, r.scores) for r in results] + [row("average", averages, "average")]
+    rows += [row("published", published, "published")] if published else []
+    return f"<table><tr><th>image</th>{head}</tr>{''.join(rows)}</table>"
+
+
+def _panels(result: ImageResult) -> dict[str, np.ndarray]:
+    height, width = result.restored.shape[:2]
+    enlarged = np.asarray(Image.fromarray(result.lq).resize((width, height), Image.Resampling.NEAREST))
+    panels = {"input": enlarged, "result": result.restored}
+    if result.hq is not None:
+        difference = np.abs(result.restored.astype(float) - result.hq)
+        error = difference if difference.ndim == 2 else difference.mean(axis=-1)
+        panels["ground truth"] = result.hq
+        panels[f"error x{_ERROR_GAIN}"] = np.clip(error * _ERROR_GAIN, 0, 255).astype(np.uint8)
+    return panels

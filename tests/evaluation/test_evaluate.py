@@ -1,0 +1,196 @@
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from goldens import SHARED
+
+from swinir_jax import InputError
+from swinir_jax.cli.main import main
+from swinir_jax.data.degradations import gaussian_noise_official, imresize
+from swinir_jax.evaluation.pairs import image_files, match_pairs
+from swinir_jax.evaluation.protocol import evaluate
+from swinir_jax.evaluation.published import published
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.metrics import psnr
+from swinir_jax.tasks import METRICS, TASKS
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def photo(name, *shape):
+    """A smooth picture, so that degrading and restoring it mean something."""
+    y, x, c = np.meshgrid(*(np.linspace(0, 3, n) for n in (*shape, 1)[:3]), indexing="ij")
+    pixels = (127 + 120 * np.sin(3 * x + y) * np.cos(2 * y - x + c)).astype(np.uint8)
+    Path(name).parent.mkdir(exist_ok=True)
+    write_picture(name, Picture(pixels[..., 0] if len(shape) == 2 else pixels))
+    return read_picture(name).pixels
+
+
+@pytest.mark.parametrize(
+    ("hq", "lq"),
+    [
+        ("baby.png", "babyx2.png"),
+        ("img_001_SRF_2_HR.png", "img_001_SRF_2_LR.png"),
+        ("0801.png", "0801x2.png"),
+        ("a.png", "a.jpg"),
+        ("box2.png", "box2.png"),
+    ],
+)
+def test_usual_names_match(hq, lq):
+    others = Path("other.png")
+    assert match_pairs([Path(hq), others], [others, Path(lq)], 2) == [(Path(hq), Path(lq)), (others, others)]
+
+
+def test_all_that_has_no_partner_is_named():
+    with pytest.raises(InputError, match=r"a\.png has no partner; bx2\.png has no partner"):
+        match_pairs([Path("a.png"), Path("c.png")], [Path("bx2.png"), Path("cx2.png")], 2)
+    with pytest.raises(InputError, match=r"a\.jpg and a\.png|a\.png and a\.jpg"):
+        match_pairs([Path("a.png"), Path("a.jpg")], [Path("a.png")], 2)
+
+
+def test_files_come_in_the_order_of_their_numbers():
+    for name in ("10.png", "2.png", "1.png"):
+        photo(f"set/{name}", 8, 8)
+    assert [p.name for p in image_files("set")] == ["1.png", "2.png", "10.png"]
+
+
+def test_noise_input_by_hand():
+    hq = photo("set/a.png", 20, 24)
+    [result] = evaluate("gray_dn", 25, lambda lq: lq, [(Path("set/a.png"), None)])
+    noisy = np.clip(np.round(gaussian_noise_official(hq / 255, 25).clip(0, 1) * 255), 0, 255).astype(np.uint8)
+    np.testing.assert_array_equal(result.restored, noisy)
+    assert result.scores["psnr"] == psnr(noisy, hq)
+
+
+def test_super_resolution_crops_to_the_scale_and_cuts_the_border():
+    hq = photo("set/a.png", 37, 41, 3)[:36, :39]
+    seen = []
+
+    def network(lq):
+        seen.append(lq)
+        restored = hq / 255
+        restored[:3] = 0  # wrong only in the border of 3, which is not measured
+        return restored
+
+    [result] = evaluate("classical_sr", 3, network, [(Path("set/a.png"), None)])
+    np.testing.assert_allclose(seen[0], imresize(hq, 1 / 3) / 255, atol=1e-6)
+    assert result.scores["psnr"] == np.inf
+
+
+def test_a_pair_of_wrong_sizes_is_named():
+    photo("hq/a.png", 40, 40, 3), photo("lq/a.png", 19, 20, 3)
+    with pytest.raises(InputError, match=r"lq/a\.png does not fit hq/a\.png: 20x19 enlarged by 2 is not 40x40"):
+        list(evaluate("classical_sr", 2, lambda lq: lq, [(Path("hq/a.png"), Path("lq/a.png"))]))
+
+
+def test_colours_of_every_task():
+    colour, gray = photo("c.png", 16, 16, 3), photo("g.png", 16, 16)
+    for name, task in TASKS.items():
+        for image in (colour, gray):
+            assert task.colours(image).shape == ((16, 16) if task.channels == 1 else (16, 16, 3)), name
+        assert set(task.metrics) <= METRICS.keys()
+
+
+def test_command_writes_everything(capsys):
+    photo("Set5/a.png", 40, 48, 3), photo("Set5/b.png", 32, 32, 3)
+    options = ["--json", "s/e.json", "--csv", "s/e.csv", "--save", "restored", "--report", "report"]
+    assert (
+        main(["evaluate", "--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "Set5", *options])
+        == 0
+    )
+    printed = capsys.readouterr().out
+    content = json.loads(Path("s/e.json").read_text())
+    assert [image["name"] for image in content["images"]] == ["a", "b"]
+    assert content["protocol"]["scale"] == 2
+    assert content["average"].keys() == {"psnr", "ssim", "psnr_y", "ssim_y"}
+    mean = np.mean([image["psnr_y"] for image in content["images"]])
+    assert content["average"]["psnr_y"] == pytest.approx(mean)
+    assert re.search(rf"^average .* {mean:.2f} ", printed, re.MULTILINE)
+    assert re.search(r"^published .* 33\.66 ", printed, re.MULTILINE)
+    rows = list(csv.reader(Path("s/e.csv").read_text().splitlines()))
+    assert [row[0] for row in rows] == ["name", "a", "b", "average"]
+    assert read_picture("restored/a.png").pixels.shape == (40, 48, 3)
+    page = Path("report/index.html").read_text()
+    pictures = re.findall(r'src="([^"]+)"', page)
+    assert len(pictures) == 8
+    assert all((Path("report") / file).is_file() for file in pictures)
+    assert "http" not in page
+
+
+def test_identical_images_are_null_in_json():
+    photo("set/a.png", 32, 32)
+    assert (
+        main(["evaluate", "--task", "gray_dn", "--noise", "0", "--model", "input", "--hq", "set", "--json", "e.json"])
+        == 0
+    )
+    assert json.loads(Path("e.json").read_text())["average"]["psnr"] is None
+
+
+def test_real_photographs_are_only_restored(capsys):
+    photo("set/a.png", 16, 16, 3)
+    command = ["evaluate", "--task", "real_sr", "--scale", "2", "--model", "bicubic", "--lq", "set", "--save", "out"]
+    assert main(command) == 0
+    assert read_picture("out/a.png").pixels.shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--task", "gray_dn", "--scale", "2", "--hq", "set"], "takes --noise"),
+        (["--task", "gray_dn", "--noise", "25"], "takes --hq"),
+        (["--task", "real_sr", "--scale", "2"], "takes --lq"),
+        (["--task", "classical_sr", "--scale", "2", "--model", "input", "--hq", "set"], "bicubic"),
+        (["--task", "classical_sr", "--scale", "3", "--hq", "set"], "enlarges by 2, not by 3"),
+        (["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "none"], "no such"),
+        (["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "set", "--tile", "x"], "tile"),
+    ],
+)
+def test_bad_options(capsys, options, word):
+    photo("set/a.png", 16, 16, 3)
+    try:
+        code = main(["evaluate", *options])
+    except SystemExit as stop:  # argparse's own way to refuse an option
+        code = stop.code
+    assert code == 2
+    assert word in capsys.readouterr().err
+
+
+def test_published_figures_are_found_by_name():
+    assert published("lightweight_sr", "any", "data/Set5/HR", 2)["psnr_y"] == 38.14
+    assert published("classical_sr", "001_classicalSR_DF2K_s64w8_SwinIR-M_x4", "Set5", 4)["psnr_y"] == 32.92
+    assert published("classical_sr", "001_classicalSR_DIV2K_s48w8_SwinIR-M_x4", "Set5", 4)["psnr_y"] == 32.72
+    assert published("jpeg_car", "input", "classic5", 10) == {}
+    assert published("gray_dn", "any", "my/photos", 25) == {}
+
+
+# Figures of an independent NumPy and OpenCV script on the same files: an evaluation that is wrong shows here first.
+BASELINES = [
+    ("classical_sr", "--scale", 2, "bicubic", "Set5/HR", None, {"psnr_y": 33.661, "ssim_y": 0.9299}),
+    ("classical_sr", "--scale", 3, "bicubic", "Set5/HR", None, {"psnr_y": 30.392, "ssim_y": 0.8682}),
+    ("classical_sr", "--scale", 4, "bicubic", "Set5/HR", None, {"psnr_y": 28.421, "ssim_y": 0.8104}),
+    ("classical_sr", "--scale", 2, "bicubic", "Set5/HR", "Set5/LR_bicubic/X2", {"psnr_y": 33.678, "ssim_y": 0.9304}),
+    ("classical_sr", "--scale", 4, "bicubic", "Set5/HR", "Set5/LR_bicubic/X4", {"psnr_y": 28.431, "ssim_y": 0.8113}),
+    ("gray_dn", "--noise", 25, "input", "Set12", None, {"psnr": 20.369, "ssim": 0.3673}),
+    ("color_dn", "--noise", 50, "input", "McMaster", None, {"psnr": 15.369, "ssim": 0.1676}),
+    ("jpeg_car", "--jpeg", 10, "input", "classic5", None, {"psnr": 27.821, "ssim": 0.7595, "psnr_b": 25.209}),
+    ("jpeg_car", "--jpeg", 40, "input", "classic5", None, {"psnr": 32.428, "ssim": 0.8849, "psnr_b": 29.921}),
+]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the test sets, which may not be shipped")
+@pytest.mark.parametrize("case", BASELINES, ids=lambda case: f"{case[3]} {case[0]} {case[2]}")
+def test_baselines(case):
+    task, option, level, model, hq, lq, expected = case
+    sets = SHARED / "data" / "testsets"
+    given = ["--lq", str(sets / lq)] if lq else []
+    options = ["--model", model, "--hq", str(sets / hq), "--json", "e.json", "--quiet", *given]
+    assert main(["evaluate", "--task", task, option, str(level), *options]) == 0
+    measured = json.loads(Path("e.json").read_text())["average"]
+    for metric, value in expected.items():
+        assert measured[metric] == pytest.approx(value, abs=0.0002 if metric.startswith("ssim") else 0.005), metric
