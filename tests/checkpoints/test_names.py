@@ -20,7 +20,7 @@ ARCHITECTURES = official_checkpoints()["architectures"]
 @pytest.mark.parametrize(
     ("official", "shape", "flax", "flax_shape"),
     [
-        ("layers.3.residual_group.blocks.1.mlp.fc1.weight", (6, 2), "layers_3/residual_group/blocks_1/mlp/fc1/kernel", (2, 6)),
+        ("layers.3.residual_group.blocks.1.fc1.weight", (6, 2), "layers_3/residual_group/blocks_1/fc1/kernel", (2, 6)),
         ("layers.0.conv.4.weight", (5, 4, 3, 2), "layers_0/conv_4/kernel", (3, 2, 4, 5)),
         ("conv_up1.bias", (5,), "conv_up1/bias", (5,)),
         ("patch_embed.norm.weight", (5,), "patch_embed/norm/scale", (5,)),
