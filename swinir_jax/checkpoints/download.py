@@ -56,7 +56,11 @@ def locate_official(
     make_folder(target.parent)
     try:
         with replacing(target) as temporary:
-            _fetch(address, temporary, progress)
+            try:
+                _fetch(address, temporary, progress)
+            except urllib.error.HTTPError as error:
+                with error:  # it is the response, with its connection
+                    raise InputError(f"the server answers {error.code} {error.reason}") from error
             tensors, _ = read_weight_file(temporary)
             params_from_official(tensors, model.config)
     except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError, InputError a ValueError

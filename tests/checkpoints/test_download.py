@@ -42,7 +42,7 @@ def server(monkeypatch, tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.asked, server.body, server.claim, server.pause = [], GOOD, None, 0.0
         server.handle_error = lambda *args: None  # a client that hangs up is part of the test
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         monkeypatch.setenv(download.MIRROR_VARIABLE, f"http://127.0.0.1:{server.server_port}/mirror/")
         monkeypatch.setenv(download.WEIGHTS_VARIABLE, str(tmp_path / "weights"))
