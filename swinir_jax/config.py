@@ -42,7 +42,7 @@ class SwinIRConfig:
     drop_rate: float = 0.0
     attn_drop_rate: float = 0.0
     drop_path_rate: float = 0.1  # of the last layer; rises linearly from 0 at the first
-    use_checkpoint: bool = False  # recompute each layer in the backward pass, to save memory
+    use_checkpoint: bool = False  # recompute pairs of layers in the backward pass, to save memory
 
     def __post_init__(self) -> None:
         for name in ("depths", "num_heads"):
@@ -96,6 +96,17 @@ class SwinIRConfig:
     def mlp_hidden_dim(self) -> int:
         """Width of the MLP's hidden layer."""
         return int(self.embed_dim * self.mlp_ratio)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether training drops anything at random."""
+        return max(self.drop_rate, self.attn_drop_rate, self.drop_path_rate) > 0
+
+    @property
+    def drop_path_rates(self) -> tuple[float, ...]:
+        """Of all layers of all RSTBs: they rise linearly from 0."""
+        last = max(sum(self.depths) - 1, 1)
+        return tuple(self.drop_path_rate * i / last for i in range(last + 1))
 
     def to_dict(self) -> dict[str, Any]:
         """The arguments as JSON can hold them."""

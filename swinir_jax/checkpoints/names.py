@@ -59,7 +59,7 @@ def parameter_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
     model = SwinIR(config)
     side = config.img_size if config.ape else config.window_size
     lq = jax.ShapeDtypeStruct((1, side, side, config.in_chans), jnp.float32)
-    tree = jax.eval_shape(model.init, jax.random.key(0), lq)["params"]
+    tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # the key, too, is not made
     return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
 
 

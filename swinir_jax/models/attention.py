@@ -1,9 +1,7 @@
-"""How window attention runs on each platform: the one place that decides.
-
-`attention_reference` says what is computed; the other paths give the same values and gradients, faster.
-"""
+"""Window attention, and how many windows a platform takes at a time: the one place that decides."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,70 +9,62 @@ from jax import lax
 
 SHIFT_MASK = -100.0  # the official value; not -inf
 
-# Windows that a CPU core's cache holds together with their scores; 4 to 16 measured alike.
-_CPU_GROUP = 8
+# A CPU takes so many windows at a time through a whole layer that their tokens, scores and hidden features stay in the
+# cache of a core; all at once they would go through memory, which takes several times as long and as much of it.
+_CPU_WINDOWS = 16
+
+Drop = Callable[[jax.Array], jax.Array]
+Layer = Callable[..., jax.Array]  # ([windows, N, C], one array or None a window...) -> [windows, N, C]
 
 
-def attention_reference(
-    qkv: jax.Array,
-    bias: jax.Array,
-    labels: jax.Array | None,
-    scale: float,
-    drop: Callable[[jax.Array], jax.Array] = lambda weights: weights,
+def attention(
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array, labels: jax.Array | None, drop: Drop | None = None
 ) -> jax.Array:
-    """Multi-head self-attention inside windows, all windows at once.
+    """Multi-head self-attention inside windows.
 
     Args:
-      qkv: `[windows, N, 3, heads, D]`, float32 or bfloat16.
-      bias: `[heads, N, N]` relative position bias, float32.
+      q, k, v: `[windows, heads, N, D]`, float32 or bfloat16; the queries are scaled already.
+      bias: `[heads, N, N]` relative position bias.
       labels: `[windows, N]` regions of shifted windows (see `shift_labels`), or None for W-MSA.
-      scale: factor on the queries.
-      drop: applied to the attention weights (dropout).
+      drop: dropout, applied to the attention weights.
 
     Returns:
-      `[windows, N, heads, D]` in the dtype of `qkv`; scores and softmax are float32.
+      `[windows, heads, N, D]` in the dtype of `v`; scores and softmax are float32 (float64 for float64).
     """
-    q, k, v = jnp.moveaxis(qkv, 2, 0)  # each [windows, N, heads, D]
     score_dtype = jnp.promote_types(q.dtype, jnp.float32)
-    scores = jnp.einsum("wqhd,wkhd->whqk", q * scale, k, preferred_element_type=score_dtype) + bias
+    precision = None if q.dtype == jnp.bfloat16 else lax.Precision.HIGHEST
+    scores = jnp.einsum("whqd,whkd->whqk", q, k, precision=precision, preferred_element_type=score_dtype) + bias
     if labels is not None:
         apart = labels[:, None, :, None] != labels[:, None, None, :]
         scores = jnp.where(apart, scores + SHIFT_MASK, scores)
-    weights = drop(jax.nn.softmax(scores, axis=-1)).astype(v.dtype)
-    return jnp.einsum("whqk,wkhd->wqhd", weights, v)
+    weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    total = weights.sum(axis=-1, keepdims=True)
+    if drop is not None:
+        weights = drop(weights)
+    # Divided after the product: N * D values instead of N * N.
+    weights = weights.astype(v.dtype)
+    y = jnp.einsum("whqk,whkd->whqd", weights, v, precision=precision, preferred_element_type=score_dtype)
+    return (y / total).astype(v.dtype)
 
 
-def attention_grouped(qkv: jax.Array, bias: jax.Array, labels: jax.Array | None, scale: float) -> jax.Array:
-    """As `attention_reference`, a few windows at a time, so that their scores never leave the cache.
-
-    The backward pass computes the scores again: keeping those of all windows would undo the saving.
-    """
-
-    @jax.checkpoint
-    def one_window(window: tuple[jax.Array, jax.Array | None]) -> jax.Array:
-        tokens, regions = window
-        return attention_reference(tokens[None], bias, None if regions is None else regions[None], scale)[0]
-
-    return lax.map(one_window, (qkv, labels), batch_size=_CPU_GROUP)
-
-
-def window_attention(qkv: jax.Array, bias: jax.Array, labels: jax.Array | None, scale: float) -> jax.Array:
-    """`attention_reference` in the way that suits the platform which the program is compiled for.
+def over_windows(layer: Layer, tokens: jax.Array, *per_window: jax.Array | None) -> jax.Array:
+    """Applies a layer that treats each window by itself, as many windows at a time as suit the platform.
 
     Args:
-      qkv: `[B * nW, N, 3, heads, D]`.
-      bias: `[heads, N, N]`.
-      labels: `[nW, N]`, the same for each of the B images, or None.
-      scale: factor on the queries.
+      layer: `(tokens, *per_window) -> tokens`.
+      tokens: `[windows, N, C]`.
+      *per_window: further arrays with one entry a window, or None.
 
     Returns:
-      `[B * nW, N, heads, D]`.
+      `[windows, N, C]`.
     """
-    if labels is not None:
-        labels = jnp.tile(labels, (qkv.shape[0] // labels.shape[0], 1))
-    operands = (qkv, bias) if labels is None else (qkv, bias, labels)
+    return lax.platform_dependent(
+        (tokens, per_window), cpu=lambda operands: _in_groups(layer, *operands), default=lambda o: layer(o[0], *o[1])
+    )
 
-    def run(path: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-        return lambda qkv, bias, labels=None: path(qkv, bias, labels, scale)
 
-    return lax.platform_dependent(*operands, cpu=run(attention_grouped), default=run(attention_reference))
+def _in_groups(layer: Layer, tokens: jax.Array, per_window: tuple[Any, ...]) -> jax.Array:
+    def one_window(window: tuple[jax.Array, tuple[Any, ...]]) -> jax.Array:
+        return layer(*jax.tree.map(lambda leaf: leaf[None], (window[0], *window[1])))[0]
+
+    return lax.map(jax.checkpoint(one_window), (tokens, per_window), batch_size=_CPU_WINDOWS)

@@ -6,9 +6,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from swinir_jax.models.attention import attention_reference, window_attention
-from swinir_jax.models.windows import relative_position_index, window_partition, window_reverse
+from swinir_jax.models.attention import attention
+from swinir_jax.models.windows import relative_position_index
 
 # The official truncated normal cuts at +-2, which is 100 standard deviations: a normal distribution.
 linear_init = nn.initializers.normal(0.02)
@@ -17,6 +18,18 @@ linear_init = nn.initializers.normal(0.02)
 def residual_dtype(dtype: Any) -> Any:
     """Of the residual stream beside matrix products in `dtype`: float32, or float64 where all is in float64."""
     return jnp.promote_types(dtype, jnp.float32)
+
+
+def exact(dtype: Any) -> lax.Precision | None:
+    """Precision of products in `dtype`: float32 means float32, where GPUs and TPUs would round to fewer bits."""
+    return None if dtype == jnp.bfloat16 else lax.Precision.HIGHEST
+
+
+def linear(features: int, dtype: Any, name: str, use_bias: bool = True) -> nn.Dense:
+    """A linear layer, initialised as the original's."""
+    return nn.Dense(
+        features, use_bias=use_bias, kernel_init=linear_init, dtype=dtype, precision=exact(dtype), name=name
+    )
 
 
 def layer_norm(name: str) -> nn.LayerNorm:
@@ -50,12 +63,13 @@ class Conv(nn.Module):
 
         kernel = self.param("kernel", uniform, (self.kernel, self.kernel, x.shape[-1], self.features))
         bias = self.param("bias", uniform, (self.features,))
-        y = jax.lax.conv_general_dilated(
+        y = lax.conv_general_dilated(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
             window_strides=(1, 1),
             padding="SAME",
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=exact(self.dtype),
         )
         return y.astype(residual_dtype(self.dtype)) + bias
 
@@ -77,9 +91,9 @@ class Mlp(nn.Module):
     def __call__(self, x: jax.Array, *, deterministic: bool) -> jax.Array:
         """`[..., C]` -> `[..., C]`."""
         drop = nn.Dropout(self.drop, deterministic=deterministic)
-        hidden = nn.Dense(self.hidden_dim, kernel_init=linear_init, dtype=self.dtype, name="fc1")(x)
+        hidden = linear(self.hidden_dim, self.dtype, "fc1")(x)
         hidden = drop(nn.gelu(hidden, approximate=False))
-        return drop(nn.Dense(x.shape[-1], kernel_init=linear_init, dtype=self.dtype, name="fc2")(hidden))
+        return drop(linear(x.shape[-1], self.dtype, "fc2")(hidden))
 
 
 class WindowAttention(nn.Module):
@@ -105,56 +119,57 @@ class WindowAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, labels: jax.Array | None, *, deterministic: bool) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, C]`; `labels` are `[nW, M * M]` from `shift_labels`, or None."""
-        (_, h, w, c), m = x.shape, self.window_size
-        table = self.param("relative_position_bias_table", linear_init, ((2 * m - 1) ** 2, self.num_heads))
-        bias = table[relative_position_index(m)].transpose(2, 0, 1)  # [heads, M*M, M*M]
-        qkv = nn.Dense(3 * c, use_bias=self.qkv_bias, kernel_init=linear_init, dtype=self.dtype, name="qkv")(x)
-        qkv = window_partition(qkv, m)
-        qkv = qkv.reshape(*qkv.shape[:2], 3, self.num_heads, c // self.num_heads)
-        scale = (c // self.num_heads) ** -0.5 if self.qk_scale is None else self.qk_scale
-        if self.attn_drop and not deterministic:
-            labels = None if labels is None else jnp.tile(labels, (qkv.shape[0] // labels.shape[0], 1))
-            y = attention_reference(qkv, bias, labels, scale, nn.Dropout(self.attn_drop, deterministic=False))
-        else:
-            y = window_attention(qkv, bias, labels, scale)  # [B*nW, M*M, heads, D]
-        y = window_reverse(y.reshape(*y.shape[:2], c), m, h, w)
-        y = nn.Dense(c, kernel_init=linear_init, dtype=self.dtype, name="proj")(y)
+        """`[windows, M * M, C]` -> the same; `labels` are `[windows, M * M]` from `shift_labels`, or None."""
+        (windows, n, c), heads = x.shape, self.num_heads
+        table = self.param("relative_position_bias_table", linear_init, ((2 * self.window_size - 1) ** 2, heads))
+        bias = table[relative_position_index(self.window_size)].transpose(2, 0, 1)  # [heads, N, N]
+        qkv = linear(3 * c, self.dtype, "qkv", use_bias=self.qkv_bias)(x)
+        qkv = qkv.reshape(windows, n, 3, heads, c // heads).transpose(2, 0, 3, 1, 4)
+        scale = (c // heads) ** -0.5 if self.qk_scale is None else self.qk_scale
+        drop = None if deterministic or not self.attn_drop else nn.Dropout(self.attn_drop, deterministic=False)
+        y = attention(qkv[0] * scale, qkv[1], qkv[2], bias, labels, drop)  # [windows, heads, N, D]
+        y = y.transpose(0, 2, 1, 3).reshape(windows, n, c)
+        y = linear(c, self.dtype, "proj")(y)
         return nn.Dropout(self.drop, deterministic=deterministic)(y)
 
 
 class SwinTransformerBlock(nn.Module):
     """One Swin Transformer layer (the paper's STL): attention and MLP, each after a LayerNorm and with a skip.
 
+    It treats each window by itself; who calls it shifts and partitions.
+
     Attributes:
       window_size: side M of a window.
-      shift_size: by how many pixels the windows are shifted; 0 for W-MSA.
       num_heads: of the attention.
       mlp_hidden_dim: width of the MLP's hidden layer.
       qkv_bias: whether queries, keys and values have a bias.
       qk_scale: factor on the queries; None for 1 / sqrt(head dimension).
       drop: dropout rate.
       attn_drop: dropout rate of the attention weights.
-      drop_path: rate at which a sample skips the branches of this layer (stochastic depth).
       dtype: of the matrix products.
     """
 
     window_size: int
-    shift_size: int
     num_heads: int
     mlp_hidden_dim: int
     qkv_bias: bool
     qk_scale: float | None
     drop: float
     attn_drop: float
-    drop_path: float
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, labels: jax.Array | None, deterministic: bool) -> jax.Array:
-        """`[B, H, W, C]` float32 -> the same; `labels` are those of shifted windows, unused if `shift_size` is 0."""
-        s = self.shift_size
-        drop_path = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=deterministic)
+    def __call__(
+        self, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None, *, deterministic: bool
+    ) -> jax.Array:
+        """`[windows, M * M, C]` -> the same.
+
+        Args:
+          x: tokens of windows.
+          labels: `[windows, M * M]` regions of shifted windows, or None for W-MSA.
+          gains: `[windows, 2]` factors on the two branches (stochastic depth), or None for 1.
+          deterministic: whether there is no dropout.
+        """
         attn = WindowAttention(
             window_size=self.window_size,
             num_heads=self.num_heads,
@@ -165,13 +180,8 @@ class SwinTransformerBlock(nn.Module):
             dtype=self.dtype,
             name="attn",
         )
-        y = layer_norm("norm1")(x)
-        if s:
-            y = jnp.roll(y, (-s, -s), axis=(1, 2))
-        y = attn(y, labels if s else None, deterministic=deterministic)
-        if s:
-            y = jnp.roll(y, (s, s), axis=(1, 2))
-        x = x + drop_path(y.astype(x.dtype))
+        y = attn(layer_norm("norm1")(x), labels, deterministic=deterministic).astype(x.dtype)
+        x = x + (y if gains is None else y * gains[:, :1, None])
         mlp = Mlp(hidden_dim=self.mlp_hidden_dim, drop=self.drop, dtype=self.dtype, name="mlp")
-        y = mlp(layer_norm("norm2")(x), deterministic=deterministic)
-        return x + drop_path(y.astype(x.dtype))
+        y = mlp(layer_norm("norm2")(x), deterministic=deterministic).astype(x.dtype)
+        return x + (y if gains is None else y * gains[:, 1:, None])

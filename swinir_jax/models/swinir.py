@@ -1,5 +1,8 @@
 """SwinIR (Liang et al. 2021, arXiv 2108.10257), after the official `models/network_swinir.py` (Apache-2.0)."""
 
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -8,9 +11,10 @@ import jax.numpy as jnp
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
+from swinir_jax.models.attention import over_windows
 from swinir_jax.models.layers import Conv, SwinTransformerBlock, layer_norm, linear_init
 from swinir_jax.models.reconstruction import RECONSTRUCTIONS
-from swinir_jax.models.windows import shift_labels
+from swinir_jax.models.windows import shift_labels, window_partition, window_reverse
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K; networks of other than three channels subtract nothing
 
@@ -33,36 +37,73 @@ class ResidualGroup(nn.Module):
 
     Attributes:
       config: of the network.
-      index: of the RSTB, from 0.
+      depth: number of layers.
+      num_heads: of their attention.
       dtype: of matrix products.
     """
 
     config: SwinIRConfig
-    index: int
+    depth: int
+    num_heads: int
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array, labels: jax.Array | None, *, deterministic: bool) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, C]`."""
+    def __call__(self, x: jax.Array, labels: jax.Array | None, drop_path: jax.Array | None) -> jax.Array:
+        """As `RSTB`, without the convolution and the skip."""
+        if self.is_initializing():
+            tokens = window_partition(x, self.config.attention_window)
+            for i in range(self.depth):
+                self._block(name=f"blocks_{i}")(tokens, None, None, deterministic=True)
+            return x
+
+        layers = [{"params": self.variables["params"][f"blocks_{i}"]} for i in range(self.depth)]
+        if drop_path is not None:
+            for layer, rate in zip(layers, drop_path, strict=True):
+                layer |= {"key": self.make_rng("dropout"), "drop_path": rate}
+        plain = functools.partial(self._layer, shift=0, labels=None)
+        shifted = functools.partial(self._layer, shift=self.config.shift_size, labels=labels)
+        if self.depth > 1:
+            pairs = [tuple(layers[i : i + 2]) for i in range(0, self.depth - 1, 2)]
+
+            def step(x: jax.Array, pair: Any) -> jax.Array:
+                return shifted(plain(x, pair[0]), pair[1])
+
+            x = scan_stacked(jax.checkpoint(step) if self.config.use_checkpoint else step, x, pairs)
+        return plain(x, layers[-1]) if self.depth % 2 else x
+
+    def _block(self, **options: Any) -> SwinTransformerBlock:
         c = self.config
-        block_class = nn.remat(SwinTransformerBlock, static_argnums=(3,)) if c.use_checkpoint else SwinTransformerBlock
-        first, last = sum(c.depths[: self.index]), sum(c.depths) - 1
-        for i in range(c.depths[self.index]):
-            block = block_class(
-                window_size=c.attention_window,
-                shift_size=c.shift_size if i % 2 else 0,
-                num_heads=c.num_heads[self.index],
-                mlp_hidden_dim=c.mlp_hidden_dim,
-                qkv_bias=c.qkv_bias,
-                qk_scale=c.qk_scale,
-                drop=c.drop_rate,
-                attn_drop=c.attn_drop_rate,
-                drop_path=c.drop_path_rate * (first + i) / max(last, 1),
-                dtype=self.dtype,
-                name=f"blocks_{i}",
-            )
-            x = block(x, labels, deterministic)
-        return x
+        return SwinTransformerBlock(
+            window_size=c.attention_window,
+            num_heads=self.num_heads,
+            mlp_hidden_dim=c.mlp_hidden_dim,
+            qkv_bias=c.qkv_bias,
+            qk_scale=c.qk_scale,
+            drop=c.drop_rate,
+            attn_drop=c.attn_drop_rate,
+            dtype=self.dtype,
+            **options,
+        )
+
+    def _layer(self, x: jax.Array, layer: Mapping[str, Any], *, shift: int, labels: jax.Array | None) -> jax.Array:
+        """One layer on `[B, H, W, C]`, as a pure function of its parameters and, in training, key and rate."""
+        m, (batch, h, w, _) = self.config.attention_window, x.shape
+        block, variables = self._block(parent=None), {"params": layer["params"]}
+        if shift:
+            x = jnp.roll(x, (-shift, -shift), axis=(1, 2))
+        tokens = window_partition(x, m)
+        if labels is not None:
+            labels = jnp.tile(labels, (batch, 1))
+        if "key" not in layer:
+            tokens = over_windows(functools.partial(block.apply, variables, deterministic=True), tokens, labels, None)
+        else:
+            key, path_key = jax.random.split(layer["key"])
+            keep = 1 - layer["drop_path"]
+            gains = jax.random.bernoulli(path_key, keep, (batch, 2)) / keep  # whole images skip a branch
+            gains = jnp.repeat(gains, tokens.shape[0] // batch, axis=0)
+            tokens = block.apply(variables, tokens, labels, gains, deterministic=False, rngs={"dropout": key})
+        x = window_reverse(tokens, m, h, w)
+        return jnp.roll(x, (shift, shift), axis=(1, 2)) if shift else x
 
 
 class RSTB(nn.Module):
@@ -70,19 +111,37 @@ class RSTB(nn.Module):
 
     Attributes:
       config: of the network.
-      index: of this block, from 0.
+      depth: number of layers.
+      num_heads: of their attention.
       dtype: of matrix products and convolutions.
     """
 
     config: SwinIRConfig
-    index: int
+    depth: int
+    num_heads: int
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array, labels: jax.Array | None, *, deterministic: bool) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, C]`."""
-        group = ResidualGroup(self.config, self.index, self.dtype, name="residual_group")
-        return x + residual_conv(group(x, labels, deterministic=deterministic), self.config, "conv", self.dtype)
+    def __call__(self, x: jax.Array, labels: jax.Array | None, drop_path: jax.Array | None) -> jax.Array:
+        """`[B, H, W, C]` -> `[B, H, W, C]`.
+
+        Args:
+          x: features.
+          labels: `[nW, M * M]` regions of shifted windows, or None if they do not shift.
+          drop_path: `[depth]` rates of stochastic depth, or None where nothing is dropped at random.
+        """
+        group = ResidualGroup(self.config, self.depth, self.num_heads, self.dtype, name="residual_group")
+        return x + residual_conv(group(x, labels, drop_path), self.config, "conv", self.dtype)
+
+
+def scan_stacked(step: Callable[[jax.Array, Any], jax.Array], x: jax.Array, layers: Sequence[Any]) -> jax.Array:
+    """`step` over layers of equal shape as a loop over their stacked parameters.
+
+    One program serves all of them, which is compiled once and whose temporary memory is used again: unrolled layers
+    take several times as much.
+    """
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
+    return jax.lax.scan(lambda x, layer: (step(x, layer), None), x, stacked)[0]
 
 
 class PatchEmbed(nn.Module):
@@ -102,8 +161,8 @@ class SwinIR(nn.Module):
 
     Attributes:
       config: the architecture.
-      dtype: of matrix products and convolutions: `jnp.float32` or `jnp.bfloat16`. The residual stream, LayerNorm
-        and softmax are float32 in both.
+      dtype: of matrix products and convolutions: `jnp.float32` or `jnp.bfloat16`, with the residual stream, LayerNorm
+        and softmax in float32; or `jnp.float64` for all, where x64 is enabled.
 
     Raises:
       InputError: if `dtype` is another one. float16 overflows in the classical models, whose activations grow
@@ -114,10 +173,10 @@ class SwinIR(nn.Module):
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if jnp.dtype(self.dtype) == jnp.float16:
+        if self.dtype is not None and jnp.dtype(self.dtype) == jnp.float16:
             raise InputError("float16 overflows in SwinIR's classical models, whose activations grow; take bfloat16.")
-        if jnp.dtype(self.dtype) not in (jnp.float32, jnp.bfloat16, jnp.float64):
-            raise InputError(f"dtype must be float32 or bfloat16, got {jnp.dtype(self.dtype)}.")
+        if self.dtype is None or jnp.dtype(self.dtype) not in (jnp.float32, jnp.bfloat16, jnp.float64):
+            raise InputError(f"dtype must be float32, bfloat16 or float64, got {self.dtype}.")
         super().__post_init__()
 
     @nn.compact
@@ -166,9 +225,31 @@ class SwinIR(nn.Module):
             x = x + embedding.reshape(1, h, w, c.embed_dim)
         x = nn.Dropout(c.drop_rate, deterministic=deterministic)(x)
         labels = shift_labels(h, w, c.attention_window, c.shift_size) if c.shift_size else None
-        for i in range(len(c.depths)):
-            x = RSTB(c, i, self.dtype, name=f"layers_{i}")(x, labels, deterministic=deterministic)
-        return layer_norm("norm")(x)
+        return layer_norm("norm")(self._groups(x, labels, deterministic))
+
+    def _groups(self, x: jax.Array, labels: jax.Array | None, deterministic: bool) -> jax.Array:
+        """All RSTBs; consecutive ones of the same depth and heads as one loop."""
+        c = self.config
+        kinds = list(zip(c.depths, c.num_heads, strict=True))
+        if self.is_initializing():
+            for i, (depth, heads) in enumerate(kinds):
+                RSTB(c, depth, heads, self.dtype, name=f"layers_{i}")(x, None, None)
+            return x
+
+        rates = iter(jnp.asarray(c.drop_path_rates, x.dtype))
+        groups = [{"params": self.variables["params"][f"layers_{i}"]} for i in range(len(kinds))]
+        if c.is_random and not deterministic:
+            for group, depth in zip(groups, c.depths, strict=True):
+                group |= {"key": self.make_rng("dropout"), "drop_path": jnp.stack([next(rates) for _ in range(depth)])}
+        for (depth, heads), run in itertools.groupby(zip(kinds, groups, strict=True), key=lambda pair: pair[0]):
+            rstb = RSTB(c, depth, heads, self.dtype, parent=None)
+
+            def step(x: jax.Array, group: Mapping[str, Any], rstb: RSTB = rstb) -> Any:
+                rngs = {"dropout": group["key"]} if "key" in group else {}
+                return rstb.apply({"params": group["params"]}, x, labels, group.get("drop_path"), rngs=rngs)
+
+            x = scan_stacked(step, x, [group for _, group in run])
+        return x
 
 
 def pad_to_window(x: jax.Array, window_size: int) -> jax.Array:

@@ -88,7 +88,7 @@ def test_bfloat16_keeps_the_output_float32_and_close():
     assert 0 < relative_error(rough, exact) < 0.03  # bfloat16 has 8 bits: 2^-8 = 0.004 a rounding
 
 
-@pytest.mark.parametrize(("dtype", "word"), [(jnp.float16, "overflow"), (jnp.int32, "float32 or bfloat16")])
+@pytest.mark.parametrize(("dtype", "word"), [(jnp.float16, "overflow"), (jnp.int32, "bfloat16 or float64")])
 def test_other_dtypes_are_refused_with_the_reason(dtype, word):
     with pytest.raises(InputError, match=word):
         SwinIR(TINY, dtype=dtype)
@@ -148,3 +148,39 @@ def test_position_embedding_fixes_the_size():
     config = dataclasses.replace(TINY, ape=True)
     with pytest.raises(InputError, match="only 16x16"):
         SwinIR(config).apply({"params": tiny_params(config)}, image(1, 24, 16, 3))
+
+
+def lowered_text(dtype, platform):
+    lq = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
+    run = jax.jit(lambda params, lq: SwinIR(TINY, dtype=dtype).apply({"params": params}, lq))
+    return run.trace(tiny_params(TINY), lq).lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_float32_is_float32_on_every_platform(platform):
+    products = [line for line in lowered_text(jnp.float32, platform).splitlines()
+                if "stablehlo.dot_general" in line or "stablehlo.convolution" in line]  # fmt: skip
+    assert len(products) > 8
+    assert all("HIGHEST" in line for line in products)  # else TF32 on GPUs, bfloat16 passes on TPUs
+
+
+def test_bfloat16_is_in_the_products_alone():
+    lines = lowered_text(jnp.bfloat16, "cuda").splitlines()
+    products = [line for line in lines if "stablehlo.dot_general" in line or "stablehlo.convolution" in line]
+    assert all("bf16" in line for line in products)
+    for name in ("exponential", "rsqrt", "reduce"):  # softmax and LayerNorm
+        found = [line for line in lines if f"stablehlo.{name} " in line or f"stablehlo.{name}(" in line]
+        assert found
+        assert not any("bf16" in line for line in found), name
+
+
+def test_recomputing_layers_saves_memory():
+    config = dataclasses.replace(TINY, depths=(6,), num_heads=(2,))
+    lq = jnp.zeros((2, 32, 32, 3))
+
+    def temporaries(use_checkpoint):
+        model = SwinIR(dataclasses.replace(config, use_checkpoint=use_checkpoint))
+        loss = jax.jit(jax.grad(lambda params: model.apply({"params": params}, lq).sum()))
+        return loss.lower(tiny_params(config)).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporaries(True) < temporaries(False)
