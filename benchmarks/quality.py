@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from swinir_jax.cli.main import main as swinir_jax
+from swinir_jax.evaluation.protocol import BASELINES
 from swinir_jax.evaluation.published import published
 from swinir_jax.evaluation.report import format_score
 
@@ -90,11 +91,11 @@ def bundled_scores(rows: list[dict[str, Any]]) -> dict[str, Any]:
     def key(row: dict[str, Any]) -> tuple[str, int, bool]:
         return row["set"], row["level"], row["given_lq"]
 
-    baselines = {key(row): row["scores"] for row in rows if row["model"] in ("bicubic", "input")}
+    baselines = {key(row): row["scores"] for row in rows if row["model"] in BASELINES}
     return {
         row["model"]: {**{k: row[k] for k in ("task", "set", "level", "scores")}, "baseline": baselines[key(row)]}
         for row in rows
-        if row["model"] not in ("bicubic", "input")
+        if row["model"] not in BASELINES
     }
 
 

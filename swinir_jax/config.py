@@ -1,12 +1,13 @@
 """The architecture of a SwinIR network, as one frozen and hashable value."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from swinir_jax.errors import InputError
 
-# What each reconstruction can enlarge by; None stands for any factor of the listed kind (see `_check_upscale`).
+# What each reconstruction can enlarge by; None stands for any factor.
 UPSCALES: Mapping[str, tuple[int, ...] | None] = {
     "": (1,),
     "pixelshuffle": (2, 3, 4, 8, 16),
@@ -14,6 +15,17 @@ UPSCALES: Mapping[str, tuple[int, ...] | None] = {
     "nearest+conv": (2, 4),
 }
 RESI_CONNECTIONS = ("1conv", "3conv")
+
+
+# The Python types that each annotation below stands for; a bool is no number here.
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    str(int): (int,),
+    str(float): (int, float),
+    str(bool): (bool,),
+    str(str): (str,),
+    str(float | None): (int, float, type(None)),
+    str(tuple[int, ...]): (int,),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,11 +59,20 @@ class SwinIRConfig:
     def __post_init__(self) -> None:
         for name in ("depths", "num_heads"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check_types()
         self._check_sizes()
         self._check_upscale()
         for name in ("drop_rate", "attn_drop_rate", "drop_path_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must lie in [0, 1), got {getattr(self, name)}.")
+
+    def _check_types(self) -> None:
+        for field in dataclasses.fields(self):
+            value, kinds = getattr(self, field.name), _KINDS[str(field.type)]
+            values = value if isinstance(value, tuple) else (value,)
+            if any(type(v) not in kinds or (isinstance(v, float) and not math.isfinite(v)) for v in values):
+                kind = getattr(field.type, "__name__", field.type)
+                raise InputError(f"{field.name} must be of type {kind} and finite, got {value!r}.")
 
     def _check_sizes(self) -> None:
         for name in ("in_chans", "img_size", "window_size", "embed_dim", "mlp_hidden_dim"):

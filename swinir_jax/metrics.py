@@ -8,6 +8,7 @@ from swinir_jax.errors import InputError
 
 PEAK = 255.0
 
+FULL_RANGE_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601 over 0..255, as in JPEG files and OpenCV's gray
 _Y_FROM_RGB = (65.481, 128.553, 24.966)
 _Y_OFFSET = 16.0
 

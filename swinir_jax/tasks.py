@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg, to_uint8
-from swinir_jax.metrics import psnr, psnr_b, rgb_to_y, ssim
+from swinir_jax.metrics import FULL_RANGE_LUMA, psnr, psnr_b, rgb_to_y, ssim
 
 Level = Literal["scale", "noise", "jpeg"]
 
@@ -18,7 +18,7 @@ def _as_rgb(image: np.ndarray) -> np.ndarray:
 
 def _full_range_luma(image: np.ndarray) -> np.ndarray:
     """As OpenCV reads a colour file in gray, which the official denoising test does."""
-    return image if image.ndim == 2 else to_uint8(image @ np.array([0.299, 0.587, 0.114]))
+    return image if image.ndim == 2 else to_uint8(image @ np.array(FULL_RANGE_LUMA))
 
 
 def _matlab_luma(image: np.ndarray) -> np.ndarray:
@@ -39,28 +39,30 @@ def _compress(hq: np.ndarray, quality: int) -> np.ndarray:
     return jpeg(hq, quality) / 255
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
     """One task of the paper.
 
     Attributes:
       level: which number says how hard it is, by its command-line name.
       degrade: `(hq, level) -> lq`: uint8 HQ, whose sides are multiples of the scale, to float LQ in [0, 1] (noise may
-        exceed it).
+        exceed it); None where there is no ground truth.
       colours: brings an uint8 file of gray or RGB to what the task measures: `[h, w]` or `[h, w, 3]`.
       channels: of the networks.
-      crops_scale: whether as many pixels as the scale are cut from each side before measuring.
       metrics: what is reported; keys of METRICS. Empty where there is no ground truth.
-      protocol: in words, for the log.
+      protocol: the degradation in words, for the log.
+      crops_scale: whether as many pixels as the scale are cut from each side before measuring.
+      pad: how an image is padded to multiples of the window.
     """
 
     level: Level
     degrade: Callable[[np.ndarray, int], np.ndarray] | None
     colours: Callable[[np.ndarray], np.ndarray]
     channels: int
-    crops_scale: bool
     metrics: tuple[str, ...]
     protocol: str
+    crops_scale: bool = False
+    pad: Literal["official", "minimal"] = "official"
 
 
 # Each takes restored and HQ as uint8, and the pixels to cut from each side.
@@ -74,34 +76,38 @@ METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], float]] = {
 }
 
 _COLOUR = ("psnr", "ssim", "psnr_y", "ssim_y")
-_SR = Task("scale", _shrink, _as_rgb, 3, True, _COLOUR, "LQ by MATLAB's bicubic imresize (uint8) unless given")
+_SR = Task(
+    level="scale",
+    degrade=_shrink,
+    colours=_as_rgb,
+    channels=3,
+    crops_scale=True,
+    metrics=_COLOUR,
+    protocol="MATLAB's bicubic imresize (uint8)",
+)
+_COLOR_DN = Task(
+    level="noise",
+    degrade=_add_noise,
+    colours=_as_rgb,
+    channels=3,
+    metrics=_COLOUR,
+    protocol="Gaussian noise, seed 0 an image, colour drawn in BGR, not clipped",
+)
+_COLOR_JPEG = Task(
+    level="jpeg",
+    degrade=_compress,
+    colours=_as_rgb,
+    channels=3,
+    metrics=(*_COLOUR, "psnr_b", "psnr_b_y"),
+    protocol="libjpeg, colour with 4:2:0 chroma",
+)
 
 TASKS: Mapping[str, Task] = {
     "classical_sr": _SR,
     "lightweight_sr": _SR,
-    "real_sr": dataclasses.replace(_SR, degrade=None, metrics=(), protocol="no ground truth: restored only"),
-    "gray_dn": Task(
-        "noise",
-        _add_noise,
-        _full_range_luma,
-        1,
-        False,
-        ("psnr", "ssim"),
-        "Gaussian noise, seed 0 an image, not clipped",
-    ),
-    "color_dn": Task(
-        "noise", _add_noise, _as_rgb, 3, False, _COLOUR, "Gaussian noise, seed 0 an image, drawn in BGR, not clipped"
-    ),
-    "jpeg_car": Task(
-        "jpeg",
-        _compress,
-        _matlab_luma,
-        1,
-        False,
-        ("psnr", "ssim", "psnr_b"),
-        "libjpeg; a colour file's MATLAB Y, rounded",
-    ),
-    "color_jpeg_car": Task(
-        "jpeg", _compress, _as_rgb, 3, False, (*_COLOUR, "psnr_b", "psnr_b_y"), "libjpeg with 4:2:0 chroma"
-    ),
+    "real_sr": dataclasses.replace(_SR, degrade=None, metrics=(), protocol="none: there is no ground truth"),
+    "gray_dn": dataclasses.replace(_COLOR_DN, colours=_full_range_luma, channels=1, metrics=("psnr", "ssim")),
+    "color_dn": _COLOR_DN,
+    "jpeg_car": dataclasses.replace(_COLOR_JPEG, colours=_matlab_luma, channels=1, metrics=("psnr", "ssim", "psnr_b")),
+    "color_jpeg_car": _COLOR_JPEG,
 }

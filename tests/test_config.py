@@ -33,6 +33,11 @@ def test_windows_shift_only_where_the_image_was_larger(img_size, shift):
         ({"window_size": 8, "img_size": 5}, "does not divide"),
         ({"resi_connection": "2conv"}, "2conv"),
         ({"depths": ()}, "depths"),
+        ({"img_range": float("inf")}, "finite"),
+        ({"qk_scale": float("nan")}, "finite"),
+        ({"embed_dim": 180.0}, "embed_dim must be of type int"),
+        ({"in_chans": True}, "in_chans"),
+        ({"qk_scale": "x"}, "qk_scale"),
     ],
 )
 def test_contradictions_are_named(arguments, word):
@@ -43,5 +48,5 @@ def test_contradictions_are_named(arguments, word):
 def test_unknown_and_mistyped_arguments_are_input_errors():
     with pytest.raises(InputError, match="colour"):
         SwinIRConfig.from_dict({"colour": 1})
-    with pytest.raises(InputError, match="wrong type"):
+    with pytest.raises(InputError, match="embed_dim must be of type"):
         SwinIRConfig.from_dict({"embed_dim": "many"})

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,14 +10,19 @@ import numpy as np
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 
-Tensors = Mapping[str, np.ndarray]
+Tensors = Mapping[str, np.ndarray]  # by official name, in PyTorch's layout
+
+# What no file tells, in words; `infer_config` follows them.
+RULES: Mapping[str, str] = {
+    "img_range": "255 for a window of 7 without upsampler (the official JPEG models), else 1",
+    "qk_scale": "1 / sqrt(head dimension)",
+}
 
 
 def infer_config(tensors: Tensors, *, img_range: float | None = None, qk_scale: float | None = None) -> SwinIRConfig:
     """The configuration of the network that official tensors belong to.
 
-    No file tells `img_range` and `qk_scale`. The rules: `img_range` is 255 for a window of 7 without an upsampler
-    (the official JPEG models), else 1; `qk_scale` is None. A file without buffers is taken to shift its windows.
+    What no file tells comes from RULES.
 
     Args:
       tensors: parameters and buffers by official name, in PyTorch's layout.
@@ -55,23 +61,25 @@ def infer_config(tensors: Tensors, *, img_range: float | None = None, qk_scale: 
     )
 
 
+def has_buffers(tensors: Tensors) -> bool:
+    """Whether a file holds the official buffers, by which it tells whether windows shift."""
+    return any(name.endswith(".relative_position_index") for name in tensors)
+
+
 def _tensor(tensors: Tensors, name: str, rank: int) -> np.ndarray:
-    if name not in tensors or tensors[name].ndim != rank:
-        raise InputError(f"These are not the weights of a SwinIR: no tensor {name} of {rank} axes.")
+    if name not in tensors or tensors[name].ndim != rank or 0 in tensors[name].shape:
+        raise InputError(f"These are not the weights of a SwinIR: no tensor {name} of {rank} axes with values.")
     return tensors[name]
 
 
 def _groups(tensors: Tensors) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """Depth and heads of each RSTB, and the window."""
     pattern = re.compile(r"layers\.(\d+)\.residual_group\.blocks\.(\d+)\.attn\.relative_position_bias_table")
-    blocks = [tuple(map(int, match.groups())) for name in tensors if (match := pattern.fullmatch(name))]
-    if not blocks:
-        raise InputError("These are not the weights of a SwinIR: no relative_position_bias_table.")
-    depths = [
-        1 + max((j for i, j in blocks if i == group), default=-1) for group in range(1 + max(i for i, _ in blocks))
-    ]
-    if 0 in depths:
-        raise InputError(f"These are not the weights of a SwinIR: no tensors of layers.{depths.index(0)}.")
+    blocks = sorted((int(match[1]), int(match[2])) for name in tensors if (match := pattern.fullmatch(name)))
+    counts = Counter(group for group, _ in blocks)
+    depths = [counts[group] for group in sorted(counts)]
+    if not blocks or blocks != [(group, block) for group, depth in enumerate(depths) for block in range(depth)]:
+        raise InputError("These are not the weights of a SwinIR: its layers are not numbered 0, 1, 2 and so on.")
     prefix, suffix = "layers.{}.residual_group.blocks.0.attn", "relative_position_bias_table"
     tables = [_tensor(tensors, f"{prefix.format(group)}.{suffix}", 2) for group in range(len(depths))]
     return tuple(depths), tuple(table.shape[1] for table in tables), (math.isqrt(tables[0].shape[0]) + 1) // 2
@@ -80,11 +88,11 @@ def _groups(tensors: Tensors) -> tuple[tuple[int, ...], tuple[int, ...], int]:
 def _img_size(tensors: Tensors, depths: tuple[int, ...], window: int) -> int:
     if "absolute_pos_embed" in tensors:
         return math.isqrt(_tensor(tensors, "absolute_pos_embed", 3).shape[1])
-    masks = [tensor for name, tensor in tensors.items() if name.endswith(".attn_mask")]
+    masks = [name for name in tensors if name.endswith(".attn_mask")]
     if masks:
-        return window * math.isqrt(masks[0].shape[0])
-    index_without_mask = any(name.endswith(".relative_position_index") for name in tensors) and max(depths) > 1
-    return window if index_without_mask else 8 * window
+        return window * math.isqrt(_tensor(tensors, masks[0], 3).shape[0])
+    index_without_mask = has_buffers(tensors) and max(depths) > 1
+    return window if index_without_mask else 8 * window  # a file without buffers is taken to shift its windows
 
 
 def _mlp_ratio(hidden: int, embed_dim: int) -> float:

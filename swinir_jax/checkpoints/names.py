@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from swinir_jax.checkpoints.architecture import Tensors
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.models import SwinIR
 from swinir_jax.models.attention import SHIFT_MASK
 from swinir_jax.models.windows import relative_position_index, shift_labels
-
-Tensors = Mapping[str, np.ndarray]  # by official name, in PyTorch's layout
 
 BUFFERS = ("attn_mask", "relative_position_index")
 
@@ -111,13 +110,9 @@ def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, An
     """
     parameters, buffers = split_buffers(tensors)
     expected = official_shapes(config)
-    problems = [f"missing {name} {expected[name]}" for name in expected.keys() - parameters.keys()]
-    problems += [f"unexpected {name}" for name in parameters.keys() - expected.keys()]
-    for name in expected.keys() & parameters.keys():
-        tensor = parameters[name]
-        if tensor.shape != expected[name]:
-            problems.append(f"{name} has shape {tensor.shape}, not {expected[name]}")
-        elif not jnp.issubdtype(tensor.dtype, jnp.floating):
+    problems = shape_problems({name: tensor.shape for name, tensor in parameters.items()}, expected)
+    for name, tensor in parameters.items():
+        if not jnp.issubdtype(tensor.dtype, jnp.floating):
             problems.append(f"{name} has dtype {tensor.dtype}, not a floating one")
         elif not np.isfinite(tensor.astype(np.float32)).all():
             problems.append(f"{name} has values that are not finite")
@@ -125,8 +120,16 @@ def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, An
     if problems:
         raise InputError(f"The weights do not fit the model ({len(problems)} problems): " + "; ".join(sorted(problems)))
     leaves = dict(to_flax(name, tensor) for name, tensor in parameters.items())
-    flat = {path: np.ascontiguousarray(leaf, dtype=np.float32) for path, leaf in leaves.items()}
+    flat = {path: np.array(leaf, np.float32, order="C") for path, leaf in leaves.items()}  # no views of a file
     return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def shape_problems(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Every missing, unexpected and mis-shaped entry, in words."""
+    problems = [f"missing {name} {expected[name]}" for name in expected.keys() - found.keys()]
+    problems += [f"unexpected {name}" for name in found.keys() - expected.keys()]
+    both = expected.keys() & found.keys()
+    return problems + [f"{n} has shape {found[n]}, not {expected[n]}" for n in both if found[n] != expected[n]]
 
 
 def _buffer_problems(buffers: Tensors, config: SwinIRConfig) -> list[str]:
@@ -151,8 +154,14 @@ def params_to_official(params: Mapping[str, Any], config: SwinIRConfig) -> dict[
 
     Returns:
       Contiguous arrays by official name, parameters first.
+
+    Raises:
+      InputError: if the tree does not fit the architecture.
     """
     flat = flax.traverse_util.flatten_dict(dict(params), sep="/")
+    problems = shape_problems({path: np.shape(leaf) for path, leaf in flat.items()}, parameter_shapes(config))
+    if problems:
+        raise InputError("The parameters do not fit the model: " + "; ".join(sorted(problems)))
     named = dict(to_official(path, np.asarray(leaf)) for path, leaf in flat.items())
     tensors = {**{name: named[name] for name in official_shapes(config)}, **official_buffers(config)}
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}

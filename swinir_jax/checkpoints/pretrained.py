@@ -3,13 +3,14 @@
 import dataclasses
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 
 from swinir_jax.checkpoints import store
-from swinir_jax.checkpoints.architecture import infer_config
+from swinir_jax.checkpoints.architecture import RULES, Tensors, has_buffers, infer_config
 from swinir_jax.checkpoints.download import locate_official
 from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.checkpoints.weight_file import SUFFIXES, Weights, read_weight_file
@@ -36,8 +37,8 @@ def load_pretrained(
     Args:
       name: a folder that the converter wrote, a weight file (`.pth`, `.pt`, `.ckpt`, `.safetensors`), or the name of a
         bundled or an official model (`swinir-jax models` lists them); an official one is fetched if need be.
-      img_range: in place of what the folder or the rule says (255 for a window of 7 without upsampler, else 1).
-      qk_scale: in place of what the folder or the rule says (1 / sqrt(head dimension)).
+      img_range: in place of what the folder or the rule says (see `infer_config`).
+      qk_scale: likewise.
       weights: "ema" or "raw", where a file holds both.
       dtype: in which the model computes, float32 or bfloat16.
       weights_dir: folder in which official files are looked for first.
@@ -90,16 +91,18 @@ def _load_file(
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if path.stem not in OFFICIAL and path not in bundled_models().values():
-        _tell_rules(path, config, img_range, qk_scale)
+        _tell_rules(path, config, tensors, {"img_range": img_range, "qk_scale": qk_scale})
     return params, config
 
 
-def _tell_rules(path: Path, config: SwinIRConfig, img_range: float | None, qk_scale: float | None) -> None:
+def _tell_rules(path: Path, config: SwinIRConfig, tensors: Tensors, given: Mapping[str, float | None]) -> None:
     """A guess that turns out wrong gives wrong pictures: say that it was one."""
-    rules = []
-    if img_range is None:
-        rules.append(f"img_range={config.img_range:g} (255 for a window of 7 without upsampler, else 1)")
-    if qk_scale is None:
-        rules.append("qk_scale=None (1 / sqrt(head dimension))")
+    rules = [
+        f"{name}={getattr(config, name)} ({RULES[name]}; {name}=... overrides)"
+        for name, value in given.items()
+        if value is None
+    ]
+    if not has_buffers(tensors) and max(config.depths) > 1:
+        rules.append("windows shift (there are no buffers)")
     if rules:
-        logger.warning("%s does not tell, so by rule: %s.", path.name, ", ".join(rules))
+        logger.warning("%s does not tell, so by rule: %s.", path.name, "; ".join(rules))

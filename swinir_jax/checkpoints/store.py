@@ -11,7 +11,7 @@ import flax
 import jax
 import numpy as np
 
-from swinir_jax.checkpoints.names import parameter_shapes
+from swinir_jax.checkpoints.names import parameter_shapes, shape_problems
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.files import cannot_write, make_folder, replacing
@@ -50,6 +50,8 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
             (temporary / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise cannot_write(folder, error) from error
+    except ValueError as error:  # TensorStore's way to say that the disk is full
+        raise InputError(f"{folder}: cannot be written ({' '.join(str(error).split())[:200]}).") from error
 
 
 def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRConfig]:
@@ -75,14 +77,7 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRCo
     if damaged:  # checked first: Orbax reports such in many lines and from several threads
         raise InputError(f"{folder / PARAMS_FOLDER}: {', '.join(damaged)}; convert the weights again.")
     flat = _load_params(folder / PARAMS_FOLDER)
-    expected = parameter_shapes(config)
-    problems = [f"missing {path}" for path in expected.keys() - flat.keys()]
-    problems += [f"unexpected {path}" for path in flat.keys() - expected.keys()]
-    problems += [
-        f"{path} has shape {flat[path].shape}, not {expected[path]}"
-        for path in expected.keys() & flat.keys()
-        if flat[path].shape != expected[path]
-    ]
+    problems = shape_problems({path: leaf.shape for path, leaf in flat.items()}, parameter_shapes(config))
     if problems:
         raise InputError(f"{folder}: {CONFIG_FILE} contradicts the weights: " + "; ".join(sorted(problems)))
     return flax.traverse_util.unflatten_dict(flat, sep="/"), config

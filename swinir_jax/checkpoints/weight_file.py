@@ -20,6 +20,7 @@ _WRAPPERS: Mapping[Weights, tuple[str, ...]] = {
     "raw": ("params", "state_dict", "model_state_dict", "model"),
 }
 _PREFIXES = ("module.", "model.")
+_MAX_DEPTH = 4  # of wrappers in wrappers
 _ANCHOR = "conv_first.weight"  # a name that each SwinIR has
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
@@ -47,7 +48,11 @@ def read_weight_file(path: str | os.PathLike[str], weights: Weights = "ema") -> 
     else:
         content = read_torch_file(path)
     notes: list[str] = []
-    while wrappers := _wrappers(content, weights):
+    if weights not in _WRAPPERS:
+        raise InputError(f"weights must be one of {list(_WRAPPERS)}, got {weights!r}.")
+    for _ in range(_MAX_DEPTH):  # a file may contain itself
+        if not (wrappers := _wrappers(content, weights)):
+            break
         if wrappers[:2] == ["params_ema", "params"]:
             notes.append(f"{path.name} holds averaged (EMA) and raw weights; took the averaged ones.")
         content = content[wrappers[0]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder
-from swinir_jax.images import SUFFIXES
+from swinir_jax.images import SUFFIXES, is_image_file
 
 _LOSSLESS = {".jpg": ".png", ".jpeg": ".png"}  # what was restored is not to be compressed again
 
@@ -26,7 +26,9 @@ class Job:
         return self.target.with_name(f"{self.target.stem}_compare.png")
 
 
-def collect_jobs(inputs: Sequence[str], out: Path, *, recursive: bool = False, suffix: str | None = None) -> list[Job]:
+def collect_jobs(
+    inputs: Sequence[str], out: Path, *, recursive: bool = False, suffix: str | None = None, compare: bool = False
+) -> list[Job]:
     """Expands the command's inputs.
 
     Args:
@@ -34,33 +36,41 @@ def collect_jobs(inputs: Sequence[str], out: Path, *, recursive: bool = False, s
       out: folder for the results; a file's name, by its suffix, where there is one input.
       recursive: whether to descend into subfolders, which are kept below `out`.
       suffix: of the results; None for the input's, with PNG in place of JPEG.
+      compare: whether before/after pictures will be written, too.
 
     Returns:
-      One job an image, in order, each with a target of its own.
+      One job an image, in order, each with a target of its own. What lies in `out` already is no input of a folder.
 
     Raises:
       InputError: if an input does not exist, a folder or a pattern has no image, `out` is not a folder or cannot be
-        made, or a result would overwrite its own input.
+        made, or a result would overwrite an input or another result.
     """
-    found = [(source, folder) for text in inputs for source, folder in _expand(text, recursive)]
+    found = list(dict.fromkeys(pair for text in inputs for pair in _expand(text, recursive, out)))
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         if len(found) > 1:
             raise InputError(f"{out}: {len(found)} images need a folder, not a file.")
         jobs = [Job(found[0][0], out)]
+        make_folder(out.parent)
     else:
         jobs = _name(found, out, suffix)
         make_folder(out)
-    for job in jobs:
-        if job.target.resolve() == job.source.resolve():
-            raise InputError(f"{job.source}: would be overwritten by its own result; choose another --out.")
+    sources = {job.source.resolve() for job in jobs}
+    written = [path for job in jobs for path in ((job.target, job.comparison) if compare else (job.target,))]
+    for path, count in Counter(written).items():
+        if count > 1:
+            raise InputError(f"{path}: the result of more than one input; restore them into different folders.")
+        if path.resolve() in sources:
+            raise InputError(f"{path}: an input would be overwritten by a result; choose another --out.")
     return jobs
 
 
-def _expand(text: str, recursive: bool) -> Iterator[tuple[Path, Path]]:
+def _expand(text: str, recursive: bool, out: Path) -> Iterator[tuple[Path, Path]]:
     """The images that one argument names, each with the folder that its result's path is relative to."""
     path = Path(text)
     if path.is_dir():
-        files = sorted(p for p in (path.rglob("*") if recursive else path.iterdir()) if p.is_file() and _is_image(p))
+        inside = out.resolve() != path.resolve()  # else all would be left out, for a reason that has its own error
+        files = [file for file in (path.rglob("*") if recursive else path.iterdir()) if is_image_file(file)]
+        files = sorted(file for file in files if not (inside and out.resolve() in file.resolve().parents))
         if not files:
             raise InputError(f"{path}: no images in this folder{'' if recursive else ' (--recursive looks deeper)'}.")
         yield from ((file, path) for file in files)
@@ -75,10 +85,6 @@ def _expand(text: str, recursive: bool) -> Iterator[tuple[Path, Path]]:
         raise InputError(f"{path}: no such file or folder.")
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
 def _name(found: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -> list[Job]:
     """Targets below `out`; where two would be the same (`a.jpg`, `a.png`), the inputs' suffixes stay in the names."""
 
@@ -86,7 +92,6 @@ def _name(found: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -> 
         old = source.suffix.lower()
         return out / source.relative_to(folder).with_suffix(suffix or _LOSSLESS.get(old, source.suffix))
 
-    found = list(dict.fromkeys(found))
     taken = Counter(target(*pair) for pair in found)
     jobs = []
     for source, folder in found:
@@ -94,7 +99,4 @@ def _name(found: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -> 
         if taken[path] > 1:
             path = path.with_name(source.name + path.suffix)
         jobs.append(Job(source, path))
-    again = [path for path, count in Counter(job.target for job in jobs).items() if count > 1]
-    if again:
-        raise InputError(f"{again[0]}: the result of more than one input; restore them into different folders.")
     return jobs

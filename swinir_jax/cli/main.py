@@ -78,12 +78,14 @@ class _BarHandler(logging.Handler):
 def _log_to_stderr(level: int) -> Iterator[None]:
     """Prints what the package logs, and only that."""
     package, handler = logging.getLogger("swinir_jax"), _BarHandler()
+    old_level = package.level
     package.addHandler(handler)
     package.setLevel(level)
     try:
         yield
     finally:
         package.removeHandler(handler)
+        package.setLevel(old_level)
 
 
 def _use_compilation_cache() -> None:

@@ -3,28 +3,48 @@
 import argparse
 from typing import Any
 
+from swinir_jax.checkpoints.architecture import RULES
+from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
+
 
 def add_weight_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `load_pretrained`."""
     group = parser.add_argument_group("weights")
     group.add_argument(
-        "--weights", choices=["ema", "raw"], default="ema", help="which to take of a file that has both (default: ema)"
+        "--weights", choices=["ema", "raw"], default="ema", help="of a file that has both (default: ema)"
     )
     group.add_argument("--weights-dir", metavar="DIR", help="folder in which official weights are looked for first")
-    group.add_argument(
-        "--img-range",
-        type=float,
-        metavar="X",
-        help="in place of the rule: 255 for a window of 7 without upsampler, else 1",
-    )
-    group.add_argument("--qk-scale", type=float, metavar="X", help="in place of the rule: 1 / sqrt(head dimension)")
+    for name, rule in RULES.items():
+        option = f"--{name.replace('_', '-')}"
+        group.add_argument(option, type=float, metavar="X", help=f"in place of the rule: {rule}")
 
 
 def weight_options(args: argparse.Namespace) -> dict[str, Any]:
     """The parsed options, as keyword arguments of `load_pretrained`."""
-    return {name: getattr(args, name) for name in ("weights", "weights_dir", "img_range", "qk_scale")}
+    return {name: getattr(args, name) for name in ("weights", "weights_dir", *RULES)}
 
 
-def tile_option(text: str) -> int | str:
-    """Parses `--tile`: "auto" or a number of pixels."""
+def add_restorer_options(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """Adds the model and how it runs."""
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"a name, a model folder or a weight file{also} (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--self-ensemble",
+        action="store_true",
+        help="average over 8 flips and turns (the paper's +): better, 8 times slower",
+    )
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16"], default="float32", help="of matrix products and convolutions"
+    )
+    parser.add_argument(
+        "--tile",
+        type=_tile,
+        default="auto",
+        metavar="auto|N|0",
+        help="side in pixels; 0: whole images; auto: whole where they fit in memory (default)",
+    )
+
+
+def _tile(text: str) -> int | str:
     return text if text == "auto" else int(text)

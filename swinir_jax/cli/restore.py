@@ -5,20 +5,22 @@ import errno
 import logging
 import time
 from pathlib import Path
+from typing import get_args
 
 import jax.numpy as jnp
 from tqdm import tqdm
 
 from swinir_jax.checkpoints.pretrained import load_pretrained
-from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
 from swinir_jax.cli.inputs import Job, collect_jobs
-from swinir_jax.cli.model_options import add_weight_options, tile_option, weight_options
+from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, weight_options
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, read_picture, read_size, write_picture
 from swinir_jax.inference.comparison import side_by_side
+from swinir_jax.inference.padding import Pad
 from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.restorer import Restorer
+from swinir_jax.inference.tiling import Blend
 
 logger = logging.getLogger(__name__)
 
@@ -32,49 +34,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="folder for the results, or a file's name for one image"
     )
-    parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="a name, a model folder or a weight file (default: %(default)s)"
-    )
+    add_restorer_options(parser)
     parser.add_argument("--recursive", action="store_true", help="descend into subfolders, which are made anew in DIR")
     parser.add_argument(
         "--format",
         choices=["png", "jpg", "webp", "tif", "bmp"],
         help="of the results (default: the input's, but PNG for JPEG)",
     )
-    parser.add_argument(
-        "--quality", type=int, default=95, metavar="1..100", help="of JPEG results (default: %(default)s)"
-    )
+    parser.add_argument("--quality", type=int, default=95, metavar="1..100", help="of JPEG results (default: 95)")
     parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
     parser.add_argument("--compare", action="store_true", help="also write a before/after PNG for each image")
     parser.add_argument(
-        "--self-ensemble",
-        action="store_true",
-        help="average over 8 flips and turns (the paper's +): better, 8 times slower",
+        "--overlap", type=int, default=32, metavar="N", help="of neighbouring tiles (default: 32 pixels)"
     )
     parser.add_argument(
-        "--dtype", choices=["float32", "bfloat16"], default="float32", help="of matrix products and convolutions"
+        "--blend", choices=get_args(Blend), default="smooth", help="of overlaps; average is the official way"
     )
-    group = parser.add_argument_group("tiles")
-    group.add_argument(
-        "--tile",
-        type=tile_option,
-        default="auto",
-        metavar="auto|N|0",
-        help="side in pixels; 0: whole images; auto: whole where they fit in memory (default)",
-    )
-    group.add_argument(
-        "--overlap", type=int, default=32, metavar="N", help="of neighbouring tiles in pixels (default: %(default)s)"
-    )
-    group.add_argument(
-        "--blend", choices=["smooth", "average"], default="smooth", help="of overlaps; average is the official way"
-    )
-    group.add_argument("--pad", choices=["minimal", "official"], default="minimal", help="to multiples of the window")
+    parser.add_argument("--pad", choices=get_args(Pad), default="minimal", help="to multiples of the window")
     add_weight_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Restores all inputs; a bad one is named and the others go on."""
-    jobs = collect_jobs(args.inputs, args.out, recursive=args.recursive, suffix=args.format and f".{args.format}")
+    if not 1 <= args.quality <= 100:
+        raise InputError(f"--quality must be 1 to 100, got {args.quality}.")
+    suffix = args.format and f".{args.format}"
+    jobs = collect_jobs(args.inputs, args.out, recursive=args.recursive, suffix=suffix, compare=args.compare)
+    if args.skip_existing:
+        there = [job for job in jobs if job.target.exists()]
+        for job in there:
+            logger.info("%s: exists, skipped", job.target)
+        jobs = [job for job in jobs if job not in there]
+        if not jobs:
+            return 0
     start = time.perf_counter()
     model, params = load_pretrained(
         args.model, dtype=jnp.dtype(args.dtype), progress=not args.quiet, **weight_options(args)
@@ -102,9 +94,6 @@ def run(args: argparse.Namespace) -> int:
     restorer.plan(sizes.values())
     for job in tqdm([job for job in jobs if job in sizes], disable=args.quiet or None, unit="image"):
         tiles.reset()
-        if args.skip_existing and job.target.exists():
-            logger.info("%s: exists, skipped", job.target)
-            continue
         try:
             _restore(job, restorer, args)
         except InputError as error:

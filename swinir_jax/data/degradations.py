@@ -77,7 +77,7 @@ def gaussian_noise(image: Any, sigma: float, rng: np.random.Generator | Any) -> 
     Args:
       image: float32 or float64 in [0, 1], of any shape.
       sigma: standard deviation on the 0..255 scale.
-      rng: a NumPy generator, which advances; or a JAX key, for a JAX array under `jit`.
+      rng: a NumPy generator, which advances; or a JAX key, for a JAX array; sigma may then be traced.
 
     Returns:
       The noisy image, of the same shape and dtype; values may lie outside [0, 1].
@@ -86,9 +86,8 @@ def gaussian_noise(image: Any, sigma: float, rng: np.random.Generator | Any) -> 
       InputError: if the dtype is another, or sigma is negative.
     """
     if not isinstance(rng, np.random.Generator):
-        import jax  # this module serves data pipelines that need none
+        import jax  # workers of a data pipeline need none
 
-        _require_noisable(image, sigma)
         return image + jax.random.normal(rng, image.shape, image.dtype) * image.dtype.type(sigma / 255)
     image = np.asarray(image)
     _require_noisable(image, sigma)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import SUFFIXES
+from swinir_jax.images import is_image_file
 
 
 def image_files(path: str | Path) -> list[Path]:
@@ -19,7 +19,7 @@ def image_files(path: str | Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder.")
-    files = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    files = [file for file in path.iterdir() if is_image_file(file)]
     if not files:
         raise InputError(f"{path}: no images in this folder.")
     return sorted(files, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", p.name)])

@@ -20,21 +20,30 @@ BASELINES = ("bicubic", "input")
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageResult:
-    """What became of one image.
+class Measurement:
+    """What one image scored.
 
     Attributes:
       name: stem of the file.
       scores: by metric.
       seconds: that the network took.
-      lq: what it saw, uint8, clipped.
-      restored: uint8.
-      hq: the ground truth, uint8, or None.
     """
 
     name: str
     scores: Mapping[str, float]
     seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """What one image became; uint8.
+
+    Attributes:
+      lq: what the network saw, clipped.
+      restored: its answer.
+      hq: the ground truth, or None.
+    """
+
     lq: np.ndarray
     restored: np.ndarray
     hq: np.ndarray | None
@@ -48,16 +57,16 @@ def baseline(name: str, scale: int) -> Network:
       scale: HQ / LQ side ratio.
 
     Raises:
-      InputError: if the input itself has not the size of the ground truth.
+      InputError: if the baseline is one for another kind of task.
     """
-    if name == "input" and scale != 1:
-        raise InputError("--model input needs a task that keeps the size; for super-resolution there is bicubic.")
-    return (lambda lq: imresize(lq.astype(np.float64), float(scale))) if scale != 1 else (lambda lq: lq)
+    if (name == "input") != (scale == 1):
+        raise InputError(f"--model {name} is no baseline here: super-resolution takes bicubic, the others input.")
+    return (lambda lq: lq) if name == "input" else (lambda lq: imresize(lq.astype(np.float64), float(scale)))
 
 
 def evaluate(
     task_name: str, level: int, network: Network, pairs: Sequence[Pair], *, bicubic_of_y: bool = False
-) -> Iterator[ImageResult]:
+) -> Iterator[tuple[Measurement, Images]]:
     """Restores and measures images, one at a time.
 
     Args:
@@ -68,7 +77,7 @@ def evaluate(
       bicubic_of_y: measure Y as the literature does for its bicubic rows: Y, rounded, is shrunk and enlarged by itself.
 
     Yields:
-      One result an image, in order.
+      One measurement an image, in order, and the images for who wants to keep them.
 
     Raises:
       InputError: if a file cannot be read, or the sizes of a pair do not fit the scale; the message names it.
@@ -96,10 +105,10 @@ def evaluate(
             if bicubic_of_y:
                 scores |= _bicubic_of_y(hq, scale)
         name = next(path.stem for path in (hq_path, lq_path) if path is not None)
-        yield ImageResult(name, scores, seconds, to_uint8(lq * 255), restored, hq)
+        yield Measurement(name, scores, seconds), Images(to_uint8(lq * 255), restored, hq)
 
 
-def average(results: Sequence[ImageResult]) -> dict[str, float]:
+def average(results: Sequence[Measurement]) -> dict[str, float]:
     """Mean of each score over the images, as the paper reports it."""
     return {name: float(np.mean([r.scores[name] for r in results])) for name in results[0].scores}
 

@@ -1,6 +1,9 @@
 """Scores that the paper reports (arXiv 2108.10257, tables 2 to 6), to print beside measured ones."""
 
 from collections.abc import Mapping
+from pathlib import Path
+
+from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models
 
 Scores = Mapping[str, float]
 
@@ -43,23 +46,26 @@ SETS = tuple(dict.fromkeys(name for _, name, _ in _PUBLISHED))
 
 
 def published(task: str, model: str, path: str, level: int) -> Scores:
-    """What the paper reports for a network like this on this set.
+    """What the paper reports for this network on this set.
 
     Args:
       task: by its official name.
-      model: "bicubic", "input" or the model's name, which tells what it was trained on.
+      model: "bicubic", or the name of a bundled model (which stands beside the paper's network of that size) or of an
+        official one, also as a file or a folder of that name.
       path: of the ground truth; a part of it names the set.
       level: scale, noise or quality.
 
     Returns:
-      Scores by metric; empty where the paper has none.
+      Scores by metric; empty where the model or the set is unknown, or the paper has none.
     """
-    found = [name for name in SETS if name.lower() in path.lower()]
-    if model == "input" or not found:
-        return {}
+    parts = {part.lower() for part in Path(path).parts}
+    name = Path(model).name.removesuffix(".pth")
     network = task
     if model == "bicubic":
         network = model
+    elif name not in OFFICIAL and name not in bundled_models():
+        return {}
     elif task == "classical_sr":
-        network = f"{task} {'DF2K' if 'DF2K' in model else 'DIV2K'}"
-    return _PUBLISHED.get((network, found[0], level), {})
+        network = f"{task} {'DF2K' if 'DF2K' in name else 'DIV2K'}"
+    found = [_PUBLISHED.get((network, known, level), {}) for known in SETS if known.lower() in parts]
+    return found[0] if found else {}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from swinir_jax.evaluation.protocol import ImageResult
+from swinir_jax.evaluation.protocol import Images, Measurement
 from swinir_jax.files import make_folder, write_bytes
 from swinir_jax.images import Picture, write_picture
 
@@ -29,7 +29,7 @@ figure { margin: 0; } figcaption { color: #555; } img { width: 100%; image-rende
 
 
 def as_dict(
-    protocol: Mapping[str, Any], results: Sequence[ImageResult], averages: Mapping[str, float]
+    protocol: Mapping[str, Any], results: Sequence[Measurement], averages: Mapping[str, float]
 ) -> dict[str, Any]:
     """What `--json` writes: protocol, one entry an image, averages."""
     images = [{"name": r.name, **r.scores, "seconds": round(r.seconds, 4)} for r in results]
@@ -49,7 +49,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, (json.dumps(finite(content), indent=2, allow_nan=False) + "\n").encode())
 
 
-def write_csv(path: Path, results: Sequence[ImageResult], averages: Mapping[str, float]) -> None:
+def write_csv(path: Path, results: Sequence[Measurement], averages: Mapping[str, float]) -> None:
     """Writes a row an image and one for the averages."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -59,39 +59,46 @@ def write_csv(path: Path, results: Sequence[ImageResult], averages: Mapping[str,
     write_bytes(path, text.getvalue().encode())
 
 
-def write_report(
-    folder: Path,
-    title: str,
-    results: Sequence[ImageResult],
-    averages: Mapping[str, float],
-    published: Mapping[str, float],
-) -> None:
-    """Writes `index.html` and its pictures: input, result, ground truth and error map of each image.
+class Report:
+    """A page in the making: pictures are written as they come, `index.html` at the end."""
 
-    Args:
-      folder: made if it is not there.
-      title: the protocol in one line.
-      results: of all images.
-      averages: over them.
-      published: the paper's scores, or nothing.
-    """
-    make_folder(folder)
-    sections = []
-    for index, result in enumerate(results):
+    def __init__(self, folder: Path):
+        """Makes the folder.
+
+        Raises:
+          InputError: if it cannot be made.
+        """
+        make_folder(folder)
+        self._folder, self._sections = folder, list[str]()
+
+    def add(self, name: str, images: Images) -> None:
+        """Writes input, result, ground truth and error map of one image."""
         figures = []
-        for kind, pixels in _panels(result).items():
-            file = f"{index:03}_{kind.replace(' ', '_')}.png"
-            write_picture(folder / file, Picture(pixels))
+        for kind, pixels in _panels(images).items():
+            file = f"{len(self._sections):03}_{kind.replace(' ', '_')}.png"
+            write_picture(self._folder / file, Picture(pixels))
             figures.append(f'<figure><img src="{file}" alt=""><figcaption>{kind}</figcaption></figure>')
-        sections.append(f'<h2>{html.escape(result.name)}</h2>\n<div class="images">{"".join(figures)}</div>')
-    page = f"""<!doctype html>
+        self._sections.append(f'<h2>{html.escape(name)}</h2>\n<div class="images">{"".join(figures)}</div>')
+
+    def finish(
+        self, title: str, results: Sequence[Measurement], averages: Mapping[str, float], published: Mapping[str, float]
+    ) -> None:
+        """Writes the page.
+
+        Args:
+          title: the protocol in one line.
+          results: of all images.
+          averages: over them.
+          published: the paper's scores, or nothing.
+        """
+        page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style></head>
-<body><h1>{html.escape(title)}</h1>
+<body><p>{html.escape(title)}</p>
 {_table(results, averages, published)}
-{"".join(sections)}
+{"".join(self._sections)}
 </body></html>
 """
-    write_bytes(folder / "index.html", page.encode())
+        write_bytes(self._folder / "index.html", page.encode())
 
 
 def format_score(metric: str, value: float | None) -> str:
@@ -101,7 +108,7 @@ def format_score(metric: str, value: float | None) -> str:
     return f"{value:.4f}" if metric.startswith("ssim") else f"{value:.2f}"
 
 
-def _table(results: Sequence[ImageResult], averages: Mapping[str, float], published: Mapping[str, float]) -> str:
+def _table(results: Sequence[Measurement], averages: Mapping[str, float], published: Mapping[str, float]) -> str:
     def row(name: str, scores: Mapping[str, float], style: str = "") -> str:
         cells = "".join(f"<td>{format_score(metric, scores.get(metric))}</td>" for metric in averages)
         return f'<tr class="{style}"><td>{html.escape(name)}</td>{cells}</tr>'
@@ -112,13 +119,13 @@ def _table(results: Sequence[ImageResult], averages: Mapping[str, float], publis
     return f"<table><tr><th>image</th>{head}</tr>{''.join(rows)}</table>"
 
 
-def _panels(result: ImageResult) -> dict[str, np.ndarray]:
-    height, width = result.restored.shape[:2]
-    enlarged = np.asarray(Image.fromarray(result.lq).resize((width, height), Image.Resampling.NEAREST))
-    panels = {"input": enlarged, "result": result.restored}
-    if result.hq is not None:
-        difference = np.abs(result.restored.astype(float) - result.hq)
+def _panels(images: Images) -> dict[str, np.ndarray]:
+    height, width = images.restored.shape[:2]
+    enlarged = np.asarray(Image.fromarray(images.lq).resize((width, height), Image.Resampling.NEAREST))
+    panels = {"input": enlarged, "result": images.restored}
+    if images.hq is not None:
+        difference = np.abs(images.restored.astype(float) - images.hq)
         error = difference if difference.ndim == 2 else difference.mean(axis=-1)
-        panels["ground truth"] = result.hq
+        panels["ground truth"] = images.hq
         panels[f"error x{_ERROR_GAIN}"] = np.clip(error * _ERROR_GAIN, 0, 255).astype(np.uint8)
     return panels

@@ -1,6 +1,7 @@
 """What a picture file holds, whatever its format."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,11 @@ SUFFIXES = {
     ".bmp": "BMP",
 }
 """File endings, in lower case, and the formats they stand for."""
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a folder's file is one to read: not hidden, and with one of the endings."""
+    return path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 # Comparing two pictures field by field would ask an array for its truth value, so they compare by identity.

@@ -11,7 +11,7 @@ def extend_colours(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     each larger level.
 
     Args:
-      colours: `[h, w]` or `[h, w, 3]`, straight, uint8 or uint16.
+      colours: `[h, w]` or `[h, w, 3]`, straight; uint8, uint16 or float.
       alpha: `[h, w]`, 0 where fully transparent.
 
     Returns:
@@ -24,7 +24,10 @@ def extend_colours(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     h, w = alpha.shape
     samples = colours.reshape(h, w, -1)
     weights = alpha[..., None].astype(np.float32)
-    filled = np.rint(_fill(samples * weights, weights)).astype(colours.dtype)
+    filled = _fill(samples * weights, weights)
+    if np.issubdtype(colours.dtype, np.integer):
+        filled = np.rint(filled)
+    filled = filled.astype(colours.dtype)
     return np.where(hidden[..., None], filled, samples).reshape(colours.shape)
 
 

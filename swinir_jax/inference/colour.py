@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 
 from swinir_jax.errors import InputError
+from swinir_jax.metrics import FULL_RANGE_LUMA
 
-# Full-range BT.601, as in JPEG files.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = np.array(FULL_RANGE_LUMA, np.float32)
 _CHROMA_SCALE = np.array([1.772, 1.402], np.float32)  # (B - Y) and (R - Y) over Cb and Cr
 
 Network = Callable[[np.ndarray], np.ndarray]  # [h, w, C] -> [h * scale, w * scale, C], both of the network's C

@@ -1,14 +1,15 @@
 """What a compiled program needs, and what the device has left."""
 
+import contextlib
+import ctypes
+import re
 from pathlib import Path
 
 import jax
 import psutil
 
-_CGROUP_FILES = {  # limit and use of a container, which the machine's own figures do not show
-    "/sys/fs/cgroup/memory.max": "/sys/fs/cgroup/memory.current",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes": "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-}
+_CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))  # versions 2 and 1
+_CGROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 
 
 def program_bytes(compiled: jax.stages.Compiled) -> int:
@@ -24,14 +25,25 @@ def free_bytes(device: jax.Device) -> int:
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
-    return min([psutil.virtual_memory().available, *_container_bytes()])
+    return max(0, min([psutil.virtual_memory().available, *_container_bytes()]))
+
+
+def release_unused() -> None:
+    """Gives back to the system what a compilation has freed; glibc would keep it for this process."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _container_bytes() -> list[int]:
+    """What a container may still take, which the machine's own figures do not show."""
     free = []
-    for limit, use in _CGROUP_FILES.items():
+    for folder, (limit, use) in zip(_CGROUPS, _CGROUP_FILES, strict=True):
         try:
-            free.append(int(Path(limit).read_text()) - int(Path(use).read_text()))
+            reclaimable = re.search(
+                r"^(?:total_)?inactive_file (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE
+            )
+            cached = int(reclaimable[1]) if reclaimable else 0
+            free.append(int((folder / limit).read_text()) - int((folder / use).read_text()) + cached)
         except (OSError, ValueError):  # no such container, or one without a limit ("max")
             continue
     return free

@@ -21,8 +21,8 @@ def restore_picture(picture: Picture, restorer: Restorer) -> Picture:
     pixels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., None]
     notes = list(picture.notes)
     network = restorer.model.config.in_chans
-    if pixels.shape[-1] != network:
-        notes.append(_NOTES.get((pixels.shape[-1], network), ""))
+    if (pixels.shape[-1], network) in _NOTES:
+        notes.append(_NOTES[pixels.shape[-1], network])
     image = pixels if picture.alpha is None else np.concatenate([pixels, picture.alpha[..., None]], axis=-1)
     restored = restorer(image)
     alpha = None

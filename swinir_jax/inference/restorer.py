@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from swinir_jax.errors import InputError
 from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize, through_network
-from swinir_jax.inference.memory import free_bytes, program_bytes
+from swinir_jax.inference.memory import free_bytes, program_bytes, release_unused
 from swinir_jax.inference.padding import Pad, pad_image, padded_side
 from swinir_jax.inference.tiling import Blend, Tiling, tile_starts
 from swinir_jax.models import SwinIR
@@ -60,26 +60,37 @@ class Restorer:
           pad: "minimal", or "official" as the official test script.
           self_ensemble: average over the 8 flips and quarter turns (the paper's "+"), for 8 times the time.
           batch_size: tiles at a time; None for 1 on a CPU, 8 elsewhere.
-          done: called with (tiles finished now, tiles of this image) for a progress bar.
+          done: called with (tiles finished now, tiles of this image in all its turns) for a progress bar.
 
         Raises:
-          InputError: if the tile is smaller than the window, or not larger than the overlap.
+          InputError: if the tile is smaller than the window, or not larger than the overlap, or an option is none of
+            those listed.
         """
+        for name, value, allowed in (("blend", blend, get_args(Blend)), ("pad", pad, get_args(Pad))):
+            if value not in allowed:
+                raise InputError(f"{name} must be one of {allowed}, got {value!r}.")
         self.model = model
         self._window = model.config.window_size
-        self.tile: int | Literal["auto"] = "auto" if tile == "auto" else self._round_tile(tile)
         self._overlap = math.ceil(overlap / self._window) * self._window
+        if model.config.ape:  # such a network takes images of one size alone
+            if tile not in ("auto", model.config.img_size):
+                raise InputError(f"This network, with ape, takes tiles of {model.config.img_size} alone, not {tile}.")
+            tile = model.config.img_size
+            self._overlap = min(self._overlap, tile // 2 // self._window * self._window)
+        self.tile: int | Literal["auto"] = "auto" if tile == "auto" else self._round_tile(tile)
         if overlap < 0 or (self.tile != "auto" and 0 < self.tile <= self._overlap):
             raise InputError(
                 f"overlap={overlap} must be at least 0 and, in multiples of the window, below tile={tile}."
             )
-        if model.config.ape:  # such a network takes images of one size alone
-            self.tile = model.config.img_size
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}.")
         self._blend, self._pad, self._self_ensemble, self._done = blend, pad, self_ensemble, done
-        self._device = jax.devices()[0]
+        self._device = jax.local_devices()[0]
         self._params = jax.device_put(params, self._device)
         self._batch_size = batch_size or _BATCH_SIZE.get(self._device.platform, _ACCELERATOR_BATCH_SIZE)
         self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
+        self._needs: dict[tuple[int, ...], int] = {}  # bytes, of programs that were dropped, too
+        self._planned_tile: int | None = None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Restores one photograph.
@@ -100,15 +111,14 @@ class Restorer:
         if image.ndim not in (2, 3) or 0 in image.shape:
             raise InputError(f"An image is [h, w] or [h, w, C], got an array of shape {image.shape}.")
         full = _full_scale(image.dtype)
-        colours = image if image.ndim == 3 else image[..., None]
+        lq = (image if image.ndim == 3 else image[..., None]).astype(np.float32) / np.float32(full)
         alpha = None
-        if colours.shape[-1] in (2, 4) and colours.shape[-1] != self.model.config.in_chans:
-            colours, alpha = colours[..., :-1], colours[..., -1]
-            colours = extend_colours(colours, alpha)
-        restored = self.restore(colours.astype(np.float32) / np.float32(full))
+        if lq.shape[-1] in (2, 4) and lq.shape[-1] != self.model.config.in_chans:
+            lq, alpha = lq[..., :-1], lq[..., -1:]
+            lq = extend_colours(lq, alpha[..., 0])
+        restored = self.restore(lq)
         if alpha is not None:
-            alpha = resize(alpha[..., None].astype(np.float32) / np.float32(full), self.model.config.upscale)
-            restored = np.concatenate([restored, alpha], axis=-1)
+            restored = np.concatenate([restored, resize(alpha, self.model.config.upscale)], axis=-1)
         restored = np.clip(restored, 0, 1) * np.float32(full)
         if np.issubdtype(image.dtype, np.integer):
             restored = np.round(restored)
@@ -118,39 +128,47 @@ class Restorer:
         """As `__call__` without clipping and alpha.
 
         Args:
-          image: `[h, w, C]` float32 in [0, 1].
+          image: `[h, w, C]`, floating in [0, 1].
 
         Returns:
           `[h * upscale, w * upscale, C]` float32.
 
         Raises:
-          InputError: if the network cannot restore images of C channels, or a value is not finite.
+          InputError: if the network cannot restore images of C channels, a value is not finite, before or after, or
+            the device has not enough memory.
         """
+        if image.ndim != 3 or not np.issubdtype(image.dtype, np.floating):
+            raise InputError(f"restore takes [h, w, C] floats in [0, 1], got {image.dtype} {image.shape}.")
+        image = image.astype(np.float32, copy=False)
         if not np.isfinite(image).all():
             raise InputError("The image has values that are not finite.")
         config = self.model.config
         run = self._ensemble if self._self_ensemble else self._restore_once
-        return through_network(image, run, config.in_chans, config.upscale)
+        restored = through_network(image, run, config.in_chans, config.upscale)
+        if not np.isfinite(restored).all():
+            raise InputError(
+                "The network's answer has values that are not finite; are its weights and img_range right?"
+            )
+        return restored
 
-    def plan(self, sizes: Iterable[tuple[int, int]]) -> int:
-        """Settles on whole images or tiles for a set of images, so that few programs are compiled.
+    def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
+        """Prepares for a set of images, so that few programs are compiled.
 
-        With `tile="auto"` and more than a few different sizes, all images are restored in tiles of one shape.
+        With `tile="auto"` and more than a few different sizes, all images from now on are restored in tiles of one
+        shape.
 
         Args:
           sizes: (height, width) of the images, in pixels.
-
-        Returns:
-          The tile, as the attribute now has it; 0 for whole images.
         """
-        shapes = {tuple(padded_side(side, self._window, self._pad) for side in size) for size in sizes}
-        if self.tile == "auto" and len(shapes) > _MAX_WHOLE_SHAPES:
-            longest = max(max(shape) for shape in shapes)
-            self.tile = self._round_tile(max(min(_MIXED_TILE, longest), self._overlap + self._window))
-            logger.info("%d different sizes: tiles of %dx%d for all.", len(shapes), self.tile, self.tile)
-        elif self.tile == "auto" and shapes:
-            self.tile = self._fitting_tile(*max(shapes, key=math.prod))
-        return self.tile if self.tile != "auto" else 0
+        shapes = {self._padded(size) for size in sizes}
+        if self._self_ensemble:
+            shapes |= {shape[::-1] for shape in shapes}
+        if self.tile != "auto" or len(shapes) <= _MAX_WHOLE_SHAPES:
+            return
+        longest = max(max(shape) for shape in shapes)
+        tile = self._round_tile(max(min(_MIXED_TILE, longest), self._overlap + self._window))
+        self._planned_tile = min(tile, self._fitting_tile(tile, tile, self._batch_size) or tile)
+        logger.info("%d different sizes: tiles of %d for all.", len(shapes), self._planned_tile)
 
     def _ensemble(self, image: np.ndarray) -> np.ndarray:
         total = np.zeros((), np.float32)
@@ -164,30 +182,48 @@ class Restorer:
     def _restore_once(self, image: np.ndarray) -> np.ndarray:
         h, w, _ = image.shape
         scale = self.model.config.upscale
-        height, width = (padded_side(side, self._window, self._pad) for side in (h, w))
-        tile = self._fitting_tile(height, width) if self.tile == "auto" else self.tile
+        turns = 8 if self._self_ensemble else 1
+        height, width = self._padded((h, w))
+        tile = self._tile_for(height, width)
         if not tile:
             padded = pad_image(image, height, width, self._pad)
             restored = self._run(padded[None])[0]
-            self._done(1, 1)
+            self._done(1, turns)
         else:
-            sides = (tile, tile)
             if self._pad == "official":  # the official script shrinks its tiles to small images
-                sides = (min(tile, height), min(tile, width))
-            padded = pad_image(image, max(height, sides[0]), max(width, sides[1]), self._pad)
+                tile = min(tile, height, width)
+                if tile <= self._overlap and (height, width) != (tile, tile):
+                    raise InputError(f"An image of {w}x{h} is too narrow for an overlap of {self._overlap}.")
+            padded = pad_image(image, max(height, tile), max(width, tile), self._pad)
             tiling = Tiling(
-                rows=tile_starts(padded.shape[0], sides[0], self._overlap),
-                cols=tile_starts(padded.shape[1], sides[1], self._overlap),
-                tile=sides,
+                rows=tile_starts(padded.shape[0], tile, self._overlap),
+                cols=tile_starts(padded.shape[1], tile, self._overlap),
+                tile=tile,
                 overlap=self._overlap,
                 scale=scale,
                 blend=self._blend,
             )
-            restored = tiling.restore(padded, self._run, self._batch_size, lambda n: self._done(n, len(tiling)))
+            total = len(tiling) * turns
+            restored = tiling.restore(padded, self._run, self._batch_size, lambda n: self._done(n, total))
         return restored[: h * scale, : w * scale]
 
+    def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        return padded_side(size[0], self._window, self._pad), padded_side(size[1], self._window, self._pad)
+
+    def _tile_for(self, height: int, width: int) -> int:
+        """Side of the tiles for a padded image; 0 for the whole of it."""
+        if self.tile != "auto":
+            return self.tile
+        return self._planned_tile or self._fitting_tile(height, width)
+
     def _run(self, batch: np.ndarray) -> np.ndarray:
-        return np.asarray(self._program(batch.shape)(self._params, batch))
+        try:
+            return np.asarray(self._program(batch.shape)(self._params, batch))
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) and "Out of memory" not in str(error):
+                raise
+            h, w = batch.shape[1:3]
+            raise InputError(f"Not enough memory for {w}x{h} pixels at once; take smaller tiles (tile=N).") from error
 
     def _program(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
         """The compiled network for `[B, h, w, C]` images."""
@@ -199,20 +235,23 @@ class Restorer:
 
             lq = jax.ShapeDtypeStruct(shape, np.float32)
             self._programs[shape] = jax.jit(restore).lower(self._params, lq).compile()
+            release_unused()
             logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)
         return self._programs[shape]
 
-    def _fitting_tile(self, height: int, width: int) -> int:
-        """0 if a whole image fits into the memory, else the side of a tile that does."""
-        shape = (1, height, width, self.model.config.in_chans)
-        need, budget = program_bytes(self._program(shape)), _MEMORY_SHARE * free_bytes(self._device)
+    def _fitting_tile(self, height: int, width: int, batch_size: int = 1) -> int:
+        """0 if images of this size fit into the memory, else the side of a tile that does."""
+        shape = (batch_size, height, width, self.model.config.in_chans)
+        if shape not in self._needs:
+            self._needs[shape] = program_bytes(self._program(shape))
+        need, budget = self._needs[shape], _MEMORY_SHARE * free_bytes(self._device)
         if need <= budget:
             return 0
-        del self._programs[shape]
-        side = math.isqrt(int(budget / (need / (height * width)) / self._batch_size))
-        tile = self._round_tile(max(min(side, _MAX_AUTO_TILE), 2 * self._overlap, self._window))
+        self._programs.pop(shape, None)
+        side = math.isqrt(int(budget / (need / (batch_size * height * width)) / self._batch_size))
+        tile = self._round_tile(max(min(side, _MAX_AUTO_TILE), self._overlap + self._window))
         logger.info(
-            "%dx%d needs %.1f GB, %.1f GB are free: tiles of %d.", height, width, need / 1e9, budget / 1e9, tile
+            "%dx%d needs %.1f GB, %.1f GB are free: tiles of %d.", width, height, need / 1e9, budget / 1e9, tile
         )
         return tile
 

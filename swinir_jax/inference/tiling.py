@@ -20,7 +20,7 @@ def tile_starts(side: int, tile: int, overlap: int) -> list[int]:
       tile: side of a tile.
       overlap: of neighbouring tiles, below `tile` unless one tile is enough; the last two may overlap by more.
     """
-    return [*range(0, side - tile, max(tile - overlap, 1)), side - tile]
+    return [0] if side == tile else [*range(0, side - tile, tile - overlap), side - tile]
 
 
 def blend_weights(length: int, ramp: int, blend: Blend) -> np.ndarray:
@@ -48,7 +48,7 @@ class Tiling:
 
     Attributes:
       rows, cols: first pixel of the tiles, along each axis.
-      tile: height and width of each tile.
+      tile: side of each tile.
       overlap: of neighbouring tiles, in pixels.
       scale: HQ / LQ side ratio.
       blend: how overlaps are merged.
@@ -56,7 +56,7 @@ class Tiling:
 
     rows: list[int]
     cols: list[int]
-    tile: tuple[int, int]
+    tile: int
     overlap: int
     scale: int
     blend: Blend
@@ -80,23 +80,23 @@ class Tiling:
         """
         height, width, channels = (image.shape[0] * self.scale, image.shape[1] * self.scale, image.shape[2])
         total = np.zeros((height, width, channels), np.float32)
-        weights = [blend_weights(side * self.scale, self.overlap * self.scale, self.blend) for side in self.tile]
-        tile_weight = weights[0][:, None, None] * weights[1][None, :, None]
+        weights = blend_weights(self.tile * self.scale, self.overlap * self.scale, self.blend)
+        tile_weight = weights[:, None, None] * weights[None, :, None]
         for corners in _batches(itertools.product(self.rows, self.cols), batch_size):
-            tiles = [image[y : y + self.tile[0], x : x + self.tile[1]] for y, x in corners]
+            tiles = [image[y : y + self.tile, x : x + self.tile] for y, x in corners]
             tiles += [tiles[-1]] * (batch_size - len(tiles))
             for (y, x), restored in zip(corners, run(np.stack(tiles)), strict=False):
-                total[self._output(y, 0), self._output(x, 1)] += restored * tile_weight
+                total[self._output(y), self._output(x)] += restored * tile_weight
             done(len(corners))
         for axis, starts in enumerate((self.rows, self.cols)):  # the sum of weights is a product of one for each axis
             norm = np.zeros(total.shape[axis], np.float32)
             for start in starts:
-                norm[self._output(start, axis)] += weights[axis]
+                norm[self._output(start)] += weights
             total /= np.expand_dims(norm, (1 - axis, 2))
         return total
 
-    def _output(self, start: int, axis: int) -> slice:
-        return slice(start * self.scale, (start + self.tile[axis]) * self.scale)
+    def _output(self, start: int) -> slice:
+        return slice(start * self.scale, (start + self.tile) * self.scale)
 
 
 def _batches(items: Iterator[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:

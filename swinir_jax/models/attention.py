@@ -23,7 +23,9 @@ def attention(
     """Multi-head self-attention inside windows.
 
     Args:
-      q, k, v: `[windows, heads, N, D]`, float32 or bfloat16; the queries are scaled already.
+      q: `[windows, heads, N, D]` queries, float32 or bfloat16, scaled already.
+      k: keys of the same shape.
+      v: values of the same shape.
       bias: `[heads, N, N]` relative position bias.
       labels: `[windows, N]` regions of shifted windows (see `shift_labels`), or None for W-MSA.
       drop: dropout, applied to the attention weights.

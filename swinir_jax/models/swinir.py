@@ -95,13 +95,15 @@ class ResidualGroup(nn.Module):
         if labels is not None:
             labels = jnp.tile(labels, (batch, 1))
         if "key" not in layer:
-            tokens = over_windows(functools.partial(block.apply, variables, deterministic=True), tokens, labels, None)
+            run: Any = functools.partial(block.apply, variables, deterministic=True)
+            tokens = over_windows(run, tokens, labels, None)
         else:
             key, path_key = jax.random.split(layer["key"])
             keep = 1 - layer["drop_path"]
             gains = jax.random.bernoulli(path_key, keep, (batch, 2)) / keep  # whole images skip a branch
             gains = jnp.repeat(gains, tokens.shape[0] // batch, axis=0)
-            tokens = block.apply(variables, tokens, labels, gains, deterministic=False, rngs={"dropout": key})
+            run = functools.partial(block.apply, variables, deterministic=False, rngs={"dropout": key})
+            tokens = run(tokens, labels, gains)
         x = window_reverse(tokens, m, h, w)
         return jnp.roll(x, (shift, shift), axis=(1, 2)) if shift else x
 

@@ -136,7 +136,26 @@ def test_every_problem_is_in_one_error():
         assert part in message
 
 
-@pytest.mark.parametrize("tensors", [{}, {"conv_first.weight": np.zeros((4, 3, 3, 3), np.float32)}])
+TABLE = "layers.{}.residual_group.blocks.{}.attn.relative_position_bias_table"
+FIRST = {"conv_first.weight": np.zeros((4, 3, 3, 3), np.float32)}
+ONE_LAYER = {
+    **FIRST,
+    TABLE.format(0, 0): np.zeros((9, 1)),
+    "layers.0.residual_group.blocks.0.mlp.fc1.weight": np.zeros((8, 4)),
+}
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {},
+        FIRST,
+        {"conv_first.weight": np.zeros((0, 3, 3, 3), np.float32)},
+        {**FIRST, TABLE.format(1000000000, 0): np.zeros((9, 1))},
+        {**FIRST, TABLE.format(0, 1): np.zeros((9, 1))},
+        {**ONE_LAYER, "layers.0.residual_group.blocks.1.attn_mask": np.zeros(())},
+    ],
+)
 def test_not_a_swinir(tensors):
     with pytest.raises(InputError, match="not the weights of a SwinIR"):
         infer_config(tensors)

@@ -2,6 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -11,7 +12,7 @@ import swinir_jax
 from swinir_jax import InputError, SwinIRConfig
 from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.convert import convert
-from swinir_jax.checkpoints.names import official_buffers, official_shapes
+from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_to_official
 
 FILES = DATA / "checkpoints"
 EXPECTED = np.load(FILES / "expected.npz")
@@ -180,3 +181,35 @@ def test_unknown_prefixes_are_left_for_the_error(monkeypatch):
     wrapped = {"generator.conv_first.weight": np.zeros(1)}
     monkeypatch.setattr(weight_file, "read_torch_file", lambda path: wrapped)
     assert weight_file.read_weight_file("x.pth")[0].keys() == wrapped.keys()
+
+
+def test_a_file_that_contains_itself_ends(monkeypatch):
+    content = {}
+    content["params"] = content
+    monkeypatch.setattr(weight_file, "read_torch_file", lambda path: content)
+    with pytest.raises(InputError, match="no weights"):
+        weight_file.read_weight_file("x.pth")
+
+
+def test_parameters_are_no_views_of_the_file():
+    _, params = swinir_jax.load_pretrained(FILES / "bare.pth")
+    assert all(leaf.flags.owndata and leaf.flags.writeable for leaf in jax.tree.leaves(params))
+
+
+def test_unknown_choice_of_weights():
+    with pytest.raises(InputError, match="Raw"):
+        swinir_jax.load_pretrained(FILES / "bare.pth", weights="Raw")
+
+
+def test_a_file_without_buffers_is_said_to_shift(tmp_path, caplog):
+    weights = generated_weights(official_shapes(TINY), 1)
+    (tmp_path / "x.safetensors").write_bytes(safetensors.numpy.save(weights))
+    assert swinir_jax.load_pretrained(tmp_path / "x.safetensors")[0].config.shift_size == 4
+    assert "windows shift (there are no buffers)" in caplog.text
+
+
+def test_a_tree_that_does_not_fit_is_not_written(tmp_path):
+    _, params = swinir_jax.load_pretrained(FILES / "bare.pth")
+    del params["norm"]
+    with pytest.raises(InputError, match="missing norm/bias"):
+        params_to_official(params, CONFIG)

@@ -53,11 +53,12 @@ def test_an_input_named_twice_is_done_once():
         (["none.png"], "out", "none.png: no such file"),
         (["empty"], "out", "empty: no images"),
         (["in/*.bmp"], "out", "no file matches"),
-        (["in/b.png"], "in", "overwritten by its own result"),
+        (["in/b.png"], "in", "an input would be overwritten"),
         (["in"], "result.png", "need a folder"),
         (["in"], "in/notes.txt", "cannot be written"),
         (["in"], "in/notes.txt/out", "cannot be written"),
         (["in/b.png", "in/deep/../deep/b.png"], "out", "no such file"),
+        (["in"], "in", "an input would be overwritten"),
     ],
 )
 def test_bad_inputs(inputs, out, word):
@@ -70,3 +71,16 @@ def test_two_folders_with_one_name_between_them():
     Path("other/b.png").touch()
     with pytest.raises(InputError, match=r"b\.png.*more than one input"):
         pairs("in/b.png", "other/b.png")
+
+
+def test_results_of_an_earlier_run_are_no_inputs():
+    Path("in/restored").mkdir()
+    Path("in/restored/a.png").touch()
+    assert "in/restored/a.png" not in dict(pairs("in", out="in/restored", recursive=True))
+
+
+def test_a_comparison_must_not_meet_a_result():
+    Path("in/b_compare.png").touch()
+    assert len(pairs("in")) == 3
+    with pytest.raises(InputError, match=r"b_compare\.png.*more than one input"):
+        pairs("in", compare=True)

@@ -88,13 +88,23 @@ def test_skip_existing_and_compare(model, capsys):
     assert "out/a.png: exists, skipped" in capsys.readouterr().err
 
 
-def test_tiles_self_ensemble_and_bfloat16(model):
-    options = ["--tile", "16", "--overlap", "8", "--self-ensemble", "--dtype", "bfloat16"]
-    assert main(["restore", picture(), "--model", model, "--out", "tiled.png", *options]) == 0
-    assert main(["restore", "photo.png", "--model", model, "--out", "whole.png", "--tile", "0"]) == 0
-    tiled, whole = (read_picture(name).pixels.astype(int) for name in ("tiled.png", "whole.png"))
-    assert tiled.shape == whole.shape
-    assert not np.array_equal(tiled, whole)
+OPTIONS = [
+    ["--tile", "16", "--overlap", "8"],
+    ["--tile", "16", "--overlap", "8", "--blend", "average"],
+    ["--pad", "official"],
+    ["--self-ensemble"],
+    ["--dtype", "bfloat16"],
+    ["--img-range", "2"],
+    ["--qk-scale", "0.9"],
+]
+
+
+def test_every_option_changes_the_result(model):
+    source, results = picture(), set()
+    for options in ([], *OPTIONS):
+        assert main(["restore", source, "--model", model, "--out", "out.png", *options]) == 0
+        results.add(read_picture("out.png").pixels.tobytes())
+    assert len(results) == 1 + len(OPTIONS)
 
 
 def test_quiet_prints_nothing(model, capsys):
@@ -136,6 +146,7 @@ def test_bad_sources_exit_with_2_in_one_line(model, capsys, source):
         (["--model", "lightwait_x2"], "lightweight_x2"),
         (["--model", str(DATA / "checkpoints" / "malicious.pth")], r"malicious\.pth"),
         (["--tile", "4"], "smaller than the window"),
+        (["--quality", "0"], "--quality must be"),
         (["--out", "photo.png/out"], "cannot be written"),
     ],
 )

@@ -62,9 +62,9 @@ def test_files_come_in_the_order_of_their_numbers():
 
 def test_noise_input_by_hand():
     hq = photo("set/a.png", 20, 24)
-    [result] = evaluate("gray_dn", 25, lambda lq: lq, [(Path("set/a.png"), None)])
+    [(result, images)] = evaluate("gray_dn", 25, lambda lq: lq, [(Path("set/a.png"), None)])
     noisy = np.clip(np.round(gaussian_noise_official(hq / 255, 25).clip(0, 1) * 255), 0, 255).astype(np.uint8)
-    np.testing.assert_array_equal(result.restored, noisy)
+    np.testing.assert_array_equal(images.restored, noisy)
     assert result.scores["psnr"] == psnr(noisy, hq)
 
 
@@ -78,7 +78,7 @@ def test_super_resolution_crops_to_the_scale_and_cuts_the_border():
         restored[:3] = 0  # wrong only in the border of 3, which is not measured
         return restored
 
-    [result] = evaluate("classical_sr", 3, network, [(Path("set/a.png"), None)])
+    [(result, _)] = evaluate("classical_sr", 3, network, [(Path("set/a.png"), None)])
     np.testing.assert_allclose(seen[0], imresize(hq, 1 / 3) / 255, atol=1e-6)
     assert result.scores["psnr"] == np.inf
 
@@ -94,7 +94,14 @@ def test_colours_of_every_task():
     for name, task in TASKS.items():
         for image in (colour, gray):
             assert task.colours(image).shape == ((16, 16) if task.channels == 1 else (16, 16, 3)), name
+            assert task.colours(image).dtype == np.uint8
         assert set(task.metrics) <= METRICS.keys()
+
+
+def test_gray_of_colour_files_is_each_task_s_own():
+    white = np.full((8, 8, 3), 255, np.uint8)
+    assert (TASKS["gray_dn"].colours(white) == 255).all()  # OpenCV's gray
+    assert (TASKS["jpeg_car"].colours(white) == 235).all()  # MATLAB's Y
 
 
 def test_command_writes_everything(capsys):
@@ -147,12 +154,16 @@ def test_real_photographs_are_only_restored(capsys):
         (["--task", "real_sr", "--scale", "2"], "takes --lq"),
         (["--task", "classical_sr", "--scale", "2", "--model", "input", "--hq", "set"], "bicubic"),
         (["--task", "classical_sr", "--scale", "3", "--hq", "set"], "enlarges by 2, not by 3"),
+        (["--task", "color_dn", "--noise", "50", "--hq", "set", "--model", "bicubic"], "no baseline here"),
+        (["--task", "color_jpeg_car", "--jpeg", "101", "--hq", "set", "--model", "input"], "1..100"),
+        (["--task", "classical_sr", "--scale", "0", "--hq", "set", "--model", "bicubic"], "at least 1"),
+        (["--task", "classical_sr", "--scale", "2", "--hq", "twice", "--model", "bicubic"], "More than one image"),
         (["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "none"], "no such"),
         (["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "set", "--tile", "x"], "tile"),
     ],
 )
 def test_bad_options(capsys, options, word):
-    photo("set/a.png", 16, 16, 3)
+    photo("set/a.png", 16, 16, 3), photo("twice/a.png", 16, 16, 3), photo("twice/a.bmp", 16, 16, 3)
     try:
         code = main(["evaluate", *options])
     except SystemExit as stop:  # argparse's own way to refuse an option
@@ -162,24 +173,42 @@ def test_bad_options(capsys, options, word):
 
 
 def test_published_figures_are_found_by_name():
-    assert published("lightweight_sr", "any", "data/Set5/HR", 2)["psnr_y"] == 38.14
+    assert published("lightweight_sr", "lightweight_x2", "data/Set5/HR", 2)["psnr_y"] == 38.14
     assert published("classical_sr", "001_classicalSR_DF2K_s64w8_SwinIR-M_x4", "Set5", 4)["psnr_y"] == 32.92
     assert published("classical_sr", "001_classicalSR_DIV2K_s48w8_SwinIR-M_x4", "Set5", 4)["psnr_y"] == 32.72
     assert published("jpeg_car", "input", "classic5", 10) == {}
-    assert published("gray_dn", "any", "my/photos", 25) == {}
+    assert published("lightweight_sr", "my_own", "Set5", 2) == {}
+    assert published("gray_dn", "004_grayDN_DFWB_s128w8_SwinIR-M_noise25.pth", "testset12/photos", 25) == {}
 
 
-# Figures of an independent NumPy and OpenCV script on the same files: an evaluation that is wrong shows here first.
+# Figures of an independent NumPy and OpenCV script on the same files, and of the original implementation for the
+# bundled network: an evaluation that is wrong shows here first.
 BASELINES = [
     ("classical_sr", "--scale", 2, "bicubic", "Set5/HR", None, {"psnr_y": 33.661, "ssim_y": 0.9299}),
     ("classical_sr", "--scale", 3, "bicubic", "Set5/HR", None, {"psnr_y": 30.392, "ssim_y": 0.8682}),
     ("classical_sr", "--scale", 4, "bicubic", "Set5/HR", None, {"psnr_y": 28.421, "ssim_y": 0.8104}),
     ("classical_sr", "--scale", 2, "bicubic", "Set5/HR", "Set5/LR_bicubic/X2", {"psnr_y": 33.678, "ssim_y": 0.9304}),
+    ("classical_sr", "--scale", 3, "bicubic", "Set5/HR", "Set5/LR_bicubic/X3", {"psnr_y": 30.404, "ssim_y": 0.8690}),
     ("classical_sr", "--scale", 4, "bicubic", "Set5/HR", "Set5/LR_bicubic/X4", {"psnr_y": 28.431, "ssim_y": 0.8113}),
+    ("gray_dn", "--noise", 15, "input", "Set12", None, {"psnr": 24.704, "ssim": 0.5404}),
     ("gray_dn", "--noise", 25, "input", "Set12", None, {"psnr": 20.369, "ssim": 0.3673}),
+    ("gray_dn", "--noise", 50, "input", "Set12", None, {"psnr": 14.788, "ssim": 0.1886}),
+    ("color_dn", "--noise", 15, "input", "McMaster", None, {"psnr": 25.114, "ssim": 0.5201}),
+    ("color_dn", "--noise", 25, "input", "McMaster", None, {"psnr": 20.890, "ssim": 0.3445}),
     ("color_dn", "--noise", 50, "input", "McMaster", None, {"psnr": 15.369, "ssim": 0.1676}),
     ("jpeg_car", "--jpeg", 10, "input", "classic5", None, {"psnr": 27.821, "ssim": 0.7595, "psnr_b": 25.209}),
+    ("jpeg_car", "--jpeg", 20, "input", "classic5", None, {"psnr": 30.123, "ssim": 0.8344, "psnr_b": 27.501}),
+    ("jpeg_car", "--jpeg", 30, "input", "classic5", None, {"psnr": 31.484, "ssim": 0.8666, "psnr_b": 28.940}),
     ("jpeg_car", "--jpeg", 40, "input", "classic5", None, {"psnr": 32.428, "ssim": 0.8849, "psnr_b": 29.921}),
+    (
+        "lightweight_sr",
+        "--scale",
+        2,
+        "lightweight_x2",
+        "Set5/HR",
+        "Set5/LR_bicubic/X2",
+        {"psnr_y": 35.02, "ssim_y": 0.9452},
+    ),
 ]
 
 

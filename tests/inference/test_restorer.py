@@ -52,16 +52,26 @@ def test_opaque_alpha_changes_nothing(tiny):
     assert (restored[..., 3] == 255).all()
 
 
-def test_hidden_colours_do_not_show(tiny):
-    image = photo(16, 24, 4)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_hidden_colours_do_not_show(tiny, dtype):
+    image = photo(16, 24, 4, dtype=dtype)
     image[:, 12:, 3] = 0
     other = image.copy()
     other[:, 12:, :3] = 0
     np.testing.assert_array_equal(Restorer(*tiny)(image), Restorer(*tiny)(other))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_cut_out_gets_no_dark_fringe(tiny, dtype):
+    colour = photo(1, 1, 3, dtype=dtype)
+    cut_out = np.zeros((24, 24, 4), dtype)
+    cut_out[6:18, 6:18] = np.concatenate([colour[0, 0], [255 if dtype == np.uint8 else 1]]).astype(dtype)
+    plain = np.broadcast_to(colour, (24, 24, 3))
+    np.testing.assert_array_equal(Restorer(*tiny)(cut_out)[..., :3], Restorer(*tiny)(np.ascontiguousarray(plain)))
+
+
 @pytest.mark.parametrize("pad", ["minimal", "official"])
-@pytest.mark.parametrize("size", [(40, 27), (5, 40), (1, 1)])
+@pytest.mark.parametrize("size", [(40, 27), (12, 40), (1, 1)])
 def test_tiles_of_any_image(tiny, pad, size):
     restored = Restorer(*tiny, tile=16, overlap=8, pad=pad)(photo(*size, 3))
     assert restored.shape == (2 * size[0], 2 * size[1], 3)
@@ -122,7 +132,7 @@ def test_auto_takes_the_whole_image_where_it_fits_and_tiles_where_not(tiny, monk
     assert held._fitting_tile(160, 200) == 0
     monkeypatch.setattr(restorer, "free_bytes", lambda device: need)  # of which only a share is taken
     tile = held._fitting_tile(160, 200)
-    assert 64 <= tile < 200
+    assert 40 <= tile < 200
     assert memory.program_bytes(held._program((1, tile, tile, 3))) < need
     assert held.restore(lq).shape == (320, 400, 3)
 
@@ -130,19 +140,30 @@ def test_auto_takes_the_whole_image_where_it_fits_and_tiles_where_not(tiny, monk
 def test_many_sizes_share_one_program(tiny):
     held = Restorer(*tiny)
     sizes = [(20, 30), (31, 17), (64, 40), (25, 25), (70, 9)]
-    assert held.plan(sizes) > 0
+    held.plan(sizes)
     for size in sizes:
         held(photo(*size, 3))
     assert len(held._programs) == 1
 
 
 def test_few_sizes_stay_whole(tiny):
-    assert Restorer(*tiny).plan([(20, 30), (24, 32), (17, 26), (30, 20)]) == 0  # two, after padding to 8
+    held = Restorer(*tiny)
+    held.plan([(20, 30), (24, 32), (17, 26), (30, 20)])  # two, after padding to 8
+    whole = Restorer(*tiny, tile=0)
+    np.testing.assert_array_equal(held(photo(20, 30, 3)), whole(photo(20, 30, 3)))
 
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"tile": 7}, "smaller than the window"), ({"tile": -8}, "window"), ({"tile": 32, "overlap": 32}, "overlap=32")],
+    [
+        ({"tile": 7}, "smaller than the window"),
+        ({"tile": -8}, "window"),
+        ({"tile": 32, "overlap": 32}, "overlap=32"),
+        ({"overlap": -1}, "overlap=-1"),
+        ({"blend": "averge"}, "averge"),
+        ({"pad": "oficial"}, "oficial"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
 )
 def test_tiles_that_cannot_be(tiny, options, word):
     with pytest.raises(InputError, match=word):
@@ -162,3 +183,46 @@ def test_tiles_that_cannot_be(tiny, options, word):
 def test_images_that_cannot_be_restored(tiny, image, word):
     with pytest.raises(InputError, match=word):
         Restorer(*tiny)(image)
+
+
+def test_official_tiles_shrink_to_the_shorter_side(tiny):
+    shapes = []
+    held = Restorer(*tiny, tile=32, overlap=8, pad="official")
+    held._run = lambda batch: shapes.append(batch.shape) or batch.repeat(2, axis=1).repeat(2, axis=2)
+    held.restore(photo(13, 70, 3, dtype=np.float32))
+    assert set(shapes) == {(1, 16, 16, 3)}  # min(tile, h, w) of the padded 16x72, as the official script
+    with pytest.raises(InputError, match="too narrow"):
+        Restorer(*tiny, tile=64, overlap=32, pad="official").restore(photo(13, 70, 3, dtype=np.float32))
+
+
+def test_progress_counts_all_turns(tiny):
+    for options, total in (({}, 8), ({"tile": 16, "overlap": 8}, 48)):
+        seen = []
+        done = lambda count, total: seen.append((count, total))  # noqa: E731, B023
+        Restorer(*tiny, self_ensemble=True, done=done, **options).restore(photo(16, 56, 3, dtype=np.float32))
+        assert sum(count for count, _ in seen) == total
+        assert {t for _, t in seen} == {total}
+
+
+def test_a_size_that_does_not_fit_is_measured_once(tiny, monkeypatch):
+    held = Restorer(*tiny)
+    monkeypatch.setattr(restorer, "free_bytes", lambda device: 2e6)
+    measured = []
+    monkeypatch.setattr(restorer, "program_bytes", lambda compiled: measured.append(1) or 1e9)
+    for _ in range(2):
+        held.restore(photo(60, 60, 3, dtype=np.float32))
+    assert len(measured) == 1
+
+
+def test_a_network_with_position_embedding_takes_its_own_tile():
+    held = Restorer(*network(dataclasses.replace(TINY, ape=True)))
+    assert held(photo(40, 30, 3)).shape == (80, 60, 3)
+    with pytest.raises(InputError, match="tiles of 16 alone"):
+        Restorer(*network(dataclasses.replace(TINY, ape=True)), tile=32)
+
+
+def test_an_answer_that_is_not_finite_is_an_error(tiny):
+    model, params = tiny
+    broken = jax.tree.map(lambda leaf: leaf * np.float32(1e20), params)
+    with pytest.raises(InputError, match="not finite"):
+        Restorer(model, broken)(photo(16, 16, 3))

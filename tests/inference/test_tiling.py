@@ -16,7 +16,7 @@ def test_tile_starts_by_hand(side, tile, overlap, starts):
 
 def grid(height, width, tile, overlap, scale, blend):
     rows, cols = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
-    return Tiling(rows=rows, cols=cols, tile=(tile, tile), overlap=overlap, scale=scale, blend=blend)
+    return Tiling(rows=rows, cols=cols, tile=tile, overlap=overlap, scale=scale, blend=blend)
 
 
 @pytest.mark.parametrize("blend", ["smooth", "average"])
@@ -58,7 +58,7 @@ def test_smooth_blending_leaves_no_step():
     def run(batch):
         return batch + next(levels)
 
-    row = Tiling(rows=[0], cols=[0, 16, 32], tile=(16, 16), overlap=0, scale=1, blend="smooth")
+    row = Tiling(rows=[0], cols=[0, 16, 32], tile=16, overlap=0, scale=1, blend="smooth")
     assert np.abs(np.diff(row.restore(image, run, 1, lambda n: None)[0, :, 0])).max() == 1  # nothing overlaps
     levels = iter(np.arange(10, dtype=np.float32))
     restored = grid(16, 40, 16, 8, 1, "smooth").restore(image[:, :40], run, 1, lambda n: None)

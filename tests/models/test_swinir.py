@@ -36,9 +36,10 @@ def test_official_architectures_have_the_official_parameters(architecture):
 
 
 def test_tree_has_one_entry_a_layer_with_the_official_names():
-    params = tiny_params(TINY)
-    kernel = params["layers_0"]["residual_group"]["blocks_1"]["attn"]["qkv"]["kernel"]
-    assert kernel.shape == (12, 36)
+    made = jax.eval_shape(SwinIR(TINY).init, jax.random.key(0), image(1, 8, 8, 3))["params"]
+    converted = tiny_params(TINY)
+    assert jax.tree.map(lambda leaf: leaf.shape, made) == jax.tree.map(lambda leaf: leaf.shape, converted)
+    assert made["layers_0"]["residual_group"]["blocks_1"]["attn"]["qkv"]["kernel"].shape == (12, 36)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (7, 16)])
@@ -142,6 +143,11 @@ def test_drop_path_rises_linearly_and_drops_whole_samples():
     shorter["layers_0"]["residual_group"]["blocks_0"] = params["layers_0"]["residual_group"]["blocks_0"]
     dropped = SwinIR(config).apply({"params": params}, lq, deterministic=False, rngs={"dropout": jax.random.key(0)})
     np.testing.assert_allclose(dropped, SwinIR(one_layer).apply({"params": shorter}, lq), atol=1e-6)
+
+
+def test_drop_path_rates_rise_over_all_groups():
+    config = SwinIRConfig(embed_dim=12, depths=(2, 1, 2), num_heads=(2, 2, 2), drop_path_rate=0.4)
+    np.testing.assert_allclose(config.drop_path_rates, [0, 0.1, 0.2, 0.3, 0.4])
 
 
 def test_position_embedding_fixes_the_size():
