@@ -10,12 +10,21 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-.PHONY: demo test lint clean
+# PyTorch, to check against: the tests that use it skip without.
+$(VENV)/torch-ready: $(VENV)/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps spandrel==0.4.2 torchvision==0.28.0 einops
+	touch $@
+
+.PHONY: demo test test-torch lint clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2
+
+test-torch: $(VENV)/torch-ready
+	$(BIN)/python -m pytest tests/test_pytorch.py
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -1,0 +1,91 @@
+"""Against PyTorch itself and the SwinIR class that PyTorch's upscaling tools share; skipped where they are missing."""
+
+import numpy as np
+import pytest
+from goldens import DATA, TINY, generated_weights, relative_error
+
+from swinir_jax import SwinIR, SwinIRConfig, load_pretrained
+from swinir_jax.checkpoints.convert import convert
+from swinir_jax.checkpoints.names import official_shapes
+from swinir_jax.checkpoints.torch_file import read_torch_file
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning")  # of their code
+
+
+@pytest.fixture(scope="module")
+def swinir_class():
+    library = torch.library.Library("torchvision", "DEF")  # a CPU build of PyTorch has none of torchvision's operators
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return pytest.importorskip("spandrel.architectures.SwinIR").SwinIR
+
+
+def arguments(config):
+    names = ("upscale", "in_chans", "img_size", "window_size", "img_range", "upsampler", "resi_connection", "embed_dim")
+    names += ("depths", "num_heads", "mlp_ratio", "qkv_bias", "qk_scale", "ape", "patch_norm")
+    return {name: getattr(config, name) for name in names}
+
+
+CONFIGS = [
+    TINY,
+    SwinIRConfig.from_dict({**TINY.to_dict(), "window_size": 7, "img_size": 14, "upsampler": "", "upscale": 1, "img_range": 255.0}),
+    SwinIRConfig.from_dict({**TINY.to_dict(), "upsampler": "nearest+conv", "upscale": 4, "resi_connection": "3conv"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.upsampler or "none")
+def test_converted_weights_load_strictly_and_answer_alike(config, swinir_class, tmp_path):
+    import safetensors.torch
+
+    theirs = swinir_class(**arguments(config)).eval()
+    state = theirs.state_dict()
+    weights = generated_weights({name: tuple(state[name].shape) for name in official_shapes(config)}, 3)
+    theirs.load_state_dict({**state, **{name: torch.from_numpy(w) for name, w in weights.items()}}, strict=True)
+    torch.save({"params": theirs.state_dict()}, tmp_path / "theirs.pth")
+
+    convert(tmp_path / "theirs.pth", tmp_path / "ours", img_range=config.img_range)
+    convert(tmp_path / "ours", tmp_path / "back.safetensors")
+    again = swinir_class(**arguments(config)).eval()
+    again.load_state_dict(safetensors.torch.load_file(tmp_path / "back.safetensors"), strict=True)
+
+    model, params = load_pretrained(tmp_path / "ours")
+    assert isinstance(model, SwinIR)
+    assert model.config == config
+    lq = np.random.default_rng(0).random((1, 19, 26, 3), dtype=np.float32)
+    with torch.no_grad():
+        expected = again(torch.from_numpy(lq).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    assert relative_error(model.apply({"params": params}, lq), expected) < 1e-5
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_what_pytorch_saves_is_read_as_pytorch_reads_it(tmp_path, legacy):
+    base = torch.arange(24, dtype=torch.float32).reshape(4, 6)
+    saved = {
+        "transposed": base.t(),
+        "part": base[1:3, ::2],
+        "bfloat16": base.bfloat16(),
+        "half": base.half(),
+        "integers": torch.arange(5),
+        "parameter": torch.nn.Parameter(base),
+        "scalar": torch.tensor(3.5),
+        "nested": {"epoch": 3, "name": "x"},
+    }
+    torch.save(saved, tmp_path / "x.pth", _use_new_zipfile_serialization=not legacy)
+    read = read_torch_file(tmp_path / "x.pth")
+    assert read["nested"] == saved["nested"]
+    for name, tensor in saved.items():
+        if name != "nested":
+            np.testing.assert_array_equal(read[name].astype(np.float64), tensor.detach().double().numpy())
+
+
+def test_samples_are_read_as_pytorch_reads_them():
+    for name in ("params.pth", "legacy_format.pth", "strided.pth", "bfloat16.pth"):
+        theirs = torch.load(DATA / "checkpoints" / name, map_location="cpu", weights_only=True)
+        ours = read_torch_file(DATA / "checkpoints" / name)
+        while not isinstance(next(iter(theirs.values())), torch.Tensor):
+            key = next(iter(theirs))
+            theirs, ours = theirs[key], ours[key]
+        assert theirs.keys() == ours.keys()
+        for key, tensor in theirs.items():
+            np.testing.assert_array_equal(ours[key].astype(np.float64), tensor.double().numpy())
