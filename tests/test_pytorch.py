@@ -27,11 +27,12 @@ def arguments(config):
     return {name: getattr(config, name) for name in names}
 
 
-CONFIGS = [
-    TINY,
-    SwinIRConfig.from_dict({**TINY.to_dict(), "window_size": 7, "img_size": 14, "upsampler": "", "upscale": 1, "img_range": 255.0}),
-    SwinIRConfig.from_dict({**TINY.to_dict(), "upsampler": "nearest+conv", "upscale": 4, "resi_connection": "3conv"}),
-]  # fmt: skip
+OPTIONS = (
+    {},
+    {"window_size": 7, "img_size": 14, "upsampler": "", "upscale": 1, "img_range": 255.0},
+    {"upsampler": "nearest+conv", "upscale": 4, "resi_connection": "3conv"},
+)
+CONFIGS = [SwinIRConfig.from_dict({**TINY.to_dict(), **options}) for options in OPTIONS]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.upsampler or "none")
