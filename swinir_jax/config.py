@@ -58,7 +58,8 @@ class SwinIRConfig:
 
     def __post_init__(self) -> None:
         for name in ("depths", "num_heads"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_types()
         self._check_sizes()
         self._check_upscale()
@@ -70,7 +71,10 @@ class SwinIRConfig:
         for field in dataclasses.fields(self):
             value, kinds = getattr(self, field.name), _KINDS[str(field.type)]
             values = value if isinstance(value, tuple) else (value,)
-            if any(type(v) not in kinds or (isinstance(v, float) and not math.isfinite(v)) for v in values):
+            is_tuple = field.name in ("depths", "num_heads")
+            if isinstance(value, tuple) != is_tuple or any(
+                type(v) not in kinds or (isinstance(v, float) and not math.isfinite(v)) for v in values
+            ):
                 kind = getattr(field.type, "__name__", field.type)
                 raise InputError(f"{field.name} must be of type {kind} and finite, got {value!r}.")
 

@@ -38,6 +38,7 @@ def test_windows_shift_only_where_the_image_was_larger(img_size, shift):
         ({"embed_dim": 180.0}, "embed_dim must be of type int"),
         ({"in_chans": True}, "in_chans"),
         ({"qk_scale": "x"}, "qk_scale"),
+        ({"depths": 6}, "depths"),
     ],
 )
 def test_contradictions_are_named(arguments, word):

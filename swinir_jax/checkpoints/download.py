@@ -51,7 +51,7 @@ def locate_official(
     for folder in folders:
         if (folder / model.file_name).is_file():
             return folder / model.file_name
-    address = f"{os.environ.get(MIRROR_VARIABLE, RELEASE).rstrip('/')}/{model.file_name}"
+    address = f"{(os.environ.get(MIRROR_VARIABLE) or RELEASE).rstrip('/')}/{model.file_name}"
     target = folders[0] / model.file_name
     make_folder(target.parent)
     try:
@@ -64,7 +64,7 @@ def locate_official(
             tensors, _ = read_weight_file(temporary)
             params_from_official(tensors, model.config)
     except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError, InputError a ValueError
-        reason = getattr(error, "reason", None) or error
+        reason = " ".join(str(getattr(error, "reason", None) or error).split())
         raise InputError(f"Could not fetch {address} ({reason}); put the file at {target} by hand.") from error
     return target
 

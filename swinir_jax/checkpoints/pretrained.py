@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax.numpy as jnp
 
@@ -50,6 +50,8 @@ def load_pretrained(
     Raises:
       InputError: if there is no such model, a file is damaged or not one of a SwinIR, or the pieces do not fit.
     """
+    if weights not in get_args(Weights):
+        raise InputError(f"weights must be one of {get_args(Weights)}, got {weights!r}.")
     path = _resolve(name, weights_dir, progress)
     if path.is_dir():
         params, config = store.load_model(path)

@@ -14,7 +14,7 @@ import numpy as np
 from swinir_jax.checkpoints.names import parameter_shapes, shape_problems
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
-from swinir_jax.files import cannot_write, make_folder, replacing
+from swinir_jax.files import cannot_write, holding_interrupts, make_folder, replacing
 
 CONFIG_FILE = "config.json"
 PARAMS_FOLDER = "params"
@@ -32,7 +32,7 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
     Raises:
       InputError: if the folder exists with something in it, or cannot be written.
     """
-    import orbax.checkpoint as ocp  # takes seconds to import, and most runs read only .safetensors
+    import orbax.checkpoint as ocp  # most runs read only .safetensors and need no Orbax
 
     folder = Path(folder).absolute()
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
@@ -40,8 +40,9 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
     make_folder(folder.parent)
     try:
         with replacing(folder) as temporary:
-            with ocp.StandardCheckpointer() as checkpointer:
-                checkpointer.save(temporary / PARAMS_FOLDER, dict(params))
+            temporary.mkdir()  # Orbax would do it in a thread, and wait for minutes where it fails
+            with holding_interrupts(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+                checkpointer.save(temporary / PARAMS_FOLDER, args=ocp.args.StandardSave(dict(params)))
             content = {
                 "format_version": FORMAT_VERSION,
                 "config": config.to_dict(),
@@ -89,7 +90,7 @@ def _load_config(path: Path) -> tuple[SwinIRConfig, dict[str, int]]:
         version, values, checksums = content["format_version"], dict(content["config"]), dict(content["crc32"])
     except FileNotFoundError as error:
         raise InputError(f"{path.parent}: not a converted model, {path.name} is missing.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not readable as a model's configuration ({error}).") from error
     if version != FORMAT_VERSION:
         raise InputError(f"{path}: format_version {version} is not the one that this version reads, {FORMAT_VERSION}.")

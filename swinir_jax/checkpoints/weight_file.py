@@ -48,8 +48,6 @@ def read_weight_file(path: str | os.PathLike[str], weights: Weights = "ema") -> 
     else:
         content = read_torch_file(path)
     notes: list[str] = []
-    if weights not in _WRAPPERS:
-        raise InputError(f"weights must be one of {list(_WRAPPERS)}, got {weights!r}.")
     for _ in range(_MAX_DEPTH):  # a file may contain itself
         if not (wrappers := _wrappers(content, weights)):
             break

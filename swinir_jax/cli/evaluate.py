@@ -22,6 +22,8 @@ from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.tasks import TASKS, Task
 
+_MAX_LEVEL = 1000  # larger scales, sigmas and qualities are slips
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
@@ -46,14 +48,18 @@ def run(args: argparse.Namespace) -> int:
     level = getattr(args, task.level)
     if level is None:
         raise InputError(f"{args.task} takes --{task.level}.")
-    if level < 1 and task.level != "noise":
-        raise InputError(f"--{task.level} must be at least 1, got {level}.")
+    if not (0 if task.level == "noise" else 1) <= level <= _MAX_LEVEL:
+        raise InputError(f"--{task.level} {level} is out of range.")
     scale = level if task.level == "scale" else 1
     pairs = _pairs(args, task, scale)
     network = _network(args, task, scale)
     literature = args.model == "bicubic" and args.lq is None
     protocol = _protocol(args, task, level, scale, len(pairs), literature)
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
+    inputs = {path.resolve().parent for pair in pairs for path in pair if path}
+    for folder in (args.save, args.report):
+        if folder and folder.resolve() in inputs:
+            raise InputError(f"{folder}: holds the images that are measured; choose another folder for the results.")
     report = Report(args.report) if args.report else None
     for folder in (args.save, *(path.parent for path in (args.json, args.csv) if path)):
         if folder:

@@ -39,11 +39,11 @@ def collect_jobs(
       compare: whether before/after pictures will be written, too.
 
     Returns:
-      One job an image, in order, each with a target of its own. What lies in `out` already is no input of a folder.
+      One job an image, in order, each with a target of its own.
 
     Raises:
-      InputError: if an input does not exist, a folder or a pattern has no image, `out` is not a folder or cannot be
-        made, or a result would overwrite an input or another result.
+      InputError: if an input does not exist, a folder or a pattern has no image, `out` is no folder, cannot be
+        made or lies in a folder that is searched, or a result would overwrite an input or another result.
     """
     found = list(dict.fromkeys(pair for text in inputs for pair in _expand(text, recursive, out)))
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
@@ -67,10 +67,12 @@ def collect_jobs(
 def _expand(text: str, recursive: bool, out: Path) -> Iterator[tuple[Path, Path]]:
     """The images that one argument names, each with the folder that its result's path is relative to."""
     path = Path(text)
+    if not text:
+        raise InputError("An input's name is empty.")
     if path.is_dir():
-        inside = out.resolve() != path.resolve()  # else all would be left out, for a reason that has its own error
-        files = [file for file in (path.rglob("*") if recursive else path.iterdir()) if is_image_file(file)]
-        files = sorted(file for file in files if not (inside and out.resolve() in file.resolve().parents))
+        if recursive and path.resolve() in out.resolve().parents:
+            raise InputError(f"{out}: lies in {path}, whose subfolders are inputs; choose a folder outside.")
+        files = sorted(file for file in (path.rglob("*") if recursive else path.iterdir()) if is_image_file(file))
         if not files:
             raise InputError(f"{path}: no images in this folder{'' if recursive else ' (--recursive looks deeper)'}.")
         yield from ((file, path) for file in files)

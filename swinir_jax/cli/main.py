@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -35,26 +36,34 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit code: 0; 1 if some files could not be restored; 2 for bad input; 130 after Ctrl-C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    args = _parse(argv)
+    debug = "--debug" in argv
     try:
+        args = _parse(argv)
         with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
             _use_compilation_cache()
             return args.run(args)
-    except InputError as error:
-        if args.debug:
-            raise
-        print(f"swinir-jax: error: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
     except BrokenPipeError:  # the reader of what is printed has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+    except (InputError, OSError) as error:  # an OSError that nobody foresaw names its file, too
+        if debug:
+            raise
+        print(f"swinir-jax: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("swinir-jax: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="swinir-jax", description="SwinIR image restoration in JAX.")
+    parser = _Parser(prog="swinir-jax", description="SwinIR image restoration in JAX.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
@@ -71,7 +80,8 @@ class _BarHandler(logging.Handler):
     """Prints above the progress bars instead of through them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        with contextlib.suppress(OSError):  # the work goes on though nobody can read of it
+            tqdm.write(self.format(record), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -80,12 +90,14 @@ def _log_to_stderr(level: int) -> Iterator[None]:
     package, handler = logging.getLogger("swinir_jax"), _BarHandler()
     old_level = package.level
     package.addHandler(handler)
+    package.propagate = False  # libraries install handlers of the root, which would print all again
     package.setLevel(level)
     try:
         yield
     finally:
         package.removeHandler(handler)
         package.setLevel(old_level)
+        package.propagate = True
 
 
 def _use_compilation_cache() -> None:

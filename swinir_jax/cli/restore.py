@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
     parser.add_argument("--compare", action="store_true", help="also write a before/after PNG for each image")
     parser.add_argument(
-        "--overlap", type=int, default=32, metavar="N", help="of neighbouring tiles (default: 32 pixels)"
+        "--overlap", type=int, metavar="N", help="of neighbouring tiles (default: 32 pixels, or half of small tiles)"
     )
     parser.add_argument(
         "--blend", choices=get_args(Blend), default="smooth", help="of overlaps; average is the official way"
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     suffix = args.format and f".{args.format}"
     jobs = collect_jobs(args.inputs, args.out, recursive=args.recursive, suffix=suffix, compare=args.compare)
     if args.skip_existing:
-        there = [job for job in jobs if job.target.exists()]
+        there = [job for job in jobs if job.target.is_file()]
         for job in there:
             logger.info("%s: exists, skipped", job.target)
         jobs = [job for job in jobs if job not in there]
@@ -100,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # the disk is as full for all that follow
             failures += 1
-            logger.error("failed: %s", error)
+            named = str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
+            logger.error("failed: %s", named, exc_info=args.debug)
     tiles.close()
     if failures == len(jobs):
         return EXIT_ALL_FAILED

@@ -22,7 +22,7 @@ def image_files(path: str | Path) -> list[Path]:
     files = [file for file in path.iterdir() if is_image_file(file)]
     if not files:
         raise InputError(f"{path}: no images in this folder.")
-    return sorted(files, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", p.name)])
+    return sorted(files, key=lambda p: [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", p.name)])
 
 
 def match_pairs(hq: Sequence[Path], lq: Sequence[Path], scale: int) -> list[tuple[Path, Path]]:

@@ -11,7 +11,7 @@ from swinir_jax.data.degradations import imresize, to_uint8
 from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture
 from swinir_jax.metrics import psnr, rgb_to_y, ssim
-from swinir_jax.tasks import METRICS, TASKS
+from swinir_jax.tasks import METRICS, TASKS, Task
 
 Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] -> [h * scale, w * scale, C], not clipped
 Pair = tuple[Path | None, Path | None]  # HQ and LQ; one of them may be missing
@@ -82,30 +82,41 @@ def evaluate(
     Raises:
       InputError: if a file cannot be read, or the sizes of a pair do not fit the scale; the message names it.
     """
-    task = TASKS[task_name]
+    for hq_path, lq_path in pairs:
+        path = hq_path or lq_path
+        if path is None:
+            raise InputError("A pair has neither ground truth nor LQ file.")
+        try:
+            result = _evaluate_one(path.stem, TASKS[task_name], level, network, hq_path, lq_path, bicubic_of_y)
+        except InputError as error:
+            raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+        yield result
+
+
+def _evaluate_one(
+    name: str, task: Task, level: int, network: Network, hq_path: Path | None, lq_path: Path | None, bicubic_of_y: bool
+) -> tuple[Measurement, Images]:
     scale = level if task.level == "scale" else 1
     crop = scale if task.crops_scale else 0
-    for hq_path, lq_path in pairs:
-        hq = None if hq_path is None else _crop(task.colours(_read(hq_path)), scale)
-        if lq_path is not None:
-            lq = task.colours(_read(lq_path)) / 255
-            _check_pair(hq, lq, scale, hq_path, lq_path)
-        elif hq is not None and task.degrade is not None:
-            lq = task.degrade(hq, level)
-        else:
-            raise InputError(f"{task_name}: an image needs an LQ file, or a ground truth to make it from.")
-        image = (lq if lq.ndim == 3 else lq[..., None]).astype(np.float32)
-        start = time.perf_counter()
-        restored = network(image)
-        seconds = time.perf_counter() - start
-        restored = np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8).reshape(*restored.shape[:2], *lq.shape[2:])
-        scores: dict[str, float] = {}
-        if hq is not None:
-            scores = {name: METRICS[name](restored, hq, crop) for name in task.metrics}
-            if bicubic_of_y:
-                scores |= _bicubic_of_y(hq, scale)
-        name = next(path.stem for path in (hq_path, lq_path) if path is not None)
-        yield Measurement(name, scores, seconds), Images(to_uint8(lq * 255), restored, hq)
+    hq = None if hq_path is None else _crop(task.colours(_read(hq_path)), scale)
+    if lq_path is not None:
+        lq = task.colours(_read(lq_path)) / 255
+        _check_pair(hq, lq, scale, hq_path, lq_path)
+    elif hq is not None and task.degrade is not None:
+        lq = task.degrade(hq, level)
+    else:
+        raise InputError("an image needs an LQ file, or a ground truth to make it from.")
+    image = (lq if lq.ndim == 3 else lq[..., None]).astype(np.float32)
+    start = time.perf_counter()
+    restored = network(image)
+    seconds = time.perf_counter() - start
+    restored = np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8).reshape(*restored.shape[:2], *lq.shape[2:])
+    scores: dict[str, float] = {}
+    if hq is not None:
+        scores = {name: METRICS[name](restored, hq, crop) for name in task.metrics}
+        if bicubic_of_y:
+            scores |= _bicubic_of_y(hq, scale)
+    return Measurement(name, scores, seconds), Images(to_uint8(lq * 255), restored, hq)
 
 
 def average(results: Sequence[Measurement]) -> dict[str, float]:

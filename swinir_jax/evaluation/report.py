@@ -56,7 +56,7 @@ def write_csv(path: Path, results: Sequence[Measurement], averages: Mapping[str,
     writer.writerow(["name", *averages])
     writer.writerows([r.name, *(r.scores[metric] for metric in averages)] for r in results)
     writer.writerow(["average", *averages.values()])
-    write_bytes(path, text.getvalue().encode())
+    write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
 
 
 class Report:
@@ -98,7 +98,7 @@ class Report:
 {"".join(self._sections)}
 </body></html>
 """
-        write_bytes(self._folder / "index.html", page.encode())
+        write_bytes(self._folder / "index.html", page.encode(errors="replace"))
 
 
 def format_score(metric: str, value: float | None) -> str:

@@ -18,8 +18,9 @@ SUFFIXES = {
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a folder's file is one to read: not hidden, and with one of the endings."""
-    return path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    """Whether a folder's file is one to read: not hidden, with one of the endings; a broken link is, for its error."""
+    there = path.is_file() or (path.is_symlink() and not path.exists())
+    return there and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 # Comparing two pictures field by field would ask an array for its truth value, so they compare by identity.

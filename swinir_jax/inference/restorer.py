@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from swinir_jax.errors import InputError
@@ -19,6 +20,7 @@ from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)
 
+_OVERLAP = 32
 _MEMORY_SHARE = 0.6  # of what is free: the host's own copies and other processes need some
 _MAX_AUTO_TILE = 512  # larger tiles save little of the overlap
 _MIXED_TILE = 256  # for many sizes of images: larger ones waste more on padding
@@ -42,7 +44,7 @@ class Restorer:
         params: Mapping[str, Any],
         *,
         tile: int | Literal["auto"] = "auto",
-        overlap: int = 32,
+        overlap: int | None = None,
         blend: Blend = "smooth",
         pad: Pad = "minimal",
         self_ensemble: bool = False,
@@ -55,7 +57,8 @@ class Restorer:
           model: from `load_pretrained`.
           params: from `load_pretrained`.
           tile: as the attribute; rounded down to a multiple of the window.
-          overlap: of neighbouring tiles in pixels; rounded up to a multiple of the window.
+          overlap: of neighbouring tiles in pixels; rounded up to a multiple of the window. None for 32, or half of
+            a tile below 64.
           blend: "smooth", or "average" as the official test script.
           pad: "minimal", or "official" as the official test script.
           self_ensemble: average over the 8 flips and quarter turns (the paper's "+"), for 8 times the time.
@@ -69,20 +72,24 @@ class Restorer:
         for name, value, allowed in (("blend", blend, get_args(Blend)), ("pad", pad, get_args(Pad))):
             if value not in allowed:
                 raise InputError(f"{name} must be one of {allowed}, got {value!r}.")
+        if tile != "auto" and not _is_int(tile):
+            raise InputError(f"tile must be a number of pixels or 'auto', got {tile!r}.")
         self.model = model
         self._window = model.config.window_size
-        self._overlap = math.ceil(overlap / self._window) * self._window
         if model.config.ape:  # such a network takes images of one size alone
             if tile not in ("auto", model.config.img_size):
                 raise InputError(f"This network, with ape, takes tiles of {model.config.img_size} alone, not {tile}.")
             tile = model.config.img_size
-            self._overlap = min(self._overlap, tile // 2 // self._window * self._window)
-        self.tile: int | Literal["auto"] = "auto" if tile == "auto" else self._round_tile(tile)
-        if overlap < 0 or (self.tile != "auto" and 0 < self.tile <= self._overlap):
-            raise InputError(
-                f"overlap={overlap} must be at least 0 and, in multiples of the window, below tile={tile}."
-            )
-        if batch_size is not None and batch_size < 1:
+        side = 0 if tile == "auto" else self._round_tile(tile)
+        self.tile: int | Literal["auto"] = "auto" if tile == "auto" else side
+        if overlap is None:
+            overlap = min(_OVERLAP, side // 2 // self._window * self._window) if side else _OVERLAP
+        if not _is_int(overlap) or overlap < 0:
+            raise InputError(f"overlap must be a number of pixels, got {overlap!r}.")
+        self._overlap = math.ceil(overlap / self._window) * self._window
+        if 0 < side <= self._overlap:
+            raise InputError(f"overlap={overlap}, in multiples of the window, must be below tile={tile}.")
+        if batch_size is not None and (not _is_int(batch_size) or batch_size < 1):
             raise InputError(f"batch_size must be at least 1, got {batch_size}.")
         self._blend, self._pad, self._self_ensemble, self._done = blend, pad, self_ensemble, done
         self._device = jax.local_devices()[0]
@@ -107,11 +114,15 @@ class Restorer:
         Raises:
           InputError: if the shape, the dtype or a value is none that the network can restore.
         """
-        image = np.asarray(image)
+        try:
+            image = np.asarray(image)
+        except ValueError as error:
+            raise InputError(f"Not an image: {error}") from error
         if image.ndim not in (2, 3) or 0 in image.shape:
             raise InputError(f"An image is [h, w] or [h, w, C], got an array of shape {image.shape}.")
         full = _full_scale(image.dtype)
         lq = (image if image.ndim == 3 else image[..., None]).astype(np.float32) / np.float32(full)
+        _check_finite(lq, "The image")
         alpha = None
         if lq.shape[-1] in (2, 4) and lq.shape[-1] != self.model.config.in_chans:
             lq, alpha = lq[..., :-1], lq[..., -1:]
@@ -140,8 +151,7 @@ class Restorer:
         if image.ndim != 3 or not np.issubdtype(image.dtype, np.floating):
             raise InputError(f"restore takes [h, w, C] floats in [0, 1], got {image.dtype} {image.shape}.")
         image = image.astype(np.float32, copy=False)
-        if not np.isfinite(image).all():
-            raise InputError("The image has values that are not finite.")
+        _check_finite(image, "The image")
         config = self.model.config
         run = self._ensemble if self._self_ensemble else self._restore_once
         restored = through_network(image, run, config.in_chans, config.upscale)
@@ -155,7 +165,7 @@ class Restorer:
         """Prepares for a set of images, so that few programs are compiled.
 
         With `tile="auto"` and more than a few different sizes, all images from now on are restored in tiles of one
-        shape.
+        shape; tiles larger than all images shrink.
 
         Args:
           sizes: (height, width) of the images, in pixels.
@@ -163,12 +173,13 @@ class Restorer:
         shapes = {self._padded(size) for size in sizes}
         if self._self_ensemble:
             shapes |= {shape[::-1] for shape in shapes}
-        if self.tile != "auto" or len(shapes) <= _MAX_WHOLE_SHAPES:
-            return
-        longest = max(max(shape) for shape in shapes)
-        tile = self._round_tile(max(min(_MIXED_TILE, longest), self._overlap + self._window))
-        self._planned_tile = min(tile, self._fitting_tile(tile, tile, self._batch_size) or tile)
-        logger.info("%d different sizes: tiles of %d for all.", len(shapes), self._planned_tile)
+        longest = max((max(shape) for shape in shapes), default=0)
+        if self.tile == "auto" and len(shapes) > _MAX_WHOLE_SHAPES:
+            tile = self._round_tile(max(min(_MIXED_TILE, longest), self._overlap + self._window))
+            self._planned_tile = min(tile, self._fitting_tile(tile, tile, self._batch_size) or tile)
+            logger.info("%d different sizes: tiles of %d for all.", len(shapes), self._planned_tile)
+        elif self.tile != "auto" and shapes:
+            self._planned_tile = min(self.tile, max(longest, self._overlap + self._window))
 
     def _ensemble(self, image: np.ndarray) -> np.ndarray:
         total = np.zeros((), np.float32)
@@ -212,15 +223,17 @@ class Restorer:
 
     def _tile_for(self, height: int, width: int) -> int:
         """Side of the tiles for a padded image; 0 for the whole of it."""
-        if self.tile != "auto":
-            return self.tile
-        return self._planned_tile or self._fitting_tile(height, width)
+        if self._planned_tile is not None:
+            return self._planned_tile
+        if self.tile != "auto":  # a tile that is larger than the image would be mostly padding
+            return min(self.tile, max(height, width, self._overlap + self._window))
+        return self._fitting_tile(height, width)
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         try:
             return np.asarray(self._program(batch.shape)(self._params, batch))
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error) and "Out of memory" not in str(error):
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             h, w = batch.shape[1:3]
             raise InputError(f"Not enough memory for {w}x{h} pixels at once; take smaller tiles (tile=N).") from error
@@ -263,8 +276,17 @@ class Restorer:
 
 def _full_scale(dtype: np.dtype) -> float:
     """The value that stands for 1."""
-    if dtype in (np.uint8, np.uint16):
+    if dtype.newbyteorder("=") in (np.uint8, np.uint16):
         return float(np.iinfo(dtype).max)
-    if np.issubdtype(dtype, np.floating):
+    if jnp.issubdtype(dtype, jnp.floating):
         return 1.0
     raise InputError(f"An image is of uint8, uint16 or floats, got {dtype}.")
+
+
+def _check_finite(values: np.ndarray, what: str) -> None:
+    if not np.isfinite(values).all():
+        raise InputError(f"{what} has values that are not finite.")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -175,10 +175,11 @@ class SwinIR(nn.Module):
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.dtype is not None and jnp.dtype(self.dtype) == jnp.float16:
+        name = getattr(self.dtype, "__name__", self.dtype)
+        if str(name) == "float16":
             raise InputError("float16 overflows in SwinIR's classical models, whose activations grow; take bfloat16.")
-        if self.dtype is None or jnp.dtype(self.dtype) not in (jnp.float32, jnp.bfloat16, jnp.float64):
-            raise InputError(f"dtype must be float32, bfloat16 or float64, got {self.dtype}.")
+        if str(name) not in ("float32", "bfloat16", "float64"):
+            raise InputError(f"dtype must be float32, bfloat16 or float64, got {name}.")
         super().__post_init__()
 
     @nn.compact

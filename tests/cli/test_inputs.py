@@ -51,6 +51,7 @@ def test_an_input_named_twice_is_done_once():
     ("inputs", "out", "word"),
     [
         (["none.png"], "out", "none.png: no such file"),
+        ([""], "out", "empty"),
         (["empty"], "out", "empty: no images"),
         (["in/*.bmp"], "out", "no file matches"),
         (["in/b.png"], "in", "an input would be overwritten"),
@@ -73,10 +74,15 @@ def test_two_folders_with_one_name_between_them():
         pairs("in/b.png", "other/b.png")
 
 
-def test_results_of_an_earlier_run_are_no_inputs():
-    Path("in/restored").mkdir()
-    Path("in/restored/a.png").touch()
-    assert "in/restored/a.png" not in dict(pairs("in", out="in/restored", recursive=True))
+def test_results_must_not_lie_among_recursive_inputs():
+    with pytest.raises(InputError, match="choose a folder outside"):
+        pairs("in", out="in/deep/restored", recursive=True)
+    assert len(pairs("in", out="in/deep/restored")) == 2
+
+
+def test_a_broken_link_is_an_input_and_will_be_named():
+    Path("in/gone.png").symlink_to("nowhere")
+    assert ("in/gone.png", "out/gone.png") in pairs("in")
 
 
 def test_a_comparison_must_not_meet_a_result():

@@ -1,8 +1,12 @@
+import dataclasses
 import errno
+import logging
 import os
 import re
+import signal
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from goldens import DATA, TINY, generated_weights
 
@@ -147,6 +151,7 @@ def test_bad_sources_exit_with_2_in_one_line(model, capsys, source):
         (["--model", str(DATA / "checkpoints" / "malicious.pth")], r"malicious\.pth"),
         (["--tile", "4"], "smaller than the window"),
         (["--quality", "0"], "--quality must be"),
+        (["--model", "x" * 300], "too long"),
         (["--out", "photo.png/out"], "cannot be written"),
     ],
 )
@@ -210,3 +215,54 @@ def test_models_lists_the_bundled_and_the_official(capsys):
         r"lightweight_x2 \(the default\): lightweight_sr 2; Set5: PSNR-Y \d\d\.\d\d \(baseline 33\.68\)", out
     )
     assert len(re.findall(r"^  00\d_", out, re.MULTILINE)) == 31
+
+
+def test_an_option_that_is_none_is_one_line(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["restore", "photo.png", "--out", "out", "--tile", "many"])
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_huge_tiles_shrink_to_the_image(model):
+    assert main(["restore", picture(), "--model", model, "--out", "out", "--tile", "999999999999"]) == 0
+
+
+def test_each_line_is_printed_once_though_libraries_log_too(model, capsys):
+    logging.getLogger().addHandler(handler := logging.StreamHandler())
+    try:
+        main(["restore", picture(), "--model", model, "--out", "out"])
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capsys.readouterr().err.count("photo.png 30x20") == 1
+
+
+def test_nobody_listening_stops_nothing(model, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("swinir_jax.cli.main.tqdm.write", full)
+    assert main(["restore", picture(), "--model", model, "--out", "out"]) == 0
+    assert os.path.exists("out/photo.png")
+
+
+def test_an_image_that_the_network_refuses_is_named(capsys, tmp_path):
+    config = dataclasses.replace(TINY, in_chans=1)
+    save_model("gray", params_from_official(generated_weights(official_shapes(config), 1), config), config)
+    options = ["--pad", "official", "--tile", "64", "--overlap", "32"]
+    assert main(["restore", picture(shape=(10, 90)), "--model", "gray", "--out", "out", *options]) == 2
+    assert errors(capsys) == ["failed: photo.png: An image of 90x10 is too narrow for an overlap of 32."]
+
+
+@pytest.mark.parametrize("signalled", [False, True])
+def test_ctrl_c_while_a_model_is_written_leaves_all_or_nothing(monkeypatch, signalled):
+    source = str(DATA / "checkpoints" / "params.pth")
+    save = ocp.Checkpointer.save
+
+    def interrupted(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        if signalled:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(ocp.Checkpointer, "save", interrupted)
+    assert main(["convert", source, "model"]) == (130 if signalled else 0)
+    assert os.listdir() == ([] if signalled else ["model"])

@@ -55,9 +55,9 @@ def test_all_that_has_no_partner_is_named():
 
 
 def test_files_come_in_the_order_of_their_numbers():
-    for name in ("10.png", "2.png", "1.png"):
+    for name in ("10.png", "2.png", "1.png", "\u00b2.png"):
         photo(f"set/{name}", 8, 8)
-    assert [p.name for p in image_files("set")] == ["1.png", "2.png", "10.png"]
+    assert [p.name for p in image_files("set")] == ["1.png", "2.png", "10.png", "\u00b2.png"]
 
 
 def test_noise_input_by_hand():
@@ -155,8 +155,11 @@ def test_real_photographs_are_only_restored(capsys):
         (["--task", "classical_sr", "--scale", "2", "--model", "input", "--hq", "set"], "bicubic"),
         (["--task", "classical_sr", "--scale", "3", "--hq", "set"], "enlarges by 2, not by 3"),
         (["--task", "color_dn", "--noise", "50", "--hq", "set", "--model", "bicubic"], "no baseline here"),
-        (["--task", "color_jpeg_car", "--jpeg", "101", "--hq", "set", "--model", "input"], "1..100"),
-        (["--task", "classical_sr", "--scale", "0", "--hq", "set", "--model", "bicubic"], "at least 1"),
+        (["--task", "color_jpeg_car", "--jpeg", "101", "--hq", "set", "--model", "input"], "set/a.png: JPEG quality"),
+        (["--task", "color_dn", "--noise", "25", "--hq", "set", "--model", "input", "--save", "set"], "choose another"),
+        (["--task", "color_dn", "--noise", "25", "--hq", "tiny", "--model", "input"], "tiny/a.png: SSIM needs"),
+        (["--task", "color_dn", "--noise", "1" + "0" * 400, "--hq", "set", "--model", "input"], "out of range"),
+        (["--task", "classical_sr", "--scale", "0", "--hq", "set", "--model", "bicubic"], "out of range"),
         (["--task", "classical_sr", "--scale", "2", "--hq", "twice", "--model", "bicubic"], "More than one image"),
         (["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "none"], "no such"),
         (["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "set", "--tile", "x"], "tile"),
@@ -164,6 +167,7 @@ def test_real_photographs_are_only_restored(capsys):
 )
 def test_bad_options(capsys, options, word):
     photo("set/a.png", 16, 16, 3), photo("twice/a.png", 16, 16, 3), photo("twice/a.bmp", 16, 16, 3)
+    photo("tiny/a.png", 4, 4, 3)
     try:
         code = main(["evaluate", *options])
     except SystemExit as stop:  # argparse's own way to refuse an option

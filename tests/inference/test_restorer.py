@@ -159,7 +159,10 @@ def test_few_sizes_stay_whole(tiny):
         ({"tile": 7}, "smaller than the window"),
         ({"tile": -8}, "window"),
         ({"tile": 32, "overlap": 32}, "overlap=32"),
-        ({"overlap": -1}, "overlap=-1"),
+        ({"overlap": -1}, "overlap must"),
+        ({"overlap": "8"}, "overlap must"),
+        ({"tile": "64"}, "tile must"),
+        ({"tile": 64.0}, "tile must"),
         ({"blend": "averge"}, "averge"),
         ({"pad": "oficial"}, "oficial"),
         ({"batch_size": 0}, "batch_size"),
@@ -178,6 +181,8 @@ def test_tiles_that_cannot_be(tiny, options, word):
         (np.zeros((8, 8, 3), np.int32), "int32"),
         (np.zeros((8, 8, 5), np.uint8), "3 channels, got one of 5"),
         (np.full((8, 8, 3), np.nan, np.float32), "finite"),
+        (np.concatenate([np.ones((8, 8, 3)), np.full((8, 8, 1), np.nan)], axis=-1), "finite"),
+        ([[1, 2], [3]], "Not an image"),
     ],
 )
 def test_images_that_cannot_be_restored(tiny, image, word):
@@ -226,3 +231,13 @@ def test_an_answer_that_is_not_finite_is_an_error(tiny):
     broken = jax.tree.map(lambda leaf: leaf * np.float32(1e20), params)
     with pytest.raises(InputError, match="not finite"):
         Restorer(model, broken)(photo(16, 16, 3))
+
+
+def test_byte_order_does_not_matter(tiny):
+    image = photo(16, 16, 3, dtype=np.uint16)
+    np.testing.assert_array_equal(Restorer(*tiny)(image.astype(">u2")), Restorer(*tiny)(image))
+
+
+def test_small_tiles_overlap_by_half(tiny):
+    assert Restorer(*tiny, tile=32)._overlap == 16
+    assert Restorer(*tiny, tile=128)._overlap == 32

@@ -1,0 +1,68 @@
+"""Times SwinIR under PyTorch: python time_pytorch.py light|classical SIDE [--compile] [--train BATCH].
+
+Runs in an environment with torch and spandrel, which holds the SwinIR that PyTorch's upscaling tools share. Prints the
+same JSON line as time_jax.py.
+"""
+
+import time
+
+START = time.perf_counter()
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import resource  # noqa: E402
+import statistics  # noqa: E402
+import warnings  # noqa: E402
+
+import torch  # noqa: E402
+from networks import NETWORKS, REPEATS  # noqa: E402
+
+library = torch.library.Library("torchvision", "DEF")  # a CPU build of PyTorch has none of torchvision's operators
+for name in ("nms", "qnms"):
+    library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+warnings.filterwarnings("ignore")
+
+
+def main() -> None:
+    """Times one case."""
+    from spandrel.architectures.SwinIR import SwinIR
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("side", type=int)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--train", type=int, default=0, metavar="BATCH")
+    args = parser.parse_args()
+    model = SwinIR(**NETWORKS[args.network], drop_path_rate=0.0)
+    run = torch.compile(model) if args.compile else model
+    scale, batch = NETWORKS[args.network]["upscale"], max(args.train, 1)
+    lq = torch.rand(batch, 3, args.side, args.side)
+    if args.train:
+        hq = torch.rand(batch, 3, args.side * scale, args.side * scale)
+        optimizer = torch.optim.Adam(model.train().parameters(), lr=2e-4)
+
+        def call() -> None:
+            optimizer.zero_grad()
+            (run(lq) - hq).abs().mean().backward()
+            optimizer.step()
+    else:
+        model.eval()
+
+        def call() -> None:
+            with torch.no_grad():
+                run(lq)
+
+    start = time.perf_counter()
+    call()
+    compiling, first, seconds = time.perf_counter() - start, time.perf_counter() - START, []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    result = {"first": first, "compiling": compiling, "median": statistics.median(seconds), "minimum": min(seconds)}
+    print(json.dumps({**{k: round(v, 3) for k, v in result.items()}, "peak_mb": peak}))
+
+
+if __name__ == "__main__":
+    main()
