@@ -1,0 +1,180 @@
+"""Times swinir_jax beside PyTorch on this machine, alternating, each case in a process of its own.
+
+    python benchmarks/speed.py --pytorch OTHER_ENV/bin/python [--rounds 3] [--plot] [--case light_256 ...]
+
+OTHER_ENV holds torch and spandrel; without --pytorch only our side is timed. `benchmarks/results/speed.json` and
+the README's table are written, and with --plot `benchmarks/results/speed.png`, time against size.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "speed.json"
+PLOT = HERE / "results" / "speed.png"
+README = HERE.parent / "README.md"
+MARKS = ("<!-- speed table: written by benchmarks/speed.py -->\n", "<!-- end of speed table -->\n")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One row: arguments of time_jax.py and time_pytorch.py."""
+
+    title: str
+    both: tuple[str, ...]
+    ours: tuple[str, ...] = ()
+    beside: bool = True  # whether PyTorch runs it, too
+
+
+CASES: Mapping[str, Case] = {
+    "light_256": Case("lightweight x2, 256x256", ("light", "256")),
+    "classical_128": Case("classical x4, 128x128", ("classical", "128")),
+    "light_train": Case("training step, lightweight x2, LR patch 48, batch 4", ("light", "48", "--train", "4")),
+    **{
+        f"light_{side}": Case(f"lightweight x2, {side}x{side}", ("light", str(side)), beside=False)
+        for side in (128, 512)
+    },
+    "light_1024_tiled": Case(
+        "lightweight x2, 1024x1024, tiles of 256", ("light", "1024"), ("--tile", "256"), beside=False
+    ),
+    "light_512_tiled": Case("lightweight x2, 512x512, tiles of 256", ("light", "512"), ("--tile", "256"), beside=False),
+}
+SIZES = {"light_128": 128, "light_256": 256, "light_512": 512, "light_512_tiled": 512, "light_1024_tiled": 1024}
+
+
+def run(python: str, script: str, arguments: tuple[str, ...], cache: str) -> dict[str, float]:
+    """One process; its JSON line."""
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache, "PYTHONPATH": str(HERE.parent)}
+    environment |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    command = [python, str(HERE / script), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(case: Case, pytorch: str | None, rounds: int) -> dict[str, list[dict[str, float]]]:
+    """All rounds of a case: ours from a cold start, ours with a warm compilation cache, PyTorch; in turns."""
+    found: dict[str, list[dict[str, float]]] = {"cold": [], "warm": [], "pytorch": []}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            for state in ("cold", "warm"):
+                found[state].append(run(sys.executable, "time_jax.py", (*case.both, *case.ours), cache))
+            if pytorch and case.beside:
+                found["pytorch"].append(run(pytorch, "time_pytorch.py", case.both, cache))
+    return found
+
+
+def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Medians over the rounds, and the ratios with their spread."""
+
+    def median(state: str, key: str) -> float | None:
+        values = [entry[key] for entry in found[state]]
+        return round(statistics.median(values), 3) if values else None
+
+    ours = [*found["cold"], *found["warm"]]
+    row: dict[str, Any] = {
+        "seconds": round(statistics.median(entry["median"] for entry in ours), 3),
+        "compiling": median("cold", "compiling"),
+        "first_cold": median("cold", "first"),
+        "first_warm": median("warm", "first"),
+        "peak_mb": median("cold", "peak_mb"),
+        "peak_mb_warm": median("warm", "peak_mb"),
+    }
+    if found["pytorch"]:
+        ratios = sorted(
+            theirs["median"] / our["median"] for our, theirs in zip(found["cold"], found["pytorch"], strict=True)
+        )
+        row |= {
+            "pytorch_seconds": median("pytorch", "median"),
+            "pytorch_first": median("pytorch", "first"),
+            "pytorch_peak_mb": median("pytorch", "peak_mb"),
+            "times_faster": round(statistics.median(ratios), 2),
+            "times_faster_from_to": [round(ratios[0], 2), round(ratios[-1], 2)],
+        }
+    return row
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The README's table."""
+    lines = [
+        f"{machine()}; float32, batch 1 unless said; medians; PyTorch eager (spandrel), in turns.\n",
+        "| | swinir_jax | compiling | first image, cold / warm cache | peak memory | PyTorch | peak memory | faster |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        theirs = ["-", "-", "-"]
+        if "times_faster" in row:
+            low, high = row["times_faster_from_to"]
+            theirs = [f"{row['pytorch_seconds']:.2f} s", f"{row['pytorch_peak_mb']:.0f} MB"]
+            theirs += [f"{row['times_faster']:.1f}x ({low:.1f} to {high:.1f})"]
+        cells = [
+            CASES[name].title,
+            f"{row['seconds']:.2f} s",
+            f"{row['compiling']:.1f} s",
+            f"{row['first_cold']:.1f} / {row['first_warm']:.1f} s",
+            f"{row['peak_mb']:.0f} MB",
+            *theirs,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def machine() -> str:
+    """Processor and number of cores."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def plot(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Time against size, in pixels of the input."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4))
+    for label, tiled in (("whole", False), ("tiles of 256", True)):
+        points = [
+            (side**2, rows[n]["seconds"]) for n, side in SIZES.items() if n in rows and n.endswith("tiled") == tiled
+        ]
+        if points:
+            axes.loglog(*zip(*sorted(points), strict=True), "o-", label=label)
+    axes.set(xlabel="pixels of the input", ylabel="seconds", title=f"lightweight x2, {machine()}")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(PLOT, dpi=120)
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pytorch", metavar="PYTHON", help="an interpreter with torch and spandrel")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--plot", action="store_true")
+    args = parser.parse_args()
+    rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else {}
+    for name in args.case:
+        rows[name] = summary(measure(CASES[name], args.pytorch, args.rounds))
+        print(name, rows[name], flush=True)
+    rows = {name: rows[name] for name in CASES if name in rows}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    text = README.read_text()
+    before, _, rest = text.partition(MARKS[0])
+    README.write_text(before + MARKS[0] + table(rows) + MARKS[1] + rest.partition(MARKS[1])[2])
+    if args.plot:
+        plot(rows)
+
+
+if __name__ == "__main__":
+    main()

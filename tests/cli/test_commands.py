@@ -1,0 +1,66 @@
+"""The commands in processes of their own, as a user starts them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from goldens import DATA
+
+from swinir_jax.images import Picture, read_picture, write_picture
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+
+    def run(*command):
+        return subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_convert_weights_there_and_back(run, tmp_path):
+    done = run(str(ROOT / "convert_weights.py"), str(DATA / "checkpoints" / "params.pth"), "model")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert run(str(ROOT / "convert_weights.py"), "model", "back.safetensors").returncode == 0
+    original = safetensors.numpy.load_file(DATA / "checkpoints" / "bare.safetensors")
+    assert safetensors.numpy.load_file(tmp_path / "back.safetensors").keys() == original.keys()
+
+
+def test_second_run_finds_its_compiled_program(run, tmp_path):
+    write_picture(tmp_path / "photo.png", Picture(np.zeros((16, 16, 3), np.uint8)))
+    command = ["-m", "swinir_jax.cli.main", "restore", "photo.png", "--out", "out"]
+    command += ["--model", str(DATA / "checkpoints" / "params.pth")]
+    first = run(*command)
+    assert first.returncode == 0, first.stderr
+    compiled = {path.name for path in (tmp_path / "cache" / "swinir_jax" / "compiled").iterdir()}
+    programs = {name for name in compiled if "restore" in name}
+    assert programs
+    assert run(*command).returncode == 0
+    again = {path.name for path in (tmp_path / "cache" / "swinir_jax" / "compiled").iterdir()}
+    assert {name for name in again if "restore" in name} == programs
+    assert read_picture(tmp_path / "out" / "photo.png").pixels.shape == (32, 32, 3)
+
+
+def test_no_bars_where_no_terminal_is(run, tmp_path):
+    write_picture(tmp_path / "photo.png", Picture(np.zeros((16, 16, 3), np.uint8)))
+    model = str(DATA / "checkpoints" / "params.pth")
+    done = run("-m", "swinir_jax.cli.main", "restore", "photo.png", "--out", "out", "--model", model)
+    assert "\r" not in done.stderr
+    assert "it/s" not in done.stderr
+
+
+def test_help_of_every_command(run):
+    for command in ("restore", "convert", "evaluate", "models"):
+        done = run("-m", "swinir_jax.cli.main", command, "--help")
+        assert done.returncode == 0
+        assert f"swinir-jax {command}" in done.stdout
