@@ -11,7 +11,7 @@ SHIFT_MASK = -100.0  # the official value; not -inf
 
 # A CPU takes so many windows at a time through a whole layer that their tokens, scores and hidden features stay in the
 # cache of a core; all at once they would go through memory, which takes several times as long and as much of it.
-_CPU_WINDOWS = 16
+_CPU_WINDOWS = 32
 
 Drop = Callable[[jax.Array], jax.Array]
 Layer = Callable[..., jax.Array]  # ([windows, N, C], one array or None a window...) -> [windows, N, C]
