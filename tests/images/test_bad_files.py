@@ -1,0 +1,167 @@
+import io
+import struct
+import zlib
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from picture_files import (
+    ICC,
+    assert_refused,
+    encoded,
+    insert_chunk,
+    make_picture,
+    make_pixels,
+    make_png,
+    pillow_bytes,
+    png_chunk,
+    tiff_bytes,
+)
+
+from swinir_jax.errors import InputError
+from swinir_jax.images import read_picture, read_size
+
+
+@pytest.mark.parametrize("read", [read_picture, read_size])
+def test_files_that_are_no_pictures(tmp_path, read):
+    empty, text, folder = tmp_path / "empty.png", tmp_path / "text.png", tmp_path / "folder.png"
+    empty.touch()
+    text.write_text("no picture\n" * 50)
+    folder.mkdir()
+    assert_refused(read, empty, "empty")
+    assert_refused(read, text, "not a PNG, JPEG, WebP, TIFF or BMP picture")
+    assert_refused(read, folder, "directory")
+    error = assert_refused(read, tmp_path / "missing.png", "No such file")
+    assert isinstance(error.__cause__, FileNotFoundError)
+
+
+def test_message_is_one_line_even_if_the_name_is_not(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_picture(tmp_path / "two\nlines.png")
+    assert "\n" not in str(caught.value)
+
+
+CODED = {
+    "png": (".png", make_picture(3, True)),
+    "png of 16 bits": (".png", make_picture(3, True, np.uint16)),
+    "jpeg": (".jpg", make_picture(3, False)),
+    "webp": (".webp", make_picture(3, True)),
+    "bmp": (".bmp", make_picture(3, False)),
+    "tiff": (".tif", make_picture(3, True, np.uint16, icc_profile=ICC)),
+}
+
+
+@pytest.mark.parametrize("kind", CODED)
+def test_truncated_picture_is_an_error_and_not_half_gray(tmp_path, kind):
+    data = encoded(tmp_path, *CODED[kind])
+    path = tmp_path / "cut"
+    footer = {"png": 16, "bmp": 2}.get(kind.split()[0], 0)  # checksum and IEND, or padding, behind the last pixel
+    for length in [len(data) - 1 - footer, len(data) * 9 // 10, len(data) // 2, len(data) // 10, 20, 3, 1]:
+        path.write_bytes(data[:length])
+        assert_refused(read_picture, path)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "lzw"}, {"compression": "jpeg"}, {"tile": (16, 16)}])
+def test_truncated_tiff_of_every_layout(tmp_path, options):
+    data = tiff_bytes(make_pixels(3), photometric="rgb", **options)
+    path = tmp_path / "cut.tif"
+    for length in (len(data) - 1, len(data) * 9 // 10, len(data) // 2):
+        path.write_bytes(data[:length])
+        assert_refused(read_picture, path, "cut short")
+
+
+def test_truncated_progressive_jpeg(tmp_path):
+    data = pillow_bytes(make_pixels(3, h=100, w=120), "JPEG", progressive=True)
+    path = tmp_path / "cut.jpg"
+    for length in (len(data) - 3, len(data) // 2):
+        path.write_bytes(data[:length])
+        assert_refused(read_picture, path, "truncated")
+
+
+def test_left_out_tiff_tiles_are_an_error(tmp_path):
+    data = bytearray(tiff_bytes(make_pixels(0), photometric="minisblack", tile=(16, 16)))
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        counts = tiff.pages.first.tags["TileByteCounts"]
+        size = counts.valuebytecount // counts.count
+        data[counts.valueoffset : counts.valueoffset + size] = bytes(size)
+    path = tmp_path / "sparse.tif"
+    path.write_bytes(data)
+    assert_refused(read_picture, path, "cut short")
+
+
+def huge_header(kind, h, w):
+    """A small file whose header claims `h` x `w` pixels."""
+    if kind == "tiff":
+        data = bytearray(tiff_bytes(make_pixels(3), photometric="rgb", compression="zlib"))
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            for tag, value in (("ImageLength", h), ("ImageWidth", w), ("RowsPerStrip", h)):
+                struct.pack_into("<I", data, tiff.pages.first.tags[tag].valueoffset, value)
+        return bytes(data)
+    if kind == "bmp":
+        data = bytearray(pillow_bytes(make_pixels(3), "BMP"))
+        struct.pack_into("<II", data, 18, w, h)
+        return bytes(data)
+    if kind == "jpeg":
+        data = bytearray(pillow_bytes(make_pixels(3), "JPEG"))
+        struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, h, w)
+        return bytes(data)
+    data = make_png(16 if kind == "png of 16 bits" else 8, 2, 4, [bytes(24)])
+    return data[:8] + png_chunk(b"IHDR", struct.pack(">II", w, h) + data[24:29]) + data[33:]
+
+
+@pytest.mark.parametrize("read", [read_picture, read_size])
+@pytest.mark.parametrize("kind", ["png", "png of 16 bits", "jpeg", "bmp", "tiff"])
+def test_decompression_bomb_is_refused_by_its_header(tmp_path, kind, read):
+    path = tmp_path / "bomb"
+    path.write_bytes(huge_header(kind, 15_000, 15_000))
+    assert_refused(read, path, "limit of 178956970")
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "jpeg"])
+def test_large_but_allowed_size_gives_no_warning(tmp_path, kind, recwarn):
+    path = tmp_path / "large"
+    path.write_bytes(huge_header(kind, 10_000, 9_999))  # above the size Pillow warns at
+    assert read_size(path) == (10_000, 9_999)
+    assert not recwarn
+
+
+def test_tile_larger_than_allowed(tmp_path):
+    data = bytearray(tiff_bytes(make_pixels(0), photometric="minisblack", tile=(32, 48), compression="zlib"))
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        for tag in ("TileWidth", "TileLength"):
+            entry = tiff.pages.first.tags[tag]
+            struct.pack_into("<I" if entry.dtype == 4 else "<H", data, entry.valueoffset, 65520)
+    path = tmp_path / "tile.tif"
+    path.write_bytes(data)
+    assert_refused(read_picture, path, "limit of")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", [b"iCCP", b"zTXt"])
+def test_metadata_that_inflates_without_end(tmp_path, kind, dtype):
+    bomb = png_chunk(kind, b"name\0\0" + zlib.compress(bytes(50_000_000), 9))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(insert_chunk(imagecodecs.png_encode(make_pixels(3, dtype)), bomb))
+    assert_refused(read_picture, path, "too large")
+
+
+@pytest.mark.parametrize("kind", CODED)
+def test_damaged_bytes_raise_nothing_but_input_error(tmp_path, kind):
+    data = encoded(tmp_path, *CODED[kind])
+    rng = np.random.default_rng(0)
+    path = tmp_path / "damaged"
+    messages = []
+    for trial in range(150):
+        damaged = bytearray(data)
+        # Half of the flips hit the header, where they do the most.
+        for position in rng.integers(0, len(data) if trial % 2 else min(len(data), 200), size=1 + trial % 3):
+            damaged[position] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged[: rng.integers(1, len(data))] if trial % 5 == 0 else damaged)
+        for read in (read_size, read_picture):
+            try:
+                read(path)
+            except InputError as error:
+                messages.append(str(error))
+    assert len(messages) > 30
+    assert all(len(message.splitlines()) == 1 for message in messages)
