@@ -178,8 +178,8 @@ class Restorer:
             tile = self._round_tile(max(min(_MIXED_TILE, longest), self._overlap + self._window))
             self._planned_tile = min(tile, self._fitting_tile(tile, tile, self._batch_size) or tile)
             logger.info("%d different sizes: tiles of %d for all.", len(shapes), self._planned_tile)
-        elif self.tile != "auto" and shapes:
-            self._planned_tile = min(self.tile, max(longest, self._overlap + self._window))
+        elif shapes:
+            self._planned_tile = self._shrunk_tile(longest)
 
     def _ensemble(self, image: np.ndarray) -> np.ndarray:
         total = np.zeros((), np.float32)
@@ -225,9 +225,19 @@ class Restorer:
         """Side of the tiles for a padded image; 0 for the whole of it."""
         if self._planned_tile is not None:
             return self._planned_tile
-        if self.tile != "auto":  # a tile that is larger than the image would be mostly padding
-            return min(self.tile, max(height, width, self._overlap + self._window))
-        return self._fitting_tile(height, width)
+        shrunk = self._shrunk_tile(max(height, width))
+        return self._fitting_tile(height, width) if shrunk is None else shrunk
+
+    def _shrunk_tile(self, longest: int) -> int | None:
+        """The tile for images of sides up to `longest`; None if that depends on the memory.
+
+        A tile that is larger than the image would be mostly padding, but `ape` knows no other size.
+        """
+        if self.tile == "auto":
+            return None
+        if self.model.config.ape:
+            return self.tile
+        return min(self.tile, max(longest, self._overlap + self._window))
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         try:

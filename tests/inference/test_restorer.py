@@ -222,6 +222,10 @@ def test_a_size_that_does_not_fit_is_measured_once(tiny, monkeypatch):
 def test_a_network_with_position_embedding_takes_its_own_tile():
     held = Restorer(*network(dataclasses.replace(TINY, ape=True)))
     assert held(photo(40, 30, 3)).shape == (80, 60, 3)
+    assert held(photo(3, 5, 3)).shape == (6, 10, 3)
+    large = Restorer(*network(dataclasses.replace(TINY, ape=True, img_size=64)))
+    large.plan([(3, 5)])
+    assert large(photo(3, 5, 3)).shape == (6, 10, 3)
     with pytest.raises(InputError, match="tiles of 16 alone"):
         Restorer(*network(dataclasses.replace(TINY, ape=True)), tile=32)
 
