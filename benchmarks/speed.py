@@ -84,6 +84,7 @@ def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
 
     ours = [*found["cold"], *found["warm"]]
     row: dict[str, Any] = {
+        "rounds": len(found["cold"]),
         "seconds": round(statistics.median(entry["median"] for entry in ours), 3),
         "compiling": median("cold", "compiling"),
         "first_cold": median("cold", "first"),
@@ -163,12 +164,12 @@ def main() -> None:
     parser.add_argument("--plot", action="store_true")
     args = parser.parse_args()
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else {}
+    RESULTS.parent.mkdir(exist_ok=True)
     for name in args.case:
         rows[name] = summary(measure(CASES[name], args.pytorch, args.rounds))
         print(name, rows[name], flush=True)
-    rows = {name: rows[name] for name in CASES if name in rows}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+        rows = {known: rows[known] for known in CASES if known in rows}
+        RESULTS.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
     text = README.read_text()
     before, _, rest = text.partition(MARKS[0])
     README.write_text(before + MARKS[0] + table(rows) + MARKS[1] + rest.partition(MARKS[1])[2])
