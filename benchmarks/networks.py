@@ -1,4 +1,10 @@
-"""The two networks that the benchmarks time, as arguments that both implementations take."""
+"""The two networks that the benchmarks time, and how both implementations are timed."""
+
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable
 
 COMMON = dict(in_chans=3, img_size=64, window_size=8, img_range=1.0, mlp_ratio=2.0, resi_connection="1conv")
 NETWORKS = {
@@ -6,3 +12,28 @@ NETWORKS = {
     "classical": dict(COMMON, upscale=4, embed_dim=180, depths=[6] * 6, num_heads=[6] * 6, upsampler="pixelshuffle"),
 }
 REPEATS = 5
+
+
+def report(call: Callable[[], object], started: float, compiling: float | None = None) -> None:
+    """Calls once and five times more, and prints one JSON line.
+
+    Args:
+      call: what to time; returns when the work is done.
+      started: `time.perf_counter()` when the process began.
+      compiling: seconds that compilation took before the first call; None where the first call compiles.
+    """
+    before = time.perf_counter()
+    call()
+    now, seconds = time.perf_counter(), []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    result = {
+        "first": now - started,
+        "compiling": now - before if compiling is None else compiling,
+        "median": statistics.median(seconds),
+        "minimum": min(seconds),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    print(json.dumps({key: round(value, 3) for key, value in result.items()}))

@@ -8,20 +8,17 @@ import time
 
 START = time.perf_counter()
 
-import argparse  # noqa: E402
-import json  # noqa: E402
-import resource  # noqa: E402
-import statistics  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+import argparse
+from collections.abc import Callable
 
-import flax  # noqa: E402
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-from networks import NETWORKS, REPEATS  # noqa: E402
+import flax
+import jax
+import numpy as np
+from networks import NETWORKS, report
 
-import swinir_jax  # noqa: E402
-from swinir_jax.checkpoints.names import parameter_shapes  # noqa: E402
-from swinir_jax.inference.memory import program_bytes, release_unused  # noqa: E402
+import swinir_jax
+from swinir_jax.checkpoints.names import parameter_shapes
+from swinir_jax.inference.memory import release_unused
 
 
 def restoring(model: swinir_jax.SwinIR, params: dict, side: int, tile: int | str) -> tuple[Callable[[], object], float]:
@@ -29,8 +26,8 @@ def restoring(model: swinir_jax.SwinIR, params: dict, side: int, tile: int | str
     restorer = swinir_jax.Restorer(model, params, tile=tile)
     lq = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
     start = time.perf_counter()
-    if tile == 0:
-        restorer._program((1, side, side, 3))
+    if tile != "auto":
+        restorer._program((1, tile or side, tile or side, 3))
     return lambda: restorer.restore(lq), time.perf_counter() - start
 
 
@@ -59,7 +56,6 @@ def training(model: swinir_jax.SwinIR, params: dict, side: int, batch: int) -> t
     def call() -> None:
         held[:] = jax.block_until_ready(program(*held))
 
-    call.temporaries = program_bytes(program)
     return call, seconds
 
 
@@ -81,15 +77,7 @@ def main() -> None:
     else:
         call, compiling = restoring(model, params, args.side, args.tile if args.tile == "auto" else int(args.tile))
     del params
-    call()
-    first, seconds = time.perf_counter() - START, []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    result = {"first": first, "compiling": compiling, "median": statistics.median(seconds), "minimum": min(seconds)}
-    print(json.dumps({**{k: round(v, 3) for k, v in result.items()}, "peak_mb": peak}))
+    report(call, START, compiling)
 
 
 if __name__ == "__main__":

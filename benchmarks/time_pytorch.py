@@ -8,14 +8,11 @@ import time
 
 START = time.perf_counter()
 
-import argparse  # noqa: E402
-import json  # noqa: E402
-import resource  # noqa: E402
-import statistics  # noqa: E402
-import warnings  # noqa: E402
+import argparse
+import warnings
 
-import torch  # noqa: E402
-from networks import NETWORKS, REPEATS  # noqa: E402
+import torch
+from networks import NETWORKS, report
 
 library = torch.library.Library("torchvision", "DEF")  # a CPU build of PyTorch has none of torchvision's operators
 for name in ("nms", "qnms"):
@@ -52,16 +49,7 @@ def main() -> None:
             with torch.no_grad():
                 run(lq)
 
-    start = time.perf_counter()
-    call()
-    compiling, first, seconds = time.perf_counter() - start, time.perf_counter() - START, []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    result = {"first": first, "compiling": compiling, "median": statistics.median(seconds), "minimum": min(seconds)}
-    print(json.dumps({**{k: round(v, 3) for k, v in result.items()}, "peak_mb": peak}))
+    report(call, START)
 
 
 if __name__ == "__main__":
