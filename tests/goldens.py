@@ -10,7 +10,6 @@ import numpy as np
 from swinir_jax.config import SwinIRConfig
 
 DATA = Path(__file__).parent / "data"
-SHARED = Path(__file__).parents[2] / "shared"  # photographs that may not be shipped; tests that need them skip
 FORWARD = sorted((DATA / "forward").glob("*.npz"))
 
 

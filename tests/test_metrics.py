@@ -1,7 +1,5 @@
 import json
 import math
-import os
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +11,6 @@ from swinir_jax import differentiable_metrics, metrics
 from swinir_jax.errors import InputError
 
 NAMES = {"psnr": metrics.psnr, "ssim": metrics.ssim, "psnrb": metrics.psnr_b}
-
-
-@pytest.fixture
-def shared() -> Path:
-    root = Path(os.environ.get("SWINIR_JAX_SHARED", Path(__file__).parents[2] / "shared"))
-    if not root.is_dir():
-        pytest.skip("needs the reference photographs: set SWINIR_JAX_SHARED")
-    return root
 
 
 def random_pair(*shape: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -5,32 +5,20 @@ import pickle
 import random
 import struct
 import zipfile
-import zlib
 from collections import OrderedDict
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
+from goldens import DATA, fill
 
 from swinir_jax.checkpoints.torch_file import read_torch_file
 from swinir_jax.errors import InputError
 
-SAMPLES = Path(__file__).parents[1] / "data" / "checkpoints"
+SAMPLES = DATA / "checkpoints"
 SEEDS = json.loads((SAMPLES / "config.json").read_text())
 BUFFERS = ("relative_position_index", "attn_mask")
-
-
-def fill(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """The values that the samples were given, by official name."""
-    z = np.random.default_rng(zlib.crc32(key.encode()) + seed).standard_normal(shape).astype(np.float32)
-    if key.endswith("relative_position_bias_table"):
-        return (0.5 * z).astype(np.float32)
-    if key.endswith(".bias"):
-        return (0.05 * z).astype(np.float32)
-    if len(shape) == 1:
-        return (1 + 0.1 * z).astype(np.float32)
-    return (z / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
 
 
 # A file is written instruction by instruction: the pickle module writes no name that it cannot import.

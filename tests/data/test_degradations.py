@@ -1,6 +1,4 @@
 import math
-import os
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +8,6 @@ from PIL import Image
 
 from swinir_jax.data import degradations
 from swinir_jax.errors import InputError
-
-
-@pytest.fixture
-def shared() -> Path:
-    root = Path(os.environ.get("SWINIR_JAX_SHARED", Path(__file__).parents[3] / "shared"))
-    if not root.is_dir():
-        pytest.skip("needs the reference photographs: set SWINIR_JAX_SHARED")
-    return root
 
 
 def keys_kernel(x: float) -> float:

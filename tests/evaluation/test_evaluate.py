@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import SHARED
 
 from swinir_jax import InputError
 from swinir_jax.cli.main import main
@@ -216,11 +215,10 @@ BASELINES = [
 ]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the test sets, which may not be shipped")
 @pytest.mark.parametrize("case", BASELINES, ids=lambda case: f"{case[3]} {case[0]} {case[2]}")
-def test_baselines(case):
+def test_baselines(case, shared):
     task, option, level, model, hq, lq, expected = case
-    sets = SHARED / "data" / "testsets"
+    sets = shared / "data" / "testsets"
     given = ["--lq", str(sets / lq)] if lq else []
     options = ["--model", model, "--hq", str(sets / hq), "--json", "e.json", "--quiet", *given]
     assert main(["evaluate", "--task", task, option, str(level), *options]) == 0

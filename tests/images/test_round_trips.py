@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import imagecodecs
 import numpy as np
@@ -70,8 +71,8 @@ def test_jpeg_colours_are_not_subsampled(tmp_path):
 
 @pytest.mark.parametrize("quality", [0, 101])
 def test_quality_out_of_range_is_refused(tmp_path, quality):
-    action = lambda path: write_picture(path, make_picture(3, False), quality=quality)  # noqa: E731
-    assert_refused(action, tmp_path / "a.jpg", str(quality))
+    write = functools.partial(write_picture, picture=make_picture(3, False), quality=quality)
+    assert_refused(write, tmp_path / "a.jpg", str(quality))
 
 
 def test_non_contiguous_pixels_are_written(tmp_path):

@@ -4,7 +4,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from goldens import SHARED, TINY, generated_weights, relative_error
+from goldens import TINY, generated_weights, relative_error
 from PIL import Image
 
 from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig
@@ -97,16 +97,15 @@ def test_tiles_begin_on_multiples_of_seven():
     assert {tile.shape for tile in seen} == {(1, 28, 28, 3)}
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs a photograph of Set5, which may not be shipped")
 @pytest.mark.parametrize(
     ("tile", "overlap", "case"), [(0, 0, "whole"), (32, 8, "tile32_overlap8"), (48, 16, "tile48_overlap16")]
 )
-def test_official_protocol(tile, overlap, case):
-    golden = np.load(SHARED / "goldens" / "test_protocol.npz")
+def test_official_protocol(tile, overlap, case, shared):
+    golden = np.load(shared / "goldens" / "test_protocol.npz")
     config = SwinIRConfig.from_dict(json.loads(str(golden["config"])))
     shapes = json.loads(str(golden["parameters"]))
     params = params_from_official(generated_weights(shapes, int(golden["seed"])), config)
-    image = np.asarray(Image.open(SHARED / "data/testsets/Set5/LR_bicubic/X4/birdx4.png").convert("RGB"))
+    image = np.asarray(Image.open(shared / "data/testsets/Set5/LR_bicubic/X4/birdx4.png").convert("RGB"))
     held = Restorer(SwinIR(config), params, tile=tile, overlap=overlap, blend="average", pad="official")
     restored = held.restore(image.astype(np.float32) / 255)
     assert relative_error(restored, golden[case]) < 1e-5
@@ -203,7 +202,10 @@ def test_official_tiles_shrink_to_the_shorter_side(tiny):
 def test_progress_counts_all_turns(tiny):
     for options, total in (({}, 8), ({"tile": 16, "overlap": 8}, 48)):
         seen = []
-        done = lambda count, total: seen.append((count, total))  # noqa: E731, B023
+
+        def done(count, total, seen=seen):
+            seen.append((count, total))
+
         Restorer(*tiny, self_ensemble=True, done=done, **options).restore(photo(16, 56, 3, dtype=np.float32))
         assert sum(count for count, _ in seen) == total
         assert {t for _, t in seen} == {total}
