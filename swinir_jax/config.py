@@ -123,9 +123,14 @@ class SwinIRConfig:
         return int(self.embed_dim * self.mlp_ratio)
 
     @property
+    def has_dropout(self) -> bool:
+        """Whether training drops single features or attention weights."""
+        return max(self.drop_rate, self.attn_drop_rate) > 0
+
+    @property
     def is_random(self) -> bool:
         """Whether training drops anything at random."""
-        return max(self.drop_rate, self.attn_drop_rate, self.drop_path_rate) > 0
+        return self.has_dropout or self.drop_path_rate > 0
 
     @property
     def drop_path_rates(self) -> tuple[float, ...]:

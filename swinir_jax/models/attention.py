@@ -1,7 +1,7 @@
 """Window attention, and how many windows a platform takes at a time: the one place that decides."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,49 +11,80 @@ SHIFT_MASK = -100.0  # the official value; not -inf
 
 # A CPU takes so many windows at a time through a whole layer that their tokens, scores and hidden features stay in the
 # cache of a core; all at once they would go through memory, which takes several times as long and as much of it.
-_CPU_WINDOWS = 32
+_CPU_WINDOWS = 48
 
 Drop = Callable[[jax.Array], jax.Array]
-Layer = Callable[..., jax.Array]  # ([windows, N, C], one array or None a window...) -> [windows, N, C]
+Attend = Callable[[jax.Array, float, jax.Array, jax.Array | None, Drop | None], jax.Array]
+Layer = Callable[..., jax.Array]  # (attend, [windows, N, C], one array or None a window...) -> [windows, N, C]
 
 
 def attention(
-    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array, labels: jax.Array | None, drop: Drop | None = None
+    qkv: jax.Array, scale: float, bias: jax.Array, labels: jax.Array | None, drop: Drop | None = None
 ) -> jax.Array:
-    """Multi-head self-attention inside windows.
+    """Multi-head self-attention inside windows: the reference, and what GPUs and TPUs run.
 
     Args:
-      q: `[windows, heads, N, D]` queries, float32 or bfloat16, scaled already.
-      k: keys of the same shape.
-      v: values of the same shape.
-      bias: `[heads, N, N]` relative position bias.
+      qkv: `[windows, N, 3, heads, D]` queries, keys and values, float32 or bfloat16.
+      scale: factor on the queries.
+      bias: `[heads, N, N]` relative position bias, of query and key.
       labels: `[windows, N]` regions of shifted windows (see `shift_labels`), or None for W-MSA.
       drop: dropout, applied to the attention weights.
 
     Returns:
-      `[windows, heads, N, D]` in the dtype of `v`; scores and softmax are float32 (float64 for float64).
+      `[windows, N, heads, D]` in the dtype of `qkv`; scores and softmax are float32 (float64 for float64).
     """
-    score_dtype = jnp.promote_types(q.dtype, jnp.float32)
-    precision = None if q.dtype == jnp.bfloat16 else lax.Precision.HIGHEST
-    scores = jnp.einsum("whqd,whkd->whqk", q, k, precision=precision, preferred_element_type=score_dtype) + bias
-    if labels is not None:
-        apart = labels[:, None, :, None] != labels[:, None, None, :]
-        scores = jnp.where(apart, scores + SHIFT_MASK, scores)
-    weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
-    total = weights.sum(axis=-1, keepdims=True)
+    q, k, v = qkv.transpose(2, 0, 3, 1, 4)  # each [windows, heads, N, D]
+    scores = _product("whqd,whkd->whqk", q * scale, k) + bias
+    weights, total = _softmax(scores, labels, axis=-1)
     if drop is not None:
         weights = drop(weights)
-    # Divided after the product: N * D values instead of N * N.
-    weights = weights.astype(v.dtype)
-    y = jnp.einsum("whqk,whkd->whqd", weights, v, precision=precision, preferred_element_type=score_dtype)
-    return (y / total).astype(v.dtype)
+    y = _product("whqk,whkd->whqd", weights.astype(v.dtype), v) / total
+    return y.astype(v.dtype).transpose(0, 2, 1, 3)
+
+
+def attention_on_cpu(
+    qkv: jax.Array, scale: float, bias: jax.Array, labels: jax.Array | None, drop: Drop | None = None
+) -> jax.Array:
+    """As `attention`, in the layouts for which XLA's CPU backend has fast products: keys, then queries.
+
+    Forward and backward, each product but two then multiplies row-major matrices as they lie. The bias is spread over
+    the windows by a product with ones, because the gradient of that is a product, too: a sum over windows takes as long
+    as all the rest of attention.
+    """
+    windows = qkv.shape[0]
+    q, k, v = (part.squeeze(2) for part in jnp.split(qkv, 3, axis=2))
+    q = (q * scale).transpose(0, 2, 3, 1)  # [windows, heads, D, N]
+    k = k.transpose(0, 2, 1, 3)  # [windows, heads, N, D]
+    v = v.transpose(0, 2, 3, 1)  # [windows, heads, D, N]
+    spread = jnp.ones((windows, 1), bias.dtype) @ bias.transpose(0, 2, 1).reshape(1, -1)
+    scores = _product("whdq,whkd->whkq", q, k) + spread.reshape(windows, *bias.shape)
+    weights, total = _softmax(scores, labels, axis=-2)
+    if drop is not None:
+        weights = drop(weights)
+    y = _product("whdk,whkq->whdq", v, weights.astype(v.dtype)) / total
+    return y.astype(v.dtype).transpose(0, 3, 1, 2)
+
+
+def _product(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
+    precision = None if a.dtype == jnp.bfloat16 else lax.Precision.HIGHEST
+    dtype = jnp.promote_types(a.dtype, jnp.float32)
+    return jnp.einsum(equation, a, b, precision=precision, preferred_element_type=dtype)
+
+
+def _softmax(scores: jax.Array, labels: jax.Array | None, axis: int) -> tuple[jax.Array, jax.Array]:
+    """Weights over an axis and their sum, to divide by after the product with the values: fewer divisions."""
+    if labels is not None:
+        apart = labels[:, None, :, None] != labels[:, None, None, :]
+        scores = scores + jnp.where(apart, jnp.asarray(SHIFT_MASK, scores.dtype), 0)
+    weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=axis, keepdims=True)))
+    return weights, weights.sum(axis=axis, keepdims=True)
 
 
 def over_windows(layer: Layer, tokens: jax.Array, *per_window: jax.Array | None) -> jax.Array:
-    """Applies a layer that treats each window by itself, as many windows at a time as suit the platform.
+    """Applies a layer that treats each window by itself, as suits the platform: which attention, how many at a time.
 
     Args:
-      layer: `(tokens, *per_window) -> tokens`.
+      layer: `(attend, tokens, *per_window) -> tokens`.
       tokens: `[windows, N, C]`.
       *per_window: further arrays with one entry a window, or None.
 
@@ -61,12 +92,24 @@ def over_windows(layer: Layer, tokens: jax.Array, *per_window: jax.Array | None)
       `[windows, N, C]`.
     """
     return lax.platform_dependent(
-        (tokens, per_window), cpu=lambda operands: _in_groups(layer, *operands), default=lambda o: layer(o[0], *o[1])
+        (tokens, *per_window),
+        cpu=lambda operands: in_groups(functools.partial(layer, attention_on_cpu), *operands),
+        default=lambda operands: layer(attention, *operands),
     )
 
 
-def _in_groups(layer: Layer, tokens: jax.Array, per_window: tuple[Any, ...]) -> jax.Array:
-    def one_window(window: tuple[jax.Array, tuple[Any, ...]]) -> jax.Array:
-        return layer(*jax.tree.map(lambda leaf: leaf[None], (window[0], *window[1])))[0]
-
-    return lax.map(jax.checkpoint(one_window), (tokens, per_window), batch_size=_CPU_WINDOWS)
+def in_groups(layer: Layer, *per_window: jax.Array | None) -> jax.Array:
+    """`layer(*per_window)` by groups of windows, which the backward pass computes again."""
+    windows = jax.tree.leaves(per_window)[0].shape[0]
+    if windows <= _CPU_WINDOWS:
+        return jax.checkpoint(layer)(*per_window)
+    # Equal groups where the number of windows allows: a remainder costs copies.
+    size = next((n for n in range(_CPU_WINDOWS, _CPU_WINDOWS // 2, -1) if windows % n == 0), _CPU_WINDOWS)
+    groups, whole = windows // size, windows // size * size
+    split = jax.tree.map(lambda x: x[:whole].reshape(groups, size, *x.shape[1:]), per_window)
+    y = lax.map(lambda group: jax.checkpoint(layer)(*group), split)
+    y = y.reshape(whole, *y.shape[2:])
+    if whole == windows:
+        return y
+    rest = jax.tree.map(lambda x: x[whole:], per_window)
+    return jnp.concatenate([y, jax.checkpoint(layer)(*rest)])

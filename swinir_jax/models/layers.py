@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from swinir_jax.models.attention import attention
+from swinir_jax.models.attention import Attend, attention
+from swinir_jax.models.convolution import convolve
 from swinir_jax.models.windows import relative_position_index
 
 # The official truncated normal cuts at +-2, which is 100 standard deviations: a normal distribution.
@@ -63,15 +64,13 @@ class Conv(nn.Module):
 
         kernel = self.param("kernel", uniform, (self.kernel, self.kernel, x.shape[-1], self.features))
         bias = self.param("bias", uniform, (self.features,))
-        y = lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            window_strides=(1, 1),
-            padding="SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=exact(self.dtype),
-        )
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype))
         return y.astype(residual_dtype(self.dtype)) + bias
+
+
+def gelu(x: jax.Array) -> jax.Array:
+    """The exact GELU as PyTorch computes it; by erfc, as in `nn.gelu`, it takes a CPU twice as long."""
+    return 0.5 * x * (1 + lax.erf(x * math.sqrt(0.5)))
 
 
 class Mlp(nn.Module):
@@ -92,7 +91,7 @@ class Mlp(nn.Module):
         """`[..., C]` -> `[..., C]`."""
         drop = nn.Dropout(self.drop, deterministic=deterministic)
         hidden = linear(self.hidden_dim, self.dtype, "fc1")(x)
-        hidden = drop(nn.gelu(hidden, approximate=False))
+        hidden = drop(gelu(hidden))
         return drop(linear(x.shape[-1], self.dtype, "fc2")(hidden))
 
 
@@ -118,18 +117,16 @@ class WindowAttention(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, labels: jax.Array | None, *, deterministic: bool) -> jax.Array:
-        """`[windows, M * M, C]` -> the same; `labels` are `[windows, M * M]` from `shift_labels`, or None."""
-        (windows, n, c), heads = x.shape, self.num_heads
+    def __call__(self, x: jax.Array, labels: jax.Array | None, attend: Attend, *, deterministic: bool) -> jax.Array:
+        """`[windows * M * M, C]` -> the same; see `SwinTransformerBlock`."""
+        n, c, heads = self.window_size**2, x.shape[-1], self.num_heads
         table = self.param("relative_position_bias_table", linear_init, ((2 * self.window_size - 1) ** 2, heads))
         bias = table[relative_position_index(self.window_size)].transpose(2, 0, 1)  # [heads, N, N]
         qkv = linear(3 * c, self.dtype, "qkv", use_bias=self.qkv_bias)(x)
-        qkv = qkv.reshape(windows, n, 3, heads, c // heads).transpose(2, 0, 3, 1, 4)
         scale = (c // heads) ** -0.5 if self.qk_scale is None else self.qk_scale
         drop = None if deterministic or not self.attn_drop else nn.Dropout(self.attn_drop, deterministic=False)
-        y = attention(qkv[0] * scale, qkv[1], qkv[2], bias, labels, drop)  # [windows, heads, N, D]
-        y = y.transpose(0, 2, 1, 3).reshape(windows, n, c)
-        y = linear(c, self.dtype, "proj")(y)
+        y = attend(qkv.reshape(-1, n, 3, heads, c // heads), scale, bias, labels, drop)
+        y = linear(c, self.dtype, "proj")(y.reshape(-1, c))
         return nn.Dropout(self.drop, deterministic=deterministic)(y)
 
 
@@ -160,7 +157,13 @@ class SwinTransformerBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None, *, deterministic: bool
+        self,
+        x: jax.Array,
+        labels: jax.Array | None,
+        gains: jax.Array | None,
+        *,
+        attend: Attend = attention,
+        deterministic: bool,
     ) -> jax.Array:
         """`[windows, M * M, C]` -> the same.
 
@@ -168,8 +171,13 @@ class SwinTransformerBlock(nn.Module):
           x: tokens of windows.
           labels: `[windows, M * M]` regions of shifted windows, or None for W-MSA.
           gains: `[windows, 2]` factors on the two branches (stochastic depth), or None for 1.
+          attend: how attention is computed.
           deterministic: whether there is no dropout.
         """
+        shape, n = x.shape, x.shape[1]
+        x = x.reshape(-1, shape[-1])  # the gradient of a product of three axes would be transposed first
+        if gains is not None:
+            gains = jnp.repeat(gains, n, axis=0)
         attn = WindowAttention(
             window_size=self.window_size,
             num_heads=self.num_heads,
@@ -180,8 +188,9 @@ class SwinTransformerBlock(nn.Module):
             dtype=self.dtype,
             name="attn",
         )
-        y = attn(layer_norm("norm1")(x), labels, deterministic=deterministic).astype(x.dtype)
-        x = x + (y if gains is None else y * gains[:, :1, None])
+        y = attn(layer_norm("norm1")(x), labels, attend, deterministic=deterministic).astype(x.dtype)
+        x = x + (y if gains is None else y * gains[:, :1])
         mlp = Mlp(hidden_dim=self.mlp_hidden_dim, drop=self.drop, dtype=self.dtype, name="mlp")
         y = mlp(layer_norm("norm2")(x), deterministic=deterministic).astype(x.dtype)
-        return x + (y if gains is None else y * gains[:, 1:, None])
+        x = x + (y if gains is None else y * gains[:, 1:])
+        return x.reshape(shape)

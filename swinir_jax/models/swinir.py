@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
-from swinir_jax.models.attention import over_windows
+from swinir_jax.models.attention import Attend, attention, over_windows
 from swinir_jax.models.layers import Conv, SwinTransformerBlock, layer_norm, linear_init
 from swinir_jax.models.reconstruction import RECONSTRUCTIONS
 from swinir_jax.models.windows import shift_labels, window_partition, window_reverse
@@ -94,16 +94,20 @@ class ResidualGroup(nn.Module):
         tokens = window_partition(x, m)
         if labels is not None:
             labels = jnp.tile(labels, (batch, 1))
-        if "key" not in layer:
-            run: Any = functools.partial(block.apply, variables, deterministic=True)
-            tokens = over_windows(run, tokens, labels, None)
-        else:
+        gains = None
+        rngs, dropout = {}, False
+        if "key" in layer:
             key, path_key = jax.random.split(layer["key"])
             keep = 1 - layer["drop_path"]
             gains = jax.random.bernoulli(path_key, keep, (batch, 2)) / keep  # whole images skip a branch
             gains = jnp.repeat(gains, tokens.shape[0] // batch, axis=0)
-            run = functools.partial(block.apply, variables, deterministic=False, rngs={"dropout": key})
-            tokens = run(tokens, labels, gains)
+            rngs, dropout = {"dropout": key}, self.config.has_dropout
+
+        def run(attend: Attend, tokens: jax.Array, labels: jax.Array | None, gains: jax.Array | None) -> Any:
+            return block.apply(variables, tokens, labels, gains, attend=attend, deterministic=not dropout, rngs=rngs)
+
+        # Groups of windows would all draw the same dropout.
+        tokens = run(attention, tokens, labels, gains) if dropout else over_windows(run, tokens, labels, gains)
         x = window_reverse(tokens, m, h, w)
         return jnp.roll(x, (shift, shift), axis=(1, 2)) if shift else x
 
