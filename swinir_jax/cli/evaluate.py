@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, weight_options
+from swinir_jax.data.pairs import image_files, match_pairs
 from swinir_jax.errors import InputError
-from swinir_jax.evaluation.pairs import image_files, match_pairs
 from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair, average, baseline, evaluate
 from swinir_jax.evaluation.published import published
 from swinir_jax.evaluation.report import Report, as_dict, format_score, write_csv, write_json

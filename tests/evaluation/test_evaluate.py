@@ -9,7 +9,7 @@ import pytest
 from swinir_jax import InputError
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import gaussian_noise_official, imresize
-from swinir_jax.evaluation.pairs import image_files, match_pairs
+from swinir_jax.data.pairs import image_files, match_pairs
 from swinir_jax.evaluation.protocol import evaluate
 from swinir_jax.evaluation.published import published
 from swinir_jax.images import Picture, read_picture, write_picture

@@ -1,0 +1,112 @@
+"""`swinir-jax prepare-data`."""
+
+import argparse
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import grain
+import numpy as np
+from tqdm import tqdm
+
+from swinir_jax.data.records import write_records
+from swinir_jax.data.sources import find_images, read_uint8
+from swinir_jax.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+EXIT_SOME_UNREADABLE = 1
+
+_IMAGES_AHEAD = 2  # that each thread has decoded before they are asked for
+_SIZES_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds this command's arguments."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of images, in any nesting")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder, to write sub-images to (array_record)")
+    parser.add_argument("--patch", type=int, default=480, metavar="N", help="side of sub-images (default: %(default)s)")
+    parser.add_argument("--step", type=int, default=240, metavar="N", help="between them (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="that decode (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decodes all images, says what there is, and writes sub-images if asked to; unreadable files are left out."""
+    for name in ("patch", "step", "threads"):
+        if getattr(args, name) < 1:
+            raise InputError(f"--{name} must be at least 1, got {getattr(args, name)}.")
+    files = find_images(args.folder)
+    found = _Findings()
+    images = found.of(tqdm(_decode(files, args.threads), total=len(files), disable=args.quiet or None, unit="image"))
+    lines = []
+    if args.out:
+        count, size = write_records(args.out, _cut(images, args.folder, args.patch, args.step))
+        lines = [f"{args.out}: {count} sub-images, {size / 1e6:.1f} MB; data.hq takes folder:{args.out}"]
+    else:
+        for _ in images:
+            pass
+    if not args.quiet:
+        print(*found.lines(), *lines, sep="\n")
+    return EXIT_SOME_UNREADABLE if found.unreadable else 0
+
+
+def starts(length: int, patch: int, step: int) -> list[int]:
+    """Where sub-images begin along a side: one every `step`, and a last one that ends with the image."""
+    last = max(length - patch, 0)
+    return [*range(0, last, step), last]
+
+
+@dataclasses.dataclass
+class _Findings:
+    """What the files of a folder were."""
+
+    sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)  # height and width
+    smallest: tuple[int, Path] | None = None  # shorter side, and file
+    unreadable: int = 0
+
+    def of(self, decoded: Iterable[tuple[Path, np.ndarray | InputError]]) -> Iterator[tuple[Path, np.ndarray]]:
+        """Passes the images on, and names what is none."""
+        for file, image in decoded:
+            if isinstance(image, InputError):
+                self.unreadable += 1
+                logger.error("failed: %s", image)
+                continue
+            self.sizes[image.shape[:2]] += 1
+            self.smallest = min(self.smallest or (min(image.shape[:2]), file), (min(image.shape[:2]), file))
+            yield file, image
+
+    def lines(self) -> Iterator[str]:
+        """A summary for a person."""
+        total = self.sizes.total()
+        pixels = sum(h * w * count for (h, w), count in self.sizes.items())
+        yield f"{total} images, {pixels / 1e6:.1f} megapixels, {self.unreadable} unreadable files"
+        most = self.sizes.most_common(_SIZES_SHOWN)
+        others = total - sum(count for _, count in most)
+        shown = [f"{count} of {w}x{h}" for (h, w), count in most] + [f"{others} of other sizes"] * bool(others)
+        if self.smallest:
+            yield f"sizes: {', '.join(shown)}"
+            yield f"shortest side: {self.smallest[0]} ({self.smallest[1]})"
+
+
+def _decode(files: list[Path], threads: int) -> Iterator[tuple[Path, np.ndarray | InputError]]:
+    options = grain.ReadOptions(threads, _IMAGES_AHEAD * threads)
+    return iter(grain.MapDataset.source(files).map(_try_to_read).to_iter_dataset(options))
+
+
+def _try_to_read(file: Path) -> tuple[Path, np.ndarray | InputError]:
+    try:
+        return file, read_uint8(file)
+    except InputError as error:
+        return file, error
+
+
+def _cut(
+    images: Iterable[tuple[Path, np.ndarray]], folder: Path, patch: int, step: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    for file, image in images:
+        for top in starts(image.shape[0], patch, step):
+            for left in starts(image.shape[1], patch, step):
+                name = f"{file.relative_to(folder)} at row {top}, column {left}"
+                yield name, image[top : top + patch, left : left + patch]

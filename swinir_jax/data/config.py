@@ -1,0 +1,48 @@
+"""What a training run reads, as one frozen value."""
+
+import dataclasses
+from typing import Literal
+
+from swinir_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Degradation:
+    """What makes LQ of HQ while training; `low` equal to `high` is one fixed level, else each patch draws its own.
+
+    Raises:
+      InputError: if a level is none of its kind.
+    """
+
+    kind: Literal["bicubic", "noise", "jpeg"]
+    low: int  # scale, noise sigma on the 0..255 scale, or JPEG quality
+    high: int
+    jpeg_grid: Literal["aligned", "random"] = "random"  # where the 8x8 blocks begin in a patch
+
+    def __post_init__(self) -> None:
+        least, most = {"bicubic": (1, 16), "noise": (0, 255), "jpeg": (1, 100)}[self.kind]
+        if not least <= self.low <= self.high <= most or (self.kind == "bicubic" and self.low != self.high):
+            raise InputError(f"Levels of {self.kind} lie in {least}..{most}, low <= high: got {self.low}..{self.high}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where training images come from, and how patches are cut from them.
+
+    Raises:
+      InputError: if a number is out of its range.
+    """
+
+    degradation: Degradation
+    patch_size: int  # side of an LQ patch, in pixels
+    hq: str = ""  # folder:PATH, folder:HQ,LQ or tfds:NAME[/CONFIG][:SPLIT]; needed by a new run
+    skip_small: bool = False  # leave out images smaller than a patch, in place of an error
+    max_corrupt: int = 100  # images that may be unreadable; one more ends the run
+    threads: int = 2  # that read and degrade ahead of the step, in each process; 0 for when they are asked for
+    cache_mb: int = 2048  # for decoded images kept in memory, in each process
+    data_dir: str = ""  # of tensorflow-datasets; empty for its own default
+
+    def __post_init__(self) -> None:
+        for name, least in (("patch_size", 1), ("max_corrupt", 0), ("threads", 0), ("cache_mb", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"data.{name} must be at least {least}, got {getattr(self, name)}.")

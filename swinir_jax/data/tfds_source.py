@@ -1,0 +1,70 @@
+"""Sets of tensorflow-datasets that are prepared already; reading them needs no TensorFlow."""
+
+import numpy as np
+
+from swinir_jax.data.records import decode, naming, read_header
+from swinir_jax.errors import InputError
+
+
+class TfdsSource:
+    """Images of a prepared set: its feature `hr`, else `image`; and `lr` as LQ where it fits the scale.
+
+    Args:
+      text: `NAME[/CONFIG][:SPLIT]`; the split is `train` if none is given, and may be a part, such as `train[:50%]`.
+      scale: HQ / LQ side ratio.
+      data_dir: where the sets are; empty for the library's default.
+
+    Raises:
+      InputError: if tensorflow-datasets is not installed, the set is not prepared in a format that can be read at
+        random, or it has no such split or no images.
+    """
+
+    def __init__(self, text: str, *, scale: int, data_dir: str = ""):
+        try:
+            import tensorflow_datasets as tfds
+        except ImportError as error:
+            raise InputError(f"tfds:{text}: pip install tensorflow-datasets to read it.") from error
+        name, _, split = text.partition(":")
+        self._text = f"tfds:{text}"
+        with naming(self._text):
+            try:
+                # Not tfds.builder, which imports the set's code, and with it TensorFlow in places.
+                builder = tfds.core.read_only_builder.builder_from_files(name, data_dir=data_dir or None)
+            except tfds.core.DatasetNotFoundError as error:
+                raise InputError(
+                    f"not prepared in {data_dir or 'the default folder'}; run `tfds build {name} "
+                    "--file_format=array_record` where TensorFlow is installed and copy what it made to here, or give "
+                    "the images as folder:PATH."
+                ) from error
+            features = builder.info.features
+            hq = [key for key in ("hr", "image") if key in features]
+            if not hq:
+                raise InputError(f"neither hr nor image is among the features {', '.join(features)}.")
+            self._hq, self._lq = hq[0], "lr" if "lr" in features else None
+            encoded = {key: tfds.decode.SkipDecoding() for key in (self._hq, self._lq) if key}
+            if not builder.info.splits[split or "train"].num_examples:
+                raise InputError("this split is empty.")
+            self._examples = builder.as_data_source(split or "train", decoders=encoded)
+        (h, w), lq = self.sizes(0)
+        if lq != (h // scale, w // scale):
+            self._lq = None  # of another scale, so that LQ is made of HQ
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._examples)
+
+    def name(self, index: int) -> str:
+        """The set and the number."""
+        return f"{self._text} record {index}"
+
+    def sizes(self, index: int) -> tuple[tuple[int, int], tuple[int, int] | None]:
+        """Height and width of HQ and of LQ."""
+        with naming(self.name(index)):
+            example = self._examples[index]
+            return read_header(example[self._hq]), read_header(example[self._lq]) if self._lq else None
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """HQ and LQ, uint8."""
+        with naming(self.name(index)):
+            example = self._examples[index]
+            return decode(example[self._hq]), decode(example[self._lq]) if self._lq else None

@@ -1,0 +1,167 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+from picture_files import make_pixels
+
+from swinir_jax.data.config import DataConfig, Degradation
+from swinir_jax.data.pipeline import TrainingBatches
+from swinir_jax.data.records import RecordSource, write_records
+from swinir_jax.data.sources import find_images, open_source, usable_images
+from swinir_jax.errors import InputError
+from swinir_jax.images import Picture, write_picture
+
+
+def save(path, h=20, w=24, channels=3):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = make_pixels(channels, h=h, w=w)
+    write_picture(path, Picture(pixels))
+    return pixels
+
+
+def test_a_folder_in_any_nesting_without_what_is_hidden(tmp_path):
+    for name in ("b/x/2.png", "b/1.jpg", "a.PNG", ".thumbnails/a.png", "b/.c.png", "b/x/readme.png.txt"):
+        save(tmp_path / "all.png")
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((tmp_path / "all.png").read_bytes())
+    found = [str(file.relative_to(tmp_path)) for file in find_images(tmp_path)]
+    assert found == ["a.PNG", "all.png", "b/1.jpg", "b/x/2.png"]
+    source = open_source(f"folder:{tmp_path}", scale=2)
+    assert len(source) == 4
+    assert source.name(2) == str(tmp_path / "b/1.jpg")
+    assert source.sizes(0) == ((20, 24), None)
+
+
+def test_pairs_of_folders(tmp_path):
+    hq, lq = save(tmp_path / "hq/a.png"), save(tmp_path / "lq/X2/ax2.png", 10, 12)
+    source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2)
+    assert source.sizes(0) == ((20, 24), (10, 12))
+    for got, expected in zip(source.read(0), (hq, lq), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert usable_images(source, side=16, scale=2, skip_small=False) == [0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "data.hq must be folder:PATH"),
+        ("folder:", "data.hq must be folder:PATH"),
+        ("photos", "got 'photos'"),
+        ("zip:photos", "got 'zip:photos'"),
+        ("folder:{0}/none", "none: no such folder"),
+        ("folder:{0}/good/a.png", "a.png: no such folder"),
+        ("folder:{0}/empty", "empty: no images"),
+        ("folder:{0}/good,{0}/none", "none: no such folder"),
+        ("folder:{0}/good,{0}/other", "a.png has no partner"),
+    ],
+)
+def test_sources_that_are_none(tmp_path, text, message):
+    save(tmp_path / "good/a.png"), save(tmp_path / "other/b.png")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=message) as caught:
+        open_source(text.format(tmp_path), scale=2)
+    assert "\n" not in str(caught.value)
+
+
+def test_unreadable_files_are_named_at_the_start(tmp_path):
+    for name in "abc":
+        save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    (tmp_path / "c.png").write_bytes(b"")
+    source = open_source(f"folder:{tmp_path}", scale=1)
+    with pytest.raises(InputError, match=r"b\.png: not a PNG.*, and 1 more; swinir-jax prepare-data"):
+        usable_images(source, side=8, scale=1, skip_small=True)
+
+
+@pytest.mark.parametrize(("lq", "scale"), [((10, 12), 3), ((11, 12), 2), ((12, 10), 2)])
+def test_pairs_of_other_sizes_are_named(tmp_path, lq, scale):
+    save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", *lq)
+    source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=scale)
+    with pytest.raises(
+        InputError, match=rf"hq/a\.png: its LQ image of {lq[1]}x{lq[0]}, enlarged by {scale}, is not 24x20"
+    ):
+        usable_images(source, side=8, scale=scale, skip_small=True)
+
+
+def test_small_images_are_an_error_or_left_out(tmp_path, caplog):
+    for i, side in enumerate((31, 40, 32, 16)):
+        save(tmp_path / f"{i}.png", 50, side)
+    source = open_source(f"folder:{tmp_path}", scale=2)
+    with pytest.raises(InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32, and 1 more; .*skip_small"):
+        usable_images(source, side=32, scale=2, skip_small=False)
+    with caplog.at_level(logging.WARNING, "swinir_jax"):
+        assert usable_images(source, side=32, scale=2, skip_small=True) == [1, 2]
+    assert caplog.messages == [
+        f"skipped: {tmp_path}/0.png: 31x50 is smaller than a patch of 32x32",
+        f"skipped: {tmp_path}/3.png: 16x50 is smaller than a patch of 32x32",
+    ]
+    with pytest.raises(InputError, match="and 3 more"):
+        usable_images(source, side=64, scale=2, skip_small=True)
+
+
+@pytest.fixture
+def records(tmp_path):
+    images = [(f"image {i}", make_pixels(channels, h=9 + i, w=14)) for i, channels in enumerate((3, 0, 3))]
+    write_records(tmp_path / "records", images)
+    return tmp_path / "records", images
+
+
+def test_records_come_back(records):
+    folder, images = records
+    source = open_source(f"folder:{folder}", scale=2)
+    assert isinstance(source, RecordSource)
+    for i, (name, pixels) in enumerate(images):
+        assert (source.name(i), source.sizes(i)) == (name, (pixels.shape[:2], None))
+        np.testing.assert_array_equal(source.read(i)[0], pixels)
+    assert len(source) == 3
+
+
+def test_records_are_split_into_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr("swinir_jax.data.records._SHARD_BYTES", 2000)
+    images = [(str(i), np.random.default_rng(i).integers(0, 256, (20, 20, 3), np.uint8)) for i in range(4)]
+    count, size = write_records(tmp_path / "out", images)
+    assert (count, size // 4 // 100) == (4, 12)
+    shards = sorted(tmp_path.glob("out/*.array_record"))
+    assert len(shards) > 2
+    source = RecordSource(tmp_path / "out")
+    for i, (_, pixels) in enumerate(images):
+        np.testing.assert_array_equal(source.read(i)[0], pixels)
+
+
+def flip(path, where):
+    data = bytearray(path.read_bytes())
+    data[data.index(where) + 30] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_damaged_record_is_named(records):
+    folder, _ = records
+    flip(folder / "00000.array_record", b"\x89PNG")
+    source = RecordSource(folder)
+    with pytest.raises(InputError, match=r"image 0: .*mismatch") as caught:
+        source.read(0)
+    assert "\n" not in str(caught.value)
+    assert source.read(1)[0].shape == (10, 14)
+    config = DataConfig(degradation=Degradation(kind="noise", low=5, high=5), patch_size=8, hq=f"folder:{folder}")
+    batches = TrainingBatches(config, scale=1, channels=3, batch_size=6, seed=0)
+    next(batches)
+    assert [problem.split(":")[0] for problem in batches.corrupt] == ["image 0"]
+    batches.close()
+
+
+@pytest.mark.parametrize("broken", ["shard", "short", "index", "count"])
+def test_folders_of_records_that_are_not_whole(records, broken):
+    folder, _ = records
+    shard, index = folder / "00000.array_record", folder / "records.json"
+    if broken == "shard":
+        shard.unlink()
+    elif broken == "short":
+        shard.write_bytes(shard.read_bytes()[:1000])
+    elif broken == "index":
+        index.write_text("{")
+    else:
+        index.write_text(json.dumps(json.loads(index.read_text()) | {"names": ["one"]}))
+    with pytest.raises(InputError, match="records: ") as caught:
+        open_source(f"folder:{folder}", scale=2)
+    assert "\n" not in str(caught.value)
