@@ -9,6 +9,7 @@ import time
 START = time.perf_counter()
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 
 import flax
@@ -32,29 +33,24 @@ def restoring(model: swinir_jax.SwinIR, params: dict, side: int, tile: int | str
 
 
 def training(model: swinir_jax.SwinIR, params: dict, side: int, batch: int) -> tuple[Callable[[], object], float]:
-    """A call that makes one step of L1 and Adam, and the seconds that it took to compile."""
-    import optax
+    """A call that makes one step of the training command, and the seconds that it took to compile."""
+    from swinir_jax.configs import load_experiment
+    from swinir_jax.training.state import create_state
+    from swinir_jax.training.step import train_step
 
     scale, rng = model.config.upscale, np.random.default_rng(0)
-    lq = jax.device_put(rng.random((batch, side, side, 3), dtype=np.float32))
-    hq = jax.device_put(rng.random((batch, side * scale, side * scale, 3), dtype=np.float32))
-    optimizer = optax.adam(2e-4)
-
-    def loss(params: dict) -> jax.Array:
-        return abs(model.apply({"params": params}, lq) - hq).mean()
-
-    def step(params: dict, state: optax.OptState) -> tuple[dict, optax.OptState]:
-        updates, state = optimizer.update(jax.grad(loss)(params), state)
-        return optax.apply_updates(params, updates), state
-
-    held = [jax.device_put(params), optimizer.init(params)]
+    lq = rng.random((batch, side, side, 3), dtype=np.float32)
+    hq = rng.random((batch, side * scale, side * scale, 3), dtype=np.float32)
+    data = jax.device_put({"lq": lq, "hq": hq})
+    recipe = load_experiment(f"lightweight_sr_x{scale}")
+    held = [create_state(dataclasses.replace(recipe, network=model.config), params)]
     start = time.perf_counter()
-    program = jax.jit(step, donate_argnums=(0, 1)).lower(*held).compile()
+    program = jax.jit(train_step, donate_argnums=0).lower(held[0], data).compile()
     seconds = time.perf_counter() - start
     release_unused()
 
     def call() -> None:
-        held[:] = jax.block_until_ready(program(*held))
+        held[0], _ = jax.block_until_ready(program(held[0], data))
 
     return call, seconds
 

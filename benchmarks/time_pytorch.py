@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--train", type=int, default=0, metavar="BATCH")
     args = parser.parse_args()
-    model = SwinIR(**NETWORKS[args.network], drop_path_rate=0.0)
+    model = SwinIR(**NETWORKS[args.network])
     run = torch.compile(model) if args.compile else model
     scale, batch = NETWORKS[args.network]["upscale"], max(args.train, 1)
     lq = torch.rand(batch, 3, args.side, args.side)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 SHIFT_MASK = -100.0  # the official value; not -inf
 
 # A CPU takes so many windows at a time through a whole layer that their tokens, scores and hidden features stay in the
 # cache of a core; all at once they would go through memory, which takes several times as long and as much of it.
 _CPU_WINDOWS = 48
+_ATTENDED = "attended"  # the name by which a backward pass finds attention's result, kept from the forward pass
 
 Drop = Callable[[jax.Array], jax.Array]
 Attend = Callable[[jax.Array, float, jax.Array, jax.Array | None, Drop | None], jax.Array]
@@ -62,7 +64,7 @@ def attention_on_cpu(
     if drop is not None:
         weights = drop(weights)
     y = _product("whdk,whkq->whdq", v, weights.astype(v.dtype)) / total
-    return y.astype(v.dtype).transpose(0, 3, 1, 2)
+    return checkpoint_name(y.astype(v.dtype).transpose(0, 3, 1, 2), _ATTENDED)
 
 
 def _product(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -99,17 +101,18 @@ def over_windows(layer: Layer, tokens: jax.Array, *per_window: jax.Array | None)
 
 
 def in_groups(layer: Layer, *per_window: jax.Array | None) -> jax.Array:
-    """`layer(*per_window)` by groups of windows, which the backward pass computes again."""
+    """`layer(*per_window)` by groups of windows, which the backward pass computes again but for attention's result."""
+    layer = jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(_ATTENDED))
     windows = jax.tree.leaves(per_window)[0].shape[0]
     if windows <= _CPU_WINDOWS:
-        return jax.checkpoint(layer)(*per_window)
+        return layer(*per_window)
     # Equal groups where the number of windows allows: a remainder costs copies.
     size = next((n for n in range(_CPU_WINDOWS, _CPU_WINDOWS // 2, -1) if windows % n == 0), _CPU_WINDOWS)
     groups, whole = windows // size, windows // size * size
     split = jax.tree.map(lambda x: x[:whole].reshape(groups, size, *x.shape[1:]), per_window)
-    y = lax.map(lambda group: jax.checkpoint(layer)(*group), split)
+    y = lax.map(lambda group: layer(*group), split)
     y = y.reshape(whole, *y.shape[2:])
     if whole == windows:
         return y
     rest = jax.tree.map(lambda x: x[whole:], per_window)
-    return jnp.concatenate([y, jax.checkpoint(layer)(*rest)])
+    return jnp.concatenate([y, layer(*rest)])
