@@ -13,6 +13,7 @@ from swinir_jax.checkpoints import store
 from swinir_jax.checkpoints.architecture import RULES, Tensors, has_buffers, infer_config
 from swinir_jax.checkpoints.download import locate_official
 from swinir_jax.checkpoints.names import params_from_official
+from swinir_jax.checkpoints.run import is_run, load_run, run_folder
 from swinir_jax.checkpoints.weight_file import SUFFIXES, Weights, read_weight_file
 from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, unknown_model
 from swinir_jax.config import SwinIRConfig
@@ -35,11 +36,12 @@ def load_pretrained(
     """Loads a network with its weights.
 
     Args:
-      name: a folder that the converter wrote, a weight file (`.pth`, `.pt`, `.ckpt`, `.safetensors`), or the name of a
-        bundled or an official model (`swinir-jax models` lists them); an official one is fetched if need be.
+      name: a folder that the converter wrote or that of a training run (its best checkpoint by validation, else the
+        latest), a weight file (`.pth`, `.pt`, `.ckpt`, `.safetensors`), or the name of a bundled or an official model
+        (`swinir-jax models` lists them); an official one is fetched if need be.
       img_range: in place of what the folder or the rule says (see `infer_config`).
       qk_scale: likewise.
-      weights: "ema" or "raw", where a file holds both.
+      weights: "ema" or "raw", where a file or a run holds both.
       dtype: in which the model computes, float32 or bfloat16.
       weights_dir: folder in which official files are looked for first.
       progress: whether to draw a bar while fetching.
@@ -52,17 +54,15 @@ def load_pretrained(
     """
     if weights not in get_args(Weights):
         raise InputError(f"weights must be one of {get_args(Weights)}, got {weights!r}.")
-    path = _resolve(name, weights_dir, progress)
-    if path.is_dir():
+    arguments: dict[str, Any] = {"img_range": img_range, "qk_scale": qk_scale}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if is_run(folder := run_folder(name)):
+        params, config = load_run(folder, weights)
+    elif (path := _resolve(name, weights_dir, progress)).is_dir():
         params, config = store.load_model(path)
-        config = dataclasses.replace(
-            config,
-            img_range=config.img_range if img_range is None else img_range,
-            qk_scale=config.qk_scale if qk_scale is None else qk_scale,
-        )
     else:
         params, config = _load_file(path, img_range, qk_scale, weights)
-    return SwinIR(config, dtype=dtype), params
+    return SwinIR(dataclasses.replace(config, **given), dtype=dtype), params
 
 
 def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] | None, progress: bool) -> Path:

@@ -77,7 +77,7 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRCo
     ]
     if damaged:  # checked first: Orbax reports such in many lines and from several threads
         raise InputError(f"{folder / PARAMS_FOLDER}: {', '.join(damaged)}; convert the weights again.")
-    flat = _load_params(folder / PARAMS_FOLDER)
+    flat = load_params(folder / PARAMS_FOLDER)
     problems = shape_problems({path: leaf.shape for path, leaf in flat.items()}, parameter_shapes(config))
     if problems:
         raise InputError(f"{folder}: {CONFIG_FILE} contradicts the weights: " + "; ".join(sorted(problems)))
@@ -100,12 +100,19 @@ def _load_config(path: Path) -> tuple[SwinIRConfig, dict[str, int]]:
         raise InputError(f"{path}: {error}") from error
 
 
-def _load_params(path: Path) -> dict[str, np.ndarray]:
+def load_params(path: os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The float32 arrays of an Orbax checkpoint of parameters, by their paths in the tree (`a/b/c`).
+
+    Raises:
+      OSError, ValueError: if it is damaged.
+    """
     import orbax.checkpoint as ocp
 
     with ocp.StandardCheckpointer() as checkpointer:
-        stored = checkpointer.metadata(path).item_metadata.tree
-        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored)
+        stored = checkpointer.metadata(path).item_metadata
+        if stored is None:
+            raise ValueError("a checkpoint without readable metadata")
+        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored.tree)
         restored = checkpointer.restore(path, target)
     flat = flax.traverse_util.flatten_dict(restored, sep="/")
     return {name: np.asarray(leaf, dtype=np.float32) for name, leaf in flat.items()}

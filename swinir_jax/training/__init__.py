@@ -1,0 +1,1 @@
+"""Training: one step, its state, and what keeps and spreads them."""

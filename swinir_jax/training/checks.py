@@ -1,0 +1,88 @@
+"""Whether the parts of an experiment fit, and which of its fields a run may change when it is resumed."""
+
+import dataclasses
+import difflib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from swinir_jax.errors import InputError
+from swinir_jax.tasks import TASKS
+from swinir_jax.training.experiment import Experiment
+
+logger = logging.getLogger(__name__)
+
+# Fields, and groups of them, that do not decide what is learnt or are meant to be changed.
+_CHANGEABLE = (
+    "steps",
+    "log_every",
+    "max_skipped",
+    "shard_optimizer",
+    "validation.",
+    "checkpoint.",
+    "data.hq",
+    "data.data_dir",
+    "data.max_corrupt",
+    "data.threads",
+    "data.cache_mb",
+)
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Checks that task, network and data fit each other.
+
+    Raises:
+      InputError: if they do not; the message names the fields.
+    """
+    task = TASKS.get(experiment.task)
+    if task is None or task.degrade is None:
+        known = [name for name, task in TASKS.items() if task.degrade is not None]
+        near = difflib.get_close_matches(experiment.task, known, n=1) or known
+        raise InputError(f"task {experiment.task} cannot be trained; the nearest is {', '.join(near)}.")
+    network, degradation = experiment.network, experiment.data.degradation
+    if network.in_chans != task.channels:
+        raise InputError(f"{experiment.task} has {task.channels} channels, network.in_chans is {network.in_chans}.")
+    kind = {"scale": "bicubic"}.get(task.level, task.level)
+    if degradation.kind != kind:
+        raise InputError(f"{experiment.task} learns from {kind} data, data.degradation.kind is {degradation.kind}.")
+    if network.upscale != (degradation.low if kind == "bicubic" else 1):
+        raise InputError(
+            f"network.upscale is {network.upscale}, but {kind} data of data.degradation.low={degradation.low} "
+            "have another scale."
+        )
+    if kind == "bicubic" and experiment.validation.level != network.upscale:
+        raise InputError(
+            f"validation.level is {experiment.validation.level}, but the network enlarges by {network.upscale}."
+        )
+
+
+def check_resume(stored: Experiment, wanted: Experiment) -> None:
+    """Says which fields a resumed run has changed.
+
+    Args:
+      stored: what the run began with.
+      wanted: what it is to go on with.
+
+    Raises:
+      InputError: if one of them decides what is learnt; the message names all such.
+    """
+    new = dict(_flatten(wanted))
+    changes = {name: f"{name} from {old!r} to {new[name]!r}" for name, old in _flatten(stored) if old != new[name]}
+    refused = [change for name, change in changes.items() if not name.startswith(_CHANGEABLE)]
+    if refused:
+        raise InputError(
+            f"The workdir holds a run of another experiment, which cannot be changed: {'; '.join(refused)}. "
+            "Leave these options out to go on with it, or name a new --workdir."
+        )
+    for change in changes.values():
+        logger.info("Changed: %s.", change)
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All fields by their dotted names, as on the command line."""
+    for field in dataclasses.fields(value):
+        inner, name = getattr(value, field.name), prefix + field.name
+        if dataclasses.is_dataclass(inner):
+            yield from _flatten(inner, f"{name}.")
+        else:
+            yield name, inner

@@ -1,0 +1,46 @@
+"""Starting a network from another one's weights."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import flax
+import numpy as np
+
+from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.config import SwinIRConfig
+from swinir_jax.errors import InputError
+
+_BODY = "layers_"
+
+
+def initialise_from(
+    name: str | os.PathLike[str], config: SwinIRConfig, params: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Takes over each parameter that the other network has under the same name and in the same shape.
+
+    From x2 to x4, that is all but the upsampler.
+
+    Args:
+      name: anything that `load_pretrained` takes.
+      config: of the network to train.
+      params: its parameters as drawn at random.
+
+    Returns:
+      The parameters, and the sorted paths (`conv_first/kernel`) of those carried over and of the others.
+
+    Raises:
+      InputError: if the weights cannot be loaded, belong to another `img_range`, or share no layer of the body.
+    """
+    model, source = load_pretrained(name)
+    if model.config.img_range != config.img_range:
+        raise InputError(f"{name}: trained with img_range={model.config.img_range}, not {config.img_range}.")
+    target = flax.traverse_util.flatten_dict(dict(params), sep="/")
+    found = flax.traverse_util.flatten_dict(source, sep="/")
+    carried = sorted(path for path in target if path in found and found[path].shape == np.shape(target[path]))
+    # Biases and position tables of unrelated networks have the same shape now and then.
+    if not any(path.startswith(_BODY) and path.endswith("/kernel") for path in carried):
+        theirs, ours = (f"embed_dim={c.embed_dim}, depths={c.depths}" for c in (model.config, config))
+        raise InputError(f"{name}: no layer of this network ({theirs}) fits the one to train ({ours}).")
+    target |= {path: found[path] for path in carried}
+    return flax.traverse_util.unflatten_dict(target, sep="/"), carried, sorted(target.keys() - set(carried))

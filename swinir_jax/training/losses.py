@@ -1,0 +1,48 @@
+"""What training makes small: a table of losses."""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+
+from swinir_jax.differentiable_metrics import ssim
+from swinir_jax.training.experiment import LossConfig
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def _l1(restored: jax.Array, hq: jax.Array, config: LossConfig) -> jax.Array:
+    return jnp.mean(jnp.abs(restored - hq))
+
+
+def _l2(restored: jax.Array, hq: jax.Array, config: LossConfig) -> jax.Array:
+    return jnp.mean(jnp.square(restored - hq))
+
+
+def _charbonnier(restored: jax.Array, hq: jax.Array, config: LossConfig) -> jax.Array:
+    return jnp.mean(jnp.sqrt(jnp.square(restored - hq) + config.eps))
+
+
+def _l1_ssim(restored: jax.Array, hq: jax.Array, config: LossConfig) -> jax.Array:
+    dissimilarity = 1 - jnp.mean(ssim(restored, hq))
+    return (1 - config.ssim_weight) * _l1(restored, hq, config) + config.ssim_weight * dissimilarity
+
+
+_LOSSES: Mapping[str, Callable[[jax.Array, jax.Array, LossConfig], jax.Array]] = {
+    "l1": _l1,
+    "l2": _l2,
+    "charbonnier": _charbonnier,
+    "l1_ssim": _l1_ssim,
+}
+
+
+@functools.cache  # one object a configuration: states that hold it then have the same tree structure
+def make_loss(config: LossConfig) -> Loss:
+    """The loss of a configuration, as a function of `(restored, hq)`.
+
+    Both are `[B, h, w, C]`, about [0, 1], float32 or float64; the loss is a scalar, the mean over all of them.
+    "l1_ssim" needs sides of at least 11 pixels and raises InputError below.
+    """
+    loss = _LOSSES[config.name]
+    return lambda restored, hq: loss(restored, hq, config)

@@ -1,0 +1,34 @@
+"""Small training runs that the tests of the loop and of the command share."""
+
+import json
+
+import numpy as np
+
+from swinir_jax.images import Picture, write_picture
+
+STEPS = 60
+EVERY = 10  # steps between checkpoints
+
+# A network that compiles at once, trained on photographs of noise.
+FIELDS = (
+    "--network.embed-dim 6 --network.depths 1 --network.num-heads 2 --network.window-size 4 --network.img-size 8 "
+    f"--data.patch-size 8 --batch-size 4 --steps {STEPS} --log-every {EVERY} --checkpoint.every {EVERY} "
+    f"--validation.every {STEPS // 2} --validation.pictures 1"
+).split()
+
+
+def make_images(folder):
+    """Folders of images to train on and to measure, as command-line fields."""
+    rng = np.random.default_rng(0)
+    for name, count in (("hq", 3), ("val", 2)):
+        (folder / name).mkdir()
+        for i in range(count):
+            blocks = rng.integers(0, 256, (4, 5, 3)).repeat(8, axis=0).repeat(8, axis=1)
+            write_picture(folder / name / f"{i}.png", Picture(blocks.astype(np.uint8)))
+    return ["--data.hq", f"folder:{folder / 'hq'}", "--validation.hq", str(folder / "val")]
+
+
+def metrics(workdir, name):
+    """A curve of a run, by step."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line[name] for line in lines if name in line}

@@ -1,0 +1,78 @@
+import argparse
+import dataclasses
+import importlib
+import re
+import shlex
+
+import pytest
+
+from swinir_jax.checkpoints.zoo import OFFICIAL
+from swinir_jax.cli import train
+from swinir_jax.configs import NAMES, load_experiment
+from swinir_jax.errors import InputError
+from swinir_jax.evaluation.published import published
+from swinir_jax.training.checks import check_experiment
+
+# Rate, steps, batch, patch, loss and the steps at which the rate is halved, as the original training code has them.
+RECIPES = {
+    "classical_sr_x2": (2e-4, 500_000, 32, 48, "l1", (250_000, 400_000, 450_000, 475_000)),
+    "classical_sr_x8": (1e-4, 250_000, 32, 48, "l1", (125_000, 200_000, 225_000, 237_500)),
+    "lightweight_sr_x2": (2e-4, 500_000, 64, 64, "l1", (250_000, 400_000, 450_000, 475_000)),
+    "lightweight_sr_x4": (1e-4, 250_000, 64, 64, "l1", (125_000, 200_000, 225_000, 237_500)),
+    "gray_dn_noise15": (2e-4, 1_600_000, 8, 128, "charbonnier", (800_000, 1_200_000, 1_400_000, 1_500_000)),
+    "color_dn_noise50": (1e-4, 800_000, 8, 128, "charbonnier", (400_000, 600_000, 700_000, 750_000)),
+    "jpeg_car_q40": (2e-4, 1_600_000, 8, 126, "charbonnier", (800_000, 1_200_000, 1_400_000, 1_500_000)),
+    "color_jpeg_car_q10": (1e-4, 800_000, 8, 126, "charbonnier", (400_000, 600_000, 700_000, 750_000)),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_figures_of_the_original_training_code(name):
+    e = load_experiment(name)
+    halvings = tuple(round(share * e.steps) for share in e.optimizer.milestones)
+    figures = (e.optimizer.learning_rate, e.steps, e.batch_size, e.data.patch_size, e.loss.name, halvings)
+    assert figures == RECIPES[name]
+    assert (e.optimizer.name, e.optimizer.weight_decay, e.optimizer.clip_norm) == ("adam", 0, None)
+    assert e.network.img_size == e.data.patch_size
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_fit_and_the_name_says_the_level(name):
+    experiment = load_experiment(name)
+    check_experiment(experiment)
+    assert experiment.name == name
+    degradation = experiment.data.degradation
+    assert degradation.low <= experiment.validation.level <= degradation.high
+    if level := re.search(r"\d+$", name):
+        assert degradation.low == degradation.high == int(level[0])
+        assert name.startswith(experiment.task)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_followers_start_from_a_network_of_their_body(name):
+    experiment = load_experiment(name)
+    if experiment.init_from:
+        first = OFFICIAL[experiment.init_from].config
+        assert dataclasses.replace(first, upscale=experiment.network.upscale) == experiment.network
+    else:
+        assert name.endswith(("_x2", "_noise15", "_q40", "_light"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_descriptions_have_the_command_and_the_published_score(name):
+    text = importlib.import_module(f"swinir_jax.configs.{name}").__doc__
+    command = re.search(r"python train.py (?:.*\\\n)*.*", text)[0]
+    _, _, named, *fields = shlex.split(command.replace("\\\n", ""))
+    assert named == name
+    arguments = argparse.Namespace(experiment=name, fields=fields, quiet=False, debug=False)
+    options = train._parse(arguments, load_experiment(name))
+    assert options.data.hq.startswith("folder:")
+    network = next((m for m in OFFICIAL if OFFICIAL[m].config == options.network), "")
+    scores = published(options.task, network, options.validation.hq, options.validation.level)
+    for metric, value in scores.items():
+        assert f"{metric.replace('_', '-').upper()} {value:.4f}".removesuffix("00") in text
+
+
+def test_an_unknown_name_brings_the_nearest():
+    with pytest.raises(InputError, match=r"clasical_sr_x4: no such experiment.*classical_sr_x4"):
+        load_experiment("clasical_sr_x4")

@@ -1,0 +1,268 @@
+import contextlib
+import dataclasses
+import gc
+import json
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from training_runs import EXPERIMENT, NETWORK, STILL, assert_same_bits, first_state
+from training_worker import run_workers
+
+import swinir_jax
+from swinir_jax import InputError
+from swinir_jax.inference.restorer import Restorer
+from swinir_jax.training.checkpoint import Checkpoints, SaveError, read_config, write_config
+from swinir_jax.training.experiment import CheckpointConfig, Experiment
+from swinir_jax.training.sharding import abstract_state, make_mesh, place_state
+
+# Of a save or a read that fails, Orbax leaves the other parts behind, never awaited.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+]
+TESTS = Path(__file__).parents[1]
+MESH = make_mesh()
+
+
+@pytest.fixture(autouse=True)
+def _collected():
+    """Lets what is left behind be told here, and not in the test of another file."""
+    yield
+    gc.collect()
+
+
+def state_at(step):
+    """A state that differs from step to step, in place of training."""
+    state = first_state(EXPERIMENT)
+    moved = jax.tree.map(lambda leaf: leaf + step, (state.params, state.opt_state))
+    return state.replace(step=jnp.int32(step), params=moved[0], opt_state=moved[1])
+
+
+@contextlib.contextmanager
+def opened(workdir, **config):
+    with contextlib.closing(Checkpoints(workdir, CheckpointConfig(**config))) as checkpoints:
+        yield checkpoints
+
+
+def restored(checkpoints):
+    return checkpoints.restore(abstract_state(MESH, first_state(EXPERIMENT)))
+
+
+def steps_in(workdir):
+    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
+
+
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
+    state = state_at(3)
+    with opened(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() is None
+        checkpoints.save(3, state, {"batches": 3})
+        assert checkpoints.latest_step() == 3
+    with opened(tmp_path) as checkpoints:
+        found, data = restored(checkpoints)
+    assert data == {"batches": 3}
+    assert_same_bits(jax.tree.map(jnp.asarray, found.replace(key=0)), jax.tree.map(jnp.asarray, state.replace(key=0)))
+    assert_same_bits(jax.random.key_data(found.key), jax.random.key_data(state.key))
+
+
+def test_buffers_may_be_used_again_once_save_returns(tmp_path):
+    state = place_state(MESH, state_at(0))
+    big = {"conv_first": {"kernel": jnp.ones((1000, 1000))}}
+    state = state.replace(params=big, ema=jax.tree.map(jnp.copy, big))
+    overwrite = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf * 0, tree), donate_argnums=0)
+    with opened(tmp_path) as checkpoints:
+        checkpoints.save(1, state, {})
+        jax.block_until_ready(overwrite((state.params, state.ema)))
+        target = abstract_state(MESH, first_state(EXPERIMENT).replace(params=jnp.zeros((1,)), ema=jnp.zeros((1,))))
+        shapes = {"conv_first": {"kernel": jax.ShapeDtypeStruct((1000, 1000), jnp.float32)}}
+        target = target.replace(params=shapes, ema=shapes)
+        found, _ = checkpoints.restore(target)
+    for tree in (found.params, found.ema):
+        assert (np.asarray(tree["conv_first"]["kernel"]) == 1).all()
+
+
+def test_the_last_and_the_best_are_kept(tmp_path):
+    scores = {1: 30.0, 2: 35.0, 3: None, 4: 34.0, 5: None, 6: 28.0}
+    with opened(tmp_path, keep_last=2, keep_best=1) as checkpoints:
+        for step, psnr in scores.items():
+            checkpoints.save(step, state_at(step), {}, psnr)
+    assert steps_in(tmp_path) == [2, 5, 6]
+    with opened(tmp_path, keep_last=1, keep_best=0) as checkpoints:
+        checkpoints.save(7, state_at(7), {}, 36.0)
+        checkpoints.save(8, state_at(8), {}, None)
+    assert steps_in(tmp_path) == [8]
+
+
+def test_ten_steps_and_ten_more_in_another_process_are_twenty(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    first = run_workers({str(one): 20, str(two): 10})
+    second = run_workers({str(two): 20})
+    assert first[str(one)] == first[str(two)] + second[str(two)]
+    states = []
+    for workdir in (one, two):
+        with opened(workdir) as checkpoints:
+            state, data = restored(checkpoints)
+            assert data == {"batches": 20}
+            states.append((state.params, state.ema, state.opt_state, state.step, jax.random.key_data(state.key)))
+    assert_same_bits(*states)
+
+
+@contextlib.contextmanager
+def full_disk():
+    """No file can grow beyond a few bytes: the kernel refuses the write, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_told_and_the_last_good_checkpoint_stays(tmp_path, caplog):
+    with opened(tmp_path, keep_last=1) as checkpoints:
+        checkpoints.save(1, state_at(1), {"batches": 1})
+        checkpoints.wait()
+        with full_disk():
+            checkpoints.save(2, state_at(2), {"batches": 2})
+            with pytest.raises(SaveError, match=r"/2: could not be saved \(.*too large.*good one is of step 1"):
+                checkpoints.wait()
+        assert not caplog.records
+        assert checkpoints.latest_step() == 1
+        assert restored(checkpoints)[1] == {"batches": 1}
+        with full_disk():
+            checkpoints.save(3, state_at(3), {"batches": 3})
+            with caplog.at_level(logging.WARNING):
+                assert checkpoints.latest_step() == 1
+        assert "/3: could not be saved" in caplog.text
+        checkpoints.save(4, state_at(4), {"batches": 4})  # there is room again
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]  # nothing of 2 and 3
+
+
+KILLED = """
+import os, signal, sys
+from training_runs import EXPERIMENT, first_state
+from swinir_jax.training.checkpoint import Checkpoints
+
+def kill(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+checkpoints = Checkpoints(sys.argv[1], EXPERIMENT.checkpoint)
+checkpoints.save(1, first_state(EXPERIMENT), {"batches": 1})
+checkpoints.wait()
+os.rename = os.replace = kill  # the moment before a checkpoint appears
+checkpoints.save(2, first_state(EXPERIMENT), {"batches": 2})
+checkpoints.wait()
+"""
+
+
+def test_a_killed_save_leaves_the_checkpoint_before(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"}
+    result = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment, check=False, timeout=240)
+    assert result.returncode == -signal.SIGKILL
+    assert any(path.name.startswith("2.") for path in (tmp_path / "checkpoints").iterdir())
+    with opened(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() == 1
+        assert restored(checkpoints)[1] == {"batches": 1}
+        checkpoints.save(2, state_at(2), {"batches": 2})
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    with opened(tmp_path) as checkpoints:
+        checkpoints.save(1, state_at(1), {})
+        wide = dataclasses.replace(EXPERIMENT, network=dataclasses.replace(NETWORK, embed_dim=16))
+        with pytest.raises(InputError, match="damaged, or of another experiment") as caught:
+            checkpoints.restore(abstract_state(MESH, first_state(wide)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_workdir_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/run.*cannot be written"):
+        Checkpoints(tmp_path / "file" / "run", CheckpointConfig())
+    with pytest.raises(InputError, match=r"file/run.*cannot be written"):
+        write_config(tmp_path / "file" / "run", EXPERIMENT)
+
+
+def test_the_experiment_is_stored_and_read(tmp_path):
+    assert read_config(tmp_path) is None
+    write_config(tmp_path, EXPERIMENT)
+    assert read_config(tmp_path) == EXPERIMENT
+    content = json.loads((tmp_path / "experiment.json").read_text())
+    for broken in ({**content, "colour": 1}, {**content, "optimizer": {"learning_rates": 1}}, {"task": "x"}, [1]):
+        (tmp_path / "experiment.json").write_text(json.dumps(broken))
+        with pytest.raises(InputError, match=r"experiment\.json: not readable"):
+            read_config(tmp_path)
+    (tmp_path / "experiment.json").write_text('{"task": ')
+    with pytest.raises(InputError, match=r"experiment\.json: not readable"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"steps": 0}, {"batch_size": 0}, {"ema_decay": 1.0}, {"dtype": "float16"}, {"log_every": 0}, {"max_skipped": 0}],
+    ids=str,
+)
+def test_values_that_make_no_experiment(values):
+    with pytest.raises(InputError, match=next(iter(values))):
+        Experiment.from_dict({**EXPERIMENT.to_dict(), **values})
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run whose best checkpoint is not its last."""
+    write_config(tmp_path, STILL)
+    with opened(tmp_path) as checkpoints:
+        for step, psnr in ((1, 30.0), (2, 31.0), (3, 29.0)):
+            checkpoints.save(step, state_at(step), {}, psnr)
+    return tmp_path
+
+
+def test_a_run_is_a_model(run):
+    model, params = swinir_jax.load_pretrained(run)
+    assert model.config == STILL.network
+    expected = first_state().params  # the EMA, which `state_at` leaves
+    assert_same_bits(params, jax.tree.map(np.asarray, expected))
+    _, raw = swinir_jax.load_pretrained(str(run), weights="raw")
+    assert_same_bits(raw, jax.tree.map(lambda leaf: np.asarray(leaf + 2), expected))  # of step 2, the best
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    assert Restorer(model, params)(image).shape == (18, 14, 3)
+
+
+def test_a_run_without_validation_gives_its_latest(tmp_path):
+    write_config(tmp_path, STILL)
+    with pytest.raises(InputError, match="this run has no checkpoint yet"):
+        swinir_jax.load_pretrained(tmp_path)
+    with opened(tmp_path, keep_last=3) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, state_at(step), {})
+    _, raw = swinir_jax.load_pretrained(tmp_path, weights="raw")
+    assert_same_bits(raw, jax.tree.map(np.asarray, state_at(3).params))
+
+
+def test_a_damaged_run_is_told(run):
+    (file,) = (run / "checkpoints" / "2" / "ema").glob("manifest.ocdbt")
+    file.write_bytes(b"?")
+    with pytest.raises(InputError, match="checkpoints/2/ema: damaged") as caught:
+        swinir_jax.load_pretrained(run)
+    assert "\n" not in str(caught.value)
+    (run / "experiment.json").write_text("{}")
+    with pytest.raises(InputError, match="not readable as an experiment"):
+        swinir_jax.load_pretrained(run)
+
+
+def test_a_bucket_needs_its_package(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="gs://bucket/run: Google Storage needs the package gcsfs"):
+        swinir_jax.load_pretrained("gs://bucket/run")

@@ -1,0 +1,67 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from goldens import TINY, generated_weights
+
+from swinir_jax import InputError
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.store import save_model
+from swinir_jax.training.initialization import initialise_from
+
+CLASSICAL = dataclasses.replace(TINY, upsampler="pixelshuffle", depths=(1,), num_heads=(2,))
+
+
+def params_of(config, seed):
+    return params_from_official(generated_weights(official_shapes(config), seed), config)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Saves a network and names it."""
+
+    def save(config):
+        save_model(tmp_path / "source", params_of(config, 1), config)
+        return tmp_path / "source"
+
+    return save
+
+
+@pytest.mark.parametrize(
+    ("config", "upsampler"),
+    [
+        (TINY, ["upsample_0/bias", "upsample_0/kernel"]),
+        (CLASSICAL, ["upsample_2/bias", "upsample_2/kernel"]),  # x4 is x2 twice: the second is new
+    ],
+    ids=["direct", "shuffle"],
+)
+def test_from_x2_to_x4_only_the_upsampler_is_new(config, upsampler, source):
+    target = dataclasses.replace(config, upscale=4)
+    drawn, theirs = params_of(target, 2), params_of(config, 1)
+    params, carried, initialised = initialise_from(source(config), target, drawn)
+    assert initialised == upsampler
+    assert not set(carried) & set(upsampler)
+    np.testing.assert_array_equal(params["conv_first"]["kernel"], theirs["conv_first"]["kernel"])
+    layer = upsampler[0].split("/")[0]
+    np.testing.assert_array_equal(params[layer]["kernel"], drawn[layer]["kernel"])
+    assert params.keys() == drawn.keys()
+
+
+def test_from_gray_to_colour_the_body_is_kept(source):
+    gray = dataclasses.replace(TINY, in_chans=1, upsampler="", upscale=1)
+    colour = dataclasses.replace(gray, in_chans=3)
+    _, carried, initialised = initialise_from(source(gray), colour, params_of(colour, 2))
+    assert initialised == ["conv_first/kernel", "conv_last/bias", "conv_last/kernel"]
+    assert "layers_1/residual_group/blocks_0/attn/qkv/kernel" in carried
+
+
+def test_another_architecture_is_an_error_that_names_both(source):
+    wide = dataclasses.replace(TINY, embed_dim=24)  # the position tables and the upsampler's bias would fit
+    with pytest.raises(InputError, match=r"source: no layer .*embed_dim=12.*embed_dim=24"):
+        initialise_from(source(TINY), wide, params_of(wide, 2))
+
+
+def test_another_range_is_an_error(source):
+    other = dataclasses.replace(TINY, img_range=255.0)
+    with pytest.raises(InputError, match=r"img_range=1.0, not 255.0"):
+        initialise_from(source(TINY), other, params_of(other, 2))

@@ -1,0 +1,193 @@
+import dataclasses
+import logging
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from command_runs import make_images, metrics
+from training_runs import STILL
+
+from swinir_jax.errors import InputError
+from swinir_jax.training.checkpoint import Checkpoints
+from swinir_jax.training.checks import check_experiment, check_resume
+from swinir_jax.training.interruption import Interruption
+from swinir_jax.training.logs import Logs
+from swinir_jax.training.loop import TrainingError, train_and_evaluate
+from swinir_jax.training.prefetch import Prefetched
+from swinir_jax.training.progress import Progress
+
+
+def change(experiment, **parts):
+    """Fields of an experiment's parts replaced: `data={"hq": ...}`; others by themselves."""
+    values = {
+        name: dataclasses.replace(getattr(experiment, name), **value) if isinstance(value, dict) else value
+        for name, value in parts.items()
+    }
+    return dataclasses.replace(experiment, **values)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    make_images(folder)
+    photo = folder / "hq" / "0.png"
+    (folder / "hq" / "damaged.png").write_bytes(photo.read_bytes()[:200])  # with the sizes in its header
+    return change(STILL, data={"hq": f"folder:{folder / 'hq'}"}, checkpoint={"every": 3}, log_every=2)
+
+
+class Stopped:
+    """A run of which two steps are traced, and which Ctrl-C stops after step 8."""
+
+    def __init__(self, experiment, workdir):
+        self.workdir = workdir
+        self.records = []
+        handler = logging.Handler()
+        handler.emit = lambda record: self.records.append(record.getMessage())
+        patch = pytest.MonkeyPatch()
+        patch.setattr(Progress, "add", self._interrupting(Progress.add))
+        logger = logging.getLogger("swinir_jax.training.loop")
+        logger.addHandler(handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                train_and_evaluate(experiment, workdir, profile=2)
+        finally:
+            patch.undo()
+            logger.removeHandler(handler)
+
+    @staticmethod
+    def _interrupting(add):
+        added = []
+
+        def add_and_interrupt(progress, metrics):
+            add(progress, metrics)
+            added.append(metrics)
+            if len(added) == 8:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return add_and_interrupt
+
+
+@pytest.fixture(scope="module")
+def stopped(experiment, tmp_path_factory):
+    return Stopped(experiment, tmp_path_factory.mktemp("stopped"))
+
+
+def test_ctrl_c_saves_the_step_that_was_under_way(stopped, experiment):
+    checkpoints = Checkpoints(stopped.workdir, experiment.checkpoint)
+    assert checkpoints.latest_step() == 8
+    checkpoints.close()
+    assert list(metrics(stopped.workdir, "train/loss")) == [2, 4, 6, 8]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_damaged_record_is_named_once_and_counted(stopped):
+    assert metrics(stopped.workdir, "train/corrupt")[8] >= 1
+    named = [record for record in stopped.records if "damaged.png" in record]
+    assert len(named) == metrics(stopped.workdir, "train/corrupt")[8]
+
+
+def test_the_profile_is_a_trace(stopped):
+    assert len(list((stopped.workdir / "profile").rglob("*.xplane.pb"))) == 1
+
+
+def test_no_finite_gradient_ends_the_run(experiment, tmp_path, caplog):
+    experiment = change(experiment, optimizer={"learning_rate": 1e30}, max_skipped=3, log_every=1)
+    with pytest.raises(TrainingError, match=r"3 steps in a row, up to step 4.*learning-rate"):
+        train_and_evaluate(experiment, tmp_path)
+    assert metrics(tmp_path, "train/skipped") == {1: 0, 2: 1, 3: 2, 4: 3}
+    assert metrics(tmp_path, "train/loss")[4] is None
+
+
+class Numbers:
+    """Batches 0, 1, 2 and so on; after `count` of them the data cannot be read."""
+
+    def __init__(self, count, seconds=0.0):
+        self.count, self.seconds, self.drawn = count, seconds, 0
+
+    def __next__(self):
+        time.sleep(self.seconds)
+        if self.drawn == self.count:
+            raise InputError("too many damaged records")
+        self.drawn += 1
+        return {"lq": np.array(self.drawn - 1)}
+
+    def get_state(self):
+        return {"next_index": self.drawn}
+
+
+def test_prefetched_batches_come_in_order_each_with_its_state():
+    data = Prefetched(Numbers(5), dict)
+    for i in range(5):
+        batch, state = data.take(None)
+        assert (int(batch["lq"]), state["next_index"]) == (i, i + 1)
+    with pytest.raises(InputError, match="too many"):
+        data.take(None)
+    data.close()
+
+
+def test_only_waiting_for_data_counts_as_waiting():
+    slow = Prefetched(Numbers(100, seconds=0.05), dict)
+    for _ in range(4):
+        slow.take(None)
+    assert 0.1 < slow.waited < 2
+    slow.close()
+    quick = Prefetched(Numbers(100), dict)
+    time.sleep(0.2)
+    quick.take(None)
+    assert quick.waited == 0
+    quick.close()
+
+
+def test_logs_take_back_what_comes_again(tmp_path):
+    logs = Logs(tmp_path, 0)
+    for step in (1, 2, 3):
+        logs.write(step, {"train/loss": step if step < 3 else float("nan")})
+    logs.close()
+    assert metrics(tmp_path, "train/loss") == {1: 1, 2: 2, 3: None}
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 4, "train/lo')  # as a kill leaves it
+    logs = Logs(tmp_path, 2)
+    logs.write(3, {"train/loss": 7})
+    logs.close()
+    assert metrics(tmp_path, "train/loss") == {1: 1, 2: 2, 3: 7}
+
+
+def test_the_second_ctrl_c_ends_at_once():
+    with Interruption() as interruption:
+        assert not interruption.reached(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.reached(2)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_resuming_may_change_when_but_not_what(caplog):
+    caplog.set_level(logging.INFO)
+    changed = change(STILL, steps=30, validation={"every": 7}, checkpoint={"keep_last": 1}, data={"hq": "folder:new"})
+    check_resume(STILL, changed)
+    assert "steps from 20 to 30" in caplog.text
+    assert "data.hq from '' to 'folder:new'" in caplog.text
+    changed = change(STILL, steps=30, seed=3, data={"patch_size": 16}, optimizer={"learning_rate": 0.1})
+    with pytest.raises(InputError) as caught:
+        check_resume(STILL, changed)
+    for name in ("seed from 0 to 3", "data.patch_size", "optimizer.learning_rate from 0.0002 to 0.1"):
+        assert name in str(caught.value)
+    assert "steps" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"task": "lightweight_st"}, "nearest is lightweight_sr"),
+        ({"task": "real_sr"}, "real_sr cannot be trained"),
+        ({"task": "gray_dn"}, "in_chans is 3"),
+        ({"task": "color_dn"}, "learns from noise data"),
+        ({"validation": {"level": 3}}, "validation.level is 3"),
+        ({"data": {"degradation": dataclasses.replace(STILL.data.degradation, low=3, high=3)}}, "low=3"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other(parts, message):
+    with pytest.raises(InputError, match=message):
+        check_experiment(change(STILL, **parts))

@@ -1,0 +1,45 @@
+"""A run small enough to compile in a second, for the tests beside this file."""
+
+import dataclasses
+
+import jax
+import numpy as np
+from goldens import generated_weights
+
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.config import SwinIRConfig
+from swinir_jax.data.config import DataConfig, Degradation
+from swinir_jax.training.experiment import Experiment, ValidationConfig
+from swinir_jax.training.state import TrainState, create_state
+
+NETWORK = SwinIRConfig(
+    upscale=2, upsampler="pixelshuffledirect", embed_dim=8, depths=(2,), num_heads=(2,), img_size=8, window_size=4
+)
+EXPERIMENT = Experiment(
+    task="lightweight_sr",
+    network=NETWORK,
+    data=DataConfig(degradation=Degradation(kind="bicubic", low=2, high=2), patch_size=8),
+    validation=ValidationConfig(level=2),
+    steps=20,
+    batch_size=4,
+)
+STILL = dataclasses.replace(EXPERIMENT, network=dataclasses.replace(NETWORK, drop_path_rate=0.0))
+
+
+def first_state(experiment: Experiment = STILL) -> TrainState:
+    """With generated weights: those that are drawn at random take seconds to compile."""
+    weights = generated_weights(official_shapes(experiment.network), 1)
+    return create_state(experiment, params_from_official(weights, experiment.network))
+
+
+def batch_of(step: int, size: int = 4) -> dict[str, np.ndarray]:
+    """Random images, the same for each call with this step."""
+    rng = np.random.default_rng(step)
+    return {name: rng.random((size, side, side, 3), dtype=np.float32) for name, side in (("lq", 8), ("hq", 16))}
+
+
+def assert_same_bits(tree, other) -> None:
+    """Each leaf of two trees is the same, bit for bit."""
+    assert jax.tree.structure(tree) == jax.tree.structure(other)
+    for one, two in zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True):
+        assert np.asarray(one).tobytes() == np.asarray(two).tobytes()

@@ -1,0 +1,105 @@
+"""One process of a run that the tests start: `python training_worker.py SHARD_OPTIMIZER WORKDIR=UNTIL...`.
+
+Trains each workdir until so many steps, from its last checkpoint or from the beginning, and saves. The first process
+prints the losses of each workdir, as JSON.
+"""
+
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+from training_runs import EXPERIMENT, batch_of, first_state
+
+from swinir_jax.training.checkpoint import Checkpoints
+from swinir_jax.training.sharding import (
+    abstract_state,
+    check_batch,
+    compile_step,
+    initialize_distributed,
+    make_mesh,
+    place_batch,
+    place_state,
+)
+from swinir_jax.training.state import create_state
+
+BATCH_SIZE = 8
+
+
+@functools.cache  # compiling takes longer than the steps
+def start(shard_optimizer: int) -> tuple:
+    """Mesh, shapes of the state before the first step and compiled step."""
+    mesh = make_mesh(shard_optimizer)
+    check_batch(BATCH_SIZE, mesh)
+    shapes = jax.eval_shape(lambda: create_state(EXPERIMENT))
+    return mesh, shapes, compile_step(mesh, shapes)
+
+
+def train(workdir: str, until: int, shard_optimizer: int = 1) -> tuple[list[float], dict]:
+    """Losses of the steps done, and the state, saved."""
+    mesh, shapes, step = start(shard_optimizer)
+    checkpoints = Checkpoints(workdir, EXPERIMENT.checkpoint)
+    done, losses = checkpoints.latest_step() or 0, []
+    if done:
+        state, data = checkpoints.restore(abstract_state(mesh, shapes))
+        assert data == {"batches": done}
+    else:
+        state = place_state(mesh, first_state(EXPERIMENT))
+    share = BATCH_SIZE // jax.process_count()
+    mine = slice(share * jax.process_index(), share * (jax.process_index() + 1))
+    for t in range(done, until):
+        batch = {name: images[mine] for name, images in batch_of(t, BATCH_SIZE).items()}
+        state, metrics = step(state, place_batch(mesh, batch))
+        losses.append(float(metrics["loss"]))
+    checkpoints.save(until, state, {"batches": until})
+    checkpoints.close()
+    return losses, state
+
+
+def run_workers(jobs: dict[str, int], *, processes: int = 1, devices: int = 1, shard_optimizer: int = 1) -> dict:
+    """Trains in processes of their own, of so many forced devices each; the losses by workdir."""
+    arguments = [str(shard_optimizer), *(f"{workdir}={until}" for workdir, until in jobs.items())]
+    here = Path(__file__)
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"  # compiles faster
+    environment = {"PYTHONPATH": f"{here.parent}{os.pathsep}{here.parents[1]}", "XLA_FLAGS": flags}
+    environment |= {"DEVICES": str(devices)}
+    if processes > 1:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            environment["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{listener.getsockname()[1]}"
+        environment["JAX_NUM_PROCESSES"] = str(processes)
+    workers = [
+        subprocess.Popen(
+            [sys.executable, str(here), *arguments],
+            env={**os.environ, **environment, **({"JAX_PROCESS_ID": str(index)} if processes > 1 else {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(processes)
+    ]
+    try:
+        outputs = [worker.communicate(timeout=240) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert [worker.returncode for worker in workers] == [0] * processes, outputs
+    return json.loads(outputs[0][0].splitlines()[-1])
+
+
+def main() -> None:
+    initialize_distributed()
+    expected = int(os.environ.get("JAX_NUM_PROCESSES", 1))
+    assert (jax.process_count(), jax.local_device_count()) == (expected, int(os.environ["DEVICES"]))
+    jobs = [job.rsplit("=", 1) for job in sys.argv[2:]]
+    losses = {workdir: train(workdir, int(until), int(sys.argv[1]))[0] for workdir, until in jobs}
+    if jax.process_index() == 0:
+        print(json.dumps(losses), flush=True)
+
+
+if __name__ == "__main__":
+    main()
