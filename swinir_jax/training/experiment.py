@@ -97,7 +97,7 @@ class ValidationConfig:
     level: int  # scale, noise sigma or JPEG quality to measure at
     every: int = 5000  # steps
     pictures: int = 3  # restored ones that are logged
-    tile: int | None = None  # side of tiles, or None for whole images
+    tile: int | None = None  # side of tiles; None for whole images where they fit into memory
 
     def __post_init__(self) -> None:
         _check_ranges(self, "validation", every=1, pictures=0, tile=1)

@@ -76,7 +76,9 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
         if start is None:
             state = _first_state(experiment, mesh)
         else:
-            state, data_state = checkpoints.restore(abstract_state(mesh, create_state(experiment)))
+            state, data_state = checkpoints.restore(
+                abstract_state(mesh, jax.eval_shape(lambda: create_state(experiment)))
+            )
             batches.set_state(data_state)
             logger.info("%s: going on after step %d.", workdir, start)
         write_config(workdir, experiment)

@@ -118,7 +118,7 @@ def _split(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
 
 
 def place_state(mesh: Mesh, state: TrainState) -> TrainState:
-    """The state on all devices as `state_shardings` says; each process gives the same one, which is used up."""
+    """The state on all devices as `state_shardings` says; each process gives the same one."""
     return jax.jit(lambda state: state, out_shardings=state_shardings(mesh, state))(state)
 
 

@@ -24,7 +24,7 @@ def kernel(tree):
 
 
 def test_states_of_equal_experiments_share_one_compiled_step():
-    one, two = create_state(STILL), create_state(dataclasses.replace(STILL))
+    one, two = first_state(), first_state(dataclasses.replace(STILL))
     assert jax.tree.structure(one) == jax.tree.structure(two)
     assert_same_bits(parts(one), parts(two))
 
