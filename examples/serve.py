@@ -1,0 +1,210 @@
+"""Serves a network by HTTP: an example of how, not a product.
+
+    python examples/serve.py --port 8080 &
+    curl --data-binary @photo.png http://127.0.0.1:8080/restore --output restored.png
+    curl http://127.0.0.1:8080/healthz
+
+Pictures that are padded to the same size are restored in one batch, by one compiled program. At most `--queue` requests
+are inside at a time, which bounds the memory. Answers to POST /restore:
+    200  the restored picture, an RGB PNG        413  more bytes or pixels than allowed
+    400  not a picture; the text says why        503  the queue is full: see Retry-After
+    408  the body took too long to come          504  restoring took too long
+SIGTERM and Ctrl-C end it after the requests that are inside.
+"""
+
+import argparse
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import functools
+import io
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+from aiohttp import web
+from PIL import Image, ImageOps
+
+import swinir_jax
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MODES = ("L", "P", "RGB")  # what becomes RGB without a loss that matters
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a request may take."""
+
+    queue: int = 32  # requests inside at a time
+    body: int = 8 * 2**20  # bytes
+    pixels: int = 512 * 512
+    seconds: float = 60.0  # for the body to come, and again for the answer
+    batch: int = 1  # pictures restored at a time; a GPU gains by 8, a CPU gains nothing
+    programs: int = 16  # compiled ones that are kept, one for each padded size
+
+
+@dataclasses.dataclass(eq=False)
+class Job:
+    """A picture `[H, W, 3]` float32, padded to windows, and the place for its answer `[H * scale, W * scale, 3]`."""
+
+    padded: np.ndarray
+    answer: asyncio.Future[np.ndarray]
+
+
+class Batcher:
+    """Restores pictures as they come, those of one padded size together, in one worker thread."""
+
+    def __init__(self, model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits):
+        self._model, self._params, self._batch = model, jax.device_put(params), limits.batch
+        self._program = functools.lru_cache(limits.programs)(self._compile)
+        self._jobs: collections.deque[Job] = collections.deque()
+        self._arrived = asyncio.Event()
+
+    async def restore(self, image: np.ndarray) -> np.ndarray:
+        """As `Restorer(model, params, tile=0)(image)`: `[h, w, 3]` uint8 -> `[h * scale, w * scale, 3]` uint8."""
+        h, w, _ = image.shape
+        window, scale = self._model.config.window_size, self._model.config.upscale
+        # To the next window and no further: more padding would be seen by the pixels at the border.
+        padded = np.pad(image.astype(np.float32) / 255, ((0, -h % window), (0, -w % window), (0, 0)), mode="reflect")
+        job = Job(padded, asyncio.get_running_loop().create_future())
+        self._jobs.append(job)
+        self._arrived.set()
+        restored = (await job.answer)[: h * scale, : w * scale]
+        return np.round(255 * np.clip(restored, 0, 1)).astype(np.uint8)
+
+    async def work(self) -> None:
+        """Runs until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as worker:
+            while True:
+                await self._arrived.wait()
+                jobs = self._next_batch()
+                if not jobs:
+                    self._arrived.clear()
+                    continue
+                answers: list[np.ndarray | Exception]
+                try:
+                    answers = list(await loop.run_in_executor(worker, self._run, [job.padded for job in jobs]))
+                except Exception as error:  # of this batch alone: the service goes on
+                    answers = [error] * len(jobs)
+                for job, answer in zip(jobs, answers, strict=True):
+                    if job.answer.done():  # nobody waits any more
+                        continue
+                    if isinstance(answer, Exception):
+                        job.answer.set_exception(answer)
+                    else:
+                        job.answer.set_result(answer)
+
+    def _next_batch(self) -> list[Job]:
+        """The oldest job and others of its size; those that nobody waits for any more are dropped."""
+        jobs = [job for job in self._jobs if not job.answer.done()]
+        batch = [job for job in jobs if job.padded.shape == jobs[0].padded.shape][: self._batch]
+        self._jobs = collections.deque(job for job in jobs if job not in batch)
+        return batch
+
+    def _run(self, images: list[np.ndarray]) -> np.ndarray:
+        rest = [images[-1]] * (self._batch - len(images))  # so that each size needs one program
+        return np.asarray(self._program(images[0].shape)(self._params, np.stack(images + rest)))[: len(images)]
+
+    def _compile(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
+        lq = jax.ShapeDtypeStruct((self._batch, *shape), np.float32)
+        return jax.jit(lambda params, lq: self._model.apply({"params": params}, lq)).lower(self._params, lq).compile()
+
+
+def decode(body: bytes, limits: Limits) -> np.ndarray:
+    """A picture file to `[h, w, 3]` uint8, upright; raises the HTTP answer for one that cannot be taken."""
+    try:
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+            if image.width * image.height > limits.pixels:  # told by the header: nothing was decoded yet
+                text = f"{image.width} x {image.height} pixels are more than the limit of {limits.pixels}.\n"
+                raise web.HTTPRequestEntityTooLarge(limits.pixels, image.width * image.height, text=text)
+            if image.mode not in MODES:
+                raise web.HTTPBadRequest(text=f"Pictures of the kind {image.mode} are not taken, only {MODES}.\n")
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except web.HTTPException:
+        raise
+    except Exception as error:  # damaged files make the decoders raise nearly anything
+        raise web.HTTPBadRequest(
+            text=f"Not a whole {' or '.join(FORMATS)} picture: {type(error).__name__}.\n"
+        ) from error
+
+
+def encode(image: np.ndarray) -> bytes:
+    """`[h, w, 3]` uint8 to a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+class Service:
+    """The handlers, and the number of requests that are inside."""
+
+    def __init__(self, batcher: Batcher, limits: Limits):
+        self._batcher, self._limits, self._inside = batcher, limits, 0
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """Says that the service is up, and how full."""
+        return web.json_response({"inside": self._inside, "queue": self._limits.queue})
+
+    async def restore(self, request: web.Request) -> web.Response:
+        """Restores the picture that is the request's body."""
+        if self._inside >= self._limits.queue:  # before the body is read: it takes memory, too
+            raise web.HTTPServiceUnavailable(text="The queue is full.\n", headers={"Retry-After": "1"})
+        self._inside += 1
+        try:
+            return await self._restore(request)
+        finally:
+            self._inside -= 1
+
+    async def _restore(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                body = await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="The body took too long.\n") from None
+        image = await asyncio.to_thread(decode, body, self._limits)
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                restored = await self._batcher.restore(image)
+        except TimeoutError:
+            raise web.HTTPGatewayTimeout(text=f"Not restored in {self._limits.seconds} s.\n") from None
+        return web.Response(body=await asyncio.to_thread(encode, restored), content_type="image/png")
+
+
+def make_app(model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits) -> web.Application:
+    """The service as an aiohttp application, for an RGB network."""
+    batcher = Batcher(model, params, limits)
+    service = Service(batcher, limits)
+
+    async def working(app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(batcher.work())
+        yield  # until the last request was answered
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    app = web.Application(client_max_size=limits.body)
+    app.cleanup_ctx.append(working)
+    app.add_routes([web.get("/healthz", service.healthz), web.post("/restore", service.restore)])
+    return app
+
+
+def main() -> None:
+    """Serves until it is told to stop."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="lightweight_x2", help="as load_pretrained takes it; default: %(default)s")
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=8080, help="default: %(default)s")
+    for field in dataclasses.fields(Limits):
+        parser.add_argument(f"--{field.name}", type=field.type, default=field.default, help="default: %(default)s")
+    args = parser.parse_args()
+    limits = Limits(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Limits)})
+    app = make_app(*swinir_jax.load_pretrained(args.model), limits)
+    web.run_app(app, host=args.host, port=args.port, shutdown_timeout=2 * limits.seconds)
+
+
+if __name__ == "__main__":
+    main()
