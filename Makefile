@@ -16,7 +16,7 @@ $(VENV)/torch-ready: $(VENV)/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps spandrel==0.4.2 torchvision==0.28.0 einops
 	touch $@
 
-.PHONY: demo test test-torch lint clean
+.PHONY: demo test test-torch lint docs clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
 
@@ -31,8 +31,12 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/ready
+	rm -rf docs/generated
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out docs/_build docs/generated
 
 # The README's quality table, from measurements; SETS holds Set5, Set12, McMaster and classic5.
 SETS ?= ../shared/data/testsets

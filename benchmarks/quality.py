@@ -3,7 +3,8 @@
     python benchmarks/quality.py --sets TESTSETS      (`make benchmark-table`)
 
 TESTSETS holds `Set5/HR`, `Set5/LR_bicubic/X2`..., `Set12`, `McMaster` and `classic5`. Written are
-`benchmarks/results/quality.json`, `swinir_jax/pretrained/scores.json` and the README's table.
+`benchmarks/results/quality.json`, `swinir_jax/pretrained/scores.json` and the tables of the README and of
+`swinir_jax/pretrained/README.md`.
 """
 
 import argparse
@@ -13,16 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tables import ROOT, markdown, replace_table
+
 from swinir_jax.cli.main import main as swinir_jax
-from swinir_jax.evaluation.protocol import BASELINES
 from swinir_jax.evaluation.published import published
 from swinir_jax.evaluation.report import format_score
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "quality.json"
 SCORES = ROOT / "swinir_jax" / "pretrained" / "scores.json"
-README = ROOT / "README.md"
-MARKS = ("<!-- quality table: written by `make benchmark-table` -->\n", "<!-- end of quality table -->\n")
 
 # Set, its ground truth and LQ folders, and the metrics that the literature reports for it.
 _SR = ("psnr_y", "ssim_y")
@@ -34,18 +33,26 @@ SETS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
 }
 
 # Model, task, set, level, and whether the LQ files are the given ones or made from the ground truth.
-ROWS: tuple[tuple[str, str, str, int, bool], ...] = (
+Row = tuple[str, str, str, int, bool]
+BASELINES: tuple[Row, ...] = (
     *(("bicubic", "classical_sr", "Set5", scale, False) for scale in (2, 3, 4)),
     *(("bicubic", "classical_sr", "Set5", scale, True) for scale in (2, 3, 4)),
     *(("input", "gray_dn", "Set12", sigma, False) for sigma in (15, 25, 50)),
     *(("input", "color_dn", "McMaster", sigma, False) for sigma in (15, 25, 50)),
     *(("input", "jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
+    *(("input", "color_jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
+)
+# Of each model, the row that stands for it comes first.
+BUNDLED: tuple[Row, ...] = (
     ("lightweight_x2", "lightweight_sr", "Set5", 2, True),
+    ("lightweight_x4", "lightweight_sr", "Set5", 4, True),
+    *(("color_denoise_light", "color_dn", "McMaster", sigma, False) for sigma in (25, 15, 50)),
+    *(("jpeg_light", "color_jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
 )
 LEVEL_OPTIONS = {"dn": "--noise", "sr": "--scale", "car": "--jpeg"}
 
 
-def measure(sets: Path, row: tuple[str, str, str, int, bool]) -> dict[str, Any]:
+def measure(sets: Path, row: Row) -> dict[str, Any]:
     """One row, by the command that a user would type."""
     model, task, name, level, given = row
     hq, lq, metrics = SETS[name]
@@ -72,49 +79,48 @@ def measure(sets: Path, row: tuple[str, str, str, int, bool]) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The README's table."""
-    lines = ["| model | task | set | measured | published |", "|---|---|---|---|---|"]
+    """Models beside their baselines and what the paper reports."""
+    lines = []
     for row in rows:
         paper = published(row["task"], row["model"], row["set"], row["level"])
         model = row["model"] + (" (of the given LR files)" if row["model"] == "bicubic" and row["given_lq"] else "")
         cells = [
             " / ".join(format_score(metric, scores.get(metric)) for metric in row["scores"]) if scores else "-"
-            for scores in (row["scores"], paper)
+            for scores in (row["scores"], row.get("baseline"), paper)
         ]
-        lines.append(f"| {model} | {row['task']} {row['level']} | {row['set']} | {cells[0]} | {cells[1]} |")
-    return "\n".join(lines) + "\n"
+        lines.append([model, f"{row['task']} {row['level']}", row["set"], *cells])
+    return markdown(("model", "task", "set", "measured", "baseline", "published"), lines)
 
 
-def bundled_scores(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What `swinir-jax models` says: each bundled model beside the baseline of the same set and level."""
-
-    def key(row: dict[str, Any]) -> tuple[str, int, bool]:
-        return row["set"], row["level"], row["given_lq"]
-
-    baselines = {key(row): row["scores"] for row in rows if row["model"] in BASELINES}
-    return {
-        row["model"]: {**{k: row[k] for k in ("task", "set", "level", "scores")}, "baseline": baselines[key(row)]}
-        for row in rows
-        if row["model"] not in BASELINES
-    }
+def with_baseline(row: dict[str, Any], baselines: list[dict[str, Any]]) -> dict[str, Any]:
+    """A bundled model's row, beside what the same images score before it."""
+    same = {"set": row["set"], "level": row["level"], "given_lq": row["given_lq"]}
+    task = "classical_sr" if row["task"] == "lightweight_sr" else row["task"]  # the same protocol
+    found = next(b for b in baselines if same.items() <= b.items() and b["task"] == task)
+    return row | {"baseline": found["scores"]}
 
 
 def main() -> None:
-    """Measures all rows and writes the three files."""
+    """Measures all rows and writes the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=Path, required=True, help="folder of the test sets")
     args = parser.parse_args()
-    rows = []
-    for row in ROWS:
-        rows.append(measure(args.sets, row))
-        print(rows[-1], flush=True)
+    measured: list[dict[str, Any]] = []
+    for row in (*BASELINES, *BUNDLED):
+        measured.append(measure(args.sets, row))
+        print(measured[-1], flush=True)
+    baselines = measured[: len(BASELINES)]
+    bundled = [with_baseline(row, baselines) for row in measured[len(BASELINES) :]]
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
-    SCORES.write_text(json.dumps(bundled_scores(rows), indent=2) + "\n")
-    text = README.read_text()
-    before, _, rest = text.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    README.write_text(before + MARKS[0] + table(rows) + MARKS[1] + after)
+    RESULTS.write_text(json.dumps([*baselines, *bundled], indent=2) + "\n")
+    keys = ("task", "set", "level", "scores", "baseline")
+    scores = {
+        model: [{key: row[key] for key in keys} for row in bundled if row["model"] == model]
+        for model in dict.fromkeys(row["model"] for row in bundled)
+    }
+    SCORES.write_text(json.dumps(scores, indent=2) + "\n")
+    replace_table(ROOT / "README.md", "quality table", table([*baselines, *bundled]))
+    replace_table(SCORES.with_name("README.md"), "quality table", table(bundled))
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tables import ROOT, markdown, replace_table
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "speed.json"
 PLOT = HERE / "results" / "speed.png"
-README = HERE.parent / "README.md"
-MARKS = ("<!-- speed table: written by benchmarks/speed.py -->\n", "<!-- end of speed table -->\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,11 +108,8 @@ def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The README's table."""
-    lines = [
-        f"{machine()}; float32, batch 1 unless said; medians; PyTorch eager (spandrel), in turns.\n",
-        "| | swinir_jax | compiling | first image, cold / warm cache | peak memory | PyTorch | peak memory | faster |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    caption = f"{machine()}; float32, batch 1 unless said; medians; PyTorch eager (spandrel), in turns.\n\n"
+    lines = []
     for name, row in rows.items():
         theirs = ["-", "-", "-"]
         if "times_faster" in row:
@@ -127,8 +124,18 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
             f"{row['peak_mb']:.0f} MB",
             *theirs,
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    head = (
+        "",
+        "swinir_jax",
+        "compiling",
+        "first, cold / warm cache",
+        "peak memory",
+        "PyTorch",
+        "peak memory",
+        "faster",
+    )
+    return caption + markdown(head, lines)
 
 
 def machine() -> str:
@@ -170,9 +177,7 @@ def main() -> None:
         print(name, rows[name], flush=True)
         rows = {known: rows[known] for known in CASES if known in rows}
         RESULTS.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
-    text = README.read_text()
-    before, _, rest = text.partition(MARKS[0])
-    README.write_text(before + MARKS[0] + table(rows) + MARKS[1] + rest.partition(MARKS[1])[2])
+    replace_table(ROOT / "README.md", "speed table", table(rows))
     if args.plot:
         plot(rows)
 

@@ -77,8 +77,8 @@ def bundled_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
-def bundled_scores() -> dict[str, dict[str, Any]]:
-    """What the bundled models score, as measured and written by the evaluation; by name."""
+def bundled_scores() -> dict[str, list[dict[str, Any]]]:
+    """What the bundled models score, as measured and written by the evaluation; by name, what stands for it first."""
     text = (resources.files("swinir_jax") / "pretrained" / "scores.json").read_text()
     return json.loads(text)
 

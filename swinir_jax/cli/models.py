@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     print("Bundled, ready to use:")
     for name in bundled_models():
         note = " (the default)" if name == DEFAULT_MODEL else ""
-        print(f"  {name}{note}: {_describe(scores[name])}")
+        print(f"  {name}{note}: {_describe(scores[name][0])}")
     print("Official, fetched when first used:")
     width = max(map(len, OFFICIAL))
     for model in OFFICIAL.values():

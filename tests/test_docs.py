@@ -1,0 +1,76 @@
+"""The documentation's code runs, and its tables say what the code does."""
+
+import dataclasses
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from goldens import DATA, FORWARD, TINY, generated_weights
+from PIL import Image
+
+from swinir_jax.checkpoints import weight_file
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.store import save_model
+from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.cli.main import main
+
+DOCS = Path(__file__).parents[1] / "docs"
+# Pages of blocks that run one after the other, in a folder where a tiny network has the bundled one's name.
+PAGES = ("getting_started", "converting", "tiling", "precision", "devices", "exporting")
+BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def page(name: str) -> str:
+    return (DOCS / f"{name}.md").read_text()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_blocks_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photo = Image.open(DOCS / "astronaut.png").convert("RGB").crop((100, 40, 140, 72))
+    photo.save("photo.png")
+    photo.save("photo.tif")
+    Path("photos").mkdir()
+    photo.save("photos/a.png")
+    photo.save("photos/b.png")
+    shutil.copy(DATA / "checkpoints" / "params.pth", "network.pth")
+    config = dataclasses.replace(TINY, depths=(2,), num_heads=(2,))
+    save_model("lightweight_x2", params_from_official(generated_weights(official_shapes(config), 1), config), config)
+    namespace: dict = {}
+    ran = 0
+    for skipped, language, text in BLOCK.findall(page(name)):
+        if skipped or language.startswith("{"):
+            continue
+        if language == "python":
+            exec(compile(text, f"{name}.md", "exec"), namespace)
+        else:
+            assert language == ""
+            for command in text.replace("\\\n", " ").splitlines():
+                program, *arguments = shlex.split(command, comments=True)
+                assert program == "swinir-jax", command
+                assert main([*arguments, "--quiet"]) == 0, command
+        ran += 1
+    assert ran
+
+
+def test_the_table_of_wrappers_has_all_that_are_read():
+    section = page("converting").split("## What is understood")[1].split("##")[0]
+    sentence, _, table = section.partition("\n|")
+    assert {*re.findall(r"`(\.\w+)`", sentence)} == {*weight_file.SUFFIXES}
+    first_cells = " ".join(line.split("|")[1] for line in table.splitlines()[2:] if line.startswith("|"))
+    assert {*re.findall(r"`([^`]+)`", first_cells)} == {*weight_file._WRAPPERS["ema"], *weight_file._PREFIXES}
+
+
+def test_the_table_of_precision_has_all_bundled_models():
+    table = page("precision").split("<!-- precision table")[1].split("<!-- end of precision table -->")[0]
+    assert bundled_models().keys() <= {cell.strip() for cell in re.findall(r"^\|([^|]+)\|", table, re.MULTILINE)}
+
+
+def test_the_table_of_parity_has_all_cases_within_the_tolerance():
+    table = page("parity").split("<!-- end of parity table -->")[0]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("|")][2:]
+    found = {cells[0].strip(): float(cells[3]) for cells in rows}
+    assert [*found] == [path.stem for path in FORWARD]
+    assert max(found.values()) < 1e-5
