@@ -1,14 +1,49 @@
 """SwinIR image restoration in JAX and Flax.
 
-`load_pretrained` gives a model and its weights, `Restorer` restores photographs with them.
+`load_pretrained` gives a model and its weights, `Restorer` restores photographs with them. `export_network` writes
+both into one file, and `load_exported` runs that, without Flax.
 """
 
-from swinir_jax.checkpoints.pretrained import load_pretrained
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
-from swinir_jax.inference.restorer import Restorer
-from swinir_jax.models import SwinIR
+
+if TYPE_CHECKING:
+    from swinir_jax.checkpoints.pretrained import load_pretrained
+    from swinir_jax.export import export_network
+    from swinir_jax.exported import load_exported
+    from swinir_jax.inference.restorer import Restorer
+    from swinir_jax.models import SwinIR
 
 __version__ = "0.1.0"
 
-__all__ = ["InputError", "Restorer", "SwinIR", "SwinIRConfig", "load_pretrained"]
+__all__ = [
+    "InputError",
+    "Restorer",
+    "SwinIR",
+    "SwinIRConfig",
+    "export_network",
+    "load_exported",
+    "load_pretrained",
+]
+
+# Imported when they are used: exported networks run where Flax and Orbax are not installed.
+_MODULES = {
+    "Restorer": "inference.restorer",
+    "SwinIR": "models",
+    "export_network": "export",
+    "load_exported": "exported",
+    "load_pretrained": "checkpoints.pretrained",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

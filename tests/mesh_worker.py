@@ -21,7 +21,6 @@ from swinir_jax.checkpoints.names import official_shapes, params_from_official
 
 _ONE_GROUP = dataclasses.replace(TINY, depths=(2,), num_heads=(2,), embed_dim=8)
 _NETWORKS = {
-    "pixelshuffledirect": TINY,
     "pixelshuffle": dataclasses.replace(_ONE_GROUP, upsampler="pixelshuffle", upscale=4),
     "nearest+conv": dataclasses.replace(_ONE_GROUP, upsampler="nearest+conv", upscale=4, resi_connection="3conv"),
     "window of 7": dataclasses.replace(
@@ -69,17 +68,23 @@ def main(devices: int) -> None:
     assert jax.device_count() == devices
     mesh = jax.make_mesh((devices,), ("x",))  # Explicit axes
     results = {
-        "rows do not divide": compare(TINY, (37, 29), mesh, tile=0),  # 5 rows of windows
-        "tiles": compare(TINY, (37, 29), mesh, tile=16, overlap=8),  # 4 x 3
+        "rows do not divide": compare(
+            TINY if devices == 4 else _ONE_GROUP, (37, 29), mesh, tile=0
+        ),  # 5 rows of windows
+        "tiles": compare(_ONE_GROUP, (37, 29), mesh, tile=16, overlap=8),  # 4 x 3
     }
     if devices == 4:
         auto = (jax.sharding.AxisType.Auto,) * 2
-        results["rows divide"] = compare(TINY, (64, 24), jax.make_mesh((2, 2), ("x", "y"), axis_types=auto), tile=0)
+        results["rows divide"] = compare(
+            _ONE_GROUP, (64, 24), jax.make_mesh((2, 2), ("x", "y"), axis_types=auto), tile=0
+        )
         for name, config in _NETWORKS.items():
             results[name] = compare(config, (41, 17), mesh, tile=0)
     if devices == 8:
-        results["fewer rows than devices"] = compare(TINY, (3, 20), mesh, tile=0)
-        results["more than one group of windows"] = compare(TINY, (8 * 8 * 7, 8 * 9), mesh, tile=0)
+        results["fewer rows than devices"] = compare(_ONE_GROUP, (3, 20), mesh, tile=0)
+        with jax.set_mesh(mesh):
+            results["a mesh is set"] = compare(_ONE_GROUP, (41, 17), mesh, tile=0)
+        results["more than one group of windows"] = compare(_ONE_GROUP, (8 * 8 * 7, 8 * 9), mesh, tile=0)
     print(json.dumps(results))
 
 

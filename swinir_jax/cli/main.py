@@ -17,8 +17,11 @@ from swinir_jax.errors import InputError
 COMMANDS: Mapping[str, str] = {
     "restore": "restore photographs, or folders of them",
     "evaluate": "measure a model by the protocol of the paper",
+    "train": "train a network, or go on with a run",
     "models": "list the models that can be had by name",
     "convert": "turn official weights into a model folder, and back",
+    "export": "write a model as one file that runs without the code of the model",
+    "prepare-data": "check a folder of training images, and cut it into records that are read fast",
 }
 
 EXIT_BROKEN_PIPE = 1
@@ -70,7 +73,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--quiet", action="store_true", help="print errors only")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         if name in argv[:1]:
-            module = importlib.import_module(f"swinir_jax.cli.{name}")
+            module = importlib.import_module(f"swinir_jax.cli.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)

@@ -15,6 +15,7 @@ from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize, through_network
 from swinir_jax.inference.memory import free_bytes, program_bytes, release_unused
 from swinir_jax.inference.padding import Pad, pad_image, padded_side
+from swinir_jax.inference.sharding import Devices
 from swinir_jax.inference.tiling import Blend, Tiling, tile_starts
 from swinir_jax.models import SwinIR
 
@@ -49,6 +50,7 @@ class Restorer:
         pad: Pad = "minimal",
         self_ensemble: bool = False,
         batch_size: int | None = None,
+        mesh: jax.sharding.Mesh | None = None,
         done: Callable[[int, int], None] = lambda tiles, total: None,
     ):
         """Puts the parameters on the device.
@@ -62,12 +64,14 @@ class Restorer:
           blend: "smooth", or "average" as the official test script.
           pad: "minimal", or "official" as the official test script.
           self_ensemble: average over the 8 flips and quarter turns (the paper's "+"), for 8 times the time.
-          batch_size: tiles at a time; None for 1 on a CPU, 8 elsewhere.
+          batch_size: tiles at a time, rounded up to as many on each device; None for 1 on a CPU, 8 on others.
+          mesh: devices of this process, on any axes: each takes a part of the rows of a whole image, or of the tiles
+            of a batch. The result is that of one device, to rounding. None for one device.
           done: called with (tiles finished now, tiles of this image in all its turns) for a progress bar.
 
         Raises:
           InputError: if the tile is smaller than the window, or not larger than the overlap, or an option is none of
-            those listed.
+            those listed, or `mesh` is none of this process.
         """
         for name, value, allowed in (("blend", blend, get_args(Blend)), ("pad", pad, get_args(Pad))):
             if value not in allowed:
@@ -92,9 +96,12 @@ class Restorer:
         if batch_size is not None and (not _is_int(batch_size) or batch_size < 1):
             raise InputError(f"batch_size must be at least 1, got {batch_size}.")
         self._blend, self._pad, self._self_ensemble, self._done = blend, pad, self_ensemble, done
-        self._device = jax.local_devices()[0]
-        self._params = jax.device_put(params, self._device)
-        self._batch_size = batch_size or _BATCH_SIZE.get(self._device.platform, _ACCELERATOR_BATCH_SIZE)
+        self._devices = Devices(mesh)
+        self._params = self._devices.place(params)
+        on_each = _BATCH_SIZE.get(self._devices.first.platform, _ACCELERATOR_BATCH_SIZE)
+        if batch_size is not None:
+            on_each = math.ceil(batch_size / self._devices.count)
+        self._batch_size = on_each * self._devices.count
         self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
         self._needs: dict[tuple[int, ...], int] = {}  # bytes, of programs that were dropped, too
         self._planned_tile: int | None = None
@@ -241,7 +248,8 @@ class Restorer:
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         try:
-            return np.asarray(self._program(batch.shape)(self._params, batch))
+            restored = self._program(batch.shape)(self._params, self._devices.fill(batch, self._window))
+            return np.asarray(restored)[:, : batch.shape[1] * self.model.config.upscale]
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -252,12 +260,7 @@ class Restorer:
         """The compiled network for `[B, h, w, C]` images."""
         if shape not in self._programs:
             start = time.perf_counter()
-
-            def restore(params: Any, lq: jax.Array) -> Any:
-                return self.model.apply({"params": params}, lq)
-
-            lq = jax.ShapeDtypeStruct(shape, np.float32)
-            self._programs[shape] = jax.jit(restore).lower(self._params, lq).compile()
+            self._programs[shape] = self._devices.compile(self.model, self._params, shape)
             release_unused()
             logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)
         return self._programs[shape]
@@ -267,7 +270,7 @@ class Restorer:
         shape = (batch_size, height, width, self.model.config.in_chans)
         if shape not in self._needs:
             self._needs[shape] = program_bytes(self._program(shape))
-        need, budget = self._needs[shape], _MEMORY_SHARE * free_bytes(self._device)
+        need, budget = self._needs[shape], _MEMORY_SHARE * free_bytes(self._devices.first) / self._devices.sharing
         if need <= budget:
             return 0
         self._programs.pop(shape, None)

@@ -104,6 +104,13 @@ def in_groups(layer: Layer, *per_window: jax.Array | None) -> jax.Array:
     """`layer(*per_window)` by groups of windows, which the backward pass computes again but for attention's result."""
     layer = jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(_ATTENDED))
     windows = jax.tree.leaves(per_window)[0].shape[0]
+    if jax.export.is_symbolic_dim(windows):  # of any size: groups that are filled up
+        groups = (windows + _CPU_WINDOWS - 1) // _CPU_WINDOWS
+        fill = groups * _CPU_WINDOWS - windows
+        filled = jax.tree.map(lambda x: jnp.pad(x, [(0, fill), *[(0, 0)] * (x.ndim - 1)]), per_window)
+        split = jax.tree.map(lambda x: x.reshape(groups, _CPU_WINDOWS, *x.shape[1:]), filled)
+        y = lax.map(lambda group: layer(*group), split)
+        return y.reshape(groups * _CPU_WINDOWS, *y.shape[2:])[:windows]
     if windows <= _CPU_WINDOWS:
         return layer(*per_window)
     # Equal groups where the number of windows allows: a remainder costs copies.

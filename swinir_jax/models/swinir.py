@@ -1,7 +1,7 @@
 """SwinIR (Liang et al. 2021, arXiv 2108.10257), after the official `models/network_swinir.py` (Apache-2.0)."""
 
+import contextlib
 import functools
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +14,7 @@ from swinir_jax.errors import InputError
 from swinir_jax.models.attention import Attend, attention, over_windows
 from swinir_jax.models.layers import Conv, SwinTransformerBlock, layer_norm, linear_init
 from swinir_jax.models.reconstruction import RECONSTRUCTIONS
+from swinir_jax.models.rows import SplitRows
 from swinir_jax.models.windows import shift_labels, window_partition, window_reverse
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K; networks of other than three channels subtract nothing
@@ -40,12 +41,14 @@ class ResidualGroup(nn.Module):
       depth: number of layers.
       num_heads: of their attention.
       dtype: of matrix products.
+      rows: as in `SwinIR.__call__`.
     """
 
     config: SwinIRConfig
     depth: int
     num_heads: int
     dtype: Any
+    rows: SplitRows | None
 
     @nn.compact
     def __call__(self, x: jax.Array, labels: jax.Array | None, drop_path: jax.Array | None) -> jax.Array:
@@ -90,7 +93,7 @@ class ResidualGroup(nn.Module):
         m, (batch, h, w, _) = self.config.attention_window, x.shape
         block, variables = self._block(parent=None), {"params": layer["params"]}
         if shift:
-            x = jnp.roll(x, (-shift, -shift), axis=(1, 2))
+            x = self._roll(x, -shift)
         tokens = window_partition(x, m)
         if labels is not None:
             labels = jnp.tile(labels, (batch, 1))
@@ -109,7 +112,12 @@ class ResidualGroup(nn.Module):
         # Groups of windows would all draw the same dropout.
         tokens = run(attention, tokens, labels, gains) if dropout else over_windows(run, tokens, labels, gains)
         x = window_reverse(tokens, m, h, w)
-        return jnp.roll(x, (shift, shift), axis=(1, 2)) if shift else x
+        return self._roll(x, shift) if shift else x
+
+    def _roll(self, x: jax.Array, shift: int) -> jax.Array:
+        if self.rows is None:
+            return jnp.roll(x, (shift, shift), axis=(1, 2))
+        return self.rows.roll(jnp.roll(x, shift, axis=2), shift)
 
 
 class RSTB(nn.Module):
@@ -120,12 +128,14 @@ class RSTB(nn.Module):
       depth: number of layers.
       num_heads: of their attention.
       dtype: of matrix products and convolutions.
+      rows: as in `SwinIR.__call__`.
     """
 
     config: SwinIRConfig
     depth: int
     num_heads: int
     dtype: Any
+    rows: SplitRows | None
 
     @nn.compact
     def __call__(self, x: jax.Array, labels: jax.Array | None, drop_path: jax.Array | None) -> jax.Array:
@@ -136,15 +146,14 @@ class RSTB(nn.Module):
           labels: `[nW, M * M]` regions of shifted windows, or None if they do not shift.
           drop_path: `[depth]` rates of stochastic depth, or None where nothing is dropped at random.
         """
-        group = ResidualGroup(self.config, self.depth, self.num_heads, self.dtype, name="residual_group")
+        group = ResidualGroup(self.config, self.depth, self.num_heads, self.dtype, self.rows, name="residual_group")
         return x + residual_conv(group(x, labels, drop_path), self.config, "conv", self.dtype)
 
 
 def scan_stacked(step: Callable[[jax.Array, Any], jax.Array], x: jax.Array, layers: Sequence[Any]) -> jax.Array:
     """`step` over layers of equal shape as a loop over their stacked parameters.
 
-    One program serves all of them, which is compiled once and whose temporary memory is used again: unrolled layers
-    take several times as much.
+    One program serves all of them, compiled once.
     """
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
     return jax.lax.scan(lambda x, layer: (step(x, layer), None), x, stacked)[0]
@@ -187,7 +196,7 @@ class SwinIR(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, lq: jax.Array, *, deterministic: bool = True) -> jax.Array:
+    def __call__(self, lq: jax.Array, *, deterministic: bool = True, rows: SplitRows | None = None) -> jax.Array:
         """Restores a batch of images of one size.
 
         Sides that are no multiples of the window are padded at the bottom and the right by reflection, as often
@@ -196,6 +205,7 @@ class SwinIR(nn.Module):
         Args:
           lq: `[B, h, w, in_chans]`, float in [0, 1].
           deterministic: False to apply dropout and stochastic depth, from the rng stream "dropout".
+          rows: None for whole images; inside `jax.shard_map`, of which part of the rows `lq` is this device's.
 
         Returns:
           `[B, h * upscale, w * upscale, in_chans]`; about [0, 1], not clipped.
@@ -207,18 +217,19 @@ class SwinIR(nn.Module):
         c = self.config
         _check_input(lq, c)
         _, h, w, _ = lq.shape
-        mean = jnp.asarray(RGB_MEAN if c.in_chans == 3 else 0.0, lq.dtype)
+        mean = jnp.asarray(RGB_MEAN if c.in_chans == 3 else 0.0, jnp.float32).astype(lq.dtype)  # the original's digits
         x = (pad_to_window(lq, c.window_size) - mean) * c.img_range
 
-        shallow = Conv(c.embed_dim, dtype=self.dtype, name="conv_first")(x)
-        deep = self._body(shallow, deterministic)
-        deep = residual_conv(deep, c, "conv_after_body", self.dtype) + shallow
-        restored = RECONSTRUCTIONS[c.upsampler](deep, x, c, self.dtype)
+        with nn.intercept_methods(rows.convolving) if rows else contextlib.nullcontext():
+            shallow = Conv(c.embed_dim, dtype=self.dtype, name="conv_first")(x)
+            deep = self._body(shallow, deterministic, rows)
+            deep = residual_conv(deep, c, "conv_after_body", self.dtype) + shallow
+            restored = RECONSTRUCTIONS[c.upsampler](deep, x, c, self.dtype)
 
         restored = restored / c.img_range + mean
         return restored[:, : h * c.upscale, : w * c.upscale]
 
-    def _body(self, x: jax.Array, deterministic: bool) -> jax.Array:
+    def _body(self, x: jax.Array, deterministic: bool, rows: SplitRows | None) -> jax.Array:
         c = self.config
         _, h, w, _ = x.shape
         if c.patch_norm:
@@ -231,31 +242,18 @@ class SwinIR(nn.Module):
             embedding = self.param("absolute_pos_embed", linear_init, (1, h * w, c.embed_dim))
             x = x + embedding.reshape(1, h, w, c.embed_dim)
         x = nn.Dropout(c.drop_rate, deterministic=deterministic)(x)
-        labels = shift_labels(h, w, c.attention_window, c.shift_size) if c.shift_size else None
-        return layer_norm("norm")(self._groups(x, labels, deterministic))
+        labels_of = functools.partial(shift_labels, h) if rows is None else rows.shift_labels
+        labels = labels_of(w, c.attention_window, c.shift_size) if c.shift_size else None
+        return layer_norm("norm")(self._groups(x, labels, deterministic, rows))
 
-    def _groups(self, x: jax.Array, labels: jax.Array | None, deterministic: bool) -> jax.Array:
-        """All RSTBs; consecutive ones of the same depth and heads as one loop."""
+    def _groups(self, x: jax.Array, labels: jax.Array | None, deterministic: bool, rows: SplitRows | None) -> jax.Array:
         c = self.config
-        kinds = list(zip(c.depths, c.num_heads, strict=True))
-        if self.is_initializing():
-            for i, (depth, heads) in enumerate(kinds):
-                RSTB(c, depth, heads, self.dtype, name=f"layers_{i}")(x, None, None)
-            return x
-
-        rates = iter(jnp.asarray(c.drop_path_rates, x.dtype))
-        groups = [{"params": self.variables["params"][f"layers_{i}"]} for i in range(len(kinds))]
-        if c.is_random and not deterministic:
-            for group, depth in zip(groups, c.depths, strict=True):
-                group |= {"key": self.make_rng("dropout"), "drop_path": jnp.stack([next(rates) for _ in range(depth)])}
-        for (depth, heads), run in itertools.groupby(zip(kinds, groups, strict=True), key=lambda pair: pair[0]):
-            rstb = RSTB(c, depth, heads, self.dtype, parent=None)
-
-            def step(x: jax.Array, group: Mapping[str, Any], rstb: RSTB = rstb) -> Any:
-                rngs = {"dropout": group["key"]} if "key" in group else {}
-                return rstb.apply({"params": group["params"]}, x, labels, group.get("drop_path"), rngs=rngs)
-
-            x = scan_stacked(step, x, [group for _, group in run])
+        rates = jnp.asarray(c.drop_path_rates, x.dtype)
+        first = 0
+        for i, (depth, heads) in enumerate(zip(c.depths, c.num_heads, strict=True)):
+            drop_path = rates[first : first + depth] if c.is_random and not deterministic else None
+            x = RSTB(c, depth, heads, self.dtype, rows, name=f"layers_{i}")(x, labels, drop_path)
+            first += depth
         return x
 
 

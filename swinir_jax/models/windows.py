@@ -45,7 +45,9 @@ def window_reverse(windows: jax.Array, window_size: int, height: int, width: int
     return x.reshape(-1, height, width, c)
 
 
-def shift_labels(height: int, width: int, window_size: int, shift_size: int) -> jax.Array:
+def shift_labels(
+    height: int, width: int, window_size: int, shift_size: int, image_height: int | None = None
+) -> jax.Array:
     """Numbers the regions that cyclically shifted windows bring together.
 
     Two tokens of a window may see each other only where their labels are equal: the official `calculate_mask`
@@ -57,16 +59,20 @@ def shift_labels(height: int, width: int, window_size: int, shift_size: int) -> 
       width: W of the feature maps, a multiple of `window_size`.
       window_size: side M of a window.
       shift_size: by how many pixels the windows are shifted, below M.
+      image_height: rows of the image, a multiple of `window_size`, where others below only fill up to H, which the
+        image's must not see; None where there are none.
 
     Returns:
-      `[nW, M * M]` int32 labels, 0 to 8.
+      `[nW, M * M]` int32 labels, 0 to 8 (to 11 where rows fill up).
     """
 
-    def bands(side: int) -> jax.Array:
+    def bands(side: int, end: int) -> jax.Array:
         position = jnp.arange(side)
-        return (position >= side - window_size).astype(jnp.int32) + (position >= side - shift_size)
+        band = (position >= end - window_size).astype(jnp.int32) + (position >= end - shift_size)
+        return band if end == side else band + (position >= side - shift_size)
 
-    labels = 3 * bands(height)[:, None] + bands(width)[None, :]
+    end = height if image_height is None else image_height
+    labels = 3 * bands(height, end)[:, None] + bands(width, width)[None, :]
     return window_partition(labels[None, :, :, None], window_size)[..., 0]
 
 

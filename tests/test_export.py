@@ -1,0 +1,265 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from goldens import TINY, generated_weights, relative_error
+
+import swinir_jax
+from swinir_jax import InputError, SwinIR, SwinIRConfig, export_network, load_exported
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli.main import main
+
+PARAMS = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+SMALL = SwinIRConfig(in_chans=1, embed_dim=6, depths=(1,), num_heads=(2,), img_size=4, window_size=4)
+SMALL_PARAMS = params_from_official(generated_weights(official_shapes(SMALL), 1), SMALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(scope="module")
+def dynamic(folder):
+    """Of any shape, for three platforms."""
+    export_network(SwinIR(TINY), PARAMS, folder / "dynamic", platforms=("cpu", "cuda", "tpu"))
+    return folder / "dynamic"
+
+
+@pytest.fixture(scope="module")
+def small(folder):
+    """Of one shape, bfloat16."""
+    export_network(SwinIR(SMALL, dtype=jnp.bfloat16), SMALL_PARAMS, folder / "small", shape=(1, 8, 12, 1))
+    return folder / "small"
+
+
+def images(*shape):
+    return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+
+def rewritten(source, target, **members):
+    """A copy with other members."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, members.get(name.split(".")[0], old.read(name)))
+    return target
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 24, 3), (1, 61, 51, 3)])  # 12 windows, and 56 after padding
+def test_any_batch_and_size_is_what_the_model_answers(dynamic, shape):
+    lq = images(*shape)
+    expected = jax.jit(SwinIR(TINY).apply)({"params": PARAMS}, lq)
+    restored = load_exported(dynamic)(lq)
+    assert restored.shape == expected.shape
+    assert relative_error(restored, expected) < 1e-6
+
+
+def test_inside_other_programs(dynamic):
+    network, lq = load_exported(dynamic), images(2, 1, 16, 24, 3)
+    _, restored = jax.jit(lambda lq: jax.lax.scan(lambda carry, frame: (carry, network(frame)), 0, lq))(lq)
+    np.testing.assert_allclose(restored, [network(frame) for frame in lq], atol=1e-5)
+
+
+def test_what_a_file_says(dynamic, small):
+    network = load_exported(dynamic)
+    assert (network.config, network.dtype, network.platforms) == (TINY, "float32", ("cpu", "cuda", "tpu"))
+    assert [str(side) for side in network.shape] == ["b", "8*h", "8*w", "3"]
+    network = load_exported(small)
+    assert (network.config, network.dtype, network.shape) == (SMALL, "bfloat16", (1, 8, 12, 1))
+    assert network.platforms == ("cpu", "cuda", "rocm", "tpu")
+
+
+def test_self_tests(dynamic, small):
+    assert load_exported(dynamic).self_test() < 1e-6
+    assert load_exported(small).self_test() < 1e-6
+
+
+def test_equal_exports_are_equal_files(small, tmp_path):
+    export_network(SwinIR(SMALL, dtype=jnp.bfloat16), SMALL_PARAMS, tmp_path / "again", shape=(1, 8, 12, 1))
+    assert (tmp_path / "again").read_bytes() == small.read_bytes()
+
+
+def test_one_shape_is_padded_and_cut(small):
+    lq, network = images(1, 7, 9, 1), load_exported(small)
+    expected = jax.jit(SwinIR(SMALL, dtype=jnp.bfloat16).apply)({"params": SMALL_PARAMS}, lq)
+    np.testing.assert_allclose(network(lq), expected, atol=1e-2)
+    for shape in ((1, 4, 12, 1), (2, 8, 12, 1), (1, 8, 13, 1), (1, 8, 12, 3)):
+        with pytest.raises(InputError, match=r"takes \[1, 8, 12, 1\].*got an array of shape"):
+            network(images(*shape))
+
+
+def test_files_name_no_path_of_the_machine(dynamic):
+    with zipfile.ZipFile(dynamic) as archive:
+        program = archive.read("program.bin")
+    assert b".py" not in program
+    assert str(Path(swinir_jax.__file__).parents[1]).encode() not in program
+
+
+@pytest.mark.parametrize(
+    ("lq", "word"),
+    [
+        (np.zeros((8, 8, 3), np.float32), r"takes \[b, 8\*h, 8\*w, 3\]"),
+        (np.zeros((1, 0, 8, 3), np.float32), "got an array of shape"),
+        (np.zeros((1, 8, 8, 3), np.uint8), "divide 8-bit images by 255"),
+    ],
+)
+def test_arrays_that_cannot_be_restored(dynamic, lq, word):
+    with pytest.raises(InputError, match=word):
+        load_exported(dynamic)(lq)
+
+
+def test_each_platform_gets_its_own_branch():
+    def loops(platform):
+        lq = jax.ShapeDtypeStruct((1, 64, 56, 3), jnp.float32)  # 56 windows: groups on a CPU
+        run = jax.jit(lambda lq: SwinIR(TINY).apply({"params": PARAMS}, lq))
+        return jax.export.export(run, platforms=[platform])(lq).mlir_module().count("stablehlo.while")
+
+    assert loops("cpu") > loops("cuda") == loops("tpu")
+
+
+def test_runs_without_flax(dynamic):
+    code = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("flax", "orbax", "optax"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Blocked())
+import numpy as np
+import swinir_jax
+network = swinir_jax.load_exported(sys.argv[1])
+assert network.self_test() < network.test.tolerance
+assert network(np.zeros((1, 5, 9, 3), np.float32)).shape == (1, 10, 18, 3)
+assert "swinir_jax.models" not in sys.modules
+try:
+    swinir_jax.Restorer
+except ImportError as error:
+    print(error)
+"""
+    root = str(Path(swinir_jax.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(dynamic)],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "flax\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"shape": (1, 8, 12)}, "A shape is"),
+        ({"shape": (1, 8, 12, 3)}, "got 1,8,12,3"),
+        ({"shape": (0, 8, 12, 1)}, "got 0,8,12,1"),
+        ({"shape": (1, 8, 13, 1)}, "multiples of the window, 4"),
+        ({"platforms": ("cpu", "gpu")}, "got gpu"),
+        ({"platforms": ()}, "got none"),
+    ],
+)
+def test_what_cannot_be_exported(tmp_path, options, word):
+    with pytest.raises(InputError, match=word):
+        export_network(SwinIR(SMALL), SMALL_PARAMS, tmp_path / "x", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_position_embedding_has_one_size(tmp_path):
+    config = SwinIRConfig.from_dict({**SMALL.to_dict(), "ape": True, "img_size": 8})
+    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    for shape in (None, (1, 8, 12, 1)):
+        with pytest.raises(InputError, match="ape"):
+            export_network(SwinIR(config), params, tmp_path / "x", shape=shape)
+    export_network(SwinIR(config), params, tmp_path / "x", shape=(2, 8, 8, 1))
+    assert load_exported(tmp_path / "x").self_test() < 1e-6
+
+
+def test_another_dtype():
+    with pytest.raises(InputError, match="got float64"):
+        export_network(SwinIR(SMALL, dtype=jnp.float64), SMALL_PARAMS, "x")
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_truncated_files(small, tmp_path, share):
+    data = small.read_bytes()
+    (tmp_path / "cut").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(InputError, match="cut: damaged, or not an exported network"):
+        load_exported(tmp_path / "cut")
+
+
+def test_a_changed_byte(small, tmp_path):
+    data = bytearray(small.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "changed").write_bytes(data)
+    with pytest.raises(InputError, match="changed: damaged"):
+        load_exported(tmp_path / "changed")
+
+
+def test_foreign_files(small, tmp_path):
+    with pytest.raises(InputError, match="nothing: cannot be read"):
+        load_exported(tmp_path / "nothing")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_exported(tmp_path)
+    with zipfile.ZipFile(tmp_path / "other", "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    with pytest.raises(InputError, match="not an exported network"):
+        load_exported(tmp_path / "other")
+    metadata = json.dumps({"format": "swinir-jax exported network 2"})
+    with pytest.raises(InputError, match="network 2'; this version reads"):
+        load_exported(rewritten(small, tmp_path / "newer", metadata=metadata))
+    with pytest.raises(InputError, match=rf"exported by JAX {jax.__version__}, cannot be read"):
+        load_exported(rewritten(small, tmp_path / "program", program=b"\0" * 100))
+
+
+@pytest.fixture
+def no_cache(monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_command(tmp_path, capsys):
+    save_model(tmp_path / "model", SMALL_PARAMS, SMALL)
+    export = ["export", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "out"), "--shape", "1,8,8,1"]
+    assert main([*export, "--platforms", "cuda,tpu"]) == 0
+    said = capsys.readouterr().err
+    assert "float32, [1, 8, 8, 1], for cuda, tpu" in said
+    assert "not tested" in said
+    assert main(["export", "--check", str(tmp_path / "out")]) == 2
+    assert "exported for cuda, tpu, and JAX runs on cpu here" in capsys.readouterr().err
+    assert main([*export, "--platforms", "cpu"]) == 0
+    assert "self-test passed" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_command_checks(small, tmp_path, capsys):
+    assert main(["export", "--check", str(small)]) == 0
+    assert "self-test passed" in capsys.readouterr().err
+    np.save(tmp_path / "expected.npy", np.ones(96, np.float32))
+    wrong = rewritten(small, tmp_path / "wrong", expected=(tmp_path / "expected.npy").read_bytes())
+    assert main(["export", "--quiet", "--check", str(wrong)]) == 1
+    assert "wrong: self-test failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ([], "--out"),
+        (["--out", "x", "--check", "y"], "not allowed"),
+        (["--out", "x", "--shape", "1,8,8,3", "--dynamic"], "not allowed"),
+        (["--out", "x", "--shape", "1,a"], "--shape"),
+    ],
+)
+def test_command_lines_that_cannot_be(options, word, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["export", *options])
+    assert word in capsys.readouterr().err
