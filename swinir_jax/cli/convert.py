@@ -14,11 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
     parser.add_argument("source", help="a .pth, .pt, .ckpt or .safetensors file, a model folder, or a model's name")
     parser.add_argument("target", type=Path, help="a new folder; or a .safetensors file, for official names")
+    parser.add_argument(
+        "--no-buffers", dest="buffers", action="store_false", help="a small .safetensors file, of parameters alone"
+    )
     add_weight_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Converts."""
-    config, parameters = convert(args.source, args.target, **weight_options(args))
+    config, parameters = convert(args.source, args.target, buffers=args.buffers, **weight_options(args))
     logger.info("%s: %s, %s parameters", args.target, config, f"{parameters:,}")
     return 0

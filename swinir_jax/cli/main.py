@@ -95,9 +95,13 @@ def _log_to_stderr(level: int) -> Iterator[None]:
     package.addHandler(handler)
     package.propagate = False  # libraries install handlers of the root, which would print all again
     package.setLevel(level)
+    orbax = logging.getLogger("absl")
+    orbax_level = orbax.level
+    orbax.setLevel(logging.ERROR)  # it warns of folders that are as they should be
     try:
         yield
     finally:
+        orbax.setLevel(orbax_level)
         package.removeHandler(handler)
         package.setLevel(old_level)
         package.propagate = True

@@ -1,6 +1,7 @@
 """Options about models that several commands share."""
 
 import argparse
+import re
 from typing import Any
 
 from swinir_jax.checkpoints.architecture import RULES
@@ -44,6 +45,24 @@ def add_restorer_options(parser: argparse.ArgumentParser, also: str = "") -> Non
         metavar="auto|N|0",
         help="side in pixels; 0: whole images; auto: whole where they fit in memory (default)",
     )
+
+
+def add_memory_option(parser: argparse.ArgumentParser) -> None:
+    """Adds how much memory the process may take."""
+    parser.add_argument(
+        "--memory",
+        type=_bytes,
+        metavar="SIZE",
+        help="2GB, 500MB: larger images are restored by rows, and go on if killed (default: a share of what is free)",
+    )
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt])(i?)b?", text.lower())
+    if not match:
+        raise argparse.ArgumentTypeError(f"a size is like 2GB or 500MB, not {text!r}")
+    number, unit, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** (1 + "kmgt".index(unit)))
 
 
 def _tile(text: str) -> int | str:

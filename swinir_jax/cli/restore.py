@@ -12,14 +12,21 @@ from tqdm import tqdm
 
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.cli.inputs import Job, collect_jobs
-from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, weight_options
+from swinir_jax.cli.model_options import (
+    add_memory_option,
+    add_restorer_options,
+    add_weight_options,
+    weight_options,
+)
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder
-from swinir_jax.images import Picture, read_picture, read_size, write_picture
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.padding import Pad
 from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.restorer import Restorer
+from swinir_jax.inference.streaming import StreamingRestorer
 from swinir_jax.inference.tiling import Blend
 
 logger = logging.getLogger(__name__)
@@ -51,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--blend", choices=get_args(Blend), default="smooth", help="of overlaps; average is the official way"
     )
     parser.add_argument("--pad", choices=get_args(Pad), default="minimal", help="to multiples of the window")
+    add_memory_option(parser)
     add_weight_options(parser)
 
 
@@ -73,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     )
     logger.info("model %s: loaded in %.1f s", args.model, time.perf_counter() - start)
     tiles = tqdm(disable=args.quiet or None, unit="tile", leave=False)  # None: only where a terminal is
-    restorer = Restorer(
+    restorer = StreamingRestorer(
         model,
         params,
         tile=args.tile,
@@ -81,21 +89,22 @@ def run(args: argparse.Namespace) -> int:
         blend=args.blend,
         pad=args.pad,
         self_ensemble=args.self_ensemble,
+        memory=args.memory,
         done=lambda count, total: _advance(tiles, count, total),
     )
     failures = 0
-    sizes = {}
+    sizes: dict[Job, tuple[int, int] | None] = {}  # None: by rows
     for job in jobs:
         try:
-            sizes[job] = read_size(job.source)
+            sizes[job] = None if is_unfinished(job.target) else restorer.size_if_fits(job.source)
         except InputError as error:
             failures += 1
             logger.error("failed: %s", error)
-    restorer.plan(sizes.values())
-    for job in tqdm([job for job in jobs if job in sizes], disable=args.quiet or None, unit="image"):
+    restorer.plan(size for size in sizes.values() if size)
+    for job in tqdm(sizes, disable=args.quiet or None, unit="image"):
         tiles.reset()
         try:
-            _restore(job, restorer, args)
+            (_restore if sizes[job] else _restore_by_rows)(job, restorer, args)
         except InputError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # the disk is as full for all that follow
@@ -127,6 +136,18 @@ def _restore(job: Job, restorer: Restorer, args: argparse.Namespace) -> None:
     times = f"read {read - start:.2f} s, restore {done - read:.2f} s, write {time.perf_counter() - done:.2f} s"
     logger.info("%s %s -> %s %s (%s)", job.source, _size(picture), job.target, _size(restored), times)
     for note in restored.notes:
+        logger.info("  %s", note)
+
+
+def _restore_by_rows(job: Job, restorer: StreamingRestorer, args: argparse.Namespace) -> None:
+    start = time.perf_counter()
+    make_folder(job.target.parent)
+    height, head = restorer.restore_file(job.source, job.target)
+    if args.compare:
+        logger.warning("%s: too large for a before/after picture", job.comparison)
+    size = f"{head.pixels.shape[1]}x{height}"
+    logger.info("%s -> %s %s (by rows, %.2f s)", job.source, job.target, size, time.perf_counter() - start)
+    for note in head.notes:
         logger.info("  %s", note)
 
 

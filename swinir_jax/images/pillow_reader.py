@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from swinir_jax.errors import InputError
 from swinir_jax.images.picture import SUFFIXES, UPRIGHT, Picture, frame_note, plausible_dpi, split_alpha, upright
 
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 # Pillow mode -> the mode with 8 bits and straight colours it is converted to; one not listed is refused.
@@ -64,12 +64,12 @@ def _pillow_samples(image: Image.Image) -> np.ndarray:
 def _png_samples(file: BinaryIO) -> np.ndarray:
     """Decodes a PNG with libpng: Pillow cuts 16-bit colours to 8 and misplaces tRNS in gray of 2 or 4 bits."""
     # Without the other chunks libpng has nothing to say on stderr about profiles and texts.
-    return imagecodecs.png_decode(_PNG_MAGIC + b"".join(_png_chunks(file, _PNG_PIXEL_CHUNKS)))
+    return imagecodecs.png_decode(PNG_MAGIC + b"".join(_png_chunks(file, _PNG_PIXEL_CHUNKS)))
 
 
 def _png_chunks(file: BinaryIO, kinds: set[bytes]) -> Iterator[bytes]:
     """Yields the chunks of some kinds, each with its length, name and checksum; the others are not read."""
-    file.seek(len(_PNG_MAGIC))
+    file.seek(len(PNG_MAGIC))
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         if kind in kinds:

@@ -15,7 +15,7 @@ from swinir_jax.errors import InputError
 from swinir_jax.images import pillow_reader, tiff_reader
 from swinir_jax.images.picture import SUFFIXES, UPRIGHT, Picture
 
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, in either byte order
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF, in either byte order
 
 
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -30,7 +30,7 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
       InputError: if the file or its header cannot be read, or it holds more pixels than Pillow allows.
     """
-    with _refusing(path), open(path, "rb") as file:
+    with refusing(path), open(path, "rb") as file:
         h, w, orientation = _reader(file).read_header(file)
     transposed = UPRIGHT[orientation][0]
     return (w, h) if transposed else (h, w)
@@ -49,7 +49,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
       InputError: if the file cannot be read, is damaged or cut short, holds more pixels than Pillow allows, or
         samples of a kind that has no exact place in a `Picture` (float, 32 bits, more channels than RGBA).
     """
-    with _refusing(path):
+    with refusing(path):
         file = io.BytesIO(Path(path).read_bytes())
         return _reader(file).read(file)
 
@@ -59,11 +59,11 @@ def _reader(file: BinaryIO) -> ModuleType:
     file.seek(0)
     if not magic:
         raise InputError("the file is empty")
-    return tiff_reader if magic in _TIFF_MAGIC else pillow_reader
+    return tiff_reader if magic in TIFF_MAGIC else pillow_reader
 
 
 @contextlib.contextmanager
-def _refusing(path: str | os.PathLike[str]) -> Iterator[None]:
+def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turns whatever the decoders raise into an InputError of one line that names the file."""
     try:
         with warnings.catch_warnings():

@@ -17,28 +17,28 @@ from swinir_jax.images.picture import UPRIGHT, Picture, frame_note, plausible_dp
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 # Photometric interpretations decoded here -> their number of colour channels.
-_COLOURS: dict[int, int] = {
+COLOURS: dict[int, int] = {
     tifffile.PHOTOMETRIC.MINISWHITE: 1,
     tifffile.PHOTOMETRIC.MINISBLACK: 1,
     tifffile.PHOTOMETRIC.RGB: 3,
 }
 
-_ORIENTATION, _X_RESOLUTION, _RESOLUTION_UNIT, _ICC_PROFILE = 274, 282, 296, 34675  # tags
+_ORIENTATION, _X_RESOLUTION, _RESOLUTION_UNIT, ICC_PROFILE = 274, 282, 296, 34675  # tags
 
 
 def read_header(file: BinaryIO) -> tuple[int, int, int]:
     """Reads stored height, stored width and orientation; raises whatever tifffile does."""
     with tifffile.TiffFile(file) as tiff:
         page = _first_page(tiff)
-        return page.imagelength, page.imagewidth, _orientation(page)
+        return page.imagelength, page.imagewidth, orientation(page)
 
 
 def read(file: io.BytesIO) -> Picture:
     """Decodes the first page; raises whatever the decoders do."""
     with tifffile.TiffFile(file) as tiff:
         page = _first_page(tiff)
-        _check_segments(page, len(file.getbuffer()))
-        colours, bits = _COLOURS.get(page.photometric), page.bitspersample
+        check_segments(page, len(file.getbuffer()))
+        colours, bits = COLOURS.get(page.photometric), page.bitspersample
         # Of these Pillow would cut 16 bits to 8, and floats to whatever lies between 0 and 255.
         depths = (1, 2, 4, 8, 16) if colours else (1, 2, 4, 8)
         if page.sampleformat != tifffile.SAMPLEFORMAT.UINT or bits not in depths:
@@ -51,11 +51,11 @@ def read(file: io.BytesIO) -> Picture:
         picture = Picture(
             pixels,
             alpha,
-            page.tags.valueof(_ICC_PROFILE) or None,
-            plausible_dpi(_dpi(page)),
+            page.tags.valueof(ICC_PROFILE) or None,
+            plausible_dpi(resolution(page)),
             notes + frame_note(len(tiff.pages)),
         )
-        return upright(picture, _orientation(page))
+        return upright(picture, orientation(page))
 
 
 def _first_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
@@ -70,7 +70,7 @@ def _first_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
     return page
 
 
-def _check_segments(page: tifffile.TiffPage, file_size: int) -> None:
+def check_segments(page: tifffile.TiffPage, file_size: int) -> None:
     """Refuses strips and tiles outside the file and left out ones, which decoders may fill with zeros."""
     segments = zip(page.dataoffsets, page.databytecounts, strict=True)
     if not all(count > 0 and offset + count <= file_size for offset, count in segments):
@@ -107,12 +107,14 @@ def _unpremultiply(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.minimum((colours * white + divisor // 2) // divisor, white).astype(colours.dtype)
 
 
-def _orientation(page: tifffile.TiffPage) -> int:
-    orientation = page.tags.valueof(_ORIENTATION, default=1)
-    return orientation if orientation in UPRIGHT else 1
+def orientation(page: tifffile.TiffPage) -> int:
+    """EXIF orientation, a key of `UPRIGHT`; 1 where there is none."""
+    value = page.tags.valueof(_ORIENTATION, default=1)
+    return value if value in UPRIGHT else 1
 
 
-def _dpi(page: tifffile.TiffPage) -> tuple[float, float] | None:
+def resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
+    """Horizontal and vertical pixels per inch, whatever they are; None where the page does not tell."""
     units = (tifffile.RESUNIT.INCH, tifffile.RESUNIT.CENTIMETER)
     if (
         _X_RESOLUTION not in page.tags

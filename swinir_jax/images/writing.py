@@ -48,19 +48,21 @@ def _samples(picture: Picture) -> np.ndarray:
     return np.dstack([picture.pixels, picture.alpha])
 
 
-def _encode_png(picture: Picture, quality: int) -> bytes:
+def encode_png(picture: Picture, quality: int) -> bytes:
+    """The content of a PNG file; the quality is that of no PNG."""
     chunks = b""
     if picture.icc_profile:
-        chunks += _png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc_profile))
+        chunks += png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc_profile))
     if picture.dpi:
         x, y = (round(value / 0.0254) for value in picture.dpi)
-        chunks += _png_chunk(b"pHYs", struct.pack(">IIB", x, y, 1))  # 1: per metre
+        chunks += png_chunk(b"pHYs", struct.pack(">IIB", x, y, 1))  # 1: per metre
     data = bytes(imagecodecs.png_encode(_samples(picture)))
     ihdr_end = 8 + 25  # the signature and the first chunk, which these must follow
     return data[:ihdr_end] + chunks + data[ihdr_end:]
 
 
-def _png_chunk(kind: bytes, payload: bytes) -> bytes:
+def png_chunk(kind: bytes, payload: bytes) -> bytes:
+    """A chunk of a PNG file, with its length and checksum."""
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
 
 
@@ -122,8 +124,8 @@ class _Format:
         return ", ".join(problem for problem, holds in problems.items() if holds)
 
 
-_FORMATS = {
-    "PNG": _Format(_encode_png, max_side=1_000_000, bits=16, alpha=True),  # the limit of libpng
+FORMATS = {
+    "PNG": _Format(encode_png, max_side=1_000_000, bits=16, alpha=True),  # the limit of libpng
     "JPEG": _Format(_encode_jpeg, max_side=65_500, bits=8, alpha=False),  # the limit of libjpeg
     "WebP": _Format(_encode_webp, max_side=16_383, bits=8, alpha=True),
     "TIFF": _Format(_encode_tiff, max_side=2**31 - 1, bits=16, alpha=True),
@@ -132,10 +134,10 @@ _FORMATS = {
 
 
 def _format_for(path: Path, picture: Picture) -> _Format:
-    fitting = [suffix for suffix, name in SUFFIXES.items() if not _FORMATS[name].lacks(picture)]
+    fitting = [suffix for suffix, name in SUFFIXES.items() if not FORMATS[name].lacks(picture)]
     name = SUFFIXES.get(path.suffix.lower())
     if name is None:
         raise InputError(f"{path}: unknown ending; use one of {', '.join(fitting)}")
-    if missing := _FORMATS[name].lacks(picture):
+    if missing := FORMATS[name].lacks(picture):
         raise InputError(f"{path}: {name} cannot hold {missing}; use one of {', '.join(fitting)} instead")
-    return _FORMATS[name]
+    return FORMATS[name]

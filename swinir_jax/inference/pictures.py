@@ -21,8 +21,8 @@ def restore_picture(picture: Picture, restorer: Restorer) -> Picture:
     pixels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., None]
     notes = list(picture.notes)
     network = restorer.model.config.in_chans
-    if (pixels.shape[-1], network) in _NOTES:
-        notes.append(_NOTES[pixels.shape[-1], network])
+    if (pixels.shape[-1], network) in CHANNEL_NOTES:
+        notes.append(CHANNEL_NOTES[pixels.shape[-1], network])
     image = pixels if picture.alpha is None else np.concatenate([pixels, picture.alpha[..., None]], axis=-1)
     restored = restorer(image)
     alpha = None
@@ -34,7 +34,7 @@ def restore_picture(picture: Picture, restorer: Restorer) -> Picture:
 
 
 # By the channels of the picture and of the network.
-_NOTES = {
+CHANNEL_NOTES = {
     (1, 3): "gray, restored as three equal channels by an RGB network",
     (3, 1): "colour through a gray network: the luma was restored, the chroma resized",
 }

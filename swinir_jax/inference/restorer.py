@@ -22,8 +22,8 @@ from swinir_jax.models import SwinIR
 logger = logging.getLogger(__name__)
 
 _OVERLAP = 32
-_MEMORY_SHARE = 0.6  # of what is free: the host's own copies and other processes need some
-_MAX_AUTO_TILE = 512  # larger tiles save little of the overlap
+MEMORY_SHARE = 0.6  # of what is free: the host's own copies and other processes need some
+MAX_AUTO_TILE = 512  # larger tiles save little of the overlap
 _MIXED_TILE = 256  # for many sizes of images: larger ones waste more on padding
 _MAX_WHOLE_SHAPES = 3  # programs that a folder of images may compile before tiles are the better way
 _BATCH_SIZE = {"cpu": 1}  # tiles at a time; a CPU gains nothing from more
@@ -137,10 +137,7 @@ class Restorer:
         restored = self.restore(lq)
         if alpha is not None:
             restored = np.concatenate([restored, resize(alpha, self.model.config.upscale)], axis=-1)
-        restored = np.clip(restored, 0, 1) * np.float32(full)
-        if np.issubdtype(image.dtype, np.integer):
-            restored = np.round(restored)
-        return restored.astype(image.dtype).reshape(*restored.shape[:2], *image.shape[2:])
+        return to_samples(restored, image.dtype).reshape(*restored.shape[:2], *image.shape[2:])
 
     def restore(self, image: np.ndarray) -> np.ndarray:
         """As `__call__` without clipping and alpha.
@@ -162,10 +159,7 @@ class Restorer:
         config = self.model.config
         run = self._ensemble if self._self_ensemble else self._restore_once
         restored = through_network(image, run, config.in_chans, config.upscale)
-        if not np.isfinite(restored).all():
-            raise InputError(
-                "The network's answer has values that are not finite; are its weights and img_range right?"
-            )
+        check_answer(restored)
         return restored
 
     def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
@@ -208,22 +202,27 @@ class Restorer:
             restored = self._run(padded[None])[0]
             self._done(1, turns)
         else:
-            if self._pad == "official":  # the official script shrinks its tiles to small images
-                tile = min(tile, height, width)
-                if tile <= self._overlap and (height, width) != (tile, tile):
-                    raise InputError(f"An image of {w}x{h} is too narrow for an overlap of {self._overlap}.")
-            padded = pad_image(image, max(height, tile), max(width, tile), self._pad)
-            tiling = Tiling(
-                rows=tile_starts(padded.shape[0], tile, self._overlap),
-                cols=tile_starts(padded.shape[1], tile, self._overlap),
-                tile=tile,
-                overlap=self._overlap,
-                scale=scale,
-                blend=self._blend,
-            )
+            tiling = self._grid((h, w), tile)
+            padded = pad_image(image, tiling.height, tiling.width, self._pad)
             total = len(tiling) * turns
             restored = tiling.restore(padded, self._run, self._batch_size, lambda n: self._done(n, total))
         return restored[: h * scale, : w * scale]
+
+    def _grid(self, size: tuple[int, int], tile: int) -> Tiling:
+        """Tiles over an image of (height, width), padded."""
+        height, width = self._padded(size)
+        if self._pad == "official":  # the official script shrinks its tiles to small images
+            tile = min(tile, height, width)
+            if tile <= self._overlap and (height, width) != (tile, tile):
+                raise InputError(f"An image of {size[1]}x{size[0]} is too narrow for an overlap of {self._overlap}.")
+        return Tiling(
+            rows=tile_starts(max(height, tile), tile, self._overlap),
+            cols=tile_starts(max(width, tile), tile, self._overlap),
+            tile=tile,
+            overlap=self._overlap,
+            scale=self.model.config.upscale,
+            blend=self._blend,
+        )
 
     def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
         return padded_side(size[0], self._window, self._pad), padded_side(size[1], self._window, self._pad)
@@ -270,21 +269,37 @@ class Restorer:
         shape = (batch_size, height, width, self.model.config.in_chans)
         if shape not in self._needs:
             self._needs[shape] = program_bytes(self._program(shape))
-        need, budget = self._needs[shape], _MEMORY_SHARE * free_bytes(self._devices.first) / self._devices.sharing
+        need, budget = self._needs[shape], self._budget()
         if need <= budget:
             return 0
         self._programs.pop(shape, None)
         side = math.isqrt(int(budget / (need / (batch_size * height * width)) / self._batch_size))
-        tile = self._round_tile(max(min(side, _MAX_AUTO_TILE), self._overlap + self._window))
+        tile = self._round_tile(max(min(side, MAX_AUTO_TILE), self._overlap + self._window))
         logger.info(
             "%dx%d needs %.1f GB, %.1f GB are free: tiles of %d.", width, height, need / 1e9, budget / 1e9, tile
         )
         return tile
 
+    def _budget(self) -> float:
+        """Bytes that a program may take."""
+        return MEMORY_SHARE * free_bytes(self._devices.first) / self._devices.sharing
+
     def _round_tile(self, tile: int) -> int:
         if tile < 0 or 0 < tile < self._window:
             raise InputError(f"tile={tile} is smaller than the window of {self._window} pixels.")
         return tile // self._window * self._window
+
+
+def to_samples(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Clips floats to [0, 1] and turns them into the values of a dtype, integers rounded."""
+    samples = np.clip(restored, 0, 1) * np.float32(_full_scale(dtype))
+    return (np.round(samples) if np.issubdtype(dtype, np.integer) else samples).astype(dtype)
+
+
+def check_answer(restored: np.ndarray) -> None:
+    """Refuses what is not finite."""
+    if not np.isfinite(restored).all():
+        raise InputError("The network's answer has values that are not finite; are its weights and img_range right?")
 
 
 def _full_scale(dtype: np.dtype) -> float:

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 
 Blend = Literal["smooth", "average"]
+Network = Callable[[np.ndarray], np.ndarray]
+"""`[B, h, w, C]` -> `[B, h * scale, w * scale, C]`."""
 
 
 def tile_starts(side: int, tile: int, overlap: int) -> list[int]:
@@ -64,41 +66,99 @@ class Tiling:
     def __len__(self) -> int:
         return len(self.rows) * len(self.cols)
 
-    def restore(
-        self, image: np.ndarray, run: Callable[[np.ndarray], np.ndarray], batch_size: int, done: Callable[[int], None]
-    ) -> np.ndarray:
+    @property
+    def height(self) -> int:
+        """Of the image that the grid covers, in pixels."""
+        return self.rows[-1] + self.tile
+
+    @property
+    def width(self) -> int:
+        """Of the image that the grid covers, in pixels."""
+        return self.cols[-1] + self.tile
+
+    def restore(self, image: np.ndarray, run: Network, batch_size: int, done: Callable[[int], None]) -> np.ndarray:
         """Runs the network over all tiles and blends the results.
 
         Args:
           image: `[H, W, C]`, padded so that the grid covers it.
-          run: the network, `[batch_size, h, w, C]` -> `[batch_size, h * scale, w * scale, C]`.
+          run: the network.
           batch_size: tiles in one call; a short last batch is filled up by repeating a tile.
           done: called with the number of tiles that were finished.
 
         Returns:
           `[H * scale, W * scale, C]` float32.
         """
-        height, width, channels = (image.shape[0] * self.scale, image.shape[1] * self.scale, image.shape[2])
-        total = np.zeros((height, width, channels), np.float32)
+        height, width, channels = image.shape
+        restored = np.empty((height * self.scale, width * self.scale, channels), np.float32)
+        end = 0
+        for band in self.bands(lambda start, stop: image[start:stop], channels, run, batch_size, done):
+            restored[end : end + len(band)] = band
+            end += len(band)
+        return restored
+
+    def first_needed(self, band: int) -> int:
+        """The first row of tiles, as an index, that has a part in a band."""
+        return next(i for i, y in enumerate(self.rows) if y + self.tile > self.rows[band])
+
+    def bands(
+        self,
+        read: Callable[[int, int], np.ndarray],
+        channels: int,
+        run: Network,
+        batch_size: int,
+        done: Callable[[int], None],
+        *,
+        first: int = 0,
+    ) -> Iterator[np.ndarray]:
+        """As `restore`, from the top, holding one row of tiles: band i begins with the tiles of `rows[i]`.
+
+        Args:
+          read: (first row, behind the last) -> those rows of the image, `[n, W, C]`; called from top to bottom.
+          channels: C.
+          run: as in `restore`.
+          batch_size: as in `restore`.
+          done: as in `restore`.
+          first: the band to begin with; it and those below are the same whatever is left out.
+
+        Yields:
+          `[n * scale, W * scale, C]` float32, all rows before those of the next band; valid until then.
+        """
+        begin = self.first_needed(first)
+        strips = (read(y, y + self.tile) for y in self.rows[begin:])
+        tiles = (strip[:, x : x + self.tile] for strip in strips for x in self.cols)
+        restored = _run_all(tiles, run, batch_size, done)
         weights = blend_weights(self.tile * self.scale, self.overlap * self.scale, self.blend)
         tile_weight = weights[:, None, None] * weights[None, :, None]
-        for corners in _batches(itertools.product(self.rows, self.cols), batch_size):
-            tiles = [image[y : y + self.tile, x : x + self.tile] for y, x in corners]
-            tiles += [tiles[-1]] * (batch_size - len(tiles))
-            for (y, x), restored in zip(corners, run(np.stack(tiles)), strict=False):
-                total[self._output(y), self._output(x)] += restored * tile_weight
-            done(len(corners))
-        for axis, starts in enumerate((self.rows, self.cols)):  # the sum of weights is a product of one for each axis
-            norm = np.zeros(total.shape[axis], np.float32)
-            for start in starts:
-                norm[self._output(start)] += weights
-            total /= np.expand_dims(norm, (1 - axis, 2))
-        return total
+        row_norm, col_norm = (self._norm(starts, weights)[:, None] for starts in (self.rows, self.cols))
+        total = np.zeros((len(weights), len(col_norm), channels), np.float32)
+        for i, y in enumerate(self.rows[begin:], begin):
+            for x in self.cols:
+                total[:, self._output(x)] += next(restored) * tile_weight
+            end = self.rows[i + 1] if i + 1 < len(self.rows) else y + self.tile
+            band = total[: (end - y) * self.scale]
+            if i >= first:
+                band /= row_norm[y * self.scale : end * self.scale, None]
+                band /= col_norm
+                yield band
+            kept = len(total) - len(band)
+            total[:kept] = total[len(band) :]
+            total[kept:] = 0
+
+    def _norm(self, starts: list[int], weights: np.ndarray) -> np.ndarray:
+        """The sum of weights along one axis; that of a pixel is the product of both axes'."""
+        norm = np.zeros((starts[-1] + self.tile) * self.scale, np.float32)
+        for start in starts:
+            norm[self._output(start)] += weights
+        return norm
 
     def _output(self, start: int) -> slice:
         return slice(start * self.scale, (start + self.tile) * self.scale)
 
 
-def _batches(items: Iterator[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
-    while batch := list(itertools.islice(items, size)):
-        yield batch
+def _run_all(
+    tiles: Iterator[np.ndarray], run: Network, batch_size: int, done: Callable[[int], None]
+) -> Iterator[np.ndarray]:
+    while batch := list(itertools.islice(tiles, batch_size)):
+        restored = run(np.stack(batch + [batch[-1]] * (batch_size - len(batch))))
+        done(len(batch))  # now: nobody asks for what would follow the last tile
+        yield from restored[: len(batch)]

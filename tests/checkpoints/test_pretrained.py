@@ -86,6 +86,9 @@ def test_folder_and_back_is_bit_exact(tmp_path):
     convert(tmp_path / "model", tmp_path / "back.safetensors")
     back = safetensors.numpy.load_file(tmp_path / "back.safetensors")
     original = safetensors.numpy.load_file(FILES / "bare.safetensors")
+    convert(tmp_path / "model", tmp_path / "small.safetensors", buffers=False)
+    small = safetensors.numpy.load_file(tmp_path / "small.safetensors")
+    assert {name.rsplit(".", 1)[-1] for name in back.keys() - small.keys()} == {"attn_mask", "relative_position_index"}
     assert back.keys() == original.keys()
     for name, tensor in original.items():
         assert (back[name].dtype, back[name].tobytes()) == (tensor.dtype, tensor.tobytes()), name

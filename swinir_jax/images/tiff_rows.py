@@ -1,0 +1,88 @@
+"""TIFF by rows of strips or tiles."""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from swinir_jax.errors import InputError
+from swinir_jax.images import tiff_reader
+from swinir_jax.images.picture import Picture, frame_note, plausible_dpi
+from swinir_jax.images.rows import BLOCK_ROWS, Block, RowSource
+
+
+def open_tiff(path: Path) -> RowSource | None:
+    """Reads the header of the first page; None if its rows have to be decoded together or are of another kind."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        h, w = page.imagelength, page.imagewidth
+        channels = tiff_reader.COLOURS.get(page.photometric)
+        if (
+            not channels
+            or page.axes not in ("YX", "YXS", "SYX")
+            or page.samplesperpixel != channels
+            or page.sampleformat != tifffile.SAMPLEFORMAT.UINT
+            or page.bitspersample not in (8, 16)
+            or tiff_reader.orientation(page) != 1
+            or not h * w
+        ):
+            return None
+        tiff_reader.check_segments(page, tiff.filehandle.size)
+        dtype = np.dtype(f"u{page.bitspersample // 8}")
+        head = Picture(
+            np.zeros((1, w) if channels == 1 else (1, w, 3), dtype),
+            None,
+            page.tags.valueof(tiff_reader.ICC_PROFILE) or None,
+            plausible_dpi(tiff_reader.resolution(page)),
+            frame_note(len(tiff.pages)),
+        )
+        block_rows = BLOCK_ROWS if page.is_contiguous else page.chunks[page.axes.index("Y") - page.ndim]
+    return RowSource(path, head, h, 2 * min(block_rows, h) * head.pixels.nbytes, functools.partial(_tiff_blocks, path))
+
+
+def _tiff_blocks(path: Path, first: int) -> Iterator[Block]:
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        read = _contiguous_rows if page.is_contiguous else _segment_rows
+        for y, rows in read(tiff, page, first):
+            if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+                rows = np.iinfo(rows.dtype).max - rows
+            yield y, rows
+
+
+def _contiguous_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, first: int) -> Iterator[Block]:
+    """Rows of an uncompressed picture, which may lie in a single strip."""
+    h, w = page.imagelength, page.imagewidth
+    planes, per_row = (3, w) if page.axes == "SYX" else (1, w * page.samplesperpixel)
+    dtype = np.dtype(f"{tiff.byteorder}u{page.bitspersample // 8}")
+    for y in range(first, h, BLOCK_ROWS):
+        count = min(BLOCK_ROWS, h - y)
+        parts = []
+        for plane in range(planes):
+            tiff.filehandle.seek(page.dataoffsets[0] + (plane * h + y) * per_row * dtype.itemsize)
+            data = tiff.filehandle.read(count * per_row * dtype.itemsize)
+            parts.append(np.frombuffer(data, dtype).reshape(count, w, -1))
+        yield y, np.concatenate(parts, axis=-1).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _segment_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, first: int) -> Iterator[Block]:
+    """Rows of a picture in strips or tiles, as many at a time as those are high."""
+    h, w = page.imagelength, page.imagewidth
+    step, across = (page.tilelength, -(-w // page.tilewidth)) if page.is_tiled else (page.rowsperstrip, 1)
+    down = -(-h // step)
+    planes = len(page.dataoffsets) // (down * across)
+    for j in range(first // step, down):
+        rows = np.empty((min(step, h - j * step), w, page.samplesperpixel), f"u{page.bitspersample // 8}")
+        for plane, i in itertools.product(range(planes), range(across)):
+            segment = (plane * down + j) * across + i
+            tiff.filehandle.seek(page.dataoffsets[segment])
+            data = tiff.filehandle.read(page.databytecounts[segment])
+            decoded, (channel, _, _, x, _), _ = page.decode(data, segment)
+            if decoded is None:
+                raise InputError("a part of the picture was left out")
+            part = decoded[0, : len(rows), : w - x]
+            rows[:, x : x + part.shape[1], channel : channel + part.shape[2]] = part
+        yield j * step, rows

@@ -1,0 +1,126 @@
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from goldens import generated_weights
+
+import swinir_jax
+from swinir_jax import SwinIRConfig
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli.main import main
+from swinir_jax.cli.model_options import add_memory_option
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.images.row_writing import RowWriter
+from swinir_jax.inference import streaming
+
+CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG), CONFIG)
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def small_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    monkeypatch.setattr(streaming, "_resident_bytes", lambda: 0)
+
+
+def picture(name, *shape):
+    write_picture(name, Picture(np.random.default_rng(0).integers(0, 256, shape, np.uint8)))
+    return name
+
+
+TILES = ["--tile", "32", "--overlap", "8", "--memory", "8MB"]
+
+
+def test_larger_and_smaller_than_memory(model, capsys):
+    os.mkdir("in")
+    picture("in/large.png", 1000, 100, 3), picture("in/small.png", 40, 30, 3)
+    assert main(["restore", "in", "--model", model, "--out", "out", "--format", "tif", *TILES]) == 0
+    output = capsys.readouterr().err
+    assert "in/large.png -> out/large.tif 200x2000 (by rows" in output
+    assert re.search(r"in/small.png 30x40 -> out/small.tif 60x80 \(read", output)
+    assert main(["restore", "in/large.png", "--model", model, "--out", "whole.tif", *TILES[:-2]]) == 0
+    assert "by rows" not in capsys.readouterr().err
+    np.testing.assert_array_equal(read_picture("out/large.tif").pixels, read_picture("whole.tif").pixels)
+    assert sorted(os.listdir("out")) == ["large.tif", "small.tif"]
+
+
+def test_interrupted_and_started_again(model, capsys, monkeypatch):
+    command = ["restore", picture("large.png", 1000, 100, 3), "--model", model, "--out", "out", *TILES]
+    write = RowWriter.write
+
+    def interrupt(self, rows):
+        if self.rows == 512:
+            raise KeyboardInterrupt
+        write(self, rows)
+
+    monkeypatch.setattr(RowWriter, "write", interrupt)
+    assert main(command) == 130
+    assert "512 of 2000 rows are kept; the same command goes on" in capsys.readouterr().err
+    monkeypatch.setattr(RowWriter, "write", write)
+    assert main([*command, "--memory", "9GB"]) == 0
+    assert "goes on behind row 512 of 2000" in capsys.readouterr().err
+    assert main([*command[:-1], "9GB"]) == 0  # nothing is left to go on with
+    assert "by rows" not in capsys.readouterr().err
+
+
+# With a limit that this process does not set, and a pause in which it can be killed.
+SLOW = """
+import sys, time
+from swinir_jax.cli.main import main
+from swinir_jax.images.row_writing import RowWriter
+from swinir_jax.inference import streaming
+streaming._resident_bytes = lambda: 0
+write = RowWriter.write
+def slow(self, rows):
+    write(self, rows)
+    time.sleep(0.2 if self.rows else 0)
+RowWriter.write = slow
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_killed_and_started_again(model, capsys):
+    command = ["restore", picture("large.png", 1000, 100, 3), "--model", model, *TILES, "--out"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(swinir_jax.__file__).parents[1])}  # which may be relative
+    process = [sys.executable, "-c", SLOW, *command, "a.png"]
+    first = subprocess.Popen(process, stderr=subprocess.DEVNULL, env=environment)
+    while not os.path.exists("a.png.partial.json"):
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert not os.path.exists("a.png")
+    assert main([*command, "a.png"]) == 0
+    assert "goes on behind row" in capsys.readouterr().err
+    assert main([*command, "b.png"]) == 0
+    with open("a.png", "rb") as a, open("b.png", "rb") as b:
+        assert a.read() == b.read()
+
+
+@pytest.mark.parametrize("size", ["8", "8 bananas", "-1GB", "GB"])
+def test_sizes_that_are_none(size, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["restore", "a.png", "--out", "b.png", "--memory", size])
+    assert "--memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "size"), [("2GB", 2 * 10**9), ("1.5g", 15 * 10**8), ("500 MiB", 500 * 2**20)])
+def test_sizes(text, size):
+    parser = argparse.ArgumentParser()
+    add_memory_option(parser)
+    assert parser.parse_args(["--memory", text]).memory == size

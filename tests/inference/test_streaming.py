@@ -1,0 +1,236 @@
+import functools
+import json
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from goldens import generated_weights
+
+from swinir_jax import InputError, SwinIR, SwinIRConfig
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.images.row_writing import GROUP, RowWriter
+from swinir_jax.inference import streaming
+from swinir_jax.inference.pictures import restore_picture
+from swinir_jax.inference.streaming import StreamingRestorer
+
+H, W = 203, 45  # 406 rows of the result: two groups
+
+
+# What is streamed does not depend on the network, so one that compiles at once will do.
+CONFIG = SwinIRConfig(
+    upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,), img_size=16, window_size=8
+)
+MODEL = SwinIR(CONFIG)
+
+
+def weights(seed):
+    return params_from_official(generated_weights(official_shapes(CONFIG), seed), CONFIG)
+
+
+@functools.cache  # compiled programs are kept with a Restorer
+def restorer(**options):
+    return StreamingRestorer(MODEL, weights(1), **options, done=lambda *counts: COUNTS.append(counts))
+
+
+COUNTS = []  # of tiles, and those in all
+
+
+def photo(path, *shape, dtype=np.uint8, **fields):
+    values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    write_picture(path, Picture(values, **fields))
+    return path
+
+
+TILES = {"tile": 24, "overlap": 8}
+
+
+@pytest.mark.parametrize(
+    ("names", "dtype", "options"),
+    [
+        (("a.png", "b.png"), np.uint8, TILES),
+        (("a.tif", "b.tif"), np.uint16, {**TILES, "blend": "average", "pad": "official"}),
+        (("a.jpg", "b.png"), np.uint8, {**TILES, "batch_size": 4}),
+        (("a.png", "b.tiff"), np.uint8, {"tile": 64, "overlap": 16}),  # wider than the image
+    ],
+)
+def test_the_result_is_that_of_tiles_in_memory(tmp_path, names, dtype, options):
+    source, target = tmp_path / names[0], tmp_path / names[1]
+    photo(source, H, W, 3, dtype=dtype, icc_profile=b"profile", dpi=(72, 72))
+    COUNTS.clear()
+    assert restorer(**options).restore_file(source, target)[0] == 2 * H
+    assert sum(count for count, _ in COUNTS) == COUNTS[0][1]
+    restored, expected = read_picture(target), restore_picture(read_picture(source), restorer(**options))
+    np.testing.assert_array_equal(restored.pixels, expected.pixels)
+    assert restored.pixels.dtype == dtype
+    assert restored.icc_profile == b"profile"
+    assert restored.dpi == pytest.approx((72, 72), abs=0.1)
+
+
+def test_gray_through_an_rgb_network(tmp_path):
+    source = photo(tmp_path / "a.png", H, W)
+    _, head = restorer(**TILES).restore_file(source, tmp_path / "b.png")
+    restored, expected = read_picture(tmp_path / "b.png").pixels, restorer(**TILES)(read_picture(source).pixels)
+    assert restored.shape == expected.shape
+    difference = np.abs(restored.astype(int) - expected)
+    assert difference.max() <= 1  # the luma is taken before the overlaps are blended
+    assert difference.mean() < 1e-3
+    assert head.notes == ("gray, restored as three equal channels by an RGB network",)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def killed_after_a_group(monkeypatch):
+    write = RowWriter.write
+
+    def write_once(self, rows):
+        if self.rows:
+            raise KilledError
+        write(self, rows)
+
+    monkeypatch.setattr(RowWriter, "write", write_once)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_goes_on_where_it_was_killed(tmp_path, suffix, monkeypatch, killed_after_a_group, caplog):
+    source, whole, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / f"b{suffix}", tmp_path / f"c{suffix}"
+    with pytest.raises(KilledError):
+        restorer(**TILES).restore_file(source, target)
+    assert not target.exists()
+    monkeypatch.undo()
+    restorer(**TILES).restore_file(source, whole)
+    COUNTS.clear()
+    with caplog.at_level(logging.INFO):
+        restorer(**TILES).restore_file(source, target)
+    assert f"goes on behind row {GROUP} of {2 * H}" in caplog.text
+    skipped, *run = [count for count, _ in COUNTS]
+    assert skipped > len(run) / 2  # the rows of tiles that are done, but for those that overlap the next
+    assert skipped + sum(run) == COUNTS[0][1]
+    assert target.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", f"b{suffix}", f"c{suffix}"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"overlap": 16}, "overlap"), ({"blend": "average"}, "blend"), ({}, "input")]
+)
+def test_begins_anew_if_anything_is_another(tmp_path, monkeypatch, killed_after_a_group, caplog, change, reason):
+    source, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
+    with pytest.raises(KilledError):
+        restorer(**TILES).restore_file(source, target)
+    monkeypatch.undo()
+    if not change:
+        photo(source, H, W, 3, dtype=np.uint16)
+    with caplog.at_level(logging.INFO):
+        restorer(**{**TILES, **change}).restore_file(source, target)
+    assert f"an unfinished result is dropped, because of another {reason}" in caplog.text
+    expected = restorer(**{**TILES, **change})(read_picture(source).pixels)
+    np.testing.assert_array_equal(read_picture(target).pixels, expected)
+
+
+def test_other_weights_begin_anew(tmp_path, monkeypatch, killed_after_a_group, caplog):
+    source, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
+    with pytest.raises(KilledError):
+        restorer(**TILES).restore_file(source, target)
+    monkeypatch.undo()
+    with caplog.at_level(logging.INFO):
+        StreamingRestorer(MODEL, weights(2), **TILES).restore_file(source, target)
+    assert "because of another model" in caplog.text
+
+
+@pytest.fixture
+def nothing_in_use(monkeypatch):
+    monkeypatch.setattr(streaming, "_resident_bytes", lambda: 0)
+
+
+def test_auto_takes_tiles_by_the_memory_and_keeps_those_it_began_with(
+    tmp_path, monkeypatch, nothing_in_use, killed_after_a_group
+):
+    source = photo(tmp_path / "a.png", H, 300, 3)
+    auto, tiles = restorer(), {}
+    for memory in (30_000_000, 8_000_000):
+        auto.memory = memory
+        with pytest.raises(KilledError):
+            auto.restore_file(source, tmp_path / f"{memory}.png")
+        tiles[memory] = json.loads((tmp_path / f"{memory}.png.partial.json").read_text())["about"]["tile"]
+    assert tiles[30_000_000] > tiles[8_000_000] >= 40
+    monkeypatch.undo()
+    auto.memory = 10**10
+    auto.restore_file(source, tmp_path / "8000000.png")  # though far more memory is allowed
+    expected = restorer(tile=tiles[8_000_000], overlap=32)(read_picture(source).pixels)
+    np.testing.assert_array_equal(read_picture(tmp_path / "8000000.png").pixels, expected)
+
+
+def test_size_if_fits(tmp_path, nothing_in_use):
+    source, samples = photo(tmp_path / "a.png", H, W, 3), H * W * 3
+    for memory, size in ((50 * samples, (H, W)), (40 * samples, None)):  # 5 a sample, and 4 times 10
+        assert StreamingRestorer(MODEL, weights(1), memory=memory).size_if_fits(source) == size
+    assert StreamingRestorer(MODEL, weights(1)).size_if_fits(source) == (H, W)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "options", "message"),
+    [
+        ("a.png", "b.jpg", {}, "PNG or TIFF"),
+        ("a.png", "b.png", {"tile": 0}, "tile=0"),
+        ("a.png", "b.png", {"tile": 8, "overlap": 0}, "too small"),
+        ("a.png", "b.png", {"self_ensemble": True}, "self-ensemble"),
+        ("a.png", "b.png", {"memory": 10_000}, "smaller tiles or allow more memory"),
+        ("a.webp", "b.png", {"memory": 10_000}, "not read by rows"),
+    ],
+)
+def test_refused(tmp_path, nothing_in_use, name, target, options, message):
+    source = photo(tmp_path / name, H, W, 3)
+    with pytest.raises(InputError, match=message):
+        StreamingRestorer(MODEL, weights(1), **options).restore_file(source, tmp_path / target)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_alpha_is_refused(tmp_path):
+    source = photo(tmp_path / "a.png", H, W, 3, alpha=np.zeros((H, W), np.uint8))
+    with pytest.raises(InputError, match="alpha"):
+        restorer(**TILES).restore_file(source, tmp_path / "b.png")
+
+
+# A process of its own, since a peak is that of all that a process ever did.
+PEAKS = """
+import resource, sys
+from pathlib import Path
+import jax, numpy as np, psutil
+from swinir_jax import SwinIR, SwinIRConfig
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference.streaming import StreamingRestorer
+folder = Path(sys.argv[1])
+model = SwinIR(SwinIRConfig(upscale=4, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,)))
+shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))["params"]
+params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 1000000
+def write(name, height):
+    write_picture(folder / name, Picture(np.random.default_rng(0).integers(0, 256, (height, 256, 3), np.uint8)))
+write("small.tif", 64), write("one.tif", 256), write("four.tif", 1024)
+restorer = StreamingRestorer(model, params, tile=64, overlap=16)
+restorer.restore_file(folder / "small.tif", folder / "small.png")
+before = peak()
+limit = psutil.Process().memory_info().rss + 100_000_000
+restorer = StreamingRestorer(model, params, tile=64, overlap=16, memory=limit)
+restorer.restore_file(folder / "one.tif", folder / "one_out.tif")
+one = peak()
+restorer.restore_file(folder / "four.tif", folder / "four_out.tif")
+four = peak()
+restorer(read_picture(folder / "four.tif").pixels)
+print(before, one, four, peak(), limit // 1000000)
+"""
+
+
+def test_peak_memory_does_not_grow_with_the_image(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PEAKS, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before, one, four, in_memory, limit = map(int, done.stdout.split())
+    assert four <= max(before, limit)
+    floats = 4 * (4 * 1024 * 4 * 256 * 3) // 1_000_000  # of the larger result
+    assert four - one < floats / 2
+    assert in_memory - four > floats
