@@ -43,6 +43,7 @@ class Stopped:
     def __init__(self, experiment, workdir):
         self.workdir = workdir
         self.records = []
+        self.handler = signal.getsignal(signal.SIGINT)  # a shell's background job has another than Python's own
         handler = logging.Handler()
         handler.emit = lambda record: self.records.append(record.getMessage())
         patch = pytest.MonkeyPatch()
@@ -79,7 +80,7 @@ def test_ctrl_c_saves_the_step_that_was_under_way(stopped, experiment):
     assert checkpoints.latest_step() == 8
     checkpoints.close()
     assert list(metrics(stopped.workdir, "train/loss")) == [2, 4, 6, 8]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is stopped.handler
 
 
 def test_a_damaged_record_is_named_once_and_counted(stopped):
