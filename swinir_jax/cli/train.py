@@ -30,10 +30,10 @@ EXIT_ENDED_EARLY = 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Options(Experiment):
-    """Trains; a run that is in the workdir already goes on where it stopped, with the options that it began with."""
+    """Trains; a run that is in the workdir already goes on where it stopped, with the options of the last time."""
 
     workdir: str  # folder for checkpoints, metrics and pictures, on this machine or gs://...
-    profile: int = 0  # steps of which a trace by JAX's profiler is written to WORKDIR/profile
+    profile: int = 0  # steps of which a trace by JAX's profiler is written to profile/ beside the logs
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False  # print errors only
     debug: tyro.conf.FlagCreatePairsOff[bool] = False  # show the traceback of an error
     name: tyro.conf.Suppress[str] = ""  # the command's first argument
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         train_and_evaluate(experiment, options.workdir, profile=options.profile)
     except (TrainingError, SaveError) as error:
-        logger.error("%s", error, exc_info=args.debug)
+        logger.error("%s", error, exc_info=options.debug)
         return EXIT_ENDED_EARLY
     return 0
 

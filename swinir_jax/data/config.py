@@ -1,9 +1,14 @@
 """What a training run reads, as one frozen value."""
 
 import dataclasses
+import typing
+from collections.abc import Mapping
 from typing import Literal
 
 from swinir_jax.errors import InputError
+
+# Least and largest level of each kind: scale, noise sigma on the 0..255 scale, JPEG quality.
+LEVELS: Mapping[str, tuple[int, int]] = {"bicubic": (1, 16), "noise": (0, 255), "jpeg": (1, 100)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,12 +20,16 @@ class Degradation:
     """
 
     kind: Literal["bicubic", "noise", "jpeg"]
-    low: int  # scale, noise sigma on the 0..255 scale, or JPEG quality
+    low: int  # see LEVELS
     high: int
     jpeg_grid: Literal["aligned", "random"] = "random"  # where the 8x8 blocks begin in a patch
 
     def __post_init__(self) -> None:
-        least, most = {"bicubic": (1, 16), "noise": (0, 255), "jpeg": (1, 100)}[self.kind]
+        for name in ("kind", "jpeg_grid"):
+            allowed = typing.get_args(typing.get_type_hints(Degradation)[name])
+            if getattr(self, name) not in allowed:
+                raise InputError(f"data.degradation.{name} must be one of {allowed}, got {getattr(self, name)!r}.")
+        least, most = LEVELS[self.kind]
         if not least <= self.low <= self.high <= most or (self.kind == "bicubic" and self.low != self.high):
             raise InputError(f"Levels of {self.kind} lie in {least}..{most}, low <= high: got {self.low}..{self.high}.")
 

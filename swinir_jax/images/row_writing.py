@@ -95,6 +95,8 @@ class RowWriter:
         if stored and stored.about == about and _size(self._partial) >= stored.size:
             self._state = stored
         try:
+            if not self._state.rows:  # what it tells of is gone with the next line
+                _progress_file(self._target).unlink(missing_ok=True)
             self._file = open(self._partial, "r+b" if self._state.rows else "wb")  # noqa: SIM115
             self._file.truncate(self._state.size)
             self._file.seek(0, os.SEEK_END)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from swinir_jax.data.config import LEVELS
 from swinir_jax.errors import InputError
 from swinir_jax.tasks import TASKS
 from swinir_jax.training.experiment import Experiment
@@ -50,6 +51,9 @@ def check_experiment(experiment: Experiment) -> None:
             f"network.upscale is {network.upscale}, but {kind} data of data.degradation.low={degradation.low} "
             "have another scale."
         )
+    least, most = LEVELS[kind]
+    if not least <= experiment.validation.level <= most:
+        raise InputError(f"validation.level of {kind} lies in {least}..{most}, got {experiment.validation.level}.")
     if kind == "bicubic" and experiment.validation.level != network.upscale:
         raise InputError(
             f"validation.level is {experiment.validation.level}, but the network enlarges by {network.upscale}."

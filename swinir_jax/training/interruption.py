@@ -43,9 +43,10 @@ class Interruption:
         return self.received is not None
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None and number == signal.SIGINT:
+        if self.received == number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.received = signal.Signals(number)
+        if self.received != signal.SIGINT:
+            self.received = signal.Signals(number)
         if number == signal.SIGINT:  # not by logging: its locks and buffers may be in use just now
             os.write(sys.stderr.fileno(), b"\nSaving after this step; Ctrl-C again ends at once.\n")
         if jax.process_count() > 1:

@@ -21,7 +21,7 @@ PICTURES_FOLDER = "pictures"
 def log_folder(workdir: str | os.PathLike[str]) -> Path:
     """Where a run's logs lie: in its folder, or in `runs/` where that is a bucket, whose files cannot be added to."""
     text = os.fspath(workdir)
-    return Path("runs", text.rstrip("/").rpartition("/")[2]) if "://" in text else Path(text)
+    return Path("runs", *text.partition("://")[2].strip("/").split("/")) if "://" in text else Path(text)
 
 
 class Logs:
@@ -70,11 +70,11 @@ class Logs:
 def _lines_up_to(path: Path, step: int) -> list[str]:
     """Whole lines of steps that are done."""
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else ():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else ():
         try:
-            values = json.loads(line)
-        except ValueError:  # a kill cut it off
+            done = json.loads(line)["step"] <= step
+        except (ValueError, TypeError, KeyError):  # a kill cut it off, or it is not ours
             continue
-        if values["step"] <= step:
+        if done:
             lines.append(line)
     return lines

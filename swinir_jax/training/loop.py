@@ -51,7 +51,7 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
     Args:
       experiment: the run.
       workdir: folder for checkpoints, metrics and pictures; made if it is not there.
-      profile: steps of which a JAX profiler trace is written to `workdir/profile`; 0 for none.
+      profile: steps of which a JAX profiler trace is written to `profile/` beside the logs; 0 for none.
 
     Raises:
       InputError: if the experiment, its data or the folder cannot be used.
@@ -69,9 +69,9 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
         stored = read_config(workdir)
         if start is not None and stored:  # without a checkpoint, nothing is lost by beginning anew
             check_resume(stored, experiment)
-            if start >= experiment.steps:
-                logger.info("%s: all %d steps are done.", workdir, start)
-                return
+        if start is not None and start >= experiment.steps:
+            logger.info("%s: all %d steps are done.", workdir, start)
+            return
         batches = stack.enter_context(contextlib.closing(_open_data(experiment)))
         if start is None:
             state = _first_state(experiment, mesh)
@@ -142,7 +142,12 @@ class _Run:
                 with progress.paused():
                     psnr = None
                     if self._pairs and not stop and (last or step % experiment.validation.every == 0):
-                        psnr = self._validate(step, interruption)
+                        try:
+                            psnr = self._validate(step, interruption)
+                        except InputError:  # an image, not the weights
+                            if jax.process_count() == 1:
+                                self._checkpoints.save(step, self._state, data_state)
+                            raise
                     if last or psnr is not None or step % experiment.checkpoint.every == 0:
                         self._checkpoints.save(step, self._state, data_state, psnr)
                 if last:

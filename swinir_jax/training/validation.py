@@ -10,6 +10,7 @@ from PIL import Image
 
 from swinir_jax.data.pairs import image_files
 from swinir_jax.evaluation.protocol import Images, Measurement, Pair, average, evaluate
+from swinir_jax.images import read_size
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.models import SwinIR
 from swinir_jax.tasks import TASKS
@@ -40,10 +41,13 @@ def validation_pairs(experiment: Experiment) -> list[Pair]:
     """The images to measure, none if the experiment names no folder.
 
     Raises:
-      InputError: if the folder has no images.
+      InputError: if the folder has no images, or one of them cannot be read.
     """
     folder = experiment.validation.hq
-    return [(path, None) for path in image_files(folder)] if folder else []
+    files = image_files(folder) if folder else []
+    for file in files:
+        read_size(file)
+    return [(file, None) for file in files]
 
 
 def validate(
