@@ -42,14 +42,14 @@ CASES: Mapping[str, Case] = {
     "light_train": Case("training step, lightweight x2, LR patch 48, batch 4", ("light", "48", "--train", "4")),
     **{
         f"light_{side}": Case(f"lightweight x2, {side}x{side}", ("light", str(side)), beside=False)
-        for side in (128, 512)
+        for side in (128, 512, 1024)
     },
     "light_1024_tiled": Case(
         "lightweight x2, 1024x1024, tiles of 256", ("light", "1024"), ("--tile", "256"), beside=False
     ),
     "light_512_tiled": Case("lightweight x2, 512x512, tiles of 256", ("light", "512"), ("--tile", "256"), beside=False),
 }
-SIZES = {"light_128": 128, "light_256": 256, "light_512": 512, "light_512_tiled": 512, "light_1024_tiled": 1024}
+SIZES = {name: int(case.both[1]) for name, case in CASES.items() if case.both[0] == "light" and len(case.both) == 2}
 
 
 def run(python: str, script: str, arguments: tuple[str, ...], cache: str) -> dict[str, float]:
