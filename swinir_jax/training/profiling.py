@@ -19,7 +19,9 @@ class Profiler:
         """Starts before the first step to be traced; `running` is what the devices still compute."""
         if step == self._first <= self._last:
             jax.block_until_ready(running)
-            jax.profiler.start_trace(str(self._folder))
+            options = jax.profiler.ProfileOptions()
+            options.python_tracer_level = 0  # it hooks into the data's threads, whose end it may not survive
+            jax.profiler.start_trace(str(self._folder), profiler_options=options)
             self._running = True
 
     def after(self, step: int, running: Any) -> None:

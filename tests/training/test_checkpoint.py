@@ -146,6 +146,8 @@ def test_a_full_disk_is_told_and_the_last_good_checkpoint_stays(tmp_path, caplog
                 assert checkpoints.latest_step() == 1
         assert "/3: could not be saved" in caplog.text
         checkpoints.save(4, state_at(4), {"batches": 4})  # there is room again
+    with opened(tmp_path, keep_last=1) as checkpoints:  # which clears what a thread of a failed save wrote late
+        assert checkpoints.latest_step() == 4
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]  # nothing of 2 and 3
 
 
