@@ -114,6 +114,55 @@ def test_ten_steps_and_ten_more_in_another_process_are_twenty(tmp_path):
     assert_same_bits(*states)
 
 
+# In a process of its own: the limit is one of all its threads.
+FULL_DISK = """
+import contextlib, logging, resource, signal, sys
+import pytest
+from test_checkpoint import opened, restored, state_at
+from swinir_jax.training.checkpoint import SaveError
+said = []
+handler = logging.Handler(); handler.emit = lambda record: said.append(record.getMessage())
+logging.getLogger("swinir_jax").addHandler(handler)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+@contextlib.contextmanager
+def full_disk():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+with opened(sys.argv[1], keep_last=1) as checkpoints:
+    checkpoints.save(1, state_at(1), {"batches": 1})
+    checkpoints.wait()
+    with full_disk():
+        checkpoints.save(2, state_at(2), {"batches": 2})
+        with pytest.raises(SaveError, match=r"/2: could not be saved \\(.*too large.*good one is of step 1"):
+            checkpoints.wait()
+    assert not said, said
+    assert checkpoints.latest_step() == 1
+    assert restored(checkpoints)[1] == {"batches": 1}
+    with full_disk():
+        checkpoints.save(3, state_at(3), {"batches": 3})
+        assert checkpoints.latest_step() == 1
+    assert "/3: could not be saved" in said[-1], said
+    checkpoints.save(4, state_at(4), {"batches": 4})
+    checkpoints.wait()
+    assert checkpoints.latest_step() == 4
+    assert restored(checkpoints)[1] == {"batches": 4}
+"""
+
+
+def test_a_full_disk_is_told_and_the_last_good_checkpoint_stays(tmp_path):
+    path = os.pathsep.join(str(folder) for folder in (Path(__file__).parent, Path(__file__).parents[1]))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([path, *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 KILLED = """
 import os, signal, sys
 from training_runs import EXPERIMENT, first_state
