@@ -35,17 +35,19 @@ def restoring(model: swinir_jax.SwinIR, params: dict, side: int, tile: int | str
 def training(model: swinir_jax.SwinIR, params: dict, side: int, batch: int) -> tuple[Callable[[], object], float]:
     """A call that makes one step of the training command, and the seconds that it took to compile."""
     from swinir_jax.configs import load_experiment
+    from swinir_jax.training.sharding import compile_step, divide_cpu, make_mesh, place_batch, place_state
     from swinir_jax.training.state import create_state
-    from swinir_jax.training.step import train_step
 
     scale, rng = model.config.upscale, np.random.default_rng(0)
     lq = rng.random((batch, side, side, 3), dtype=np.float32)
     hq = rng.random((batch, side * scale, side * scale, 3), dtype=np.float32)
-    data = jax.device_put({"lq": lq, "hq": hq})
+    divide_cpu(batch)
+    mesh = make_mesh()
+    data = place_batch(mesh, {"lq": lq, "hq": hq})
     recipe = load_experiment(f"lightweight_sr_x{scale}")
-    held = [create_state(dataclasses.replace(recipe, network=model.config), params)]
+    held = [place_state(mesh, create_state(dataclasses.replace(recipe, network=model.config), params))]
     start = time.perf_counter()
-    program = jax.jit(train_step, donate_argnums=0).lower(held[0], data).compile()
+    program = compile_step(mesh, held[0]).lower(held[0], data).compile()
     seconds = time.perf_counter() - start
     release_unused()
 

@@ -21,7 +21,7 @@ from swinir_jax.configs import load_experiment, summaries
 from swinir_jax.training.checkpoint import SaveError, read_config
 from swinir_jax.training.experiment import Experiment
 from swinir_jax.training.loop import TrainingError, train_and_evaluate
-from swinir_jax.training.sharding import initialize_distributed
+from swinir_jax.training.sharding import divide_cpu, initialize_distributed
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if stored and stored.name == recipe.name:
         options = _parse(args, stored)
     initialize_distributed()
+    divide_cpu(options.batch_size // options.optimizer.accumulate, options.shard_optimizer)
     if options.quiet or jax.process_index():
         logging.getLogger("swinir_jax").setLevel(logging.ERROR)
     experiment = Experiment(**_fields(options, Experiment))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.models.attention import Attend, attention, over_windows
-from swinir_jax.models.layers import Conv, SwinTransformerBlock, layer_norm, linear_init
+from swinir_jax.models.layers import Conv, SwinTransformerBlock, layer_norm, linear_init, residual_dtype
 from swinir_jax.models.reconstruction import RECONSTRUCTIONS
 from swinir_jax.models.rows import SplitRows
 from swinir_jax.models.windows import shift_labels, window_partition, window_reverse
@@ -51,7 +51,7 @@ class ResidualGroup(nn.Module):
     rows: SplitRows | None
 
     @nn.compact
-    def __call__(self, x: jax.Array, labels: jax.Array | None, drop_path: jax.Array | None) -> jax.Array:
+    def __call__(self, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None) -> jax.Array:
         """As `RSTB`, without the convolution and the skip."""
         if self.is_initializing():
             tokens = window_partition(x, self.config.attention_window)
@@ -60,9 +60,11 @@ class ResidualGroup(nn.Module):
             return x
 
         layers = [{"params": self.variables["params"][f"blocks_{i}"]} for i in range(self.depth)]
-        if drop_path is not None:
-            for layer, rate in zip(layers, drop_path, strict=True):
-                layer |= {"key": self.make_rng("dropout"), "drop_path": rate}
+        if gains is not None:
+            for layer, its_gains in zip(layers, gains, strict=True):
+                layer["gains"] = its_gains
+                if self.config.has_dropout:
+                    layer["key"] = self.make_rng("dropout")
         plain = functools.partial(self._layer, shift=0, labels=None)
         shifted = functools.partial(self._layer, shift=self.config.shift_size, labels=labels)
         if self.depth > 1:
@@ -89,7 +91,7 @@ class ResidualGroup(nn.Module):
         )
 
     def _layer(self, x: jax.Array, layer: Mapping[str, Any], *, shift: int, labels: jax.Array | None) -> jax.Array:
-        """One layer on `[B, H, W, C]`, as a pure function of its parameters and, in training, key and rate."""
+        """One layer on `[B, H, W, C]`, as a pure function of its parameters and, in training, gains and key."""
         m, (batch, h, w, _) = self.config.attention_window, x.shape
         block, variables = self._block(parent=None), {"params": layer["params"]}
         if shift:
@@ -97,14 +99,11 @@ class ResidualGroup(nn.Module):
         tokens = window_partition(x, m)
         if labels is not None:
             labels = jnp.tile(labels, (batch, 1))
-        gains = None
-        rngs, dropout = {}, False
-        if "key" in layer:
-            key, path_key = jax.random.split(layer["key"])
-            keep = 1 - layer["drop_path"]
-            gains = jax.random.bernoulli(path_key, keep, (batch, 2)) / keep  # whole images skip a branch
+        gains = layer.get("gains")
+        if gains is not None:
             gains = jnp.repeat(gains, tokens.shape[0] // batch, axis=0)
-            rngs, dropout = {"dropout": key}, self.config.has_dropout
+        dropout = "key" in layer
+        rngs = {"dropout": layer["key"]} if dropout else {}
 
         def run(attend: Attend, tokens: jax.Array, labels: jax.Array | None, gains: jax.Array | None) -> Any:
             return block.apply(variables, tokens, labels, gains, attend=attend, deterministic=not dropout, rngs=rngs)
@@ -138,16 +137,16 @@ class RSTB(nn.Module):
     rows: SplitRows | None
 
     @nn.compact
-    def __call__(self, x: jax.Array, labels: jax.Array | None, drop_path: jax.Array | None) -> jax.Array:
+    def __call__(self, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None) -> jax.Array:
         """`[B, H, W, C]` -> `[B, H, W, C]`.
 
         Args:
           x: features.
           labels: `[nW, M * M]` regions of shifted windows, or None if they do not shift.
-          drop_path: `[depth]` rates of stochastic depth, or None where nothing is dropped at random.
+          gains: `[depth, B, 2]` factors on the layers' branches (stochastic depth), or None where nothing is random.
         """
         group = ResidualGroup(self.config, self.depth, self.num_heads, self.dtype, self.rows, name="residual_group")
-        return x + residual_conv(group(x, labels, drop_path), self.config, "conv", self.dtype)
+        return x + residual_conv(group(x, labels, gains), self.config, "conv", self.dtype)
 
 
 def scan_stacked(step: Callable[[jax.Array, Any], jax.Array], x: jax.Array, layers: Sequence[Any]) -> jax.Array:
@@ -196,7 +195,14 @@ class SwinIR(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, lq: jax.Array, *, deterministic: bool = True, rows: SplitRows | None = None) -> jax.Array:
+    def __call__(
+        self,
+        lq: jax.Array,
+        *,
+        deterministic: bool = True,
+        first_image: jax.Array | int = 0,
+        rows: SplitRows | None = None,
+    ) -> jax.Array:
         """Restores a batch of images of one size.
 
         Sides that are no multiples of the window are padded at the bottom and the right by reflection, as often
@@ -205,6 +211,7 @@ class SwinIR(nn.Module):
         Args:
           lq: `[B, h, w, in_chans]`, float in [0, 1].
           deterministic: False to apply dropout and stochastic depth, from the rng stream "dropout".
+          first_image: where `lq` is a part of a batch, the place of its first image: stochastic depth goes by place.
           rows: None for whole images; inside `jax.shard_map`, of which part of the rows `lq` is this device's.
 
         Returns:
@@ -222,14 +229,22 @@ class SwinIR(nn.Module):
 
         with nn.intercept_methods(rows.convolving) if rows else contextlib.nullcontext():
             shallow = Conv(c.embed_dim, dtype=self.dtype, name="conv_first")(x)
-            deep = self._body(shallow, deterministic, rows)
+            gains = None if deterministic or not c.is_random else self._gains(lq.shape[0], first_image)
+            deep = self._body(shallow, gains, rows)
             deep = residual_conv(deep, c, "conv_after_body", self.dtype) + shallow
             restored = RECONSTRUCTIONS[c.upsampler](deep, x, c, self.dtype)
 
         restored = restored / c.img_range + mean
         return restored[:, : h * c.upscale, : w * c.upscale]
 
-    def _body(self, x: jax.Array, deterministic: bool, rows: SplitRows | None) -> jax.Array:
+    def _gains(self, batch: int, first_image: jax.Array | int) -> jax.Array:
+        """Stochastic depth, `[layers, B, 2]`: factors 0 or 1 / (1 - rate) on each layer's branches, by image."""
+        rates = jnp.asarray(self.config.drop_path_rates, residual_dtype(self.dtype))
+        key, keep = self.make_rng("dropout"), 1 - rates[:, None]
+        keys = jax.vmap(functools.partial(jax.random.fold_in, key))(first_image + jnp.arange(batch))
+        return jax.vmap(lambda key: jax.random.bernoulli(key, keep, (keep.size, 2)) / keep, out_axes=1)(keys)
+
+    def _body(self, x: jax.Array, gains: jax.Array | None, rows: SplitRows | None) -> jax.Array:
         c = self.config
         _, h, w, _ = x.shape
         if c.patch_norm:
@@ -241,18 +256,19 @@ class SwinIR(nn.Module):
                 )
             embedding = self.param("absolute_pos_embed", linear_init, (1, h * w, c.embed_dim))
             x = x + embedding.reshape(1, h, w, c.embed_dim)
-        x = nn.Dropout(c.drop_rate, deterministic=deterministic)(x)
+        x = nn.Dropout(c.drop_rate, deterministic=gains is None)(x)
         labels_of = functools.partial(shift_labels, h) if rows is None else rows.shift_labels
         labels = labels_of(w, c.attention_window, c.shift_size) if c.shift_size else None
-        return layer_norm("norm")(self._groups(x, labels, deterministic, rows))
+        return layer_norm("norm")(self._groups(x, labels, gains, rows))
 
-    def _groups(self, x: jax.Array, labels: jax.Array | None, deterministic: bool, rows: SplitRows | None) -> jax.Array:
+    def _groups(
+        self, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None, rows: SplitRows | None
+    ) -> jax.Array:
         c = self.config
-        rates = jnp.asarray(c.drop_path_rates, x.dtype)
         first = 0
         for i, (depth, heads) in enumerate(zip(c.depths, c.num_heads, strict=True)):
-            drop_path = rates[first : first + depth] if c.is_random and not deterministic else None
-            x = RSTB(c, depth, heads, self.dtype, rows, name=f"layers_{i}")(x, labels, drop_path)
+            its_gains = None if gains is None else gains[first : first + depth]
+            x = RSTB(c, depth, heads, self.dtype, rows, name=f"layers_{i}")(x, labels, its_gains)
             first += depth
         return x
 

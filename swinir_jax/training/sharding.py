@@ -1,5 +1,7 @@
 """Training on all devices of all processes: who joins, and who holds what."""
 
+import contextlib
+import functools
 import importlib.util
 import logging
 import os
@@ -23,6 +25,7 @@ AXES = ("data", "model")
 # What a person sets to start processes by hand: host:port of the first, how many, and which one this is.
 _BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 # By these JAX recognises who started the processes: SLURM, Open MPI, Kubernetes.
+_FORCED = "xla_force_host_platform_device_count"
 _LAUNCHERS = ("SLURM_STEP_NODELIST", "OMPI_COMM_WORLD_SIZE", "JOB_COMPLETION_INDEX")
 
 
@@ -59,6 +62,27 @@ def _by_hand() -> tuple[str, int, int]:
     if not 0 <= index < count:
         raise InputError(f"JAX_PROCESS_ID lies in 0..JAX_NUM_PROCESSES - 1: got {index} of {count}.")
     return address, count, index
+
+
+def divide_cpu(images: int, unit: int = 1) -> None:
+    """Makes the CPU as many devices as its cores can take equal shares of a batch; call it before JAX starts.
+
+    Each core then trains on images of its own, which takes two thirds of the time of sharing out each operation. GPUs
+    and TPUs are not concerned. A run of several processes keeps the devices that it has, as does one for which they are
+    chosen by `$JAX_NUM_CPU_DEVICES` or `$XLA_FLAGS`.
+
+    Args:
+      images: of a batch, or of one of its micro-batches.
+      unit: that the number of devices is to be a multiple of.
+    """
+    chosen = jax.config.values["jax_num_cpu_devices"] >= 0 or _FORCED in os.environ.get("XLA_FLAGS", "")
+    if chosen or jax.distributed.is_initialized():
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    fitting = [count for count in range(1, cores + 1) if images % count == 0 and count % unit == 0]
+    if fitting:
+        with contextlib.suppress(RuntimeError):  # JAX has started
+            jax.config.update("jax_num_cpu_devices", max(fitting))
 
 
 def make_mesh(shard_optimizer: int = 1) -> Mesh:
@@ -145,7 +169,7 @@ def compile_step(mesh: Mesh, state: TrainState) -> jax.stages.Wrapped:
     """`train_step` for global arrays on a mesh; it takes over the buffers of the state that it gets."""
     shardings: Any = state_shardings(mesh, state)
     return jax.jit(
-        train_step,
+        functools.partial(train_step, mesh=mesh),
         in_shardings=(shardings, _batch_sharding(mesh)),
         out_shardings=(shardings, NamedSharding(mesh, PartitionSpec())),
         donate_argnums=0,

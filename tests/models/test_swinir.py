@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -149,6 +150,14 @@ def test_drop_path_rises_linearly_and_drops_whole_samples():
     shorter["layers_0"]["residual_group"]["blocks_0"] = params["layers_0"]["residual_group"]["blocks_0"]
     dropped = SwinIR(config).apply({"params": params}, lq, deterministic=False, rngs={"dropout": jax.random.key(0)})
     np.testing.assert_allclose(dropped, SwinIR(one_layer).apply({"params": shorter}, lq), rtol=1e-6, atol=1e-6)
+
+
+def test_drop_path_of_a_part_is_that_of_the_whole_batch():
+    model, params, lq = SwinIR(dataclasses.replace(TINY, drop_path_rate=0.9)), tiny_params(TINY), image(4, 16, 16, 3)
+    draw = functools.partial(model.apply, {"params": params}, deterministic=False, rngs={"dropout": jax.random.key(3)})
+    whole = draw(lq)
+    np.testing.assert_allclose(draw(lq[2:], first_image=2), whole[2:], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(draw(lq[2:]), whole[2:])
 
 
 def test_drop_path_rates_rise_over_all_groups():

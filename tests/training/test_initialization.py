@@ -47,6 +47,19 @@ def test_from_x2_to_x4_only_the_upsampler_is_new(config, upsampler, source):
     assert params.keys() == drawn.keys()
 
 
+def test_smaller_windows_take_the_middle_of_the_position_tables(source):
+    larger, smaller = TINY, dataclasses.replace(TINY, window_size=TINY.window_size - 1)
+    params, carried, _ = initialise_from(source(larger), smaller, params_of(smaller, 2))
+    name = "relative_position_bias_table"
+    ours, theirs = (
+        tree["layers_0"]["residual_group"]["blocks_0"]["attn"][name] for tree in (params, params_of(larger, 1))
+    )
+    assert f"layers_0/residual_group/blocks_0/attn/{name}" in carried
+    m = smaller.window_size
+    for row, column in ((0, 0), (m - 1, m - 1), (2 * m - 2, 1)):  # offsets row - m + 1 and column - m + 1
+        np.testing.assert_array_equal(ours[row * (2 * m - 1) + column], theirs[(row + 1) * (2 * m + 1) + column + 1])
+
+
 def test_from_gray_to_colour_the_body_is_kept(source):
     gray = dataclasses.replace(TINY, in_chans=1, upsampler="", upscale=1)
     colour = dataclasses.replace(gray, in_chans=3)

@@ -5,7 +5,13 @@ from training_runs import EXPERIMENT
 from training_worker import run_workers, train
 
 from swinir_jax import InputError
-from swinir_jax.training.sharding import check_batch, initialize_distributed, make_mesh, state_shardings
+from swinir_jax.training.sharding import (
+    check_batch,
+    divide_cpu,
+    initialize_distributed,
+    make_mesh,
+    state_shardings,
+)
 from swinir_jax.training.state import create_state
 
 
@@ -60,6 +66,35 @@ def test_batches_that_the_devices_do_not_divide():
 def test_a_mesh_that_the_devices_do_not_fill():
     with pytest.raises(InputError, match=f"shard_optimizer=3 does not divide the {jax.device_count()} device"):
         make_mesh(3)
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Numbers of CPU devices that are asked for, on a machine of six cores."""
+    asked = []
+    monkeypatch.setattr(jax.config, "update", lambda name, value: asked.append((name, value)))
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)), raising=False)
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    return asked
+
+
+@pytest.mark.parametrize(("images", "unit", "expected"), [(12, 1, 6), (4, 1, 4), (32, 1, 4), (7, 1, 1), (12, 4, 4)])
+def test_a_cpu_is_as_many_devices_as_divide_the_batch(images, unit, expected, devices):
+    divide_cpu(images, unit)
+    assert devices == [("jax_num_cpu_devices", expected)]
+
+
+def test_devices_that_were_chosen_are_kept(devices, monkeypatch):
+    divide_cpu(9, 4)  # none would do: `make_mesh` tells
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    divide_cpu(4)
+    assert devices == []
+
+
+def test_a_cpu_that_jax_has_started_stays():
+    count = jax.device_count()
+    divide_cpu(4)
+    assert jax.device_count() == count
 
 
 @pytest.fixture
