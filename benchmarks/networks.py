@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+from tables import ROOT
+
 COMMON = dict(in_chans=3, img_size=64, window_size=8, img_range=1.0, mlp_ratio=2.0, resi_connection="1conv")
 COMMON |= dict(drop_path_rate=0.0)  # the original has it on in training only
 NETWORKS = {
@@ -13,6 +15,7 @@ NETWORKS = {
     "classical": dict(COMMON, upscale=4, embed_dim=180, depths=[6] * 6, num_heads=[6] * 6, upsampler="pixelshuffle"),
 }
 REPEATS = 5
+PHOTO = ROOT / "docs" / "astronaut.png"  # 256x256, RGB
 
 
 def report(call: Callable[[], object], started: float, compiling: float | None = None) -> None:

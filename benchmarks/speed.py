@@ -33,12 +33,19 @@ class Case:
     title: str
     both: tuple[str, ...]
     ours: tuple[str, ...] = ()
+    theirs: tuple[str, ...] = ()
     beside: bool = True  # whether PyTorch runs it, too
 
 
+_COMPILE = ("--compile",)
 CASES: Mapping[str, Case] = {
     "light_256": Case("lightweight x2, 256x256", ("light", "256")),
     "classical_128": Case("classical x4, 128x128", ("classical", "128")),
+    "light_256_compiled": Case("lightweight x2, 256x256, beside `torch.compile`", ("light", "256"), theirs=_COMPILE),
+    "classical_128_compiled": Case(
+        "classical x4, 128x128, beside `torch.compile`", ("classical", "128"), theirs=_COMPILE
+    ),
+    "light_file": Case("lightweight x2, 256x256, from PNG to PNG", ("light", "256", "--file")),
     "light_train": Case("training step, lightweight x2, LR patch 48, batch 4", ("light", "48", "--train", "4")),
     **{
         f"light_{side}": Case(f"lightweight x2, {side}x{side}", ("light", str(side)), beside=False)
@@ -49,7 +56,11 @@ CASES: Mapping[str, Case] = {
     ),
     "light_512_tiled": Case("lightweight x2, 512x512, tiles of 256", ("light", "512"), ("--tile", "256"), beside=False),
 }
-SIZES = {name: int(case.both[1]) for name, case in CASES.items() if case.both[0] == "light" and len(case.both) == 2}
+SIZES = {
+    name: int(case.both[1])
+    for name, case in CASES.items()
+    if case.both[0] == "light" and len(case.both) == 2 and not case.theirs
+}
 
 
 def run(python: str, script: str, arguments: tuple[str, ...], cache: str) -> dict[str, float]:
@@ -71,7 +82,7 @@ def measure(case: Case, pytorch: str | None, rounds: int) -> dict[str, list[dict
             for state in ("cold", "warm"):
                 found[state].append(run(sys.executable, "time_jax.py", (*case.both, *case.ours), cache))
             if pytorch and case.beside:
-                found["pytorch"].append(run(pytorch, "time_pytorch.py", case.both, cache))
+                found["pytorch"].append(run(pytorch, "time_pytorch.py", (*case.both, *case.theirs), cache))
     return found
 
 

@@ -1,7 +1,10 @@
-"""Times swinir_jax in a process of its own: python time_jax.py light|classical SIDE [--train BATCH] [--tile auto|N|0].
+"""Times swinir_jax in a process of its own.
+
+    python time_jax.py light|classical SIDE [--train BATCH] [--tile auto|N|0] [--file]
 
 Prints one JSON line: seconds from the start of Python to the first answer, of compiling, the median and minimum of the
-next five calls, and the peak memory of the process in MB. float32, batch 1, random weights.
+next five calls, and the peak memory of the process in MB. float32, batch 1, random weights. A call with `--file` reads
+docs/astronaut.png, restores it and writes a PNG.
 """
 
 import time
@@ -10,12 +13,14 @@ START = time.perf_counter()
 
 import argparse
 import dataclasses
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import flax
 import jax
 import numpy as np
-from networks import NETWORKS, report
+from networks import NETWORKS, PHOTO, report
 
 import swinir_jax
 from swinir_jax.checkpoints.names import parameter_shapes
@@ -30,6 +35,15 @@ def restoring(model: swinir_jax.SwinIR, params: dict, side: int, tile: int | str
     if tile != "auto":
         restorer._program((1, tile or side, tile or side, 3))
     return lambda: restorer.restore(lq), time.perf_counter() - start
+
+
+def restoring_a_file(model: swinir_jax.SwinIR, params: dict, folder: str) -> Callable[[], object]:
+    """A call that does for a picture file what the command does."""
+    from swinir_jax.images import read_picture, write_picture
+    from swinir_jax.inference.pictures import restore_picture
+
+    restorer = swinir_jax.Restorer(model, params)
+    return lambda: write_picture(Path(folder) / "restored.png", restore_picture(read_picture(PHOTO), restorer))
 
 
 def training(model: swinir_jax.SwinIR, params: dict, side: int, batch: int) -> tuple[Callable[[], object], float]:
@@ -64,18 +78,23 @@ def main() -> None:
     parser.add_argument("side", type=int)
     parser.add_argument("--train", type=int, default=0, metavar="BATCH")
     parser.add_argument("--tile", default="0")
+    parser.add_argument("--file", action="store_true")
     args = parser.parse_args()
     config = swinir_jax.SwinIRConfig.from_dict(NETWORKS[args.network])
     model, rng = swinir_jax.SwinIR(config), np.random.default_rng(0)
     flat = {name: 0.02 * rng.standard_normal(shape, np.float32) for name, shape in parameter_shapes(config).items()}
     params = flax.traverse_util.unflatten_dict(flat, sep="/")
     del flat
-    if args.train:
+    folder, compiling = tempfile.TemporaryDirectory(), None
+    if args.file:
+        call = restoring_a_file(model, params, folder.name)
+    elif args.train:
         call, compiling = training(model, params, args.side, args.train)
     else:
         call, compiling = restoring(model, params, args.side, args.tile if args.tile == "auto" else int(args.tile))
     del params
-    report(call, START, compiling)
+    with folder:
+        report(call, START, compiling)
 
 
 if __name__ == "__main__":

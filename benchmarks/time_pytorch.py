@@ -1,4 +1,4 @@
-"""Times SwinIR under PyTorch: python time_pytorch.py light|classical SIDE [--compile] [--train BATCH].
+"""Times SwinIR under PyTorch: python time_pytorch.py light|classical SIDE [--compile] [--train BATCH] [--file].
 
 Runs in an environment with torch and spandrel, which holds the SwinIR that PyTorch's upscaling tools share. Prints the
 same JSON line as time_jax.py.
@@ -9,10 +9,14 @@ import time
 START = time.perf_counter()
 
 import argparse
+import tempfile
 import warnings
+from pathlib import Path
 
+import numpy as np
 import torch
-from networks import NETWORKS, report
+from networks import NETWORKS, PHOTO, report
+from PIL import Image
 
 library = torch.library.Library("torchvision", "DEF")  # a CPU build of PyTorch has none of torchvision's operators
 for name in ("nms", "qnms"):
@@ -29,12 +33,22 @@ def main() -> None:
     parser.add_argument("side", type=int)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--train", type=int, default=0, metavar="BATCH")
+    parser.add_argument("--file", action="store_true")
     args = parser.parse_args()
     model = SwinIR(**NETWORKS[args.network])
     run = torch.compile(model) if args.compile else model
     scale, batch = NETWORKS[args.network]["upscale"], max(args.train, 1)
     lq = torch.rand(batch, 3, args.side, args.side)
-    if args.train:
+    folder = tempfile.TemporaryDirectory()
+    if args.file:
+        model.eval()
+
+        def call() -> None:
+            image = np.asarray(Image.open(PHOTO).convert("RGB"), np.float32) / 255
+            with torch.no_grad():
+                restored = run(torch.from_numpy(image).permute(2, 0, 1)[None])[0].clamp(0, 1).permute(1, 2, 0)
+            Image.fromarray((restored * 255).round().byte().numpy()).save(Path(folder.name) / "restored.png")
+    elif args.train:
         hq = torch.rand(batch, 3, args.side * scale, args.side * scale)
         optimizer = torch.optim.Adam(model.train().parameters(), lr=2e-4)
 
@@ -49,7 +63,8 @@ def main() -> None:
             with torch.no_grad():
                 run(lq)
 
-    report(call, START)
+    with folder:
+        report(call, START)
 
 
 if __name__ == "__main__":

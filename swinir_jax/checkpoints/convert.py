@@ -1,10 +1,13 @@
 """Weights from one form into another."""
 
+import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import safetensors.numpy
 
 from swinir_jax.checkpoints.names import params_to_official, split_buffers
@@ -17,7 +20,12 @@ from swinir_jax.files import make_folder, write_bytes
 
 
 def convert(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], *, buffers: bool = True, **options: Any
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    buffers: bool = True,
+    to_img_range: float | None = None,
+    **options: Any,
 ) -> tuple[SwinIRConfig, int]:
     """Converts anything that `load_pretrained` takes into a model folder, or back into official names.
 
@@ -26,6 +34,8 @@ def convert(
       target: a folder that does not exist yet; or a `.safetensors` file, for PyTorch.
       buffers: whether a `.safetensors` file gets the masks and indices, too, which PyTorch's strict loading asks for;
         without, small networks take a quarter of the space.
+      to_img_range: rewrites the network to see its input on this scale, such as the one that readers of official names
+        assume (see `infer_config`); it restores as before.
       **options: of `load_pretrained`.
 
     Returns:
@@ -39,10 +49,36 @@ def convert(
     if suffix in SUFFIXES and suffix != ".safetensors":
         raise InputError(f"{target}: official names are written as .safetensors, which PyTorch tools read too.")
     model, params = load_pretrained(source, **options)
+    config = model.config
+    if to_img_range is not None:
+        params, config = with_img_range(params, config, to_img_range)
     if suffix == ".safetensors":
         make_folder(target.parent)
-        tensors = params_to_official(params, model.config)
+        tensors = params_to_official(params, config)
         write_bytes(target, safetensors.numpy.save(tensors if buffers else split_buffers(tensors)[0]))
     else:
-        save_model(target, params, model.config)
-    return model.config, sum(leaf.size for leaf in jax.tree.leaves(params))
+        save_model(target, params, config)
+    return config, sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def with_img_range(
+    params: Mapping[str, Any], config: SwinIRConfig, img_range: float
+) -> tuple[dict[str, Any], SwinIRConfig]:
+    """The same network for another `img_range`: only its first and last convolutions see it.
+
+    Args:
+      params: of the network.
+      config: its architecture.
+      img_range: the new one.
+
+    Returns:
+      Parameters and configuration.
+
+    Raises:
+      InputError: if `img_range` is not positive.
+    """
+    config, factor = dataclasses.replace(config, img_range=img_range), np.float32(img_range / config.img_range)
+    last = "upsample_0" if config.upsampler == "pixelshuffledirect" else "conv_last"
+    first = {**params["conv_first"], "kernel": params["conv_first"]["kernel"] / factor}
+    scaled = {name: leaf * factor for name, leaf in params[last].items()}
+    return {**params, "conv_first": first, last: scaled}, config

@@ -17,11 +17,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-buffers", dest="buffers", action="store_false", help="a small .safetensors file, of parameters alone"
     )
+    parser.add_argument(
+        "--to-img-range",
+        type=float,
+        metavar="X",
+        help="rewrite the network, which restores as before, to another img_range, such as the rule below",
+    )
     add_weight_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Converts."""
-    config, parameters = convert(args.source, args.target, buffers=args.buffers, **weight_options(args))
+    config, parameters = convert(
+        args.source, args.target, buffers=args.buffers, to_img_range=args.to_img_range, **weight_options(args)
+    )
     logger.info("%s: %s, %s parameters", args.target, config, f"{parameters:,}")
     return 0

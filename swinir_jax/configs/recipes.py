@@ -47,7 +47,7 @@ def jpeg(task: str, quality: int) -> Experiment:
     return experiment if quality == 40 else _after(first, experiment)
 
 
-def light(task: str, degradation: Degradation, level: int, *, window_size: int, img_range: float = 1.0) -> Experiment:
+def light(task: str, degradation: Degradation, level: int, *, window_size: int) -> Experiment:
     """The lightweight network without upsampler, on a range of levels; of this project, the paper has none.
 
     Args:
@@ -55,13 +55,10 @@ def light(task: str, degradation: Degradation, level: int, *, window_size: int, 
       degradation: the range.
       level: that is measured while training.
       window_size: eight of them are a patch's side, or nine of size 7.
-      img_range: as the paper's networks of this task have it.
     """
     small = OFFICIAL["002_lightweightSR_DIV2K_s64w8_SwinIR-S_x2"].config
     side = 64 // window_size * window_size
-    network = dataclasses.replace(
-        small, upscale=1, upsampler="", window_size=window_size, img_size=side, img_range=img_range
-    )
+    network = dataclasses.replace(small, upscale=1, upsampler="", window_size=window_size, img_size=side)
     steps = lightweight_sr(2).steps
     return dataclasses.replace(_same_size(task, network, degradation, level), batch_size=32, steps=steps)
 

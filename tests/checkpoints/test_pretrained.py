@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,8 @@ import swinir_jax
 from swinir_jax import InputError, SwinIRConfig
 from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.convert import convert
-from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_to_official
+from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_from_official, params_to_official
+from swinir_jax.checkpoints.store import save_model
 
 FILES = DATA / "checkpoints"
 EXPECTED = np.load(FILES / "expected.npz")
@@ -114,6 +116,21 @@ def test_folder_and_back_is_bit_exact(tmp_path):
     assert back.keys() == original.keys()
     for name, tensor in original.items():
         assert (back[name].dtype, back[name].tobytes()) == (tensor.dtype, tensor.tobytes()), name
+
+
+@pytest.mark.parametrize("upsampler", ["", "pixelshuffle", "pixelshuffledirect", "nearest+conv"])
+def test_another_img_range_restores_as_before(upsampler, tmp_path):
+    config = dataclasses.replace(TINY, upsampler=upsampler, upscale=2 if upsampler else 1)
+    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    save_model(tmp_path / "model", params, config)
+    convert(tmp_path / "model", tmp_path / "other.safetensors", to_img_range=255.0)
+    lq = np.random.default_rng(0).random((1, 16, 16, 3), dtype=np.float32)
+    other, other_params = swinir_jax.load_pretrained(tmp_path / "other.safetensors", img_range=255.0)
+    expected = swinir_jax.SwinIR(config).apply({"params": params}, lq)
+    assert relative_error(other.apply({"params": other_params}, lq), expected) < 1e-5
+    for img_range in (0.0, -1.0):
+        with pytest.raises(InputError, match="img_range must be positive"):
+            convert(tmp_path / "model", tmp_path / "none", to_img_range=img_range)
 
 
 def test_nothing_is_written_unless_all_fits(tmp_path):

@@ -1,0 +1,54 @@
+"""Draws what the bundled models do to a photograph: python benchmarks/crops.py (writes docs/crops.png).
+
+One row a model: what it is given, its answer and the truth; of docs/astronaut.png, degraded as the test sets are.
+"""
+
+import numpy as np
+from networks import PHOTO
+from PIL import Image, ImageDraw
+from tables import ROOT
+
+from swinir_jax import Restorer, load_pretrained
+from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.evaluation.protocol import evaluate
+from swinir_jax.tasks import TASKS
+
+OUT = ROOT / "docs" / "crops.png"
+CROP = (96, 16, 192, 112)  # left, top, right, bottom: the face
+SIDE = 240  # of a panel
+LABEL = 18  # height of the line above a row
+
+# Model, task, level, and what the left panel shows.
+ROWS = (
+    ("lightweight_x2", "lightweight_sr", 2, "half the size, bicubic"),
+    ("lightweight_x4", "lightweight_sr", 4, "a quarter of the size, bicubic"),
+    ("color_denoise_light", "color_dn", 25, "noise, sigma 25"),
+    ("jpeg_light", "color_jpeg_car", 10, "JPEG, quality 10"),
+)
+
+
+def panels(model: str, task: str, level: int) -> list[Image.Image]:
+    """Crops of what the network is given, its answer and the truth."""
+    network, params = load_pretrained(model)
+    restorer = Restorer(network, params, pad=TASKS[task].pad)
+    ((_, images),) = evaluate(task, level, restorer.restore, [(PHOTO, None)])
+    full = [Image.fromarray(np.asarray(image)) for image in (images.lq, images.restored, images.hq)]
+    size = full[-1].size
+    return [image.resize(size, Image.Resampling.BICUBIC).crop(CROP) for image in full]
+
+
+def main() -> None:
+    """Draws all rows."""
+    rows = [row for row in ROWS if row[0] in bundled_models()]
+    sheet = Image.new("RGB", (3 * SIDE, len(rows) * (SIDE + LABEL)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for y, (model, task, level, given) in enumerate(rows):
+        top = y * (SIDE + LABEL)
+        for x, (panel, label) in enumerate(zip(panels(model, task, level), (given, model, "truth"), strict=True)):
+            pen.text((x * SIDE + 4, top + 3), label, fill="black")
+            sheet.paste(panel.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x * SIDE, top + LABEL))
+    sheet.save(OUT, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
