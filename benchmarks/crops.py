@@ -14,7 +14,7 @@ from swinir_jax.evaluation.protocol import evaluate
 from swinir_jax.tasks import TASKS
 
 OUT = ROOT / "docs" / "crops.png"
-CROP = (96, 16, 192, 112)  # left, top, right, bottom: the face
+CROP = (72, 8, 168, 104)  # left, top, right, bottom: the face
 SIDE = 240  # of a panel
 LABEL = 18  # height of the line above a row
 

@@ -2,7 +2,7 @@
 
     python benchmarks/precision.py --sets TESTSETS [--model NAME ...]
 
-TESTSETS is as for `quality.py`, which says on which sets and levels a bundled model is measured. Written are
+TESTSETS is as for `quality.py`, which says on which set and level a bundled model is measured first. Written are
 `benchmarks/results/precision.json` and the table; models that are not named keep their rows.
 """
 
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--sets", type=Path, required=True, help="folder of the test sets")
     parser.add_argument("--model", nargs="+", choices=bundled_models(), default=[*bundled_models()])
     args = parser.parse_args()
-    wanted = [row for row in BUNDLED if row[0] in bundled_models()]
+    wanted = list({row[0]: row for row in reversed(BUNDLED) if row[0] in bundled_models()}.values())[::-1]
     if missing := bundled_models().keys() - {row[0] for row in wanted}:
         raise SystemExit(f"quality.py has no row for {', '.join(sorted(missing))}.")
     known = {
