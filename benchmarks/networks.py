@@ -15,7 +15,8 @@ NETWORKS = {
     "classical": dict(COMMON, upscale=4, embed_dim=180, depths=[6] * 6, num_heads=[6] * 6, upsampler="pixelshuffle"),
 }
 REPEATS = 5
-PHOTO = ROOT / "docs" / "astronaut.png"  # 256x256, RGB
+PHOTO = ROOT / "docs" / "astronaut.png"  # RGB
+PHOTO_SIDE = 256
 
 
 def report(call: Callable[[], object], started: float, compiling: float | None = None) -> None:

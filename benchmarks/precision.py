@@ -86,7 +86,11 @@ def main() -> None:
     parser.add_argument("--sets", type=Path, required=True, help="folder of the test sets")
     parser.add_argument("--model", nargs="+", choices=bundled_models(), default=[*bundled_models()])
     args = parser.parse_args()
-    wanted = list({row[0]: row for row in reversed(BUNDLED) if row[0] in bundled_models()}.values())[::-1]
+    first: dict[str, Row] = {}
+    for row in BUNDLED:
+        if row[0] in bundled_models():
+            first.setdefault(row[0], row)
+    wanted = list(first.values())
     if missing := bundled_models().keys() - {row[0] for row in wanted}:
         raise SystemExit(f"quality.py has no row for {', '.join(sorted(missing))}.")
     known = {

@@ -119,7 +119,9 @@ def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The README's table."""
-    caption = f"{machine()}; float32, batch 1 unless said; medians; PyTorch eager (spandrel), in turns.\n\n"
+    caption = (
+        f"{machine()}; float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless said, in turns.\n\n"
+    )
     lines = []
     for name, row in rows.items():
         theirs = ["-", "-", "-"]

@@ -20,7 +20,7 @@ from pathlib import Path
 import flax
 import jax
 import numpy as np
-from networks import NETWORKS, PHOTO, report
+from networks import NETWORKS, PHOTO, PHOTO_SIDE, report
 
 import swinir_jax
 from swinir_jax.checkpoints.names import parameter_shapes
@@ -37,13 +37,20 @@ def restoring(model: swinir_jax.SwinIR, params: dict, side: int, tile: int | str
     return lambda: restorer.restore(lq), time.perf_counter() - start
 
 
-def restoring_a_file(model: swinir_jax.SwinIR, params: dict, folder: str) -> Callable[[], object]:
-    """A call that does for a picture file what the command does."""
+def restoring_a_file(model: swinir_jax.SwinIR, params: dict, side: int) -> tuple[Callable[[], object], float]:
+    """A call that does for a picture file of this side what the command does, and the seconds of compiling."""
     from swinir_jax.images import read_picture, write_picture
     from swinir_jax.inference.pictures import restore_picture
 
-    restorer = swinir_jax.Restorer(model, params)
-    return lambda: write_picture(Path(folder) / "restored.png", restore_picture(read_picture(PHOTO), restorer))
+    restorer, folder = swinir_jax.Restorer(model, params), tempfile.TemporaryDirectory()
+    start = time.perf_counter()
+    restorer._program((1, side, side, 3))
+    seconds = time.perf_counter() - start
+
+    def call() -> None:
+        write_picture(Path(folder.name) / "restored.png", restore_picture(read_picture(PHOTO), restorer))
+
+    return call, seconds
 
 
 def training(model: swinir_jax.SwinIR, params: dict, side: int, batch: int) -> tuple[Callable[[], object], float]:
@@ -78,23 +85,23 @@ def main() -> None:
     parser.add_argument("side", type=int)
     parser.add_argument("--train", type=int, default=0, metavar="BATCH")
     parser.add_argument("--tile", default="0")
-    parser.add_argument("--file", action="store_true")
+    parser.add_argument("--file", action="store_true", help=f"needs SIDE {PHOTO_SIDE}")
     args = parser.parse_args()
+    if args.file and args.side != PHOTO_SIDE:
+        parser.error(f"the picture's side is {PHOTO_SIDE}")
     config = swinir_jax.SwinIRConfig.from_dict(NETWORKS[args.network])
     model, rng = swinir_jax.SwinIR(config), np.random.default_rng(0)
     flat = {name: 0.02 * rng.standard_normal(shape, np.float32) for name, shape in parameter_shapes(config).items()}
     params = flax.traverse_util.unflatten_dict(flat, sep="/")
     del flat
-    folder, compiling = tempfile.TemporaryDirectory(), None
     if args.file:
-        call = restoring_a_file(model, params, folder.name)
+        call, compiling = restoring_a_file(model, params, args.side)
     elif args.train:
         call, compiling = training(model, params, args.side, args.train)
     else:
         call, compiling = restoring(model, params, args.side, args.tile if args.tile == "auto" else int(args.tile))
     del params
-    with folder:
-        report(call, START, compiling)
+    report(call, START, compiling)
 
 
 if __name__ == "__main__":

@@ -39,9 +39,9 @@ def main() -> None:
     run = torch.compile(model) if args.compile else model
     scale, batch = NETWORKS[args.network]["upscale"], max(args.train, 1)
     lq = torch.rand(batch, 3, args.side, args.side)
-    folder = tempfile.TemporaryDirectory()
     if args.file:
         model.eval()
+        folder = tempfile.TemporaryDirectory()
 
         def call() -> None:
             image = np.asarray(Image.open(PHOTO).convert("RGB"), np.float32) / 255
@@ -63,8 +63,7 @@ def main() -> None:
             with torch.no_grad():
                 run(lq)
 
-    with folder:
-        report(call, START)
+    report(call, START)
 
 
 if __name__ == "__main__":

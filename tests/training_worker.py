@@ -4,6 +4,7 @@ Trains each workdir until so many steps, from its last checkpoint or from the be
 prints the losses of each workdir, as JSON.
 """
 
+import dataclasses
 import functools
 import json
 import os
@@ -28,27 +29,33 @@ from swinir_jax.training.sharding import (
 from swinir_jax.training.state import create_state
 
 BATCH_SIZE = 8
+# What devices could disagree on: who drops which branch, and which images make a micro-batch.
+DIVIDED = dataclasses.replace(
+    EXPERIMENT,
+    network=dataclasses.replace(EXPERIMENT.network, drop_path_rate=0.5),
+    optimizer=dataclasses.replace(EXPERIMENT.optimizer, accumulate=2),
+)
 
 
 @functools.cache  # compiling takes longer than the steps
 def start(shard_optimizer: int) -> tuple:
     """Mesh, shapes of the state before the first step and compiled step."""
     mesh = make_mesh(shard_optimizer)
-    check_batch(BATCH_SIZE, mesh)
-    shapes = jax.eval_shape(lambda: create_state(EXPERIMENT))
+    check_batch(BATCH_SIZE, mesh, DIVIDED.optimizer.accumulate)
+    shapes = jax.eval_shape(lambda: create_state(DIVIDED))
     return mesh, shapes, compile_step(mesh, shapes)
 
 
 def train(workdir: str, until: int, shard_optimizer: int = 1) -> tuple[list[float], dict]:
     """Losses of the steps done, and the state, saved."""
     mesh, shapes, step = start(shard_optimizer)
-    checkpoints = Checkpoints(workdir, EXPERIMENT.checkpoint)
+    checkpoints = Checkpoints(workdir, DIVIDED.checkpoint)
     done, losses = checkpoints.latest_step() or 0, []
     if done:
         state, data = checkpoints.restore(abstract_state(mesh, shapes))
         assert data == {"batches": done}
     else:
-        state = place_state(mesh, first_state(EXPERIMENT))
+        state = place_state(mesh, first_state(DIVIDED))
     share = BATCH_SIZE // jax.process_count()
     mine = slice(share * jax.process_index(), share * (jax.process_index() + 1))
     for t in range(done, until):

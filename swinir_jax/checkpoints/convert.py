@@ -1,6 +1,7 @@
 """Weights from one form into another."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
+from swinir_jax.checkpoints.architecture import RULES, infer_config
 from swinir_jax.checkpoints.names import params_to_official, split_buffers
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.store import save_model
@@ -17,6 +19,8 @@ from swinir_jax.checkpoints.weight_file import SUFFIXES
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder, write_bytes
+
+logger = logging.getLogger(__name__)
 
 
 def convert(
@@ -34,15 +38,15 @@ def convert(
       target: a folder that does not exist yet; or a `.safetensors` file, for PyTorch.
       buffers: whether a `.safetensors` file gets the masks and indices, too, which PyTorch's strict loading asks for;
         without, small networks take a quarter of the space.
-      to_img_range: rewrites the network to see its input on this scale, such as the one that readers of official names
-        assume (see `infer_config`); it restores as before.
+      to_img_range: rewrites the network for this `img_range`; it restores as before.
       **options: of `load_pretrained`.
 
     Returns:
       The architecture and the number of parameters.
 
     Raises:
-      InputError: if the source cannot be read or the target not be written; then nothing is written.
+      InputError: if the source cannot be read, the target not be written, or `to_img_range` is not positive; then
+        nothing is written.
     """
     target = Path(target)
     suffix = target.suffix.lower()
@@ -55,10 +59,19 @@ def convert(
     if suffix == ".safetensors":
         make_folder(target.parent)
         tensors = params_to_official(params, config)
+        _tell_what_is_lost(tensors, config)
         write_bytes(target, safetensors.numpy.save(tensors if buffers else split_buffers(tensors)[0]))
     else:
         save_model(target, params, config)
     return config, sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _tell_what_is_lost(tensors: Mapping[str, np.ndarray], config: SwinIRConfig) -> None:
+    """Official names do not hold all of a configuration; who reads them has to know the rest."""
+    guessed = infer_config(tensors)
+    for name in RULES:
+        if (value := getattr(config, name)) != getattr(guessed, name):
+            logger.warning("Official names do not tell %s=%s: whoever loads the file must say so.", name, value)
 
 
 def with_img_range(
@@ -67,7 +80,7 @@ def with_img_range(
     """The same network for another `img_range`: only its first and last convolutions see it.
 
     Args:
-      params: of the network.
+      params: of the network, as from `load_pretrained`.
       config: its architecture.
       img_range: the new one.
 
@@ -75,9 +88,10 @@ def with_img_range(
       Parameters and configuration.
 
     Raises:
-      InputError: if `img_range` is not positive.
+      InputError: if `img_range` is not positive and finite.
     """
-    config, factor = dataclasses.replace(config, img_range=img_range), np.float32(img_range / config.img_range)
+    factor = np.float32(img_range / config.img_range)
+    config = dataclasses.replace(config, img_range=img_range)
     last = "upsample_0" if config.upsampler == "pixelshuffledirect" else "conv_last"
     first = {**params["conv_first"], "kernel": params["conv_first"]["kernel"] / factor}
     scaled = {name: leaf * factor for name, leaf in params[last].items()}

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to-img-range",
         type=float,
         metavar="X",
-        help="rewrite the network, which restores as before, to another img_range, such as the rule below",
+        help="rescale the first and last convolution for another img_range; the network restores as before",
     )
     add_weight_options(parser)
 

@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     if stored and stored.name == recipe.name:
         options = _parse(args, stored)
     initialize_distributed()
-    divide_cpu(options.batch_size // options.optimizer.accumulate, options.shard_optimizer)
+    if not options.network.has_dropout:  # its step is left to the compiler, which divides it badly on CPUs
+        divide_cpu(options.batch_size // options.optimizer.accumulate, options.shard_optimizer)
     if options.quiet or jax.process_index():
         logging.getLogger("swinir_jax").setLevel(logging.ERROR)
     experiment = Experiment(**_fields(options, Experiment))

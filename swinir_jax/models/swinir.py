@@ -211,7 +211,8 @@ class SwinIR(nn.Module):
         Args:
           lq: `[B, h, w, in_chans]`, float in [0, 1].
           deterministic: False to apply dropout and stochastic depth, from the rng stream "dropout".
-          first_image: where `lq` is a part of a batch, the place of its first image: stochastic depth goes by place.
+          first_image: place of `lq`'s first image in a larger batch, of which each part then draws the stochastic depth
+            that the whole would; dropout is not covered.
           rows: None for whole images; inside `jax.shard_map`, of which part of the rows `lq` is this device's.
 
         Returns:

@@ -8,6 +8,7 @@ from typing import Any
 import flax
 import numpy as np
 
+from swinir_jax.checkpoints.convert import with_img_range
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
@@ -21,7 +22,8 @@ def initialise_from(
 ) -> tuple[dict[str, Any], list[str], list[str]]:
     """Takes over each parameter that the other network has under the same name and in the same shape.
 
-    From x2 to x4, that is all but the upsampler. For smaller windows, position tables lose the offsets that are gone.
+    From x2 to x4, that is all but the upsampler. A network of another `img_range` is rewritten to the new one first; of
+    position tables for larger windows the middle is taken.
 
     Args:
       name: anything that `load_pretrained` takes.
@@ -32,11 +34,10 @@ def initialise_from(
       The parameters, and the sorted paths (`conv_first/kernel`) of those carried over and of the others.
 
     Raises:
-      InputError: if the weights cannot be loaded, belong to another `img_range`, or share no layer of the body.
+      InputError: if the weights cannot be loaded, or share no layer of the body.
     """
     model, source = load_pretrained(name)
-    if model.config.img_range != config.img_range:
-        raise InputError(f"{name}: trained with img_range={model.config.img_range}, not {config.img_range}.")
+    source, _ = with_img_range(source, model.config, config.img_range)
     target = flax.traverse_util.flatten_dict(dict(params), sep="/")
     found = flax.traverse_util.flatten_dict(source, sep="/")
     for path, values in found.items():

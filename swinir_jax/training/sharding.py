@@ -1,6 +1,5 @@
 """Training on all devices of all processes: who joins, and who holds what."""
 
-import contextlib
 import functools
 import importlib.util
 import logging
@@ -18,15 +17,16 @@ from swinir_jax.training.step import train_step
 
 logger = logging.getLogger(__name__)
 
-# Devices along "data" hold the same, those along "model" share one copy of EMA and optimiser state; each of them all
+# Devices along "data" hold the same, those along "model" share one copy of EMA and optimiser state; every device
 # takes its part of the batch.
 AXES = ("data", "model")
 
 # What a person sets to start processes by hand: host:port of the first, how many, and which one this is.
 _BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 # By these JAX recognises who started the processes: SLURM, Open MPI, Kubernetes.
-_FORCED = "xla_force_host_platform_device_count"
 _LAUNCHERS = ("SLURM_STEP_NODELIST", "OMPI_COMM_WORLD_SIZE", "JOB_COMPLETION_INDEX")
+# The XLA flag by which a person chooses the number of CPU devices.
+_FORCED = "xla_force_host_platform_device_count"
 
 
 def initialize_distributed() -> None:
@@ -67,9 +67,9 @@ def _by_hand() -> tuple[str, int, int]:
 def divide_cpu(images: int, unit: int = 1) -> None:
     """Makes the CPU as many devices as its cores can take equal shares of a batch; call it before JAX starts.
 
-    Each core then trains on images of its own, which takes two thirds of the time of sharing out each operation. GPUs
-    and TPUs are not concerned. A run of several processes keeps the devices that it has, as does one for which they are
-    chosen by `$JAX_NUM_CPU_DEVICES` or `$XLA_FLAGS`.
+    Each core then trains on images of its own, which is faster than sharing out each operation, and holds the state of
+    training for itself. GPUs and TPUs are not concerned. A run of several processes keeps the devices that it has, as
+    does one for which `$JAX_NUM_CPU_DEVICES` or `$XLA_FLAGS` chooses them.
 
     Args:
       images: of a batch, or of one of its micro-batches.
@@ -81,8 +81,10 @@ def divide_cpu(images: int, unit: int = 1) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     fitting = [count for count in range(1, cores + 1) if images % count == 0 and count % unit == 0]
     if fitting:
-        with contextlib.suppress(RuntimeError):  # JAX has started
+        try:
             jax.config.update("jax_num_cpu_devices", max(fitting))
+        except RuntimeError:
+            logger.info("JAX has started already: the CPU stays as it is.")
 
 
 def make_mesh(shard_optimizer: int = 1) -> Mesh:

@@ -55,8 +55,8 @@ def train_step(state: TrainState, batch: Batch, mesh: Mesh | None = None) -> tup
 def loss_and_gradient(state: TrainState, batch: Batch, mesh: Mesh | None = None) -> tuple[jax.Array, Any]:
     """Mean loss of a batch, and its gradient, a tree like the parameters; in `state.accumulate` parts one by one.
 
-    Each device of a mesh takes its images through the whole network by itself, which is left to the compiler only
-    where features are dropped: what the devices then draw must differ.
+    Each device of a mesh takes its images through the whole network by itself. With dropout the compiler divides the
+    work instead, because by themselves all devices would draw the same mask.
     """
     key = jax.random.fold_in(state.key, state.step)
     if mesh is None or mesh.size == 1 or state.model.config.has_dropout:

@@ -119,11 +119,12 @@ def test_folder_and_back_is_bit_exact(tmp_path):
 
 
 @pytest.mark.parametrize("upsampler", ["", "pixelshuffle", "pixelshuffledirect", "nearest+conv"])
-def test_another_img_range_restores_as_before(upsampler, tmp_path):
+def test_another_img_range_restores_as_before(upsampler, tmp_path, caplog):
     config = dataclasses.replace(TINY, upsampler=upsampler, upscale=2 if upsampler else 1)
     params = params_from_official(generated_weights(official_shapes(config), 1), config)
     save_model(tmp_path / "model", params, config)
     convert(tmp_path / "model", tmp_path / "other.safetensors", to_img_range=255.0)
+    assert "do not tell img_range=255.0" in caplog.text
     lq = np.random.default_rng(0).random((1, 16, 16, 3), dtype=np.float32)
     other, other_params = swinir_jax.load_pretrained(tmp_path / "other.safetensors", img_range=255.0)
     expected = swinir_jax.SwinIR(config).apply({"params": params}, lq)

@@ -2,9 +2,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from goldens import TINY, generated_weights
+from goldens import TINY, generated_weights, relative_error
 
-from swinir_jax import InputError
+from swinir_jax import InputError, SwinIR
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.training.initialization import initialise_from
@@ -74,7 +74,12 @@ def test_another_architecture_is_an_error_that_names_both(source):
         initialise_from(source(TINY), wide, params_of(wide, 2))
 
 
-def test_another_range_is_an_error(source):
+def test_a_network_of_another_range_begins_as_the_same_function(source):
     other = dataclasses.replace(TINY, img_range=255.0)
-    with pytest.raises(InputError, match=r"img_range=1.0, not 255.0"):
-        initialise_from(source(TINY), other, params_of(other, 2))
+    params, _, initialised = initialise_from(source(TINY), other, params_of(other, 2))
+    assert initialised == []
+    lq = np.random.default_rng(0).random((1, 16, 16, 3), dtype=np.float32)
+    answer, expected = (
+        SwinIR(config).apply({"params": tree}, lq) for config, tree in ((other, params), (TINY, params_of(TINY, 1)))
+    )
+    assert relative_error(answer, expected) < 1e-5

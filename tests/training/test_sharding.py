@@ -74,6 +74,7 @@ def devices(monkeypatch):
     asked = []
     monkeypatch.setattr(jax.config, "update", lambda name, value: asked.append((name, value)))
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)), raising=False)
+    monkeypatch.setitem(jax.config.values, "jax_num_cpu_devices", -1)
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     return asked
 
