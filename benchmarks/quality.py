@@ -1,10 +1,10 @@
 """Measures the baselines and the bundled models, and writes what the package and the README say of them.
 
-    python benchmarks/quality.py --sets TESTSETS      (`make benchmark-table`)
+    python benchmarks/quality.py --sets TESTSETS [--model NAME ...]     (`make benchmark-table`)
 
 TESTSETS holds `Set5/HR`, `Set5/LR_bicubic/X2`..., `Set12`, `McMaster` and `classic5`. Written are
 `benchmarks/results/quality.json`, `swinir_jax/pretrained/scores.json` and the tables of the README and of
-`swinir_jax/pretrained/README.md`.
+`swinir_jax/pretrained/README.md`; models and baselines that are not named keep their rows.
 """
 
 import argparse
@@ -105,13 +105,22 @@ def main() -> None:
     """Measures all rows and writes the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=Path, required=True, help="folder of the test sets")
+    wanted = (*BASELINES, *(row for row in BUNDLED if row[0] in bundled_models()))
+    names = list(dict.fromkeys(row[0] for row in wanted))
+    parser.add_argument("--model", nargs="+", choices=names, default=names)
     args = parser.parse_args()
-    measured: list[dict[str, Any]] = []
-    for row in (*BASELINES, *(row for row in BUNDLED if row[0] in bundled_models())):
-        measured.append(measure(args.sets, row))
-        print(measured[-1], flush=True)
-    baselines = measured[: len(BASELINES)]
-    bundled = [with_baseline(row, baselines) for row in measured[len(BASELINES) :]]
+    known = {
+        tuple(row[key] for key in ("model", "task", "set", "level", "given_lq")): row
+        for row in (json.loads(RESULTS.read_text()) if RESULTS.exists() else [])
+    }
+    for row in wanted:
+        if row[0] in args.model:
+            known[row] = measure(args.sets, row)
+            print(known[row], flush=True)
+    measured = [known[row] for row in wanted if row in known]
+    names_of_baselines = {row[0] for row in BASELINES}
+    baselines = [row for row in measured if row["model"] in names_of_baselines]
+    bundled = [with_baseline(row, baselines) for row in measured if row["model"] not in names_of_baselines]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps([*baselines, *bundled], indent=2) + "\n")
     keys = ("task", "set", "level", "scores", "baseline")
