@@ -25,6 +25,7 @@ from networks import NETWORKS, PHOTO, PHOTO_SIDE, report
 import swinir_jax
 from swinir_jax.checkpoints.names import parameter_shapes
 from swinir_jax.inference.memory import release_unused
+from swinir_jax.training.sharding import divide_cpu
 
 
 def restoring(model: swinir_jax.SwinIR, params: dict, side: int, tile: int | str) -> tuple[Callable[[], object], float]:
@@ -56,13 +57,12 @@ def restoring_a_file(model: swinir_jax.SwinIR, params: dict, side: int) -> tuple
 def training(model: swinir_jax.SwinIR, params: dict, side: int, batch: int) -> tuple[Callable[[], object], float]:
     """A call that makes one step of the training command, and the seconds that it took to compile."""
     from swinir_jax.configs import load_experiment
-    from swinir_jax.training.sharding import compile_step, divide_cpu, make_mesh, place_batch, place_state
+    from swinir_jax.training.sharding import compile_step, make_mesh, place_batch, place_state
     from swinir_jax.training.state import create_state
 
     scale, rng = model.config.upscale, np.random.default_rng(0)
     lq = rng.random((batch, side, side, 3), dtype=np.float32)
     hq = rng.random((batch, side * scale, side * scale, 3), dtype=np.float32)
-    divide_cpu(batch)
     mesh = make_mesh()
     data = place_batch(mesh, {"lq": lq, "hq": hq})
     recipe = load_experiment(f"lightweight_sr_x{scale}")
@@ -89,6 +89,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.file and args.side != PHOTO_SIDE:
         parser.error(f"the picture's side is {PHOTO_SIDE}")
+    if args.train:  # as the command does, before JAX starts
+        divide_cpu(args.train)
     config = swinir_jax.SwinIRConfig.from_dict(NETWORKS[args.network])
     model, rng = swinir_jax.SwinIR(config), np.random.default_rng(0)
     flat = {name: 0.02 * rng.standard_normal(shape, np.float32) for name, shape in parameter_shapes(config).items()}

@@ -33,8 +33,8 @@ def export_network(
 
     The platforms need not be there: the program is lowered for each, and compiled where it runs, anew for each shape.
     Programs for any shape cost no more than those for one: of the bundled `lightweight_x2` they have the same size, and
-    restore 256x256 pixels on a CPU in the same time and memory. Only images of less than 48 windows take a CPU as long
-    as 48.
+    restore 256x256 pixels on a CPU in the same time and memory. Only images of less than 24 windows take a CPU as long
+    as 24.
 
     Args:
       model: from `load_pretrained`; float32 or bfloat16.

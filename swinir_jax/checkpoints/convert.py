@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.numpy
 
 from swinir_jax.checkpoints.architecture import RULES, infer_config
-from swinir_jax.checkpoints.names import params_to_official, split_buffers
+from swinir_jax.checkpoints.names import params_to_official
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.weight_file import SUFFIXES
@@ -27,7 +27,7 @@ def convert(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    buffers: bool = True,
+    small: bool = False,
     to_img_range: float | None = None,
     **options: Any,
 ) -> tuple[SwinIRConfig, int]:
@@ -36,8 +36,8 @@ def convert(
     Args:
       source: as for `load_pretrained`.
       target: a folder that does not exist yet; or a `.safetensors` file, for PyTorch.
-      buffers: whether a `.safetensors` file gets the masks and indices, too, which PyTorch's strict loading asks for;
-        without, small networks take a quarter of the space.
+      small: whether the masks in a `.safetensors` file, which PyTorch's strict loading asks for, are those of the
+        smallest image in which windows shift; such a file serves images of any size as well.
       to_img_range: rewrites the network for this `img_range`; it restores as before.
       **options: of `load_pretrained`.
 
@@ -58,9 +58,11 @@ def convert(
         params, config = with_img_range(params, config, to_img_range)
     if suffix == ".safetensors":
         make_folder(target.parent)
+        if small and not config.ape:
+            config = dataclasses.replace(config, img_size=min(config.img_size, 2 * config.window_size))
         tensors = params_to_official(params, config)
         _tell_what_is_lost(tensors, config)
-        write_bytes(target, safetensors.numpy.save(tensors if buffers else split_buffers(tensors)[0]))
+        write_bytes(target, safetensors.numpy.save(tensors))
     else:
         save_model(target, params, config)
     return config, sum(leaf.size for leaf in jax.tree.leaves(params))

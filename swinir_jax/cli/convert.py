@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="a .pth, .pt, .ckpt or .safetensors file, a model folder, or a model's name")
     parser.add_argument("target", type=Path, help="a new folder; or a .safetensors file, for official names")
     parser.add_argument(
-        "--no-buffers", dest="buffers", action="store_false", help="a small .safetensors file, of parameters alone"
+        "--small", action="store_true", help="a .safetensors file with the masks of the smallest image, for any image"
     )
     parser.add_argument(
         "--to-img-range",
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Converts."""
     config, parameters = convert(
-        args.source, args.target, buffers=args.buffers, to_img_range=args.to_img_range, **weight_options(args)
+        args.source, args.target, small=args.small, to_img_range=args.to_img_range, **weight_options(args)
     )
     logger.info("%s: %s, %s parameters", args.target, config, f"{parameters:,}")
     return 0

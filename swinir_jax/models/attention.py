@@ -12,7 +12,7 @@ SHIFT_MASK = -100.0  # the official value; not -inf
 
 # A CPU takes so many windows at a time through a whole layer that their tokens, scores and hidden features stay in the
 # cache of a core; all at once they would go through memory, which takes several times as long and as much of it.
-_CPU_WINDOWS = 48
+_CPU_WINDOWS = 24
 _ATTENDED = "attended"  # the name by which a backward pass finds attention's result, kept from the forward pass
 
 Drop = Callable[[jax.Array], jax.Array]
