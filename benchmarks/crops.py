@@ -23,7 +23,7 @@ ROWS = (
     ("lightweight_x2", "lightweight_sr", 2, "half the size, bicubic"),
     ("lightweight_x4", "lightweight_sr", 4, "a quarter of the size, bicubic"),
     ("color_denoise_light", "color_dn", 25, "noise, sigma 25"),
-    ("jpeg_light", "color_jpeg_car", 10, "JPEG, quality 10"),
+    ("jpeg_light", "color_jpeg_car", 30, "JPEG, quality 30"),
 )
 
 
