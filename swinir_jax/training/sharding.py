@@ -84,7 +84,7 @@ def divide_cpu(images: int, unit: int = 1) -> None:
         try:
             jax.config.update("jax_num_cpu_devices", max(fitting))
         except RuntimeError:
-            logger.info("JAX has started already: the CPU stays as it is.")
+            logger.debug("JAX has started already: the CPU stays as it is.")
 
 
 def make_mesh(shard_optimizer: int = 1) -> Mesh:
