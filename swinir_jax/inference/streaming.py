@@ -65,7 +65,7 @@ class StreamingRestorer(Restorer):
         h, w = (source.height, source.width) if source else read_size(path)
         channels, itemsize = (source.channels, source.head.pixels.itemsize) if source else (3, 1)
         bytes_a_pixel = itemsize + 4 + self.model.config.upscale**2 * 2 * (4 + itemsize)
-        return (h, w) if h * w * channels * bytes_a_pixel <= self.memory - _resident_bytes() else None
+        return (h, w) if h * w * channels * bytes_a_pixel <= self._left() else None
 
     def restore_file(self, path: Path, target: Path) -> tuple[int, Picture]:
         """Restores an image of any size, a row of tiles at a time.
@@ -112,7 +112,7 @@ class StreamingRestorer(Restorer):
 
     def _decode(self, path: Path) -> RowSource:
         h, w = read_size(path)
-        if h * w * 3 * 2 > self.memory - _resident_bytes():  # the decoder's copy and ours
+        if h * w * 3 * 2 > self._left():  # the decoder's copy and ours
             raise InputError(
                 f"{path}: an image of this kind is not read by rows, and is larger than the memory allowed."
             )
@@ -139,7 +139,7 @@ class StreamingRestorer(Restorer):
             largest = self._fitting_tile(largest, largest, self._batch_size) or largest
         program = self._program((self._batch_size, largest, largest, self.model.config.in_chans))
         in_memory = program_bytes(program) if self._devices.first.platform == "cpu" else 0
-        budget = self.memory - _resident_bytes()
+        budget = self._left()
         tiles = [*range(largest, smallest - 1, -self._window)]
         if unfinished and unfinished.get("tile") in tiles:
             tiles.insert(0, unfinished["tile"])
@@ -149,7 +149,7 @@ class StreamingRestorer(Restorer):
                 return tile
         raise InputError(
             f"{source.path}: rows of tiles of {tile} take {need / 1e6:.0f} MB; {budget / 1e6:.0f} MB are left of the "
-            f"{self.memory / 1e6:.0f} MB allowed. Take smaller tiles or allow more memory."
+            f"{self.memory / 1e6:.0f} MB allowed, of which the process holds {_resident_bytes() / 1e6:.0f}. Take smaller tiles or allow more memory."
         )
 
     def _row_bytes(self, source: RowSource, tile: int) -> int:
@@ -159,9 +159,13 @@ class StreamingRestorer(Restorer):
         lq = tile * row * (3 * 4 + itemsize) + source.block_bytes  # one row of tiles, the next, and that being padded
         return lq + tile * row * scale**2 * 4 + row * scale * (_ROWS * 3 * 4 + GROUP * 5 * itemsize)
 
+    def _left(self) -> int:
+        """Bytes of those allowed that the process does not hold yet."""
+        return max(0, self.memory - _resident_bytes())
+
     def _budget(self) -> float:
         budget = super()._budget()
-        return min(budget, self.memory - _resident_bytes()) if self._devices.first.platform == "cpu" else budget
+        return min(budget, self._left()) if self._devices.first.platform == "cpu" else budget
 
     def _about(self, source: RowSource, tiling: Tiling) -> dict[str, Any]:
         """All that the result depends on."""
