@@ -28,9 +28,16 @@ from swinir_jax.inference.memory import release_unused
 from swinir_jax.training.sharding import divide_cpu
 
 
-def restoring(model: swinir_jax.SwinIR, params: dict, side: int, tile: int | str) -> tuple[Callable[[], object], float]:
+def random_params(config: swinir_jax.SwinIRConfig) -> dict:
+    """Parameters that are fast to make."""
+    rng = np.random.default_rng(0)
+    flat = {name: 0.02 * rng.standard_normal(shape, np.float32) for name, shape in parameter_shapes(config).items()}
+    return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def restoring(model: swinir_jax.SwinIR, side: int, tile: int | str) -> tuple[Callable[[], object], float]:
     """A call that restores one image, and the seconds that its program took to compile."""
-    restorer = swinir_jax.Restorer(model, params, tile=tile)
+    restorer = swinir_jax.Restorer(model, random_params(model.config), tile=tile)
     lq = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
     start = time.perf_counter()
     if tile != "auto":
@@ -38,12 +45,12 @@ def restoring(model: swinir_jax.SwinIR, params: dict, side: int, tile: int | str
     return lambda: restorer.restore(lq), time.perf_counter() - start
 
 
-def restoring_a_file(model: swinir_jax.SwinIR, params: dict, side: int) -> tuple[Callable[[], object], float]:
+def restoring_a_file(model: swinir_jax.SwinIR, side: int) -> tuple[Callable[[], object], float]:
     """A call that does for a picture file of this side what the command does, and the seconds of compiling."""
     from swinir_jax.images import read_picture, write_picture
     from swinir_jax.inference.pictures import restore_picture
 
-    restorer, folder = swinir_jax.Restorer(model, params), tempfile.TemporaryDirectory()
+    restorer, folder = swinir_jax.Restorer(model, random_params(model.config)), tempfile.TemporaryDirectory()
     start = time.perf_counter()
     restorer._program((1, side, side, 3))
     seconds = time.perf_counter() - start
@@ -54,7 +61,7 @@ def restoring_a_file(model: swinir_jax.SwinIR, params: dict, side: int) -> tuple
     return call, seconds
 
 
-def training(model: swinir_jax.SwinIR, params: dict, side: int, batch: int) -> tuple[Callable[[], object], float]:
+def training(model: swinir_jax.SwinIR, side: int, batch: int) -> tuple[Callable[[], object], float]:
     """A call that makes one step of the training command, and the seconds that it took to compile."""
     from swinir_jax.configs import load_experiment
     from swinir_jax.training.sharding import compile_step, make_mesh, place_batch, place_state
@@ -66,7 +73,8 @@ def training(model: swinir_jax.SwinIR, params: dict, side: int, batch: int) -> t
     mesh = make_mesh()
     data = place_batch(mesh, {"lq": lq, "hq": hq})
     recipe = load_experiment(f"lightweight_sr_x{scale}")
-    held = [place_state(mesh, create_state(dataclasses.replace(recipe, network=model.config), params))]
+    recipe = dataclasses.replace(recipe, network=model.config)
+    held = [place_state(mesh, create_state(recipe, random_params(model.config)))]
     start = time.perf_counter()
     program = compile_step(mesh, held[0]).lower(held[0], data).compile()
     seconds = time.perf_counter() - start
@@ -91,18 +99,13 @@ def main() -> None:
         parser.error(f"the picture's side is {PHOTO_SIDE}")
     if args.train:  # as the command does, before JAX starts
         divide_cpu(args.train)
-    config = swinir_jax.SwinIRConfig.from_dict(NETWORKS[args.network])
-    model, rng = swinir_jax.SwinIR(config), np.random.default_rng(0)
-    flat = {name: 0.02 * rng.standard_normal(shape, np.float32) for name, shape in parameter_shapes(config).items()}
-    params = flax.traverse_util.unflatten_dict(flat, sep="/")
-    del flat
+    model = swinir_jax.SwinIR(swinir_jax.SwinIRConfig.from_dict(NETWORKS[args.network]))
     if args.file:
-        call, compiling = restoring_a_file(model, params, args.side)
+        call, compiling = restoring_a_file(model, args.side)
     elif args.train:
-        call, compiling = training(model, params, args.side, args.train)
+        call, compiling = training(model, args.side, args.train)
     else:
-        call, compiling = restoring(model, params, args.side, args.tile if args.tile == "auto" else int(args.tile))
-    del params
+        call, compiling = restoring(model, args.side, args.tile if args.tile == "auto" else int(args.tile))
     report(call, START, compiling)
 
 

@@ -259,6 +259,7 @@ class Restorer:
         """The compiled network for `[B, h, w, C]` images."""
         if shape not in self._programs:
             start = time.perf_counter()
+            release_unused()  # by reading the weights, say
             self._programs[shape] = self._devices.compile(self.model, self._params, shape)
             release_unused()
             logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)

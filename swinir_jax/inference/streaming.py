@@ -149,7 +149,8 @@ class StreamingRestorer(Restorer):
                 return tile
         raise InputError(
             f"{source.path}: rows of tiles of {tile} take {need / 1e6:.0f} MB; {budget / 1e6:.0f} MB are left of the "
-            f"{self.memory / 1e6:.0f} MB allowed, of which the process holds {_resident_bytes() / 1e6:.0f}. Take smaller tiles or allow more memory."
+            f"{self.memory / 1e6:.0f} MB allowed, of which the process holds {_resident_bytes() / 1e6:.0f}. "
+            "Take smaller tiles or allow more memory."
         )
 
     def _row_bytes(self, source: RowSource, tile: int) -> int:

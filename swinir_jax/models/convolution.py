@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from swinir_jax.models.strips import in_strips
+
 
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolves with zero padding, as PyTorch's `Conv2d` does.
@@ -34,12 +36,12 @@ def convolve_plainly(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def convolve_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """As `convolve_plainly`, with a derivative of matrix products, one for each pixel of the kernel.
+    """As `convolve_plainly`, by strips of rows, with a derivative of matrix products, one for each pixel of the kernel.
 
     XLA's CPU backend brings the convolutions that a gradient consists of into the form of its fast library only outside
     of loops; inside, where the RSTBs are, they take forty times as long.
     """
-    return convolve_plainly(x, kernel)
+    return in_strips(lambda strip: convolve_plainly(strip, kernel), x, kernel.shape[0] // 2)
 
 
 @convolve_on_cpu.defjvp

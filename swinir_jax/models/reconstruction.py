@@ -1,18 +1,21 @@
-"""The four ways from deep features to an image; plain functions for use in SwinIR's compact method."""
+"""The four ways from deep features to an image, by a `convolve(x, features, name)` that has the parameters."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.models.layers import Conv
 
 NUM_FEAT = 64  # channels between the body and the last convolution, where there are such
 
-Reconstruction = Callable[[jax.Array, jax.Array, SwinIRConfig, Any], jax.Array]
+# Rows of the features around a row of them that the result depends on: two convolutions come before the first
+# enlargement, and all behind it, on finer rows, add up to less than one.
+REACH = 3
+
+Convolve = Callable[[jax.Array, int, str], jax.Array]
+Reconstruction = Callable[[Convolve, jax.Array, jax.Array, SwinIRConfig], jax.Array]
 
 
 def pixel_shuffle(x: jax.Array, scale: int) -> jax.Array:
@@ -35,38 +38,38 @@ def upsample_nearest(x: jax.Array) -> jax.Array:
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
-def before_upsample(x: jax.Array, dtype: Any) -> jax.Array:
+def before_upsample(convolve: Convolve, x: jax.Array) -> jax.Array:
     """The convolution that narrows the deep features; the one LeakyReLU with PyTorch's default slope."""
-    return nn.leaky_relu(Conv(NUM_FEAT, dtype=dtype, name="conv_before_upsample_0")(x), 0.01)
+    return nn.leaky_relu(convolve(x, NUM_FEAT, "conv_before_upsample_0"), 0.01)
 
 
-def pixelshuffle(deep: jax.Array, lq: jax.Array, config: SwinIRConfig, dtype: Any) -> jax.Array:
+def pixelshuffle(convolve: Convolve, deep: jax.Array, lq: jax.Array, config: SwinIRConfig) -> jax.Array:
     """Classical SR: doubled as often as it takes, or tripled once."""
-    x = before_upsample(deep, dtype)
+    x = before_upsample(convolve, deep)
     steps = [3] if config.upscale == 3 else [2] * (config.upscale.bit_length() - 1)
     for i, step in enumerate(steps):  # the official nn.Sequential alternates convolutions and shuffles
-        x = pixel_shuffle(Conv(NUM_FEAT * step**2, dtype=dtype, name=f"upsample_{2 * i}")(x), step)
-    return Conv(config.in_chans, dtype=dtype, name="conv_last")(x)
+        x = pixel_shuffle(convolve(x, NUM_FEAT * step**2, f"upsample_{2 * i}"), step)
+    return convolve(x, config.in_chans, "conv_last")
 
 
-def pixelshuffledirect(deep: jax.Array, lq: jax.Array, config: SwinIRConfig, dtype: Any) -> jax.Array:
+def pixelshuffledirect(convolve: Convolve, deep: jax.Array, lq: jax.Array, config: SwinIRConfig) -> jax.Array:
     """Lightweight SR: one convolution and one shuffle."""
-    x = Conv(config.in_chans * config.upscale**2, dtype=dtype, name="upsample_0")(deep)
+    x = convolve(deep, config.in_chans * config.upscale**2, "upsample_0")
     return pixel_shuffle(x, config.upscale)
 
 
-def nearest_conv(deep: jax.Array, lq: jax.Array, config: SwinIRConfig, dtype: Any) -> jax.Array:
+def nearest_conv(convolve: Convolve, deep: jax.Array, lq: jax.Array, config: SwinIRConfig) -> jax.Array:
     """Real-world SR: nearest-neighbour doublings, each smoothed by a convolution."""
-    x = before_upsample(deep, dtype)
+    x = before_upsample(convolve, deep)
     for name in ("conv_up1", "conv_up2")[: config.upscale.bit_length() - 1]:
-        x = nn.leaky_relu(Conv(NUM_FEAT, dtype=dtype, name=name)(upsample_nearest(x)), 0.2)
-    x = nn.leaky_relu(Conv(NUM_FEAT, dtype=dtype, name="conv_hr")(x), 0.2)
-    return Conv(config.in_chans, dtype=dtype, name="conv_last")(x)
+        x = nn.leaky_relu(convolve(upsample_nearest(x), NUM_FEAT, name), 0.2)
+    x = nn.leaky_relu(convolve(x, NUM_FEAT, "conv_hr"), 0.2)
+    return convolve(x, config.in_chans, "conv_last")
 
 
-def residual_image(deep: jax.Array, lq: jax.Array, config: SwinIRConfig, dtype: Any) -> jax.Array:
+def residual_image(convolve: Convolve, deep: jax.Array, lq: jax.Array, config: SwinIRConfig) -> jax.Array:
     """Denoising and JPEG artefact removal: what to add to the input."""
-    return lq + Conv(config.in_chans, dtype=dtype, name="conv_last")(deep)
+    return lq + convolve(deep, config.in_chans, "conv_last")
 
 
 RECONSTRUCTIONS: Mapping[str, Reconstruction] = {

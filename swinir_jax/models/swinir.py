@@ -13,8 +13,9 @@ from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.models.attention import Attend, attention, over_windows
 from swinir_jax.models.layers import Conv, SwinTransformerBlock, layer_norm, linear_init, residual_dtype
-from swinir_jax.models.reconstruction import RECONSTRUCTIONS
+from swinir_jax.models.reconstruction import REACH, RECONSTRUCTIONS
 from swinir_jax.models.rows import SplitRows
+from swinir_jax.models.strips import in_strips
 from swinir_jax.models.windows import shift_labels, window_partition, window_reverse
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K; networks of other than three channels subtract nothing
@@ -233,7 +234,7 @@ class SwinIR(nn.Module):
             gains = None if deterministic or not c.is_random else self._gains(lq.shape[0], first_image)
             deep = self._body(shallow, gains, rows)
             deep = residual_conv(deep, c, "conv_after_body", self.dtype) + shallow
-            restored = RECONSTRUCTIONS[c.upsampler](deep, x, c, self.dtype)
+            restored = self._reconstruct(deep, x, whole=rows is not None)
 
         restored = restored / c.img_range + mean
         return restored[:, : h * c.upscale, : w * c.upscale]
@@ -272,6 +273,24 @@ class SwinIR(nn.Module):
             x = RSTB(c, depth, heads, self.dtype, rows, name=f"layers_{i}")(x, labels, its_gains)
             first += depth
         return x
+
+    def _reconstruct(self, deep: jax.Array, x: jax.Array, whole: bool) -> jax.Array:
+        """An image of deep features and of the network's input; whole, or by strips of rows where that saves memory."""
+        initializing, params = self.is_initializing(), self.variables["params"]
+
+        def convolve(x: jax.Array, features: int, name: str) -> jax.Array:
+            if initializing:
+                return Conv(features, dtype=self.dtype, name=name)(x)
+            detached: Any = Conv(features, dtype=self.dtype, parent=None)  # inside a loop there are no modules
+            return detached.apply({"params": params[name]}, x)
+
+        def run(arrays: tuple[jax.Array, jax.Array]) -> jax.Array:
+            return RECONSTRUCTIONS[self.config.upsampler](convolve, *arrays, self.config)
+
+        if initializing or whole:
+            return run((deep, x))
+        strips = functools.partial(in_strips, run, reach=REACH)
+        return jax.lax.platform_dependent((deep, x), cpu=strips, default=run)
 
 
 def pad_to_window(x: jax.Array, window_size: int) -> jax.Array:

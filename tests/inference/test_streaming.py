@@ -194,7 +194,7 @@ def test_refused(tmp_path, nothing_in_use, name, target, options, message):
 @pytest.mark.parametrize("tile", ["auto", 32])
 def test_less_memory_than_the_process_holds_is_refused(tmp_path, tile):
     source = photo(tmp_path / "a.png", H, W, 3)
-    with pytest.raises(InputError, match="; 0 MB are left of the 1 MB allowed, of which the process holds [1-9]"):
+    with pytest.raises(InputError, match=r"; 0 MB are left of the 1 MB allowed, of which the process holds [1-9]"):
         StreamingRestorer(MODEL, weights(1), tile=tile, memory=10**6).restore_file(source, tmp_path / "b.png")
 
 
