@@ -29,8 +29,11 @@ def main() -> None:
             raise SystemExit(f"{workdir} holds no run.")
         first = steps[-1]
         metric = "psnr_y" if "psnr_y" in TASKS[experiment.task].metrics and experiment.network.upscale > 1 else "psnr"
-        for line in map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines()):
-            if rate := line.get("train/images_per_second"):
+        lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+        # The median: a run may have been held while other things were measured.
+        rate = np.median([line["train/images_per_second"] for line in lines if "train/images_per_second" in line])
+        for line in lines:
+            if "train/images_per_second" in line:
                 images = (first + line["step"] - steps[-1]) * experiment.batch_size
                 steps.append(first + line["step"])
                 minutes.append(minutes[-1] + images / rate / 60)
