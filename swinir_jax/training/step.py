@@ -67,7 +67,7 @@ def loss_and_gradient(state: TrainState, batch: Batch, mesh: Mesh | None = None)
         return lax.pmean(_by_parts(params, state, batch, key, lax.axis_index(axes)), axes)
 
     whole = PartitionSpec()
-    # Unchecked: a convolution's derivative on CPUs does not say along which axes it varies.
+    # Unchecked, because otherwise JAX would add up the devices' gradients before they are averaged here.
     divided = jax.shard_map(
         share, mesh=mesh, in_specs=(whole, PartitionSpec(axes), whole), out_specs=whole, check_vma=False
     )
