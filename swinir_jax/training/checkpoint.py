@@ -29,6 +29,17 @@ class SaveError(InputError):
     """A checkpoint could not be written; those before it are whole, and a later one may succeed."""
 
 
+class _Manager(ocp.CheckpointManager):
+    """Does not ask JAX whether the run is to stop: the loop does.
+
+    JAX takes each question for the step that this process has come to, and agrees on the first that none has passed.
+    Orbax also asks when a save ends, of the step that was saved: processes then stop at different steps, or never.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
+
+
 class Checkpoints:
     """The checkpoints of a run; all its processes make and call one alike.
 
@@ -55,11 +66,11 @@ class Checkpoints:
         except OSError as error:
             raise cannot_write(self._folder, error) from error
 
-    def _open(self) -> ocp.CheckpointManager:
+    def _open(self) -> _Manager:
         policies: list[Any] = [preservation_policy.LatestN(self._config.keep_last)]
         if self._config.keep_best:
             policies.append(preservation_policy.BestN(get_metric_fn=score, n=self._config.keep_best))
-        return ocp.CheckpointManager(
+        return _Manager(
             self._folder,
             item_names=(_PARAMS, _EMA, _REST, _DATA),
             options=ocp.CheckpointManagerOptions(

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 from training_runs import EXPERIMENT, NETWORK, STILL, assert_same_bits, first_state
 from training_worker import run_workers
 
@@ -86,6 +87,16 @@ def test_buffers_may_be_used_again_once_save_returns(tmp_path):
         found, _ = checkpoints.restore(target)
     for tree in (found.params, found.ema):
         assert (np.asarray(tree["conv_first"]["kernel"]) == 1).all()
+
+
+def test_saving_does_not_ask_whether_the_run_is_to_stop(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", asked.append)
+    with opened(tmp_path) as checkpoints:
+        checkpoints.save(1, state_at(1), {})
+        checkpoints.save(2, state_at(2), {})
+    assert steps_in(tmp_path) == [1, 2]
+    assert asked == []  # JAX would take it for a step of training
 
 
 def test_the_last_and_the_best_are_kept(tmp_path):
