@@ -1,7 +1,9 @@
 """Window attention, and how many windows a platform takes at a time: the one place that decides."""
 
 import functools
+import operator
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,7 @@ _ATTENDED = "attended"  # the name by which a backward pass finds attention's re
 
 Drop = Callable[[jax.Array], jax.Array]
 Attend = Callable[[jax.Array, float, jax.Array, jax.Array | None, Drop | None], jax.Array]
-Layer = Callable[..., jax.Array]  # (attend, [windows, N, C], one array or None a window...) -> [windows, N, C]
+Layer = Callable[..., jax.Array]  # (attend, variables, [windows, N, C], further arrays or None...) -> [windows, N, C]
 
 
 def attention(
@@ -82,11 +84,12 @@ def _softmax(scores: jax.Array, labels: jax.Array | None, axis: int) -> tuple[ja
     return weights, weights.sum(axis=axis, keepdims=True)
 
 
-def over_windows(layer: Layer, tokens: jax.Array, *per_window: jax.Array | None) -> jax.Array:
+def over_windows(layer: Layer, variables: Any, tokens: jax.Array, *per_window: jax.Array | None) -> jax.Array:
     """Applies a layer that treats each window by itself, as suits the platform: which attention, how many at a time.
 
     Args:
-      layer: `(attend, tokens, *per_window) -> tokens`.
+      layer: `(attend, variables, tokens, *per_window) -> tokens`, which closes over no array.
+      variables: of the layer.
       tokens: `[windows, N, C]`.
       *per_window: further arrays with one entry a window, or None.
 
@@ -94,32 +97,51 @@ def over_windows(layer: Layer, tokens: jax.Array, *per_window: jax.Array | None)
       `[windows, N, C]`.
     """
     return lax.platform_dependent(
-        (tokens, *per_window),
+        (variables, tokens, *per_window),
         cpu=lambda operands: in_groups(functools.partial(layer, attention_on_cpu), *operands),
         default=lambda operands: layer(attention, *operands),
     )
 
 
-def in_groups(layer: Layer, *per_window: jax.Array | None) -> jax.Array:
-    """`layer(*per_window)` by groups of windows, which the backward pass computes again but for attention's result."""
-    layer = jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(_ATTENDED))
+def in_groups(layer: Layer, variables: Any, *per_window: jax.Array | None) -> jax.Array:
+    """`layer(variables, *per_window)` by groups of windows."""
     windows = jax.tree.leaves(per_window)[0].shape[0]
     if jax.export.is_symbolic_dim(windows):  # of any size: groups that are filled up
         groups = (windows + _CPU_WINDOWS - 1) // _CPU_WINDOWS
         fill = groups * _CPU_WINDOWS - windows
         filled = jax.tree.map(lambda x: jnp.pad(x, [(0, fill), *[(0, 0)] * (x.ndim - 1)]), per_window)
-        split = jax.tree.map(lambda x: x.reshape(groups, _CPU_WINDOWS, *x.shape[1:]), filled)
-        y = lax.map(lambda group: layer(*group), split)
-        return y.reshape(groups * _CPU_WINDOWS, *y.shape[2:])[:windows]
+        return _in_place(layer, groups, _CPU_WINDOWS, variables, filled)[:windows]
     if windows <= _CPU_WINDOWS:
-        return layer(*per_window)
-    # Equal groups where the number of windows allows: a remainder costs copies.
+        return _recomputed(layer)(variables, *per_window)
+    # Equal groups where the number of windows allows: what remains is one more program.
     size = next((n for n in range(_CPU_WINDOWS, _CPU_WINDOWS // 2, -1) if windows % n == 0), _CPU_WINDOWS)
-    groups, whole = windows // size, windows // size * size
-    split = jax.tree.map(lambda x: x[:whole].reshape(groups, size, *x.shape[1:]), per_window)
-    y = lax.map(lambda group: layer(*group), split)
-    y = y.reshape(whole, *y.shape[2:])
-    if whole == windows:
-        return y
-    rest = jax.tree.map(lambda x: x[whole:], per_window)
-    return jnp.concatenate([y, layer(*rest)])
+    whole = windows // size * size
+    first, rest = (jax.tree.map(operator.itemgetter(part), per_window) for part in (slice(whole), slice(whole, None)))
+    y = _in_place(layer, whole // size, size, variables, first)
+    return y if whole == windows else jnp.concatenate([y, _recomputed(layer)(variables, *rest)])
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _in_place(layer: Layer, groups: Any, size: int, variables: Any, per_window: Any) -> jax.Array:
+    """So many groups of windows, written over their tokens; a gradient would have to keep all before each."""
+
+    def step(i: jax.Array, tokens: jax.Array) -> jax.Array:
+        its = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, i * size, size), (tokens, *per_window[1:]))
+        return lax.dynamic_update_slice_in_dim(tokens, layer(variables, *its), i * size, axis=0)
+
+    return lax.fori_loop(0, groups, step, per_window[0])
+
+
+@_in_place.defjvp
+def _in_place_jvp(layer: Layer, groups: Any, size: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    def mapped(variables: Any, per_window: Any) -> jax.Array:
+        split = jax.tree.map(lambda x: x.reshape(groups, size, *x.shape[1:]), per_window)
+        y = lax.map(lambda group: _recomputed(layer)(variables, *group), split)
+        return y.reshape(groups * size, *y.shape[2:])
+
+    return jax.jvp(mapped, primals, tangents)
+
+
+def _recomputed(layer: Layer) -> Layer:
+    """As `layer`; a backward pass computes it again but for attention's result."""
+    return jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(_ATTENDED))

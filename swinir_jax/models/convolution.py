@@ -6,6 +6,8 @@ from jax import lax
 
 from swinir_jax.models.strips import in_strips
 
+_STRIP_PIXELS = 8192
+
 
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolves with zero padding, as PyTorch's `Conv2d` does.
@@ -32,7 +34,7 @@ def convolve_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     A CPU's fast library takes convolutions of axes in one order alone. XLA brings those of a gradient into that order
     outside of loops only; inside, where training in several parts is, they would take forty times as long.
     """
-    return in_strips(lambda strip: convolve_plainly(strip, kernel), x, kernel.shape[0] // 2)
+    return in_strips(lambda strip: convolve_plainly(strip, kernel), x, kernel.shape[0] // 2, _STRIP_PIXELS)
 
 
 @convolve_on_cpu.defjvp

@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# Of a strip on a CPU, unless an image is so wide that a strip would be mostly the rows that it shares with others.
-_CPU_PIXELS = 8192
+# Of a strip, unless an image is so wide that a strip would be mostly the rows that it shares with others.
 _LEAST_ROWS = 16
 
 
-def in_strips(f: Callable[[Any], jax.Array], x: Any, reach: int) -> jax.Array:
+def in_strips(f: Callable[[Any], jax.Array], x: Any, reach: int, pixels: int) -> jax.Array:
     """`f(x)` a strip of rows at a time, if the image is larger than a strip; as large ones are on CPUs.
 
     Each strip is cut out with the rows that `f` reaches; at the image's border it ends there, so that what `f` does
@@ -22,6 +21,7 @@ def in_strips(f: Callable[[Any], jax.Array], x: Any, reach: int) -> jax.Array:
       f: `x -> [B, H * scale, W', C']`, convolutions and what treats each pixel by itself.
       x: arrays `[B, H, W, C]`, each of its own C.
       reach: rows above and below a row of `x` that its results depend on, at most.
+      pixels: of `x` in a strip, about.
 
     Returns:
       `f(x)`.
@@ -29,7 +29,7 @@ def in_strips(f: Callable[[Any], jax.Array], x: Any, reach: int) -> jax.Array:
     _, h, w, _ = jax.tree.leaves(x)[0].shape
     if jax.export.is_symbolic_dim(h) or jax.export.is_symbolic_dim(w):
         return f(x)
-    rows = max(_LEAST_ROWS, _CPU_PIXELS // w)
+    rows = max(_LEAST_ROWS, pixels // w)
     size = rows + 2 * reach
     if h <= size:
         return f(x)

@@ -13,7 +13,7 @@ from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.models.attention import Attend, attention, over_windows
 from swinir_jax.models.layers import Conv, SwinTransformerBlock, layer_norm, linear_init, residual_dtype
-from swinir_jax.models.reconstruction import REACH, RECONSTRUCTIONS
+from swinir_jax.models.reconstruction import REACH, RECONSTRUCTIONS, STRIP_PIXELS
 from swinir_jax.models.rows import SplitRows
 from swinir_jax.models.strips import in_strips
 from swinir_jax.models.windows import shift_labels, window_partition, window_reverse
@@ -106,11 +106,12 @@ class ResidualGroup(nn.Module):
         dropout = "key" in layer
         rngs = {"dropout": layer["key"]} if dropout else {}
 
-        def run(attend: Attend, tokens: jax.Array, labels: jax.Array | None, gains: jax.Array | None) -> Any:
-            return block.apply(variables, tokens, labels, gains, attend=attend, deterministic=not dropout, rngs=rngs)
+        def run(attend: Attend, variables: Any, *per_window: jax.Array | None) -> Any:
+            return block.apply(variables, *per_window, attend=attend, deterministic=not dropout, rngs=rngs)
 
         # Groups of windows would all draw the same dropout.
-        tokens = run(attention, tokens, labels, gains) if dropout else over_windows(run, tokens, labels, gains)
+        compute = functools.partial(run, attention) if dropout else functools.partial(over_windows, run)
+        tokens = compute(variables, tokens, labels, gains)
         x = window_reverse(tokens, m, h, w)
         return self._roll(x, shift) if shift else x
 
@@ -156,7 +157,17 @@ def scan_stacked(step: Callable[[jax.Array, Any], jax.Array], x: jax.Array, laye
     One program serves all of them, compiled once.
     """
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
+    # XLA's CPU backend would stack the parameters of all RSTBs before the first one, as they depend on nothing else.
+    true = jax.lax.platform_dependent(x[0, 0, 0, 0], cpu=_true_once_known, default=lambda value: (value < 0) | True)
+    stacked = jax.tree.map(
+        lambda leaf: jnp.where(true, leaf, 0) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, stacked
+    )
     return jax.lax.scan(lambda x, layer: (step(x, layer), None), x, stacked)[0]
+
+
+def _true_once_known(value: jax.Array) -> jax.Array:
+    """True for all values, as XLA does not know."""
+    return (value < 1) | ~(value < 0)
 
 
 class PatchEmbed(nn.Module):
@@ -289,7 +300,7 @@ class SwinIR(nn.Module):
 
         if initializing or whole:
             return run((deep, x))
-        strips = functools.partial(in_strips, run, reach=REACH)
+        strips = functools.partial(in_strips, run, reach=REACH, pixels=STRIP_PIXELS)
         return jax.lax.platform_dependent((deep, x), cpu=strips, default=run)
 
 

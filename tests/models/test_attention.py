@@ -73,20 +73,23 @@ def test_groups_of_windows_equal_all_at_once_in_values_and_gradients(windows, la
     qkv, bias, labels = operands(windows // 6 * 6 + 6, labelled)
     tokens, labels = qkv.reshape(len(qkv), 64, -1)[:windows], None if labels is None else labels[:windows]
 
-    def layer(bias, attend, tokens, labels):
+    def layer(attend, bias, tokens, labels):
         y = attend(tokens.reshape(-1, 64, 3, 3, 5), SCALE, bias, labels, None)
         return y.reshape(-1, 64, 15).repeat(3, axis=-1)
 
-    def loss(run):
-        return jax.jit(
-            jax.value_and_grad(lambda b, t: jnp.sum(jnp.sin(run(functools.partial(layer, b), t, labels))), (0, 1))
-        )
+    def all_at_once(layer, *operands):
+        return layer(attention, *operands)
 
     def in_groups(layer, *operands):
         return module.in_groups(functools.partial(layer, attention), *operands)
 
-    value, gradients = loss(lambda layer, *operands: layer(attention, *operands))(bias, tokens)
+    def loss(run):
+        return jax.jit(jax.value_and_grad(lambda b, t: jnp.sum(jnp.sin(run(layer, b, t, labels))), (0, 1)))
+
+    plain = all_at_once(layer, bias, tokens, labels)
+    value, gradients = loss(all_at_once)(bias, tokens)
     for path in (over_windows, in_groups):
+        np.testing.assert_allclose(jax.jit(functools.partial(path, layer))(bias, tokens, labels), plain, atol=1e-5)
         other_value, other_gradients = loss(path)(bias, tokens)
         np.testing.assert_allclose(other_value, value, rtol=1e-5)
         for ours, theirs in zip(other_gradients, gradients, strict=True):

@@ -8,7 +8,7 @@ from goldens import TINY, generated_weights
 
 from swinir_jax import SwinIR
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.models import strips
+from swinir_jax.models import strips, swinir
 from swinir_jax.models.convolution import convolve_plainly
 from swinir_jax.models.reconstruction import pixel_shuffle
 
@@ -16,13 +16,12 @@ W = 6
 
 
 @pytest.fixture
-def strips_of_four_rows(monkeypatch):
-    monkeypatch.setattr(strips, "_CPU_PIXELS", 4 * W)
+def low_strips(monkeypatch):
     monkeypatch.setattr(strips, "_LEAST_ROWS", 1)
 
 
 @pytest.mark.parametrize("height", [8, 9, 12, 14, 21])  # none, and strips that end with the image or do not
-def test_values_and_gradients_are_those_of_the_whole(strips_of_four_rows, height):
+def test_values_and_gradients_are_those_of_the_whole(low_strips, height):
     rng = np.random.default_rng(height)
     x = tuple(jnp.asarray(rng.standard_normal((2, height, W, c)), jnp.float32) for c in (3, 1))
     first, second = (jnp.asarray(rng.standard_normal((3, 3, 3, c)), jnp.float32) for c in (12, 2))
@@ -35,7 +34,7 @@ def test_values_and_gradients_are_those_of_the_whole(strips_of_four_rows, height
         return y + jnp.repeat(jnp.repeat(image, 2, axis=1), 2, axis=2)
 
     def in_strips(x):
-        return strips.in_strips(f, x, reach=2)
+        return strips.in_strips(f, x, reach=2, pixels=4 * W)
 
     y, pullback = jax.vjp(f, x)
     heights.clear()
@@ -47,10 +46,10 @@ def test_values_and_gradients_are_those_of_the_whole(strips_of_four_rows, height
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
 
 
-def test_what_the_first_value_holds_does_not_show(strips_of_four_rows):
+def test_what_the_first_value_holds_does_not_show(low_strips):
     x = jnp.ones((1, 20, W, 1)).at[0, 0, 0, 0].set(jnp.nan)
     kernel = jnp.ones((3, 3, 1, 1))
-    y = strips.in_strips(lambda x: convolve_plainly(x, kernel), x, reach=1)
+    y = strips.in_strips(lambda x: convolve_plainly(x, kernel), x, reach=1, pixels=4 * W)
     np.testing.assert_array_equal(y, convolve_plainly(x, kernel))
     assert jnp.isnan(y).sum() == 4
 
@@ -74,7 +73,7 @@ def test_each_reconstruction_reaches_no_further_than_a_strip(monkeypatch, upsamp
     lq = jnp.asarray(np.random.default_rng(0).random((1, 40, 2 * config.window_size, 3)), jnp.float32)
     model = SwinIR(config)
     whole = model.apply({"params": params}, lq)
-    monkeypatch.setattr(strips, "_CPU_PIXELS", 1)
+    monkeypatch.setattr(swinir, "STRIP_PIXELS", 1)
     monkeypatch.setattr(strips, "_LEAST_ROWS", 5)
     by_strips = model.apply({"params": params}, lq)
     np.testing.assert_allclose(by_strips, whole, atol=1e-6 * float(jnp.abs(whole).max()))
