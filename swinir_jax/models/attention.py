@@ -107,37 +107,36 @@ def in_groups(layer: Layer, variables: Any, *per_window: jax.Array | None) -> ja
     """`layer(variables, *per_window)` by groups of windows."""
     windows = jax.tree.leaves(per_window)[0].shape[0]
     if jax.export.is_symbolic_dim(windows):  # of any size: groups that are filled up
-        groups = (windows + _CPU_WINDOWS - 1) // _CPU_WINDOWS
-        fill = groups * _CPU_WINDOWS - windows
+        fill = (windows + _CPU_WINDOWS - 1) // _CPU_WINDOWS * _CPU_WINDOWS - windows
         filled = jax.tree.map(lambda x: jnp.pad(x, [(0, fill), *[(0, 0)] * (x.ndim - 1)]), per_window)
-        return _in_place(layer, groups, _CPU_WINDOWS, variables, filled)[:windows]
+        return _in_place(layer, _CPU_WINDOWS, variables, filled)[:windows]
     if windows <= _CPU_WINDOWS:
         return _recomputed(layer)(variables, *per_window)
     # Equal groups where the number of windows allows: what remains is one more program.
     size = next((n for n in range(_CPU_WINDOWS, _CPU_WINDOWS // 2, -1) if windows % n == 0), _CPU_WINDOWS)
     whole = windows // size * size
     first, rest = (jax.tree.map(operator.itemgetter(part), per_window) for part in (slice(whole), slice(whole, None)))
-    y = _in_place(layer, whole // size, size, variables, first)
+    y = _in_place(layer, size, variables, first)
     return y if whole == windows else jnp.concatenate([y, _recomputed(layer)(variables, *rest)])
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _in_place(layer: Layer, groups: Any, size: int, variables: Any, per_window: Any) -> jax.Array:
-    """So many groups of windows, written over their tokens; a gradient would have to keep all before each."""
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _in_place(layer: Layer, size: int, variables: Any, per_window: Any) -> jax.Array:
+    """Equal groups of windows, each written over its tokens; for a gradient, all would have to be kept before each."""
 
     def step(i: jax.Array, tokens: jax.Array) -> jax.Array:
         its = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, i * size, size), (tokens, *per_window[1:]))
         return lax.dynamic_update_slice_in_dim(tokens, layer(variables, *its), i * size, axis=0)
 
-    return lax.fori_loop(0, groups, step, per_window[0])
+    return lax.fori_loop(0, per_window[0].shape[0] // size, step, per_window[0])
 
 
 @_in_place.defjvp
-def _in_place_jvp(layer: Layer, groups: Any, size: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+def _in_place_jvp(layer: Layer, size: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     def mapped(variables: Any, per_window: Any) -> jax.Array:
-        split = jax.tree.map(lambda x: x.reshape(groups, size, *x.shape[1:]), per_window)
+        split = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), per_window)
         y = lax.map(lambda group: _recomputed(layer)(variables, *group), split)
-        return y.reshape(groups * size, *y.shape[2:])
+        return y.reshape(-1, *y.shape[2:])
 
     return jax.jvp(mapped, primals, tangents)
 

@@ -11,7 +11,7 @@ from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.models.attention import attention
 from swinir_jax.models.convolution import convolve_plainly
-from swinir_jax.models.swinir import pad_to_window
+from swinir_jax.models.swinir import _true_once_known, pad_to_window
 
 
 def tiny_params(config, seed=1):
@@ -205,3 +205,23 @@ def test_recomputing_layers_saves_memory():
         return loss.lower(tiny_params(config)).compile().memory_analysis().temp_size_in_bytes
 
     assert temporaries(True) < temporaries(False)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="how CPUs save memory")
+def test_on_cpus_memory_holds_few_features_and_the_stacked_layers_of_one_block():
+    def temporaries(blocks, side):
+        config = dataclasses.replace(TINY, embed_dim=32, mlp_ratio=4.0, depths=(2,) * blocks, num_heads=(2,) * blocks)
+        config = dataclasses.replace(config, upsampler="pixelshuffledirect", upscale=2)
+        lq = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+        apply = jax.jit(lambda params, lq: SwinIR(config).apply({"params": params}, lq))
+        return apply.lower(tiny_params(config), lq).compile().memory_analysis().temp_size_in_bytes
+
+    layers_of_a_block = 2 * 12 * 32**2 * 4  # bytes
+    assert temporaries(6, 32) - temporaries(2, 32) < layers_of_a_block
+    features = 32 * 4 * (256**2 - 128**2)
+    assert temporaries(2, 256) - temporaries(2, 128) < 5.5 * features
+
+
+@pytest.mark.parametrize("value", [-5.0, 0.0, 0.5, 1.0, 5.0, jnp.inf, -jnp.inf, jnp.nan])
+def test_what_waits_for_a_value_is_the_same_for_all(value):
+    assert _true_once_known(jnp.float32(value))
