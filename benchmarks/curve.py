@@ -54,6 +54,7 @@ def main() -> None:
         ),
     )
     above.set_xlabel("minutes")
+    above.set_xticks([tick for tick in above.get_xticks() if tick <= minutes[-1]])  # those beyond would lie on the end
     figure.tight_layout()
     figure.savefig(args.out, dpi=110)
     print(f"{at[-1]} steps, {np.interp(at[-1], steps, minutes):.0f} minutes, {metric} {psnr[-1]:.2f} dB")
