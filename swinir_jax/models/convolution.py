@@ -6,7 +6,7 @@ from jax import lax
 
 from swinir_jax.models.strips import in_strips
 
-_STRIP_PIXELS = 8192
+_STRIP_PIXELS = 8192  # of the image, to convolve at a time on a CPU
 
 
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -157,7 +157,8 @@ def scan_stacked(step: Callable[[jax.Array, Any], jax.Array], x: jax.Array, laye
     One program serves all of them, compiled once.
     """
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
-    # XLA's CPU backend would stack the parameters of all RSTBs before the first one, as they depend on nothing else.
+    # XLA's CPU backend would stack the parameters of all RSTBs up front, as they depend on nothing else, and hold them:
+    # so they wait for a value of x. On other platforms XLA sees that the condition is true, and drops it.
     true = jax.lax.platform_dependent(x[0, 0, 0, 0], cpu=_true_once_known, default=lambda value: (value < 0) | True)
     stacked = jax.tree.map(
         lambda leaf: jnp.where(true, leaf, 0) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, stacked
