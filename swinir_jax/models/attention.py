@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
+from swinir_jax.models.loops import with_derivative_of
+
 SHIFT_MASK = -100.0  # the official value; not -inf
 
 # A CPU takes so many windows at a time through a whole layer that their tokens, scores and hidden features stay in the
@@ -120,25 +122,22 @@ def in_groups(layer: Layer, variables: Any, *per_window: jax.Array | None) -> ja
     return y if whole == windows else jnp.concatenate([y, _recomputed(layer)(variables, *rest)])
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _in_place(layer: Layer, size: int, variables: Any, per_window: Any) -> jax.Array:
     """Equal groups of windows, each written over its tokens; for a gradient, all would have to be kept before each."""
 
-    def step(i: jax.Array, tokens: jax.Array) -> jax.Array:
-        its = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, i * size, size), (tokens, *per_window[1:]))
-        return lax.dynamic_update_slice_in_dim(tokens, layer(variables, *its), i * size, axis=0)
+    def over_tokens(variables: Any, per_window: Any) -> jax.Array:
+        def step(i: jax.Array, tokens: jax.Array) -> jax.Array:
+            its = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, i * size, size), (tokens, *per_window[1:]))
+            return lax.dynamic_update_slice_in_dim(tokens, layer(variables, *its), i * size, axis=0)
 
-    return lax.fori_loop(0, per_window[0].shape[0] // size, step, per_window[0])
+        return lax.fori_loop(0, per_window[0].shape[0] // size, step, per_window[0])
 
-
-@_in_place.defjvp
-def _in_place_jvp(layer: Layer, size: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     def mapped(variables: Any, per_window: Any) -> jax.Array:
         split = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), per_window)
         y = lax.map(lambda group: _recomputed(layer)(variables, *group), split)
         return y.reshape(-1, *y.shape[2:])
 
-    return jax.jvp(mapped, primals, tangents)
+    return with_derivative_of(mapped, over_tokens)(variables, per_window)
 
 
 def _recomputed(layer: Layer) -> Layer:

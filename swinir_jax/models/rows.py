@@ -5,15 +5,15 @@ below: that is all that is sent.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from swinir_jax.models.layers import Conv
 from swinir_jax.models.windows import shift_labels
+
+Convolution = Callable[[jax.Array, jax.Array], jax.Array]  # (image [B, H, W, C], kernel) -> [B, H, W, features]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +47,12 @@ class SplitRows:
         count = self.part // window_size * (width // window_size)
         return lax.dynamic_slice_in_dim(labels, lax.axis_index(self.axis) * count, count)
 
-    def convolving(
-        self, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], context: Any
-    ) -> Any:
-        """For `nn.intercept_methods`: gives each convolution the rows of the neighbours that it reaches."""
-        reach = context.module.kernel // 2 if isinstance(context.module, Conv) else 0
-        if not reach:
-            return call(*args, **kwargs)
-        (x,) = args
-        return call(self._with_neighbours(x, reach))[:, reach:-reach]
+    def convolve(self, convolution: Convolution, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        """`convolution(x, kernel)` of the whole, which keeps the size, for this device's part."""
+        reach = kernel.shape[0] // 2
+        return (
+            convolution(self._with_neighbours(x, reach), kernel)[:, reach:-reach] if reach else convolution(x, kernel)
+        )
 
     def _with_neighbours(self, x: jax.Array, reach: int) -> jax.Array:
         """`[B, H, W, C]` -> `[B, reach + H + reach, W, C]`; zeros beyond the image, as convolutions pad it."""

@@ -1,8 +1,6 @@
 """SwinIR (Liang et al. 2021, arXiv 2108.10257), after the official `models/network_swinir.py` (Apache-2.0)."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,164 +9,15 @@ import jax.numpy as jnp
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
-from swinir_jax.models.attention import Attend, attention, over_windows
-from swinir_jax.models.layers import Conv, SwinTransformerBlock, layer_norm, linear_init, residual_dtype
+from swinir_jax.models.layers import Conv, layer_norm, linear_init, residual_dtype
+from swinir_jax.models.loops import in_turn, one_by_one, with_derivative_of
 from swinir_jax.models.reconstruction import REACH, RECONSTRUCTIONS, STRIP_PIXELS
 from swinir_jax.models.rows import SplitRows
+from swinir_jax.models.rstb import RSTB, residual_conv
 from swinir_jax.models.strips import in_strips
-from swinir_jax.models.windows import shift_labels, window_partition, window_reverse
+from swinir_jax.models.windows import shift_labels
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K; networks of other than three channels subtract nothing
-
-
-def residual_conv(x: jax.Array, config: SwinIRConfig, name: str, dtype: Any) -> jax.Array:
-    """The convolutions that end an RSTB and the body: one, or three with a bottleneck of a quarter of the width.
-
-    Belongs into a compact method, whose module then owns the convolutions, under the official names.
-    """
-    c = config.embed_dim
-    if config.resi_connection == "1conv":
-        return Conv(c, dtype=dtype, name=name)(x)
-    x = nn.leaky_relu(Conv(c // 4, dtype=dtype, name=f"{name}_0")(x), 0.2)
-    x = nn.leaky_relu(Conv(c // 4, kernel=1, dtype=dtype, name=f"{name}_2")(x), 0.2)
-    return Conv(c, dtype=dtype, name=f"{name}_4")(x)
-
-
-class ResidualGroup(nn.Module):
-    """The Swin Transformer layers of one RSTB; each second one on shifted windows.
-
-    Attributes:
-      config: of the network.
-      depth: number of layers.
-      num_heads: of their attention.
-      dtype: of matrix products.
-      rows: as in `SwinIR.__call__`.
-    """
-
-    config: SwinIRConfig
-    depth: int
-    num_heads: int
-    dtype: Any
-    rows: SplitRows | None
-
-    @nn.compact
-    def __call__(self, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None) -> jax.Array:
-        """As `RSTB`, without the convolution and the skip."""
-        if self.is_initializing():
-            tokens = window_partition(x, self.config.attention_window)
-            for i in range(self.depth):
-                self._block(name=f"blocks_{i}")(tokens, None, None, deterministic=True)
-            return x
-
-        layers = [{"params": self.variables["params"][f"blocks_{i}"]} for i in range(self.depth)]
-        if gains is not None:
-            for layer, its_gains in zip(layers, gains, strict=True):
-                layer["gains"] = its_gains
-                if self.config.has_dropout:
-                    layer["key"] = self.make_rng("dropout")
-        plain = functools.partial(self._layer, shift=0, labels=None)
-        shifted = functools.partial(self._layer, shift=self.config.shift_size, labels=labels)
-        if self.depth > 1:
-            pairs = [tuple(layers[i : i + 2]) for i in range(0, self.depth - 1, 2)]
-
-            def step(x: jax.Array, pair: Any) -> jax.Array:
-                return shifted(plain(x, pair[0]), pair[1])
-
-            x = scan_stacked(jax.checkpoint(step) if self.config.use_checkpoint else step, x, pairs)
-        return plain(x, layers[-1]) if self.depth % 2 else x
-
-    def _block(self, **options: Any) -> SwinTransformerBlock:
-        c = self.config
-        return SwinTransformerBlock(
-            window_size=c.attention_window,
-            num_heads=self.num_heads,
-            mlp_hidden_dim=c.mlp_hidden_dim,
-            qkv_bias=c.qkv_bias,
-            qk_scale=c.qk_scale,
-            drop=c.drop_rate,
-            attn_drop=c.attn_drop_rate,
-            dtype=self.dtype,
-            **options,
-        )
-
-    def _layer(self, x: jax.Array, layer: Mapping[str, Any], *, shift: int, labels: jax.Array | None) -> jax.Array:
-        """One layer on `[B, H, W, C]`, as a pure function of its parameters and, in training, gains and key."""
-        m, (batch, h, w, _) = self.config.attention_window, x.shape
-        block, variables = self._block(parent=None), {"params": layer["params"]}
-        if shift:
-            x = self._roll(x, -shift)
-        tokens = window_partition(x, m)
-        if labels is not None:
-            labels = jnp.tile(labels, (batch, 1))
-        gains = layer.get("gains")
-        if gains is not None:
-            gains = jnp.repeat(gains, tokens.shape[0] // batch, axis=0)
-        dropout = "key" in layer
-        rngs = {"dropout": layer["key"]} if dropout else {}
-
-        def run(attend: Attend, variables: Any, *per_window: jax.Array | None) -> Any:
-            return block.apply(variables, *per_window, attend=attend, deterministic=not dropout, rngs=rngs)
-
-        # Groups of windows would all draw the same dropout.
-        compute = functools.partial(run, attention) if dropout else functools.partial(over_windows, run)
-        tokens = compute(variables, tokens, labels, gains)
-        x = window_reverse(tokens, m, h, w)
-        return self._roll(x, shift) if shift else x
-
-    def _roll(self, x: jax.Array, shift: int) -> jax.Array:
-        if self.rows is None:
-            return jnp.roll(x, (shift, shift), axis=(1, 2))
-        return self.rows.roll(jnp.roll(x, shift, axis=2), shift)
-
-
-class RSTB(nn.Module):
-    """Residual Swin Transformer block: a group of layers, a convolution and a skip.
-
-    Attributes:
-      config: of the network.
-      depth: number of layers.
-      num_heads: of their attention.
-      dtype: of matrix products and convolutions.
-      rows: as in `SwinIR.__call__`.
-    """
-
-    config: SwinIRConfig
-    depth: int
-    num_heads: int
-    dtype: Any
-    rows: SplitRows | None
-
-    @nn.compact
-    def __call__(self, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, C]`.
-
-        Args:
-          x: features.
-          labels: `[nW, M * M]` regions of shifted windows, or None if they do not shift.
-          gains: `[depth, B, 2]` factors on the layers' branches (stochastic depth), or None where nothing is random.
-        """
-        group = ResidualGroup(self.config, self.depth, self.num_heads, self.dtype, self.rows, name="residual_group")
-        return x + residual_conv(group(x, labels, gains), self.config, "conv", self.dtype)
-
-
-def scan_stacked(step: Callable[[jax.Array, Any], jax.Array], x: jax.Array, layers: Sequence[Any]) -> jax.Array:
-    """`step` over layers of equal shape as a loop over their stacked parameters.
-
-    One program serves all of them, compiled once.
-    """
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
-    # XLA's CPU backend would stack the parameters of all RSTBs up front, as they depend on nothing else, and hold them:
-    # so they wait for a value of x. On other platforms XLA sees that the condition is true, and drops it.
-    true = jax.lax.platform_dependent(x[0, 0, 0, 0], cpu=_true_once_known, default=lambda value: (value < 0) | True)
-    stacked = jax.tree.map(
-        lambda leaf: jnp.where(true, leaf, 0) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, stacked
-    )
-    return jax.lax.scan(lambda x, layer: (step(x, layer), None), x, stacked)[0]
-
-
-def _true_once_known(value: jax.Array) -> jax.Array:
-    """True for all values, as XLA does not know."""
-    return (value < 1) | ~(value < 0)
 
 
 class PatchEmbed(nn.Module):
@@ -241,12 +90,12 @@ class SwinIR(nn.Module):
         mean = jnp.asarray(RGB_MEAN if c.in_chans == 3 else 0.0, jnp.float32).astype(lq.dtype)  # the original's digits
         x = (pad_to_window(lq, c.window_size) - mean) * c.img_range
 
-        with nn.intercept_methods(rows.convolving) if rows else contextlib.nullcontext():
-            shallow = Conv(c.embed_dim, dtype=self.dtype, name="conv_first")(x)
-            gains = None if deterministic or not c.is_random else self._gains(lq.shape[0], first_image)
-            deep = self._body(shallow, gains, rows)
-            deep = residual_conv(deep, c, "conv_after_body", self.dtype) + shallow
-            restored = self._reconstruct(deep, x, whole=rows is not None)
+        conv = functools.partial(Conv, dtype=self.dtype, rows=rows)
+        shallow = conv(c.embed_dim, name="conv_first")(x)
+        gains = None if deterministic or not c.is_random else self._gains(lq.shape[0], first_image)
+        deep = self._body(shallow, gains, rows)
+        deep = residual_conv(deep, c, "conv_after_body", conv) + shallow
+        restored = self._reconstruct(deep, x, rows)
 
         restored = restored / c.img_range + mean
         return restored[:, : h * c.upscale, : w * c.upscale]
@@ -279,27 +128,38 @@ class SwinIR(nn.Module):
         self, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None, rows: SplitRows | None
     ) -> jax.Array:
         c = self.config
-        first = 0
-        for i, (depth, heads) in enumerate(zip(c.depths, c.num_heads, strict=True)):
-            its_gains = None if gains is None else gains[first : first + depth]
-            x = RSTB(c, depth, heads, self.dtype, rows, name=f"layers_{i}")(x, labels, its_gains)
-            first += depth
-        return x
+        if self.is_initializing() or gains is not None or len({*zip(c.depths, c.num_heads, strict=True)}) > 1:
+            first = 0
+            for i, (depth, heads) in enumerate(zip(c.depths, c.num_heads, strict=True)):
+                its_gains = None if gains is None else gains[first : first + depth]
+                x = RSTB(c, depth, heads, self.dtype, rows, name=f"layers_{i}")(x, labels, its_gains)
+                first += depth
+            return x
 
-    def _reconstruct(self, deep: jax.Array, x: jax.Array, whole: bool) -> jax.Array:
+        block: Any = RSTB(c, c.depths[0], c.num_heads[0], self.dtype, rows, parent=None)
+
+        def step(x: jax.Array, params: Any, labels: jax.Array | None) -> jax.Array:
+            return block.apply({"params": params}, x, labels, None)
+
+        blocks = [self.variables["params"][f"layers_{i}"] for i in range(len(c.depths))]
+        return with_derivative_of(functools.partial(one_by_one, step), functools.partial(in_turn, step))(
+            x, blocks, labels
+        )
+
+    def _reconstruct(self, deep: jax.Array, x: jax.Array, rows: SplitRows | None) -> jax.Array:
         """An image of deep features and of the network's input; whole, or by strips of rows where that saves memory."""
         initializing, params = self.is_initializing(), self.variables["params"]
 
         def convolve(x: jax.Array, features: int, name: str) -> jax.Array:
             if initializing:
                 return Conv(features, dtype=self.dtype, name=name)(x)
-            detached: Any = Conv(features, dtype=self.dtype, parent=None)  # inside a loop there are no modules
+            detached: Any = Conv(features, dtype=self.dtype, rows=rows, parent=None)  # loops hold no modules
             return detached.apply({"params": params[name]}, x)
 
         def run(arrays: tuple[jax.Array, jax.Array]) -> jax.Array:
             return RECONSTRUCTIONS[self.config.upsampler](convolve, *arrays, self.config)
 
-        if initializing or whole:
+        if initializing or rows is not None:
             return run((deep, x))
         strips = functools.partial(in_strips, run, reach=REACH, pixels=STRIP_PIXELS)
         return jax.lax.platform_dependent((deep, x), cpu=strips, default=run)

@@ -11,7 +11,7 @@ from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.models.attention import attention
 from swinir_jax.models.convolution import convolve_plainly
-from swinir_jax.models.swinir import _true_once_known, pad_to_window
+from swinir_jax.models.swinir import pad_to_window
 
 
 def tiny_params(config, seed=1):
@@ -26,7 +26,7 @@ def image(*shape, seed=0):
 @pytest.mark.parametrize("platform", ["cpu", "others"])
 def test_forward_equals_the_original(path, platform, monkeypatch):
     if platform == "others":  # what GPUs and TPUs run, here on the CPU
-        monkeypatch.setattr("swinir_jax.models.swinir.over_windows", lambda layer, *x: layer(attention, *x))
+        monkeypatch.setattr("swinir_jax.models.rstb.over_windows", lambda layer, *x: layer(attention, *x))
         monkeypatch.setattr("swinir_jax.models.layers.convolve", convolve_plainly)
     config, weights, lq, expected = golden_case(path)
     restored = jax.jit(SwinIR(config).apply)({"params": params_from_official(weights, config)}, lq)
@@ -220,8 +220,3 @@ def test_on_cpus_memory_holds_few_features_and_the_stacked_layers_of_one_block()
     assert temporaries(6, 32) - temporaries(2, 32) < layers_of_a_block
     features = 32 * 4 * (256**2 - 128**2)
     assert temporaries(2, 256) - temporaries(2, 128) < 5.5 * features
-
-
-@pytest.mark.parametrize("value", [-5.0, 0.0, 0.5, 1.0, 5.0, jnp.inf, -jnp.inf, jnp.nan])
-def test_what_waits_for_a_value_is_the_same_for_all(value):
-    assert _true_once_known(jnp.float32(value))
