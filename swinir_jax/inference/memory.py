@@ -10,6 +10,7 @@ import psutil
 
 _CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))  # versions 2 and 1
 _CGROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def program_bytes(compiled: jax.stages.Compiled) -> int:
@@ -32,6 +33,16 @@ def release_unused() -> None:
     """Gives back to the system what a compilation has freed; glibc would keep it for this process."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def keep_scratch() -> None:
+    """Keeps for the next operation what one of XLA's frees; glibc would give it back to the system, which clears it.
+
+    glibc comes to these bounds by itself, but only once an array of about the first has been freed.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        for parameter, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 64 << 20)):
+            ctypes.CDLL(None).mallopt(parameter, size)
 
 
 def _container_bytes() -> list[int]:

@@ -13,7 +13,7 @@ import numpy as np
 from swinir_jax.errors import InputError
 from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize, through_network
-from swinir_jax.inference.memory import free_bytes, program_bytes, release_unused
+from swinir_jax.inference.memory import free_bytes, keep_scratch, program_bytes, release_unused
 from swinir_jax.inference.padding import Pad, pad_image, padded_side
 from swinir_jax.inference.sharding import Devices
 from swinir_jax.inference.tiling import Blend, Tiling, tile_starts
@@ -262,6 +262,7 @@ class Restorer:
             release_unused()  # by reading the weights, say
             self._programs[shape] = self._devices.compile(self.model, self._params, shape)
             release_unused()
+            keep_scratch()
             logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)
         return self._programs[shape]
 
