@@ -1,27 +1,18 @@
-"""Window attention, and how many windows a platform takes at a time: the one place that decides."""
+"""Window attention, written for GPUs and TPUs and for CPUs; `groups.py` says which runs where."""
 
-import functools
-import operator
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from swinir_jax.models.loops import with_derivative_of
-
 SHIFT_MASK = -100.0  # the official value; not -inf
 
-# A CPU takes so many windows at a time through a whole layer that their tokens, scores and hidden features stay in the
-# cache of a core; all at once they would go through memory, which takes several times as long and as much of it.
-_CPU_WINDOWS = 24
-_ATTENDED = "attended"  # the name by which a backward pass finds attention's result, kept from the forward pass
+ATTENDED = "attended"  # the name by which a backward pass finds attention's result, kept from the forward pass
 
 Drop = Callable[[jax.Array], jax.Array]
 Attend = Callable[[jax.Array, float, jax.Array, jax.Array | None, Drop | None], jax.Array]
-Layer = Callable[..., jax.Array]  # (attend, variables, [windows, N, C], further arrays or None...) -> [windows, N, C]
 
 
 def attention(
@@ -68,7 +59,7 @@ def attention_on_cpu(
     if drop is not None:
         weights = drop(weights)
     y = _product("whdk,whkq->whdq", v, weights.astype(v.dtype)) / total
-    return checkpoint_name(y.astype(v.dtype).transpose(0, 3, 1, 2), _ATTENDED)
+    return checkpoint_name(y.astype(v.dtype).transpose(0, 3, 1, 2), ATTENDED)
 
 
 def _product(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -84,62 +75,3 @@ def _softmax(scores: jax.Array, labels: jax.Array | None, axis: int) -> tuple[ja
         scores = scores + jnp.where(apart, jnp.asarray(SHIFT_MASK, scores.dtype), 0)
     weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=axis, keepdims=True)))
     return weights, weights.sum(axis=axis, keepdims=True)
-
-
-def over_windows(layer: Layer, variables: Any, tokens: jax.Array, *per_window: jax.Array | None) -> jax.Array:
-    """Applies a layer that treats each window by itself, as suits the platform: which attention, how many at a time.
-
-    Args:
-      layer: `(attend, variables, tokens, *per_window) -> tokens`, which closes over no array.
-      variables: of the layer.
-      tokens: `[windows, N, C]`.
-      *per_window: further arrays with one entry a window, or None.
-
-    Returns:
-      `[windows, N, C]`.
-    """
-    return lax.platform_dependent(
-        (variables, tokens, *per_window),
-        cpu=lambda operands: in_groups(functools.partial(layer, attention_on_cpu), *operands),
-        default=lambda operands: layer(attention, *operands),
-    )
-
-
-def in_groups(layer: Layer, variables: Any, *per_window: jax.Array | None) -> jax.Array:
-    """`layer(variables, *per_window)` by groups of windows."""
-    windows = jax.tree.leaves(per_window)[0].shape[0]
-    if jax.export.is_symbolic_dim(windows):  # of any size: groups that are filled up
-        fill = (windows + _CPU_WINDOWS - 1) // _CPU_WINDOWS * _CPU_WINDOWS - windows
-        filled = jax.tree.map(lambda x: jnp.pad(x, [(0, fill), *[(0, 0)] * (x.ndim - 1)]), per_window)
-        return _in_place(layer, _CPU_WINDOWS, variables, filled)[:windows]
-    if windows <= _CPU_WINDOWS:
-        return _recomputed(layer)(variables, *per_window)
-    # Equal groups where the number of windows allows: what remains is one more program.
-    size = next((n for n in range(_CPU_WINDOWS, _CPU_WINDOWS // 2, -1) if windows % n == 0), _CPU_WINDOWS)
-    whole = windows // size * size
-    first, rest = (jax.tree.map(operator.itemgetter(part), per_window) for part in (slice(whole), slice(whole, None)))
-    y = _in_place(layer, size, variables, first)
-    return y if whole == windows else jnp.concatenate([y, _recomputed(layer)(variables, *rest)])
-
-
-def _in_place(layer: Layer, size: int, variables: Any, per_window: Any) -> jax.Array:
-    """Equal groups of windows, each written over its tokens; for a gradient, all would have to be kept before each."""
-
-    def over_tokens(variables: Any, per_window: Any) -> jax.Array:
-        def step(i: jax.Array, tokens: jax.Array) -> jax.Array:
-            its = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, i * size, size), (tokens, *per_window[1:]))
-            return lax.dynamic_update_slice_in_dim(tokens, layer(variables, *its), i * size, axis=0)
-
-        return lax.fori_loop(0, per_window[0].shape[0] // size, step, per_window[0])
-
-    def mapped(variables: Any, per_window: Any) -> jax.Array:
-        split = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), per_window)
-        y = lax.map(lambda group: _recomputed(layer)(variables, *group), split)
-        return y.reshape(-1, *y.shape[2:])
-
-    return with_derivative_of(mapped, over_tokens)(variables, per_window)
-
-
-def _recomputed(layer: Layer) -> Layer:
-    """As `layer`; a backward pass computes it again but for attention's result."""
-    return jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(_ATTENDED))

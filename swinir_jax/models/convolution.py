@@ -1,12 +1,16 @@
 """Convolution that keeps the size, with the gradient that suits the platform: the one place that decides."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from swinir_jax.models.strips import in_strips
 
-_STRIP_PIXELS = 8192  # of the image, to convolve at a time on a CPU
+_STRIP_PIXELS = 4096  # of the image, to convolve at a time on a CPU
+
+Convolution = Callable[[jax.Array, jax.Array], jax.Array]  # (image, kernel) -> image, as `convolve`
 
 
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -1,6 +1,5 @@
 """Blocks of the network below the RSTB: convolutions, MLP, window attention, the Swin Transformer layer."""
 
-import functools
 import math
 from typing import Any
 
@@ -10,8 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from swinir_jax.models.attention import Attend, attention
-from swinir_jax.models.convolution import convolve
-from swinir_jax.models.rows import SplitRows
+from swinir_jax.models.convolution import Convolution, convolve
 from swinir_jax.models.windows import relative_position_index
 
 # The official truncated normal cuts at +-2, which is 100 standard deviations: a normal distribution.
@@ -50,13 +48,13 @@ class Conv(nn.Module):
       features: output channels.
       kernel: side of the kernel, odd.
       dtype: of the arithmetic; the parameters are float32.
-      rows: None for whole images; else of which part of the rows it gets.
+      convolution: what computes it, `(image, kernel) -> image`.
     """
 
     features: int
     kernel: int = 3
     dtype: Any = jnp.float32
-    rows: SplitRows | None = None
+    convolution: Convolution = convolve
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -68,8 +66,7 @@ class Conv(nn.Module):
 
         kernel = self.param("kernel", uniform, (self.kernel, self.kernel, x.shape[-1], self.features))
         bias = self.param("bias", uniform, (self.features,))
-        run = convolve if self.rows is None else functools.partial(self.rows.convolve, convolve)
-        y = run(x.astype(self.dtype), kernel.astype(self.dtype))
+        y = self.convolution(x.astype(self.dtype), kernel.astype(self.dtype))
         return y.astype(residual_dtype(self.dtype)) + bias
 
 

@@ -5,15 +5,13 @@ below: that is all that is sent.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from swinir_jax.models.convolution import convolve
 from swinir_jax.models.windows import shift_labels
-
-Convolution = Callable[[jax.Array, jax.Array], jax.Array]  # (image [B, H, W, C], kernel) -> [B, H, W, features]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +45,10 @@ class SplitRows:
         count = self.part // window_size * (width // window_size)
         return lax.dynamic_slice_in_dim(labels, lax.axis_index(self.axis) * count, count)
 
-    def convolve(self, convolution: Convolution, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        """`convolution(x, kernel)` of the whole, which keeps the size, for this device's part."""
+    def convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        """`convolution.convolve` of the whole, for this device's part."""
         reach = kernel.shape[0] // 2
-        return (
-            convolution(self._with_neighbours(x, reach), kernel)[:, reach:-reach] if reach else convolution(x, kernel)
-        )
+        return convolve(self._with_neighbours(x, reach), kernel)[:, reach:-reach] if reach else convolve(x, kernel)
 
     def _with_neighbours(self, x: jax.Array, reach: int) -> jax.Array:
         """`[B, H, W, C]` -> `[B, reach + H + reach, W, C]`; zeros beyond the image, as convolutions pad it."""

@@ -6,14 +6,15 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.models.attention import Attend, attention, over_windows
+from swinir_jax.models.attention import Attend, attention
+from swinir_jax.models.convolution import convolve
+from swinir_jax.models.groups import at_once, over_windows
 from swinir_jax.models.layers import Conv, SwinTransformerBlock
 from swinir_jax.models.loops import in_turn, scan, with_derivative_of
 from swinir_jax.models.rows import SplitRows
-from swinir_jax.models.windows import window_partition, window_reverse
+from swinir_jax.models.windows import window_partition
 
 
 def residual_conv(x: jax.Array, config: SwinIRConfig, name: str, conv: Callable[..., Conv]) -> jax.Array:
@@ -89,32 +90,26 @@ class ResidualGroup(nn.Module):
 
     def _layer(self, x: jax.Array, layer: Mapping[str, Any], *, shift: int, labels: jax.Array | None) -> jax.Array:
         """One layer on `[B, H, W, C]`, as a pure function of its parameters and, in training, gains and key."""
-        m, (batch, h, w, _) = self.config.attention_window, x.shape
-        block, variables = self._block(parent=None), {"params": layer["params"]}
-        if shift:
-            x = self._roll(x, -shift)
-        tokens = window_partition(x, m)
-        if labels is not None:
-            labels = jnp.tile(labels, (batch, 1))
-        gains = layer.get("gains")
-        if gains is not None:
-            gains = jnp.repeat(gains, tokens.shape[0] // batch, axis=0)
-        dropout = "key" in layer
+        block, dropout = self._block(parent=None), "key" in layer
         rngs = {"dropout": layer["key"]} if dropout else {}
 
         def run(attend: Attend, variables: Any, *per_window: jax.Array | None) -> Any:
             return block.apply(variables, *per_window, attend=attend, deterministic=not dropout, rngs=rngs)
 
         # Groups of windows would all draw the same dropout.
-        compute = functools.partial(run, attention) if dropout else functools.partial(over_windows, run)
-        tokens = compute(variables, tokens, labels, gains)
-        x = window_reverse(tokens, m, h, w)
-        return self._roll(x, shift) if shift else x
+        way = (
+            functools.partial(at_once, functools.partial(run, attention))
+            if dropout
+            else functools.partial(over_windows, run)
+        )
 
-    def _roll(self, x: jax.Array, shift: int) -> jax.Array:
-        if self.rows is None:
-            return jnp.roll(x, (shift, shift), axis=(1, 2))
-        return self.rows.roll(jnp.roll(x, shift, axis=2), shift)
+        def on(x: jax.Array, shift: tuple[int, int]) -> jax.Array:
+            m = self.config.attention_window
+            return way({"params": layer["params"]}, x, labels, layer.get("gains"), window_size=m, shift=shift)
+
+        if self.rows is None or not shift:
+            return on(x, (shift, shift))
+        return self.rows.roll(on(self.rows.roll(x, -shift), (0, shift)), shift)
 
 
 class RSTB(nn.Module):
@@ -144,5 +139,6 @@ class RSTB(nn.Module):
           gains: `[depth, B, 2]` factors on the layers' branches (stochastic depth), or None where nothing is random.
         """
         group = ResidualGroup(self.config, self.depth, self.num_heads, self.dtype, self.rows, name="residual_group")
-        conv = functools.partial(Conv, dtype=self.dtype, rows=self.rows)
+        convolution = convolve if self.rows is None else self.rows.convolve
+        conv = functools.partial(Conv, dtype=self.dtype, convolution=convolution)
         return x + residual_conv(group(x, labels, gains), self.config, "conv", conv)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
+from swinir_jax.models.convolution import Convolution, convolve, convolve_plainly
 from swinir_jax.models.layers import Conv, layer_norm, linear_init, residual_dtype
 from swinir_jax.models.loops import in_turn, one_by_one, with_derivative_of
 from swinir_jax.models.reconstruction import REACH, RECONSTRUCTIONS, STRIP_PIXELS
@@ -90,7 +91,8 @@ class SwinIR(nn.Module):
         mean = jnp.asarray(RGB_MEAN if c.in_chans == 3 else 0.0, jnp.float32).astype(lq.dtype)  # the original's digits
         x = (pad_to_window(lq, c.window_size) - mean) * c.img_range
 
-        conv = functools.partial(Conv, dtype=self.dtype, rows=rows)
+        convolution = convolve if rows is None else rows.convolve
+        conv = functools.partial(Conv, dtype=self.dtype, convolution=convolution)
         shallow = conv(c.embed_dim, name="conv_first")(x)
         gains = None if deterministic or not c.is_random else self._gains(lq.shape[0], first_image)
         deep = self._body(shallow, gains, rows)
@@ -148,21 +150,26 @@ class SwinIR(nn.Module):
 
     def _reconstruct(self, deep: jax.Array, x: jax.Array, rows: SplitRows | None) -> jax.Array:
         """An image of deep features and of the network's input; whole, or by strips of rows where that saves memory."""
-        initializing, params = self.is_initializing(), self.variables["params"]
+        reconstruction = RECONSTRUCTIONS[self.config.upsampler]
+        if self.is_initializing():
+            return reconstruction(lambda x, c, name: Conv(c, dtype=self.dtype, name=name)(x), deep, x, self.config)
 
-        def convolve(x: jax.Array, features: int, name: str) -> jax.Array:
-            if initializing:
-                return Conv(features, dtype=self.dtype, name=name)(x)
-            detached: Any = Conv(features, dtype=self.dtype, rows=rows, parent=None)  # loops hold no modules
-            return detached.apply({"params": params[name]}, x)
+        def run(convolution: Convolution, params: Any, arrays: tuple[jax.Array, jax.Array]) -> jax.Array:
+            def convolve_by(x: jax.Array, features: int, name: str) -> jax.Array:
+                conv: Any = Conv(features, dtype=self.dtype, convolution=convolution, parent=None)
+                return conv.apply({"params": params[name]}, x)
 
-        def run(arrays: tuple[jax.Array, jax.Array]) -> jax.Array:
-            return RECONSTRUCTIONS[self.config.upsampler](convolve, *arrays, self.config)
+            return reconstruction(convolve_by, *arrays, self.config)
 
-        if initializing or rows is not None:
-            return run((deep, x))
-        strips = functools.partial(in_strips, run, reach=REACH, pixels=STRIP_PIXELS)
-        return jax.lax.platform_dependent((deep, x), cpu=strips, default=run)
+        def in_low_strips(params: Any, arrays: tuple[jax.Array, jax.Array]) -> jax.Array:
+            return in_strips(functools.partial(run, convolve_plainly, params), arrays, REACH, STRIP_PIXELS)
+
+        whole = functools.partial(run, convolve if rows is None else rows.convolve)
+        operands = (self.variables["params"], (deep, x))
+        if rows is not None:
+            return whole(*operands)
+        strips = with_derivative_of(whole, in_low_strips)
+        return jax.lax.platform_dependent(*operands, cpu=strips, default=whole)
 
 
 def pad_to_window(x: jax.Array, window_size: int) -> jax.Array:

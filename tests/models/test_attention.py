@@ -1,12 +1,9 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from swinir_jax.models import attention as module
-from swinir_jax.models.attention import attention, attention_on_cpu, over_windows
+from swinir_jax.models.attention import attention, attention_on_cpu
 from swinir_jax.models.windows import shift_labels
 
 SCALE = 0.4
@@ -64,33 +61,3 @@ def test_bfloat16_keeps_scores_in_float32():
         y = path(qkv.astype(jnp.bfloat16), SCALE, bias, labels)
         assert y.dtype == jnp.bfloat16
         np.testing.assert_allclose(y.astype(jnp.float32), by_hand(qkv, bias, labels), atol=0.03)
-
-
-# Fewer than a group; several equal groups; a prime number, which leaves a remainder.
-@pytest.mark.parametrize("windows", [6, 96, 53])
-@pytest.mark.parametrize("labelled", [False, True])
-def test_groups_of_windows_equal_all_at_once_in_values_and_gradients(windows, labelled):
-    qkv, bias, labels = operands(windows // 6 * 6 + 6, labelled)
-    tokens, labels = qkv.reshape(len(qkv), 64, -1)[:windows], None if labels is None else labels[:windows]
-
-    def layer(attend, bias, tokens, labels):
-        y = attend(tokens.reshape(-1, 64, 3, 3, 5), SCALE, bias, labels, None)
-        return y.reshape(-1, 64, 15).repeat(3, axis=-1)
-
-    def all_at_once(layer, *operands):
-        return layer(attention, *operands)
-
-    def in_groups(layer, *operands):
-        return module.in_groups(functools.partial(layer, attention), *operands)
-
-    def loss(run):
-        return jax.jit(jax.value_and_grad(lambda b, t: jnp.sum(jnp.sin(run(layer, b, t, labels))), (0, 1)))
-
-    plain = all_at_once(layer, bias, tokens, labels)
-    value, gradients = loss(all_at_once)(bias, tokens)
-    for path in (over_windows, in_groups):
-        np.testing.assert_allclose(jax.jit(functools.partial(path, layer))(bias, tokens, labels), plain, atol=1e-5)
-        other_value, other_gradients = loss(path)(bias, tokens)
-        np.testing.assert_allclose(other_value, value, rtol=1e-5)
-        for ours, theirs in zip(other_gradients, gradients, strict=True):
-            np.testing.assert_allclose(ours, theirs, atol=1e-5 * float(jnp.abs(theirs).max()))

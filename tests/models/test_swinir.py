@@ -9,8 +9,6 @@ from goldens import FORWARD, TINY, generated_weights, golden_case, official_chec
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.models.attention import attention
-from swinir_jax.models.convolution import convolve_plainly
 from swinir_jax.models.swinir import pad_to_window
 
 
@@ -26,8 +24,7 @@ def image(*shape, seed=0):
 @pytest.mark.parametrize("platform", ["cpu", "others"])
 def test_forward_equals_the_original(path, platform, monkeypatch):
     if platform == "others":  # what GPUs and TPUs run, here on the CPU
-        monkeypatch.setattr("swinir_jax.models.rstb.over_windows", lambda layer, *x: layer(attention, *x))
-        monkeypatch.setattr("swinir_jax.models.layers.convolve", convolve_plainly)
+        monkeypatch.setattr(jax.lax, "platform_dependent", lambda *operands, default, **_: default(*operands))
     config, weights, lq, expected = golden_case(path)
     restored = jax.jit(SwinIR(config).apply)({"params": params_from_official(weights, config)}, lq)
     assert restored.shape == expected.shape
@@ -219,4 +216,4 @@ def test_on_cpus_memory_holds_few_features_and_the_stacked_layers_of_one_block()
     layers_of_a_block = 2 * 12 * 32**2 * 4  # bytes
     assert temporaries(6, 32) - temporaries(2, 32) < layers_of_a_block
     features = 32 * 4 * (256**2 - 128**2)
-    assert temporaries(2, 256) - temporaries(2, 128) < 5.5 * features
+    assert temporaries(2, 256) - temporaries(2, 128) < 4.5 * features

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.models import attention
+from swinir_jax.models import groups
 
 CONFIG = SwinIRConfig(
     upscale=2, upsampler="pixelshuffledirect", embed_dim=8, depths=(2,), num_heads=(2,), img_size=8, window_size=4
@@ -65,7 +65,7 @@ def everywhere_the_reference(monkeypatch):
 
 def test_the_larger_images_have_more_windows_than_one_group():
     windows = [h * w // CONFIG.window_size**2 for h, w in (FEW, MANY)]
-    assert windows[0] < attention._CPU_WINDOWS < windows[1]
+    assert windows[0] < groups._CPU_WINDOWS < windows[1]
 
 
 def test_no_jit():
