@@ -94,18 +94,22 @@ def in_bands(
 
     So nothing as large as the image is copied, neither to shift windows nor to make tokens of them.
     """
-    (_, h, w, _), (down, right) = x.shape, shift
-    rows = _rows_of_windows(x, window_size) * window_size
-    windows = rows // window_size * (w // window_size)
-    if h == rows:
-        return at_once(layer, variables, x, labels, gains, window_size=window_size, shift=shift)
+    (_, h, _, _), (down, right), m = x.shape, shift, window_size
+    rows_of_windows = _rows_of_windows(x, m)
+    if rows_of_windows == h // m:
+        return at_once(layer, variables, x, labels, gains, window_size=m, shift=shift)
+    rows = rows_of_windows * m
+    if labels is not None:
+        labels = labels.reshape(h // m, -1, m * m)
 
     def step(i: jax.Array, x: jax.Array) -> jax.Array:
         # The last band of shifted windows ends in the first rows.
         parts = [(i * rows + down, rows - down), ((i + 1) * rows % h, down)]
         band = jnp.concatenate([lax.dynamic_slice_in_dim(x, *part, axis=1) for part in parts], axis=1)
-        its = None if labels is None else lax.dynamic_slice_in_dim(labels, i * windows, windows)
-        band = at_once(layer, variables, band, its, gains, window_size=window_size, shift=(0, right))
+        its = None
+        if labels is not None:
+            its = lax.dynamic_slice_in_dim(labels, i * rows_of_windows, rows_of_windows).reshape(-1, m * m)
+        band = at_once(layer, variables, band, its, gains, window_size=m, shift=(0, right))
         for (first, _), part in zip(parts, jnp.split(band, [rows - down], axis=1), strict=True):
             x = lax.dynamic_update_slice_in_dim(x, part, first, axis=1)
         return x
@@ -114,12 +118,12 @@ def in_bands(
 
 
 def _rows_of_windows(x: jax.Array, window_size: int) -> int:
-    """Of a band: so many that it is a group of windows, if they divide the image's."""
+    """Of a band: about as many as are a group of windows, or all where no such number divides them."""
     batch, h, w, _ = x.shape
     if any(map(jax.export.is_symbolic_dim, (batch, h, w))):
         return 1
     most = max(1, _CPU_WINDOWS // (batch * (w // window_size)))
-    return next(n for n in range(most, 0, -1) if h // window_size % n == 0)
+    return next((n for n in range(most, most // 2, -1) if h // window_size % n == 0), h // window_size)
 
 
 def _roll(x: jax.Array, shift: tuple[int, int], sign: int) -> jax.Array:
