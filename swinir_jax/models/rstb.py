@@ -96,12 +96,9 @@ class ResidualGroup(nn.Module):
         def run(attend: Attend, variables: Any, *per_window: jax.Array | None) -> Any:
             return block.apply(variables, *per_window, attend=attend, deterministic=not dropout, rngs=rngs)
 
-        # Groups of windows would all draw the same dropout.
-        way = (
-            functools.partial(at_once, functools.partial(run, attention))
-            if dropout
-            else functools.partial(over_windows, run)
-        )
+        way = functools.partial(over_windows, run)
+        if dropout:  # which groups of windows would all draw the same
+            way = functools.partial(at_once, functools.partial(run, attention))
 
         def on(x: jax.Array, shift: tuple[int, int]) -> jax.Array:
             m = self.config.attention_window

@@ -9,6 +9,7 @@ from goldens import FORWARD, TINY, generated_weights, golden_case, official_chec
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.models.rstb import RSTB
 from swinir_jax.models.swinir import pad_to_window
 
 
@@ -54,6 +55,14 @@ def test_any_size_down_to_one_pixel(size):
     # What the padding holds is NumPy's reflection, however often it takes.
     padded = np.pad(lq, ((0, 0), (0, -size[0] % 8), (0, -size[1] % 8), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(pad_to_window(jnp.asarray(lq), 8), padded)
+
+
+def test_what_each_rstb_answers_can_be_captured():
+    model, variables, lq = SwinIR(TINY), {"params": tiny_params(TINY)}, image(1, 16, 16, 3)
+    restored, captured = model.apply(variables, lq, capture_intermediates=lambda module, _: isinstance(module, RSTB))
+    assert relative_error(restored, model.apply(variables, lq)) < 1e-6
+    answers = [found["__call__"][0] for found in captured["intermediates"].values()]
+    assert [answer.shape for answer in answers] == [(1, 16, 16, TINY.embed_dim)] * len(TINY.depths)
 
 
 def test_vmap_over_images_and_over_parameters():
