@@ -1,4 +1,4 @@
-"""What a compiled program needs, and what the device has left."""
+"""What a compiled program needs, what the device has left, and what malloc keeps of it."""
 
 import contextlib
 import ctypes
@@ -31,16 +31,17 @@ def free_bytes(device: jax.Device) -> int:
 
 def release_unused() -> None:
     """Gives back to the system what a compilation has freed; glibc would keep it for this process."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_scratch() -> None:
     """Keeps for the next operation what one of XLA's frees; glibc would give it back to the system, which clears it.
 
-    glibc comes to these bounds by itself, but only once an array of about the first has been freed.
+    These are the bounds that glibc itself comes to for the whole process, but only once it has freed an array of about
+    the first.
     """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         for parameter, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 64 << 20)):
             ctypes.CDLL(None).mallopt(parameter, size)
 

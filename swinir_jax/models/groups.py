@@ -17,14 +17,13 @@ from swinir_jax.models.windows import window_partition, window_reverse
 # cache of a core; all at once they would go through memory, which takes several times as long and as much of it.
 _CPU_WINDOWS = 24
 
-# (attend, variables, tokens, labels, gains) -> tokens, with one entry a window: tokens `[windows, M * M, C]`, labels
+# (variables, tokens, labels, gains) -> tokens, with one entry a window: tokens `[windows, M * M, C]`, labels
 # `[windows, M * M]` or None, gains `[windows, 2]` or None. It treats each window by itself and closes over no array.
 Layer = Callable[..., jax.Array]
-Windows = Callable[..., jax.Array]  # a layer with its attention
 
 
 def over_windows(
-    layer: Layer,
+    layer: Callable[..., jax.Array],
     variables: Any,
     x: jax.Array,
     labels: jax.Array | None,
@@ -36,7 +35,7 @@ def over_windows(
     """Applies a layer to all windows of images, as suits the platform.
 
     Args:
-      layer: what to apply.
+      layer: what to apply: a `Layer`, but for its first argument, which is how attention is computed.
       variables: of the layer.
       x: `[B, H, W, C]`, H and W multiples of the window.
       labels: `[nW, M * M]` regions of an image's shifted windows (see `shift_labels`), or None for W-MSA.
@@ -49,19 +48,22 @@ def over_windows(
     """
     grouped = functools.partial(in_groups, functools.partial(layer, attention_on_cpu))
 
-    def by(way: Callable[..., jax.Array], layer: Windows) -> Callable[..., jax.Array]:
+    def by(way: Callable[..., jax.Array], layer: Layer) -> Callable[..., jax.Array]:
         return functools.partial(way, layer, window_size=window_size, shift=shift)
 
     # Bands save an image's time and memory, and cost a training step 3 %.
     return lax.platform_dependent(
-        *(variables, x, labels, gains),
+        variables,
+        x,
+        labels,
+        gains,
         cpu=with_derivative_of(by(at_once, grouped), by(in_bands, grouped)),
         default=by(at_once, functools.partial(layer, attention)),
     )
 
 
 def at_once(
-    layer: Windows,
+    layer: Layer,
     variables: Any,
     x: jax.Array,
     labels: jax.Array | None,
@@ -70,7 +72,7 @@ def at_once(
     window_size: int,
     shift: tuple[int, int],
 ) -> jax.Array:
-    """`layer` on all windows of the images together; arguments as of `over_windows`."""
+    """`layer`, which has its attention, on the windows of the whole images; arguments as of `over_windows`."""
     batch, h, w, _ = x.shape
     tokens = window_partition(_roll(x, shift, -1), window_size)
     if labels is not None:
@@ -81,7 +83,7 @@ def at_once(
 
 
 def in_bands(
-    layer: Windows,
+    layer: Layer,
     variables: Any,
     x: jax.Array,
     labels: jax.Array | None,
@@ -94,21 +96,17 @@ def in_bands(
 
     So nothing as large as the image is copied, neither to shift windows nor to make tokens of them.
     """
-    (_, h, _, _), (down, right), m = x.shape, shift, window_size
+    (_, h, w, _), (down, right), m = x.shape, shift, window_size
     rows_of_windows = _rows_of_windows(x, m)
     if rows_of_windows == h // m:
         return at_once(layer, variables, x, labels, gains, window_size=m, shift=shift)
-    rows = rows_of_windows * m
-    if labels is not None:
-        labels = labels.reshape(h // m, -1, m * m)
+    rows, windows = rows_of_windows * m, rows_of_windows * (w // m)
 
     def step(i: jax.Array, x: jax.Array) -> jax.Array:
         # The last band of shifted windows ends in the first rows.
         parts = [(i * rows + down, rows - down), ((i + 1) * rows % h, down)]
         band = jnp.concatenate([lax.dynamic_slice_in_dim(x, *part, axis=1) for part in parts], axis=1)
-        its = None
-        if labels is not None:
-            its = lax.dynamic_slice_in_dim(labels, i * rows_of_windows, rows_of_windows).reshape(-1, m * m)
+        its = None if labels is None else lax.dynamic_slice_in_dim(labels, i * windows, windows)
         band = at_once(layer, variables, band, its, gains, window_size=m, shift=(0, right))
         for (first, _), part in zip(parts, jnp.split(band, [rows - down], axis=1), strict=True):
             x = lax.dynamic_update_slice_in_dim(x, part, first, axis=1)
@@ -118,10 +116,10 @@ def in_bands(
 
 
 def _rows_of_windows(x: jax.Array, window_size: int) -> int:
-    """Of a band: about as many as are a group of windows, or all where no such number divides them."""
+    """Of a band: about as many as are a group of windows; all where no such number divides them or none is known."""
     batch, h, w, _ = x.shape
     if any(map(jax.export.is_symbolic_dim, (batch, h, w))):
-        return 1
+        return h // window_size
     most = max(1, _CPU_WINDOWS // (batch * (w // window_size)))
     return next((n for n in range(most, most // 2, -1) if h // window_size % n == 0), h // window_size)
 
@@ -130,7 +128,7 @@ def _roll(x: jax.Array, shift: tuple[int, int], sign: int) -> jax.Array:
     return jnp.roll(x, (sign * shift[0], sign * shift[1]), axis=(1, 2)) if any(shift) else x
 
 
-def in_groups(layer: Windows, variables: Any, *per_window: jax.Array | None) -> jax.Array:
+def in_groups(layer: Layer, variables: Any, *per_window: jax.Array | None) -> jax.Array:
     """`layer(variables, *per_window)` by groups of windows."""
     windows = jax.tree.leaves(per_window)[0].shape[0]
     if jax.export.is_symbolic_dim(windows):  # of any size: groups that are filled up
@@ -139,20 +137,21 @@ def in_groups(layer: Windows, variables: Any, *per_window: jax.Array | None) -> 
         return _equal_groups(layer, _CPU_WINDOWS, variables, filled)[:windows]
     if windows <= _CPU_WINDOWS:
         return _recomputed(layer)(variables, *per_window)
-    # Equal groups where the number of windows allows: what remains is one more program.
-    size = next((n for n in range(_CPU_WINDOWS, _CPU_WINDOWS // 2, -1) if windows % n == 0), _CPU_WINDOWS)
+    # Equal groups where the number of windows allows, else nearly: what remains is one more program.
+    fair = -(-windows // -(-windows // _CPU_WINDOWS))
+    size = next((n for n in range(_CPU_WINDOWS, _CPU_WINDOWS // 2, -1) if windows % n == 0), fair)
     whole = windows // size * size
     first, rest = (jax.tree.map(operator.itemgetter(part), per_window) for part in (slice(whole), slice(whole, None)))
     y = _equal_groups(layer, size, variables, first)
     return y if whole == windows else jnp.concatenate([y, _recomputed(layer)(variables, *rest)])
 
 
-def _equal_groups(layer: Windows, size: int, variables: Any, per_window: Any) -> jax.Array:
+def _equal_groups(layer: Layer, size: int, variables: Any, per_window: Any) -> jax.Array:
     groups = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), per_window)
     y = lax.map(lambda group: _recomputed(layer)(variables, *group), groups)
     return y.reshape(-1, *y.shape[2:])
 
 
-def _recomputed(layer: Windows) -> Windows:
+def _recomputed(layer: Layer) -> Layer:
     """As `layer`; a backward pass computes it again but for attention's result."""
     return jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(ATTENDED))

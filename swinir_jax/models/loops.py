@@ -34,8 +34,24 @@ def in_turn(step: Step, x: jax.Array, parts: Sequence[Any], shared: Any) -> jax.
 def with_derivative_of(differentiable: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` where no derivative is asked; else `differentiable`, the same by a way that suits derivatives."""
     either = jax.custom_jvp(function)
-    either.defjvp(lambda primals, tangents: jax.jvp(differentiable, primals, tangents))
+
+    def jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+        values, tree = jax.tree.flatten(primals)
+        slopes = jax.tree.leaves(tangents, is_leaf=_is_zero)
+        moving = [i for i, slope in enumerate(slopes) if not _is_zero(slope)]
+
+        def of_moving(moved: Sequence[Any]) -> Any:
+            given = dict(zip(moving, moved, strict=True))
+            return differentiable(*jax.tree.unflatten(tree, [given.get(i, value) for i, value in enumerate(values)]))
+
+        return jax.jvp(of_moving, ([values[i] for i in moving],), ([slopes[i] for i in moving],))
+
+    either.defjvp(jvp, symbolic_zeros=True)  # else zeros would be made, and computed with, for all that stands still
     return either
+
+
+def _is_zero(tangent: Any) -> bool:
+    return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
 
 
 def _fetch(i: jax.Array, parts: Sequence[Any]) -> Any:

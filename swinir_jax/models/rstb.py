@@ -69,8 +69,8 @@ class ResidualGroup(nn.Module):
             def step(x: jax.Array, pair: Any, labels: jax.Array | None) -> jax.Array:
                 return self._layer(plain(x, pair[0]), pair[1], shift=self.config.shift_size, labels=labels)
 
-            kept = jax.checkpoint(step) if self.config.use_checkpoint else step
-            loop = with_derivative_of(functools.partial(scan, kept), functools.partial(in_turn, step))
+            recomputed = jax.checkpoint(step) if self.config.use_checkpoint else step
+            loop = with_derivative_of(functools.partial(scan, recomputed), functools.partial(in_turn, step))
             x = loop(x, pairs, labels)
         return plain(x, layers[-1]) if self.depth % 2 else x
 
@@ -97,7 +97,7 @@ class ResidualGroup(nn.Module):
             return block.apply(variables, *per_window, attend=attend, deterministic=not dropout, rngs=rngs)
 
         way = functools.partial(over_windows, run)
-        if dropout:  # which groups of windows would all draw the same
+        if dropout:  # groups of windows would all draw the same
             way = functools.partial(at_once, functools.partial(run, attention))
 
         def on(x: jax.Array, shift: tuple[int, int]) -> jax.Array:

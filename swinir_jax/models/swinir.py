@@ -124,11 +124,12 @@ class SwinIR(nn.Module):
         x = nn.Dropout(c.drop_rate, deterministic=gains is None)(x)
         labels_of = functools.partial(shift_labels, h) if rows is None else rows.shift_labels
         labels = labels_of(w, c.attention_window, c.shift_size) if c.shift_size else None
-        return layer_norm("norm")(self._groups(x, labels, gains, rows))
+        return layer_norm("norm")(self._rstbs(x, labels, gains, rows))
 
-    def _groups(
+    def _rstbs(
         self, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None, rows: SplitRows | None
     ) -> jax.Array:
+        """The RSTBs: as a loop where they are alike and neither drawn for nor looked at one by one."""
         c = self.config
         alike = len({*zip(c.depths, c.num_heads, strict=True)}) == 1
         captured = self.is_mutable_collection("intermediates")  # what RSTBs answer, to be looked at
@@ -154,7 +155,7 @@ class SwinIR(nn.Module):
         """An image of deep features and of the network's input; whole, or by strips of rows where that saves memory."""
         reconstruction = RECONSTRUCTIONS[self.config.upsampler]
         if self.is_initializing():
-            return reconstruction(lambda x, c, name: Conv(c, dtype=self.dtype, name=name)(x), deep, x, self.config)
+            return reconstruction(lambda x, n, name: Conv(n, dtype=self.dtype, name=name)(x), deep, x, self.config)
 
         def run(convolution: Convolution, params: Any, arrays: tuple[jax.Array, jax.Array]) -> jax.Array:
             def convolve_by(x: jax.Array, features: int, name: str) -> jax.Array:
@@ -167,7 +168,8 @@ class SwinIR(nn.Module):
             return in_strips(functools.partial(run, convolve_plainly, params), arrays, REACH, STRIP_PIXELS)
 
         whole = functools.partial(run, convolve if rows is None else rows.convolve)
-        operands = (self.variables["params"], (deep, x))
+        params = {name: its for name, its in self.variables["params"].items() if not name.startswith("layers_")}
+        operands = (params, (deep, x))
         if rows is not None:
             return whole(*operands)
         return jax.lax.platform_dependent(*operands, cpu=with_derivative_of(whole, by_strips), default=whole)

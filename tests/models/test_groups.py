@@ -39,7 +39,9 @@ def test_bands_and_groups_of_windows_equal_all_at_once_in_values_and_gradients(s
     bias, x, labels, gains = operands(*size, any(shift))
 
     def gradients(way):
-        loss = lambda bias, x, gains: jnp.sum(jnp.sin(way(bias, x, labels, gains, **options)))  # noqa: E731
+        def loss(bias, x, gains):
+            return jnp.sum(jnp.sin(way(bias, x, labels, gains, **options)))
+
         return jax.jit(jax.grad(loss, (0, 1, 2)))(bias, x, gains)
 
     options = dict(window_size=M, shift=shift)
