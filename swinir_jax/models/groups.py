@@ -21,98 +21,72 @@ _CPU_WINDOWS = 24
 # `[windows, M * M]` or None, gains `[windows, 2]` or None. It treats each window by itself and closes over no array.
 Layer = Callable[..., jax.Array]
 
+# (variables, x, labels, gains) -> x: images `[B, H, W, C]`, H and W multiples of the window; labels `[nW, M * M]`,
+# regions of an image's shifted windows (see `shift_labels`), or None for W-MSA; gains `[B, 2]`, factors on the layer's
+# two branches, or None for 1.
+OnImages = Callable[..., jax.Array]
 
-def over_windows(
-    layer: Callable[..., jax.Array],
-    variables: Any,
-    x: jax.Array,
-    labels: jax.Array | None,
-    gains: jax.Array | None,
-    *,
-    window_size: int,
-    shift: tuple[int, int],
-) -> jax.Array:
-    """Applies a layer to all windows of images, as suits the platform.
+
+def over_windows(layer: Callable[..., jax.Array], window_size: int, shift: tuple[int, int]) -> OnImages:
+    """A layer on all windows of images, as suits the platform.
 
     Args:
-      layer: what to apply: a `Layer`, but for its first argument, which is how attention is computed.
-      variables: of the layer.
-      x: `[B, H, W, C]`, H and W multiples of the window.
-      labels: `[nW, M * M]` regions of an image's shifted windows (see `shift_labels`), or None for W-MSA.
-      gains: `[B, 2]` factors on the layer's two branches, or None for 1.
+      layer: a `Layer`, but for its first argument, which is how attention is computed.
       window_size: side M of a window.
       shift: rows and columns by which the windows are shifted.
-
-    Returns:
-      `[B, H, W, C]`.
     """
     grouped = functools.partial(in_groups, functools.partial(layer, attention_on_cpu))
-
-    def by(way: Callable[..., jax.Array], layer: Layer) -> Callable[..., jax.Array]:
-        return functools.partial(way, layer, window_size=window_size, shift=shift)
-
-    # Bands save an image's time and memory, and cost a training step 3 %.
-    return lax.platform_dependent(
-        variables,
-        x,
-        labels,
-        gains,
-        cpu=with_derivative_of(by(at_once, grouped), by(in_bands, grouped)),
-        default=by(at_once, functools.partial(layer, attention)),
+    return functools.partial(
+        lax.platform_dependent,
+        # Bands save an image's time and memory, and cost a training step 3 %.
+        cpu=with_derivative_of(at_once(grouped, window_size, shift), in_bands(grouped, window_size, shift)),
+        default=at_once(functools.partial(layer, attention), window_size, shift),
     )
 
 
-def at_once(
-    layer: Layer,
-    variables: Any,
-    x: jax.Array,
-    labels: jax.Array | None,
-    gains: jax.Array | None,
-    *,
-    window_size: int,
-    shift: tuple[int, int],
-) -> jax.Array:
-    """`layer`, which has its attention, on the windows of the whole images; arguments as of `over_windows`."""
-    batch, h, w, _ = x.shape
-    tokens = window_partition(_roll(x, shift, -1), window_size)
-    if labels is not None:
-        labels = jnp.tile(labels, (batch, 1))
-    if gains is not None:
-        gains = jnp.repeat(gains, tokens.shape[0] // batch, axis=0)
-    return _roll(window_reverse(layer(variables, tokens, labels, gains), window_size, h, w), shift, 1)
+def at_once(layer: Layer, window_size: int, shift: tuple[int, int]) -> OnImages:
+    """`layer` on the windows of the whole images."""
+
+    def run(variables: Any, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None) -> jax.Array:
+        batch, h, w, _ = x.shape
+        tokens = window_partition(_roll(x, shift, -1), window_size)
+        if labels is not None:
+            labels = jnp.tile(labels, (batch, 1))
+        if gains is not None:
+            gains = jnp.repeat(gains, tokens.shape[0] // batch, axis=0)
+        return _roll(window_reverse(layer(variables, tokens, labels, gains), window_size, h, w), shift, 1)
+
+    return run
 
 
-def in_bands(
-    layer: Layer,
-    variables: Any,
-    x: jax.Array,
-    labels: jax.Array | None,
-    gains: jax.Array | None,
-    *,
-    window_size: int,
-    shift: tuple[int, int],
-) -> jax.Array:
+def in_bands(layer: Layer, window_size: int, shift: tuple[int, int]) -> OnImages:
     """As `at_once`, a few rows of windows at a time, each written over what it was computed from.
 
     So nothing as large as the image is copied, neither to shift windows nor to make tokens of them.
     """
-    (_, h, w, _), (down, right), m = x.shape, shift, window_size
-    rows_of_windows = _rows_of_windows(x, m)
-    if rows_of_windows == h // m:
-        return at_once(layer, variables, x, labels, gains, window_size=m, shift=shift)
-    rows, windows = rows_of_windows * m, rows_of_windows * (w // m)
+    m, (down, right) = window_size, shift
+    on_band = at_once(layer, m, (0, right))
 
-    def step(i: jax.Array, x: jax.Array) -> jax.Array:
-        # The last band of shifted windows ends in the first rows.
-        parts = [(i * rows + down, rows - down), ((i + 1) * rows % h, down)]
-        band = jnp.concatenate([lax.dynamic_slice_in_dim(x, *part, axis=1) for part in parts], axis=1)
-        its = None if labels is None else lax.dynamic_slice_in_dim(labels, i * windows, windows)
-        band = at_once(layer, variables, band, its, gains, window_size=m, shift=(0, right))
-        for (first, _), part in zip(parts, jnp.split(band, [rows - down], axis=1), strict=True):
-            x = lax.dynamic_update_slice_in_dim(x, part, first, axis=1)
-        return x
+    def run(variables: Any, x: jax.Array, labels: jax.Array | None, gains: jax.Array | None) -> jax.Array:
+        _, h, w, _ = x.shape
+        rows_of_windows = _rows_of_windows(x, m)
+        if rows_of_windows == h // m:
+            return at_once(layer, m, shift)(variables, x, labels, gains)
+        rows, windows = rows_of_windows * m, rows_of_windows * (w // m)
 
-    return lax.fori_loop(0, h // rows, step, x)
+        def step(i: jax.Array, x: jax.Array) -> jax.Array:
+            # The last band of shifted windows ends in the first rows.
+            parts = [(i * rows + down, rows - down), ((i + 1) * rows % h, down)]
+            band = jnp.concatenate([lax.dynamic_slice_in_dim(x, *part, axis=1) for part in parts], axis=1)
+            its = None if labels is None else lax.dynamic_slice_in_dim(labels, i * windows, windows)
+            band = on_band(variables, band, its, gains)
+            for (first, _), part in zip(parts, jnp.split(band, [rows - down], axis=1), strict=True):
+                x = lax.dynamic_update_slice_in_dim(x, part, first, axis=1)
+            return x
+
+        return lax.fori_loop(0, h // rows, step, x)
+
+    return run
 
 
 def _rows_of_windows(x: jax.Array, window_size: int) -> int:

@@ -101,8 +101,8 @@ class ResidualGroup(nn.Module):
             way = functools.partial(at_once, functools.partial(run, attention))
 
         def on(x: jax.Array, shift: tuple[int, int]) -> jax.Array:
-            m = self.config.attention_window
-            return way({"params": layer["params"]}, x, labels, layer.get("gains"), window_size=m, shift=shift)
+            compute = way(self.config.attention_window, shift)
+            return compute({"params": layer["params"]}, x, labels, layer.get("gains"))
 
         if self.rows is None or not shift:
             return on(x, (shift, shift))
