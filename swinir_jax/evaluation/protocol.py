@@ -1,5 +1,6 @@
 """One image after the other through degradation, network and metrics, as the official test script does."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] -> [h * scale,
 Pair = tuple[Path | None, Path | None]  # HQ and LQ; one of them may be missing
 
 BASELINES = ("bicubic", "input")
+_CORNER = 64  # pixels; a smaller image is measured whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,26 +84,65 @@ def evaluate(
     Raises:
       InputError: if a file cannot be read, or the sizes of a pair do not fit the scale; the message names it.
     """
-    for hq_path, lq_path in pairs:
-        path = hq_path or lq_path
-        if path is None:
-            raise InputError("A pair has neither ground truth nor LQ file.")
-        try:
-            result = _evaluate_one(path.stem, TASKS[task_name], level, network, hq_path, lq_path, bicubic_of_y)
-        except InputError as error:
-            raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+    for pair in pairs:
+        with _naming(pair) as path:
+            result = _evaluate_one(path.stem, TASKS[task_name], level, network, pair, bicubic_of_y)
         yield result
 
 
+def check_pair(task_name: str, level: int, pair: Pair) -> None:
+    """Reads a pair as `evaluate` does, and measures a corner of its HQ against itself.
+
+    Raises:
+      InputError: if `evaluate` could not measure the pair; the message names a file.
+    """
+    task = TASKS[task_name]
+    with _naming(pair):
+        hq, _ = _open(task, level, pair)
+        if hq is not None:
+            corner = hq[:_CORNER, :_CORNER]
+            for metric in task.metrics:
+                METRICS[metric](corner, corner, _border(task, level))
+
+
+@contextlib.contextmanager
+def _naming(pair: Pair) -> Iterator[Path]:
+    """Yields one of the pair's files, which is named in errors that do not do so themselves."""
+    path = pair[0] or pair[1]
+    if path is None:
+        raise InputError("A pair has neither ground truth nor LQ file.")
+    try:
+        yield path
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+
+
+def _scale(task: Task, level: int) -> int:
+    return level if task.level == "scale" else 1
+
+
+def _border(task: Task, level: int) -> int:
+    """Pixels that are cut from each side before measuring."""
+    return _scale(task, level) if task.crops_scale else 0
+
+
+def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """HQ and LQ as far as there are files, uint8 in the task's colours."""
+    hq_path, lq_path = pair
+    hq = None if hq_path is None else _crop(task.colours(_read(hq_path)), _scale(task, level))
+    lq = None if lq_path is None else task.colours(_read(lq_path))
+    if hq is not None and lq is not None:
+        _check_sizes(hq, lq, _scale(task, level), pair)
+    return hq, lq
+
+
 def _evaluate_one(
-    name: str, task: Task, level: int, network: Network, hq_path: Path | None, lq_path: Path | None, bicubic_of_y: bool
+    name: str, task: Task, level: int, network: Network, pair: Pair, bicubic_of_y: bool
 ) -> tuple[Measurement, Images]:
-    scale = level if task.level == "scale" else 1
-    crop = scale if task.crops_scale else 0
-    hq = None if hq_path is None else _crop(task.colours(_read(hq_path)), scale)
-    if lq_path is not None:
-        lq = task.colours(_read(lq_path)) / 255
-        _check_pair(hq, lq, scale, hq_path, lq_path)
+    scale, crop = _scale(task, level), _border(task, level)
+    hq, lq = _open(task, level, pair)
+    if lq is not None:
+        lq = lq / 255
     elif hq is not None and task.degrade is not None:
         lq = task.degrade(hq, level)
     else:
@@ -136,13 +177,11 @@ def _crop(image: np.ndarray, scale: int) -> np.ndarray:
     return image[: h // scale * scale, : w // scale * scale]
 
 
-def _check_pair(hq: np.ndarray | None, lq: np.ndarray, scale: int, hq_path: Path | None, lq_path: Path) -> None:
-    if hq is None:
-        return
+def _check_sizes(hq: np.ndarray, lq: np.ndarray, scale: int, pair: Pair) -> None:
     h, w = lq.shape[:2]
     if hq.shape[:2] != (h * scale, w * scale):
         sizes = f"{w}x{h} enlarged by {scale} is not {hq.shape[1]}x{hq.shape[0]}"
-        raise InputError(f"{lq_path} does not fit {hq_path}: {sizes}.")
+        raise InputError(f"{pair[1]} does not fit {pair[0]}: {sizes}.")
 
 
 def _bicubic_of_y(hq: np.ndarray, scale: int) -> dict[str, float]:

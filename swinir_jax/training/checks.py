@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from swinir_jax.data.config import LEVELS
 from swinir_jax.errors import InputError
 from swinir_jax.tasks import TASKS
 from swinir_jax.training.experiment import Experiment
+from swinir_jax.training.optimizer import make_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,22 @@ def check_resume(stored: Experiment, wanted: Experiment) -> None:
         )
     for change in changes.values():
         logger.info("Changed: %s.", change)
+
+
+def tell_rate_change(stored: Experiment, wanted: Experiment, step: int) -> None:
+    """Says from what to what the learning rate jumps where another number of steps stretches its schedule.
+
+    Args:
+      stored: what the run was until now.
+      wanted: what it is to go on with.
+      step: steps done.
+    """
+    old, new = (make_optimizer(run.optimizer, run.steps)[1] for run in (stored, wanted))
+    if not math.isclose(float(old(step)), float(new(step)), rel_tol=1e-5):
+        logger.warning(
+            "The learning rate jumps from %.3g in step %d to %.3g in the next: its schedule goes by shares of all %d "
+            "steps now, no longer of %d.", float(old(step - 1)), step, float(new(step)), wanted.steps, stored.steps,
+        )  # fmt: skip
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
