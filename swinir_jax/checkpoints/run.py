@@ -117,4 +117,4 @@ def _choose_step(folder: epath.Path) -> tuple[int, str]:
         return max(metrics), "the latest, without a score of the present validation"
     best = best_first(scores)[0]
     measured = (metrics[best] or {}).get("setting") or "of a setting that was not noted"
-    return best, f"the best of {len(scores)} by validation: PSNR {scores[best]:.2f} dB, {measured}"
+    return best, f"the best by validation: PSNR {scores[best]:.2f} dB, {measured}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from swinir_jax.data.config import LEVELS
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, first_few, option
 from swinir_jax.tasks import TASKS
 from swinir_jax.training.experiment import Experiment
 from swinir_jax.training.optimizer import make_optimizer
@@ -41,24 +41,24 @@ def check_experiment(experiment: Experiment) -> None:
     if task is None or task.degrade is None:
         known = [name for name, task in TASKS.items() if task.degrade is not None]
         near = difflib.get_close_matches(experiment.task, known, n=1) or known
-        raise InputError(f"task {experiment.task} cannot be trained; the nearest is {', '.join(near)}.")
+        raise InputError(f"--task {experiment.task} cannot be trained; the nearest is {', '.join(near)}.")
     network, degradation = experiment.network, experiment.data.degradation
     if network.in_chans != task.channels:
-        raise InputError(f"{experiment.task} has {task.channels} channels, network.in_chans is {network.in_chans}.")
+        raise InputError(f"{experiment.task} has {task.channels} channels, --network.in-chans is {network.in_chans}.")
     kind = {"scale": "bicubic"}.get(task.level, task.level)
     if degradation.kind != kind:
-        raise InputError(f"{experiment.task} learns from {kind} data, data.degradation.kind is {degradation.kind}.")
+        raise InputError(f"{experiment.task} learns from {kind} data, --data.degradation.kind is {degradation.kind}.")
     if network.upscale != (degradation.low if kind == "bicubic" else 1):
         raise InputError(
-            f"network.upscale is {network.upscale}, but {kind} data of data.degradation.low={degradation.low} "
+            f"--network.upscale is {network.upscale}, but {kind} data of --data.degradation.low {degradation.low} "
             "have another scale."
         )
     least, most = LEVELS[kind]
     if not least <= experiment.validation.level <= most:
-        raise InputError(f"validation.level of {kind} lies in {least}..{most}, got {experiment.validation.level}.")
+        raise InputError(f"--validation.level of {kind} lies in {least}..{most}, got {experiment.validation.level}.")
     if kind == "bicubic" and experiment.validation.level != network.upscale:
         raise InputError(
-            f"validation.level is {experiment.validation.level}, but the network enlarges by {network.upscale}."
+            f"--validation.level is {experiment.validation.level}, but the network enlarges by {network.upscale}."
         )
 
 
@@ -73,11 +73,11 @@ def check_resume(stored: Experiment, wanted: Experiment) -> None:
       InputError: if one of them decides what is learnt; the message names all such.
     """
     new = dict(_flatten(wanted))
-    changes = {name: f"{name} from {old!r} to {new[name]!r}" for name, old in _flatten(stored) if old != new[name]}
+    changes = {name: f"{option(name)} from {old!r} to {new[name]!r}" for name, old in _flatten(stored) if old != new[name]}
     refused = [change for name, change in changes.items() if not name.startswith(_CHANGEABLE)]
     if refused:
         raise InputError(
-            f"The workdir holds a run of another experiment, which cannot be changed: {'; '.join(refused)}. "
+            f"The workdir holds a run of another experiment, which cannot be changed: {first_few(refused)}. "
             "Leave these options out to go on with it, or name a new --workdir."
         )
     for change in changes.values():

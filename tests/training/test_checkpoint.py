@@ -2,7 +2,9 @@ import contextlib
 import dataclasses
 import gc
 import json
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +20,12 @@ from training_worker import run_workers
 
 import swinir_jax
 from swinir_jax import InputError
+from swinir_jax.checkpoints import run as run_folder_module
+from swinir_jax.errors import option
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.training.checkpoint import Checkpoints, read_config, write_config
 from swinir_jax.training.experiment import CheckpointConfig, Experiment
+from swinir_jax.training.lock import held
 from swinir_jax.training.sharding import abstract_state, make_mesh, place_state
 
 # Of a save or a read that fails, Orbax leaves the other parts behind, never awaited.
@@ -240,7 +245,7 @@ def test_the_experiment_is_stored_and_read(tmp_path):
     ids=str,
 )
 def test_values_that_make_no_experiment(values):
-    with pytest.raises(InputError, match=next(iter(values))):
+    with pytest.raises(InputError, match=option(next(iter(values)))):
         Experiment.from_dict({**EXPERIMENT.to_dict(), **values})
 
 
@@ -254,13 +259,16 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_a_run_is_a_model(run):
-    model, params = swinir_jax.load_pretrained(run)
+def test_a_run_is_a_model(run, caplog):
+    caplog.set_level(logging.INFO)
+    with held(run):  # in training
+        model, params = swinir_jax.load_pretrained(run)
     assert model.config == STILL.network
     expected = first_state().params  # the EMA, which `state_at` leaves
     assert_same_bits(params, jax.tree.map(np.asarray, expected))
     _, raw = swinir_jax.load_pretrained(str(run), weights="raw")
     assert_same_bits(raw, jax.tree.map(lambda leaf: np.asarray(leaf + 2), expected))  # of step 2, the best
+    assert "weights of step 2, the best by validation: PSNR 31.00 dB" in caplog.text
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     assert Restorer(model, params)(image).shape == (18, 14, 3)
 
@@ -274,6 +282,47 @@ def test_a_run_without_validation_gives_its_latest(tmp_path):
             checkpoints.save(step, state_at(step), {})
     _, raw = swinir_jax.load_pretrained(tmp_path, weights="raw")
     assert_same_bits(raw, jax.tree.map(np.asarray, state_at(3).params))
+
+
+def saved_with(workdir, *scores, keep_best=1):
+    """A run of checkpoints that are measured in a setting, or not; the step whose weights are taken."""
+    write_config(workdir, STILL)
+    with opened(workdir, keep_last=1, keep_best=keep_best) as checkpoints:
+        for step, (psnr, setting) in enumerate(scores, 1):
+            checkpoints.save(step, state_at(step), {}, psnr, setting)
+    return taken(workdir)
+
+
+def taken(workdir):
+    _, raw = swinir_jax.load_pretrained(workdir, weights="raw")
+    moved = raw["conv_first"]["bias"] - np.asarray(first_state().params["conv_first"]["bias"])
+    return round(float(moved.mean()))
+
+
+def test_only_scores_of_the_newest_setting_are_compared(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    assert saved_with(tmp_path / "other", (40, "a"), (30, "b"), (31, "b"), (29, "b"), (None, "b")) == 3
+    assert steps_in(tmp_path / "other") == [3, 5]
+    assert "weights of step 3, the best by validation: PSNR 31.00 dB, b" in caplog.text
+    assert saved_with(tmp_path / "none", (40, "a"), (None, "")) == 2
+    assert "weights of step 2, the latest, without a score of the present validation" in caplog.text
+    assert saved_with(tmp_path / "not_yet", (40, "a"), (None, "b")) == 2
+
+
+def test_checkpoints_of_older_versions_have_no_setting(tmp_path):
+    saved_with(tmp_path, (40, ""), (30, ""))
+    for step, metrics in ((1, {"psnr": 40}), (2, {})):
+        (tmp_path / "checkpoints" / str(step) / "metrics" / "metrics").write_text(json.dumps(metrics))
+    assert taken(tmp_path) == 1
+
+
+def test_a_checkpoint_that_training_removes_while_it_is_read(run, monkeypatch):
+    def load_params(path, load=run_folder_module.load_params):
+        shutil.rmtree(run / "checkpoints" / "2", ignore_errors=True)
+        return load(path)
+
+    monkeypatch.setattr(run_folder_module, "load_params", load_params)
+    assert taken(run) == 3
 
 
 def test_a_damaged_run_is_told(run):

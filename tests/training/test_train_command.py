@@ -191,7 +191,7 @@ def test_another_experiment_in_the_workdir(whole, capsys):
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert "seed from 0 to 1" in error
-    assert "batch_size from 4 to 8" in error
+    assert "--batch-size from 4 to 8" in error
     assert main(["train", "lightweight_sr_x3", "--workdir", workdir]) == 2
     assert "name from 'lightweight_sr_x2' to 'lightweight_sr_x3'" in capsys.readouterr().err
 
@@ -209,10 +209,10 @@ def test_a_run_that_is_done(whole, capsys):
         ("lightwight_sr_x2 --workdir x", ["lightwight_sr_x2: no such experiment", "lightweight_sr_x2"]),
         ("gray_dn_noise25 --workdir x --optimizer.learning-rat 1", ["--optimizer.learning-rat,", "learning-rate"]),
         ("gray_dn_noise25 --workdir x --steps many", ["--steps", "'many'"]),
-        ("gray_dn_noise25 --workdir x --steps 0", ["swinir-jax: error: steps must be at least 1, got 0"]),
+        ("gray_dn_noise25 --workdir x --steps 0", ["swinir-jax: error: --steps must be at least 1, got 0"]),
         ("gray_dn_noise25 --steps 1", ["Missing", "--workdir"]),
         ("gray_dn_noise25 --workdir x --network.depths 6 6", ["depths=(6, 6)"]),
-        ("gray_dn_noise25 --workdir x --task classical_sr", ["classical_sr", "3 channels", "in_chans is 1"]),
+        ("gray_dn_noise25 --workdir x --task classical_sr", ["classical_sr", "3 channels", "--network.in-chans is 1"]),
         ("gray_dn_noise25 --workdir x", ["data.hq", "folder:"]),
         ("gray_dn_noise25 --workdir x --data.hq folder:nowhere", ["nowhere: no such folder"]),
     ],
