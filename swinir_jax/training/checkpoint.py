@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 # Folders of a checkpoint, as `checkpoints.run` reads them: parameters and EMA by themselves, then all else.
 _PARAMS, _EMA, _REST, _DATA = "params", "ema", "training", "data"
 _REST_FIELDS = ("step", "opt_state", "key", "skipped", "skipped_in_row")
+_REMOVALS = 20  # at most, of what a failed save goes on writing; a tenth of a second apart
 
 
 class SaveError(InputError):
@@ -94,6 +96,8 @@ class Checkpoints:
             raise cannot_write(self._folder, error) from error
 
     def _open(self) -> _Manager:
+        if jax.process_index() == 0:
+            _remove_unfinished(self._folder)
         policies = [preservation_policy.LatestN(self._config.keep_last), _Best(self._config.keep_best)]
         return _Manager(
             self._folder,
@@ -101,7 +105,6 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(
                 best_fn=lambda metrics: metrics.get("psnr", -math.inf),  # without one, metrics are not written
                 preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
-                cleanup_tmp_directories=True,
                 # Where it fails in a thread, others wait for minutes.
                 async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
             ),
@@ -209,6 +212,21 @@ class Checkpoints:
             if raised:
                 raise failed from error
             logger.warning("%s", failed)
+
+
+def _remove_unfinished(folder: epath.Path) -> None:
+    """Removes what killed and failed saves have left.
+
+    Orbax would do so in a thread, and not try again where threads of the failed save are still writing.
+    """
+    for _ in range(_REMOVALS):
+        unfinished = [path.get() for path in ocp.utils.tmp_checkpoints(folder)]
+        if not unfinished:
+            return
+        for path in unfinished:
+            with contextlib.suppress(OSError):  # in use, or on a disk that is gone: the next to open tries again
+                path.rmtree()
+        time.sleep(0.1)
 
 
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:

@@ -73,7 +73,9 @@ def check_resume(stored: Experiment, wanted: Experiment) -> None:
       InputError: if one of them decides what is learnt; the message names all such.
     """
     new = dict(_flatten(wanted))
-    changes = {name: f"{option(name)} from {old!r} to {new[name]!r}" for name, old in _flatten(stored) if old != new[name]}
+    changes = {
+        name: f"{option(name)} from {old!r} to {new[name]!r}" for name, old in _flatten(stored) if old != new[name]
+    }
     refused = [change for name, change in changes.items() if not name.startswith(_CHANGEABLE)]
     if refused:
         raise InputError(

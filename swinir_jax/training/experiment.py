@@ -16,7 +16,9 @@ def _check_choices(config: Any, prefix: str) -> None:
     for name, kind in typing.get_type_hints(type(config)).items():
         allowed = typing.get_args(kind) if typing.get_origin(kind) is Literal else None
         if allowed and getattr(config, name) not in allowed:
-            raise InputError(f"{option(_dotted(prefix, name))} must be one of {allowed}, got {getattr(config, name)!r}.")
+            raise InputError(
+                f"{option(_dotted(prefix, name))} must be one of {allowed}, got {getattr(config, name)!r}."
+            )
 
 
 def _check_ranges(config: Any, prefix: str, **least: int) -> None:
@@ -153,7 +155,9 @@ class Experiment:
         if not self.ema_decay < 1:
             raise InputError(f"--ema-decay must lie in [0, 1), got {self.ema_decay}.")
         if self.batch_size % self.optimizer.accumulate:
-            raise InputError(f"--batch-size {self.batch_size} is no multiple of --optimizer.accumulate {self.optimizer.accumulate}.")
+            raise InputError(
+                f"--batch-size {self.batch_size} is no multiple of --optimizer.accumulate {self.optimizer.accumulate}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """All values as JSON can hold them."""

@@ -132,7 +132,7 @@ def test_ten_steps_and_ten_more_in_another_process_are_twenty(tmp_path):
 
 # In a process of its own: the limit is one of all its threads.
 FULL_DISK = """
-import contextlib, logging, resource, signal, sys
+import contextlib, logging, pathlib, resource, signal, sys
 import pytest
 from test_checkpoint import opened, restored, state_at
 from swinir_jax.training.checkpoint import SaveError
@@ -146,6 +146,8 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def unfinished():
+    return [path.name for path in pathlib.Path(sys.argv[1], "checkpoints").iterdir() if not path.name.isdigit()]
 with opened(sys.argv[1], keep_last=1) as checkpoints:
     checkpoints.save(1, state_at(1), {"batches": 1})
     checkpoints.wait()
@@ -154,16 +156,23 @@ with opened(sys.argv[1], keep_last=1) as checkpoints:
         with pytest.raises(SaveError, match=r"/2: could not be saved \\(.*too large.*good one is of step 1"):
             checkpoints.wait()
     assert not said, said
+    assert unfinished() == []
     assert checkpoints.latest_step() == 1
     assert restored(checkpoints)[1] == {"batches": 1}
     with full_disk():
         checkpoints.save(3, state_at(3), {"batches": 3})
         assert checkpoints.latest_step() == 1
     assert "/3: could not be saved" in said[-1], said
+    assert unfinished() == []
     checkpoints.save(4, state_at(4), {"batches": 4})
     checkpoints.wait()
     assert checkpoints.latest_step() == 4
     assert restored(checkpoints)[1] == {"batches": 4}
+with pytest.raises(SaveError, match="/5: could not be saved"):
+    with opened(sys.argv[1]) as checkpoints, full_disk():
+        checkpoints.save(5, state_at(5), {"batches": 5})
+        checkpoints.close()
+assert unfinished() == []
 """
 
 

@@ -215,7 +215,10 @@ def test_a_longer_schedule_tells_how_the_rate_jumps(caplog):
         ({"task": "gray_dn"}, "--network.in-chans is 3"),
         ({"task": "color_dn"}, "learns from noise data"),
         ({"validation": {"level": 3}}, "validation.level is 3"),
-        ({"data": {"degradation": dataclasses.replace(STILL.data.degradation, low=3, high=3)}}, "--data.degradation.low 3"),
+        (
+            {"data": {"degradation": dataclasses.replace(STILL.data.degradation, low=3, high=3)}},
+            "--data.degradation.low 3",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_each_other(parts, message):

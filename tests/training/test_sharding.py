@@ -59,7 +59,9 @@ def test_batches_that_the_devices_do_not_divide():
     check_batch(16, mesh, accumulate=2)
     with pytest.raises(InputError, match="--batch-size 20 is not a multiple of 8 devices; take 16 or 24"):
         check_batch(20, mesh)
-    with pytest.raises(InputError, match="--batch-size 8 is not a multiple of 8 devices times 2 micro-batches; take 16"):
+    with pytest.raises(
+        InputError, match="--batch-size 8 is not a multiple of 8 devices times 2 micro-batches; take 16"
+    ):
         check_batch(8, mesh, accumulate=2)
 
 
