@@ -221,7 +221,7 @@ def test_another_experiment_in_the_workdir(whole, capsys):
 def test_a_run_that_is_done(whole, capsys):
     assert main(["train", "lightweight_sr_x2", "--workdir", str(whole[0]), "--log-every", "7"]) == 0
     error = capsys.readouterr().err
-    assert "Changed: log_every from 10 to 7" in error
+    assert "Changed: --log-every from 10 to 7" in error
     assert f"all {STEPS} steps are done" in error
 
 
