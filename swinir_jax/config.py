@@ -16,6 +16,13 @@ UPSCALES: Mapping[str, tuple[int, ...] | None] = {
 }
 RESI_CONNECTIONS = ("1conv", "3conv")
 
+# The paper's sizes, as arguments of SwinIRConfig.
+SIZES: Mapping[str, Mapping[str, Any]] = {
+    "S": dict(embed_dim=60, depths=(6,) * 4, num_heads=(6,) * 4),  # lightweight SR
+    "M": dict(embed_dim=180, depths=(6,) * 6, num_heads=(6,) * 6),  # all other tasks
+    "L": dict(embed_dim=240, depths=(6,) * 9, num_heads=(8,) * 9, resi_connection="3conv"),  # real-world SR
+}
+
 
 # The Python types that each annotation below stands for; a bool is no number here.
 _KINDS: Mapping[str, tuple[type, ...]] = {
