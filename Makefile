@@ -21,6 +21,9 @@ $(VENV)/torch-ready: $(VENV)/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps spandrel==0.4.2 torchvision==0.28.0 einops
 	touch $@
 
+# What a new Python or a new JAX breaks first: networks, files, weights, configs.
+FAST := $(addprefix tests/, models images checkpoints test_config.py test_configs.py)
+
 .PHONY: demo test test-fast test-newest test-torch lint docs clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
@@ -28,9 +31,8 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2
 
-# What a new Python or a new JAX breaks first: networks, files, weights, configs.
 test-fast: $(VENV)/ready
-	$(BIN)/python -m pytest -n 2 tests/models tests/images tests/checkpoints tests/test_config.py tests/test_configs.py
+	$(BIN)/python -m pytest -n 2 $(FAST)
 
 test-newest:
 	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test-fast,@echo "No newer Python is found to test with.")
