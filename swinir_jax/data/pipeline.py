@@ -7,12 +7,11 @@ from typing import Any
 import grain
 import numpy as np
 
+from swinir_jax.data.colours import as_rgb, matlab_gray, opencv_gray
 from swinir_jax.data.config import DataConfig
-from swinir_jax.data.degradations import to_uint8
 from swinir_jax.data.patches import draw_patches
 from swinir_jax.data.sources import open_source, usable_images
 from swinir_jax.errors import InputError
-from swinir_jax.metrics import FULL_RANGE_LUMA, rgb_to_y
 
 _BATCHES_AHEAD = 2  # that each thread has made before they are asked for
 
@@ -112,7 +111,8 @@ class _Images:
         side = config.patch_size * scale
         self._numbers = usable_images(self._source, side=side, scale=scale, skip_small=config.skip_small)
         self._max_corrupt = config.max_corrupt
-        self._convert = _to_rgb if channels == 3 else _GRAY[config.degradation.kind]
+        colours = as_rgb if channels == 3 else _GRAY[config.degradation.kind]
+        self._convert = lambda image: np.atleast_3d(colours(image))
         self._room = config.cache_mb * 2**20  # bytes
         self._kept: dict[int, Pair] = {}
         self._corrupt: dict[int, str] = {}
@@ -157,21 +157,9 @@ class _Images:
         return pair
 
 
-def _to_rgb(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
-
-
-def _full_range_luma(image: np.ndarray) -> np.ndarray:
-    return np.atleast_3d(image if image.ndim == 2 else to_uint8(image @ np.array(FULL_RANGE_LUMA)))
-
-
-def _matlab_luma(image: np.ndarray) -> np.ndarray:
-    return np.atleast_3d(image if image.ndim == 2 else to_uint8(rgb_to_y(image)))
-
-
 # Gray as the paper's tests take it: OpenCV's for denoising, MATLAB's for JPEG artefact removal.
 _GRAY: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "noise": _full_range_luma,
-    "jpeg": _matlab_luma,
-    "bicubic": _matlab_luma,
+    "noise": opencv_gray,
+    "jpeg": matlab_gray,
+    "bicubic": matlab_gray,
 }

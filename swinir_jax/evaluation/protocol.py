@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from swinir_jax.data.colours import matlab_gray
 from swinir_jax.data.degradations import imresize, to_uint8
 from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture
-from swinir_jax.metrics import psnr, rgb_to_y, ssim
+from swinir_jax.metrics import psnr, ssim
 from swinir_jax.tasks import METRICS, TASKS, Task
 
 Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] -> [h * scale, w * scale, C], not clipped
@@ -74,7 +75,8 @@ def evaluate(
       level: scale, noise sigma on the 0..255 scale, or JPEG quality.
       network: restores float32 `[h, w, C]` in [0, 1].
       pairs: HQ and LQ files; a missing LQ is made from the HQ by the task's degradation.
-      bicubic_of_y: measure Y as the literature does for its bicubic rows: Y, rounded, is shrunk and enlarged by itself.
+      bicubic_of_y: measure Y as the literature does for its bicubic rows: Y, rounded, is shrunk and enlarged by itself;
+        of a gray file its own values, while a network's Y is that of three equal channels, 219/255 of the range.
 
     Yields:
       One measurement an image, in order, and the images for who wants to keep them.
@@ -98,7 +100,8 @@ def _evaluate_one(
 ) -> tuple[Measurement, Images]:
     scale = level if task.level == "scale" else 1
     crop = scale if task.crops_scale else 0
-    hq = None if hq_path is None else _crop(task.colours(_read(hq_path)), scale)
+    file = None if hq_path is None else _crop(_read(hq_path), scale)
+    hq = None if file is None else task.colours(file)
     if lq_path is not None:
         lq = task.colours(_read(lq_path)) / 255
         _check_pair(hq, lq, scale, hq_path, lq_path)
@@ -114,8 +117,8 @@ def _evaluate_one(
     scores: dict[str, float] = {}
     if hq is not None:
         scores = {name: METRICS[name](restored, hq, crop) for name in task.metrics}
-        if bicubic_of_y:
-            scores |= _bicubic_of_y(hq, scale)
+    if file is not None and bicubic_of_y:
+        scores |= _bicubic_of_y(file, scale)
     return Measurement(name, scores, seconds), Images(to_uint8(lq * 255), restored, hq)
 
 
@@ -145,8 +148,8 @@ def _check_pair(hq: np.ndarray | None, lq: np.ndarray, scale: int, hq_path: Path
         raise InputError(f"{lq_path} does not fit {hq_path}: {sizes}.")
 
 
-def _bicubic_of_y(hq: np.ndarray, scale: int) -> dict[str, float]:
-    y = to_uint8(rgb_to_y(hq))
+def _bicubic_of_y(file: np.ndarray, scale: int) -> dict[str, float]:
+    y = matlab_gray(file)
     shrunk = imresize(y.astype(np.float64), 1 / scale)
     enlarged = to_uint8(imresize(shrunk, float(scale)))
     return {"psnr_y": psnr(enlarged, y, scale), "ssim_y": ssim(enlarged, y, scale)}
