@@ -217,7 +217,7 @@ def test_other_scales_are_refused(folder):
 
 
 def test_small_images_are_named_or_skipped(folder, caplog):
-    with pytest.raises(InputError, match=r"0\.png: 36x30 is smaller than a patch of 32x32, and 1 more"):
+    with pytest.raises(InputError, match=r"0\.png: 36x30 is smaller than a patch of 32x32; .*1\.png: 36x31 is smaller"):
         open_batches(folder, size=32)
     with caplog.at_level(logging.WARNING, "swinir_jax"):
         batch = next(open_batches(folder, size=32, skip_small=True))

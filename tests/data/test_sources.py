@@ -6,9 +6,10 @@ import pytest
 from picture_files import make_pixels
 
 from swinir_jax.data.config import DataConfig, Degradation
+from swinir_jax.data.folders import find_images
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.data.records import RecordSource, write_records
-from swinir_jax.data.sources import find_images, open_source, usable_images
+from swinir_jax.data.sources import open_source, usable_images
 from swinir_jax.errors import InputError
 from swinir_jax.images import Picture, write_picture
 
@@ -25,7 +26,7 @@ def test_a_folder_in_any_nesting_without_what_is_hidden(tmp_path):
         save(tmp_path / "all.png")
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((tmp_path / "all.png").read_bytes())
-    found = [str(file.relative_to(tmp_path)) for file in find_images(tmp_path)]
+    found = [str(file.relative_to(tmp_path)) for file, _ in find_images(tmp_path).pairs]
     assert found == ["a.PNG", "all.png", "b/1.jpg", "b/x/2.png"]
     source = open_source(f"folder:{tmp_path}", scale=2)
     assert len(source) == 4
@@ -39,7 +40,7 @@ def test_pairs_of_folders(tmp_path):
     assert source.sizes(0) == ((20, 24), (10, 12))
     for got, expected in zip(source.read(0), (hq, lq), strict=True):
         np.testing.assert_array_equal(got, expected)
-    assert usable_images(source, side=16, scale=2, skip_small=False) == [0]
+    assert usable_images(source, side=16, scale=2, skip_small=False) == {0: ((20, 24), (10, 12))}
 
 
 @pytest.mark.parametrize(
@@ -65,12 +66,13 @@ def test_sources_that_are_none(tmp_path, text, message):
 
 
 def test_unreadable_files_are_named_at_the_start(tmp_path):
-    for name in "abc":
+    for name in "abcdefg":
         save(tmp_path / f"{name}.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
-    (tmp_path / "c.png").write_bytes(b"")
+    for name in "cdef":
+        (tmp_path / f"{name}.png").write_bytes(b"")
     source = open_source(f"folder:{tmp_path}", scale=1)
-    with pytest.raises(InputError, match=r"b\.png: not a PNG.*, and 1 more; swinir-jax prepare-data"):
+    with pytest.raises(InputError, match=r"b\.png: not a PNG.*; .*c\.png: .*; .*d\.png: .*; and 2 more; swinir-jax prep"):
         usable_images(source, side=8, scale=1, skip_small=True)
 
 
@@ -88,15 +90,15 @@ def test_small_images_are_an_error_or_left_out(tmp_path, caplog):
     for i, side in enumerate((31, 40, 32, 16)):
         save(tmp_path / f"{i}.png", 50, side)
     source = open_source(f"folder:{tmp_path}", scale=2)
-    with pytest.raises(InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32, and 1 more; .*skip_small"):
+    with pytest.raises(InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32; .*3\.png: .*skip_small"):
         usable_images(source, side=32, scale=2, skip_small=False)
     with caplog.at_level(logging.WARNING, "swinir_jax"):
-        assert usable_images(source, side=32, scale=2, skip_small=True) == [1, 2]
+        assert usable_images(source, side=32, scale=2, skip_small=True) == {1: ((50, 40), None), 2: ((50, 32), None)}
     assert caplog.messages == [
-        f"skipped: {tmp_path}/0.png: 31x50 is smaller than a patch of 32x32",
-        f"skipped: {tmp_path}/3.png: 16x50 is smaller than a patch of 32x32",
+        f"2 of 4 images skipped: {tmp_path}/0.png: 31x50 is smaller than a patch of 32x32; "
+        f"{tmp_path}/3.png: 16x50 is smaller than a patch of 32x32"
     ]
-    with pytest.raises(InputError, match="and 3 more"):
+    with pytest.raises(InputError, match="and 1 more"):
         usable_images(source, side=64, scale=2, skip_small=True)
 
 
