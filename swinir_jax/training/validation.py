@@ -79,7 +79,8 @@ def validate(
     for result, images in evaluate(experiment.task, config.level, restorer.restore, pairs):
         results.append(result)
         if len(pictures) < config.pictures:
-            pictures[result.name] = _side_by_side(images)
+            name = result.name if result.name not in pictures else f"{result.name}_{len(results)}"  # of another folder
+            pictures[name] = _side_by_side(images)
         if stop():
             return None
     return Validation(average(results), pictures, time.perf_counter() - start)
