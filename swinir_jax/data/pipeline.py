@@ -11,8 +11,9 @@ import numpy as np
 
 from swinir_jax.data.config import DataConfig
 from swinir_jax.data.degradations import to_uint8
+from swinir_jax.data.image_source import JoinedSource, UsableImages
 from swinir_jax.data.patches import draw_patches
-from swinir_jax.data.sources import JoinedSource, Part, UsableImages, open_parts, usable_images
+from swinir_jax.data.sources import Part, open_parts, usable_images
 from swinir_jax.errors import InputError
 from swinir_jax.metrics import FULL_RANGE_LUMA, rgb_to_y
 

@@ -1,21 +1,18 @@
 """Where training images come from: folders of image files, and sets that `prepare-data` or TFDS has written."""
 
-import bisect
 import dataclasses
-import itertools
 import logging
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from swinir_jax.data.degradations import to_uint8
 from swinir_jax.data.folders import find_images
-from swinir_jax.data.pairs import Size, sizes_fit
+from swinir_jax.data.image_source import ImageSource, JoinedSource, Sizes, StoredImage
+from swinir_jax.data.pairs import sizes_fit
 from swinir_jax.data.places import FolderPlace, TfdsPlace, is_place, parse_places
 from swinir_jax.data.records import RecordSource, is_record_folder
 from swinir_jax.errors import InputError, first_few
@@ -23,25 +20,7 @@ from swinir_jax.images import read_picture, read_size
 
 logger = logging.getLogger(__name__)
 
-Sizes = tuple[Size, Size | None]  # of HQ and of LQ
-
 _HEADER_THREADS = 8  # opening files is waiting, above all on network disks
-
-
-class ImageSource(Protocol):
-    """Images by number; some sources have an LQ image beside each."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def name(self, index: int) -> str:
-        """What messages call an image."""
-
-    def sizes(self, index: int) -> Sizes:
-        """Height and width of HQ and of LQ, without decoding; InputError if they cannot be read."""
-
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """HQ and LQ, each uint8 `[h, w]` or `[h, w, 3]` RGB; InputError if they cannot be read."""
 
 
 class FileSource:
@@ -71,41 +50,6 @@ class FileSource:
         """HQ and LQ, uint8."""
         hq, lq = self.pairs[index]
         return read_uint8(hq), None if lq is None else read_uint8(lq)
-
-
-class JoinedSource:
-    """The images of several sources, one source after the other.
-
-    Args:
-      sources: at least one.
-    """
-
-    def __init__(self, sources: Sequence[ImageSource]):
-        self._sources = sources
-        self._starts = [0, *itertools.accumulate(map(len, sources))]
-
-    def __len__(self) -> int:
-        """How many there are in all."""
-        return self._starts[-1]
-
-    def name(self, index: int) -> str:
-        """The source's own."""
-        source, inside = self._find(index)
-        return source.name(inside)
-
-    def sizes(self, index: int) -> Sizes:
-        """Height and width of HQ and of LQ."""
-        source, inside = self._find(index)
-        return source.sizes(inside)
-
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """HQ and LQ, uint8."""
-        source, inside = self._find(index)
-        return source.read(inside)
-
-    def _find(self, index: int) -> tuple[ImageSource, int]:
-        number = bisect.bisect_right(self._starts, index) - 1
-        return self._sources[number], index - self._starts[number]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,37 +92,6 @@ def open_source(text: str, *, scale: int, pairs: str = "", data_dir: str = "", o
     """Opens what `DataConfig.hq` names as one source, whatever the weights; see `open_parts`."""
     parts = open_parts(text, scale=scale, pairs=pairs, data_dir=data_dir, option=option)
     return parts[0].source if len(parts) == 1 else JoinedSource([part.source for part in parts])
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredImage:
-    """An image that has no file of its own, where a path is taken, too.
-
-    Attributes:
-      source: that holds it.
-      index: its number there.
-      part: 0 for HQ, 1 for LQ.
-    """
-
-    source: ImageSource
-    index: int
-    part: int
-
-    def __str__(self) -> str:
-        """What messages call it."""
-        return self.source.name(self.index)
-
-    @property
-    def stem(self) -> str:
-        """A name for files that are made of it."""
-        return re.sub(r"[^\w.-]+", "_", str(self))
-
-    def read(self) -> np.ndarray:
-        """The image, uint8 `[h, w]` or `[h, w, 3]`; InputError if it cannot be read."""
-        image = self.source.read(self.index)[self.part]
-        if image is None:
-            raise InputError(f"{self}: no longer there.")
-        return image
 
 
 def open_pairs(
@@ -234,38 +147,6 @@ def read_uint8(path: Path) -> np.ndarray:
     return pixels if pixels.dtype == np.uint8 else to_uint8(pixels / 257)
 
 
-class UsableImages:
-    """Images that patches can be cut from, as they were at the start: one that has changed its size is not read.
-
-    Args:
-      source: the images.
-      sizes: from `usable_images`.
-    """
-
-    def __init__(self, source: ImageSource, sizes: Mapping[int, Sizes]):
-        self._source, self._sizes, self._numbers = source, sizes, [*sizes]
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._numbers)
-
-    def name(self, index: int) -> str:
-        """The source's own."""
-        return self._source.name(self._numbers[index])
-
-    def sizes(self, index: int) -> Sizes:
-        """Height and width of HQ and of LQ."""
-        return self._sizes[self._numbers[index]]
-
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """HQ and LQ, uint8."""
-        hq, lq = self._source.read(self._numbers[index])
-        found = (hq.shape[:2], None if lq is None else lq.shape[:2])
-        if found != self.sizes(index):
-            raise InputError(f"{self.name(index)}: {_describe(found)}, at the start {_describe(self.sizes(index))}")
-        return hq, lq
-
-
 def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: bool) -> dict[int, Sizes]:
     """Finds which images patches can be cut from, by their headers.
 
@@ -315,8 +196,3 @@ def _sizes(source: ImageSource, index: int) -> Sizes | InputError:
         return source.sizes(index)
     except InputError as error:
         return error
-
-
-def _describe(sizes: Sizes) -> str:
-    (h, w), lq = sizes
-    return f"{w}x{h}" + (f" with LQ of {lq[1]}x{lq[0]}" if lq else "")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from swinir_jax.data.degradations import imresize, to_uint8
+from swinir_jax.data.image_source import StoredImage
 from swinir_jax.data.pairs import sizes_fit
-from swinir_jax.data.sources import StoredImage
 from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture
 from swinir_jax.metrics import psnr, rgb_to_y, ssim

@@ -8,9 +8,10 @@ from picture_files import make_pixels
 from swinir_jax.data.config import DataConfig, Degradation
 from swinir_jax.data.degradations import imresize
 from swinir_jax.data.folders import find_images
+from swinir_jax.data.image_source import UsableImages
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.data.records import RecordSource, write_records
-from swinir_jax.data.sources import UsableImages, open_pairs, open_source, usable_images
+from swinir_jax.data.sources import open_pairs, open_source, usable_images
 from swinir_jax.errors import InputError
 from swinir_jax.evaluation.protocol import evaluate
 from swinir_jax.images import Picture, write_picture
