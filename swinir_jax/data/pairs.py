@@ -71,6 +71,8 @@ def _match(hq: Sequence[Path], lq: Sequence[Path], naming: _Naming) -> tuple[lis
                      for groups in (by_hq, by_lq) for group in groups.values() if len(group) > 1]  # fmt: skip
         pairs = [] if problems else [(group[0], by_lq[key][0]) for key, group in by_hq.items()]
         attempts.append((pairs, sorted(problems)))
+        if not problems:
+            break
     return min(attempts, key=lambda attempt: len(attempt[1]))
 
 
@@ -125,7 +127,8 @@ def _fits(hq: Sequence[Path], lq: Sequence[Path], template: str) -> bool:
 
 
 def _key(file: PurePath) -> _Key:
-    return "".join(f"{part}/" for part in file.parent.parts), file.stem
+    folders, slash, _ = file.as_posix().rpartition("/")
+    return folders + slash, file.stem
 
 
 def _plain(name: str) -> str:
