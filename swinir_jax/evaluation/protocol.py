@@ -9,13 +9,16 @@ import numpy as np
 
 from swinir_jax.data.colours import matlab_gray
 from swinir_jax.data.degradations import imresize, to_uint8
+from swinir_jax.data.image_source import StoredImage
+from swinir_jax.data.pairs import sizes_fit
 from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture
 from swinir_jax.metrics import psnr, ssim
 from swinir_jax.tasks import METRICS, TASKS, Task
 
 Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] -> [h * scale, w * scale, C], not clipped
-Pair = tuple[Path | None, Path | None]  # HQ and LQ; one of them may be missing
+File = Path | StoredImage
+Pair = tuple[File | None, File | None]  # HQ and LQ; one of them may be missing
 
 BASELINES = ("bicubic", "input")
 
@@ -74,7 +77,8 @@ def evaluate(
       task_name: a key of TASKS.
       level: scale, noise sigma on the 0..255 scale, or JPEG quality.
       network: restores float32 `[h, w, C]` in [0, 1].
-      pairs: HQ and LQ files; a missing LQ is made from the HQ by the task's degradation.
+      pairs: HQ and LQ files; a missing LQ is made from the HQ by the task's degradation. Of an LQ whose sides were
+        rounded up, the pixels that reach beyond HQ are cut off.
       bicubic_of_y: measure Y as the literature does for its bicubic rows: Y, rounded, is shrunk and enlarged by itself;
         of a gray file its own values, while a network's Y is that of three equal channels, 219/255 of the range.
 
@@ -96,15 +100,18 @@ def evaluate(
 
 
 def _evaluate_one(
-    name: str, task: Task, level: int, network: Network, hq_path: Path | None, lq_path: Path | None, bicubic_of_y: bool
+    name: str, task: Task, level: int, network: Network, hq_path: File | None, lq_path: File | None, bicubic_of_y: bool
 ) -> tuple[Measurement, Images]:
     scale = level if task.level == "scale" else 1
     crop = scale if task.crops_scale else 0
-    file = None if hq_path is None else _crop(_read(hq_path), scale)
-    hq = None if file is None else task.colours(file)
+    stored = None if hq_path is None else _read(hq_path)
+    whole = None if stored is None else task.colours(stored)
+    hq = None if whole is None else _crop(whole, scale)
     if lq_path is not None:
         lq = task.colours(_read(lq_path)) / 255
-        _check_pair(hq, lq, scale, hq_path, lq_path)
+        if whole is not None and hq is not None:
+            _check_pair(whole, lq, scale, hq_path, lq_path)
+            lq = lq[: hq.shape[0] // scale, : hq.shape[1] // scale]
     elif hq is not None and task.degrade is not None:
         lq = task.degrade(hq, level)
     else:
@@ -117,8 +124,8 @@ def _evaluate_one(
     scores: dict[str, float] = {}
     if hq is not None:
         scores = {name: METRICS[name](restored, hq, crop) for name in task.metrics}
-    if file is not None and bicubic_of_y:
-        scores |= _bicubic_of_y(file, scale)
+    if stored is not None and bicubic_of_y:
+        scores |= _bicubic_of_y(_crop(stored, scale), scale)
     return Measurement(name, scores, seconds), Images(to_uint8(lq * 255), restored, hq)
 
 
@@ -127,8 +134,8 @@ def average(results: Sequence[Measurement]) -> dict[str, float]:
     return {name: float(np.mean([r.scores[name] for r in results])) for name in results[0].scores}
 
 
-def _read(path: Path) -> np.ndarray:
-    pixels = read_picture(path).pixels
+def _read(path: File) -> np.ndarray:
+    pixels = path.read() if isinstance(path, StoredImage) else read_picture(path).pixels
     if pixels.dtype != np.uint8:
         raise InputError(f"{path}: the protocol is for 8-bit images.")
     return pixels
@@ -139,12 +146,9 @@ def _crop(image: np.ndarray, scale: int) -> np.ndarray:
     return image[: h // scale * scale, : w // scale * scale]
 
 
-def _check_pair(hq: np.ndarray | None, lq: np.ndarray, scale: int, hq_path: Path | None, lq_path: Path) -> None:
-    if hq is None:
-        return
-    h, w = lq.shape[:2]
-    if hq.shape[:2] != (h * scale, w * scale):
-        sizes = f"{w}x{h} enlarged by {scale} is not {hq.shape[1]}x{hq.shape[0]}"
+def _check_pair(hq: np.ndarray, lq: np.ndarray, scale: int, hq_path: File | None, lq_path: File) -> None:
+    if not sizes_fit(hq.shape[:2], lq.shape[:2], scale):
+        sizes = f"{lq.shape[1]}x{lq.shape[0]} enlarged by {scale} is not {hq.shape[1]}x{hq.shape[0]}"
         raise InputError(f"{lq_path} does not fit {hq_path}: {sizes}.")
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from swinir_jax.data.pairs import image_files
+from swinir_jax.data.sources import open_pairs
 from swinir_jax.evaluation.protocol import Images, Measurement, Pair, average, evaluate
-from swinir_jax.images import read_size
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.models import SwinIR
 from swinir_jax.tasks import TASKS
@@ -38,16 +37,16 @@ class Validation:
 
 
 def validation_pairs(experiment: Experiment) -> list[Pair]:
-    """The images to measure, none if the experiment names no folder.
+    """The images to measure, none if the experiment names none.
 
     Raises:
-      InputError: if the folder has no images, or one of them cannot be read.
+      InputError: if there are no images, one of them cannot be read, or pairs do not match.
     """
-    folder = experiment.validation.hq
-    files = image_files(folder) if folder else []
-    for file in files:
-        read_size(file)
-    return [(file, None) for file in files]
+    config = experiment.validation
+    if not config.hq:
+        return []
+    scale, data_dir = experiment.network.upscale, experiment.data.data_dir
+    return [*open_pairs(config.hq, scale=scale, pairs=config.pairs, data_dir=data_dir, option="validation.hq")]
 
 
 def validate(
@@ -80,7 +79,8 @@ def validate(
     for result, images in evaluate(experiment.task, config.level, restorer.restore, pairs):
         results.append(result)
         if len(pictures) < config.pictures:
-            pictures[result.name] = _side_by_side(images)
+            name = result.name if result.name not in pictures else f"{result.name}_{len(results)}"  # of another folder
+            pictures[name] = _side_by_side(images)
         if stop():
             return None
     return Validation(average(results), pictures, time.perf_counter() - start)

@@ -9,7 +9,7 @@ import pytest
 from swinir_jax import InputError
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import gaussian_noise_official, imresize, to_uint8
-from swinir_jax.data.pairs import image_files, match_pairs
+from swinir_jax.data.pairs import match_pairs
 from swinir_jax.evaluation.protocol import baseline, evaluate
 from swinir_jax.evaluation.published import published
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -54,9 +54,12 @@ def test_all_that_has_no_partner_is_named():
 
 
 def test_files_come_in_the_order_of_their_numbers():
-    for name in ("10.png", "2.png", "1.png", "\u00b2.png"):
-        photo(f"set/{name}", 8, 8)
-    assert [p.name for p in image_files("set")] == ["1.png", "2.png", "10.png", "\u00b2.png"]
+    names = ["1", "2", "10", "\u00b2"]
+    for name in sorted(names):
+        photo(f"set/{name}.png", 16, 16)
+    options = ["--model", "input", "--hq", "set", "--json", "e.json", "--quiet"]
+    assert main(["evaluate", "--task", "gray_dn", "--noise", "1", *options]) == 0
+    assert [image["name"] for image in json.loads(Path("e.json").read_text())["images"]] == names
 
 
 def test_noise_input_by_hand():
