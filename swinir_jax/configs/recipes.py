@@ -69,7 +69,9 @@ def _super_resolution(task: str, stem: str, scale: int, *, batch_size: int) -> E
     experiment = Experiment(
         task=task,
         network=network,
-        data=DataConfig(degradation=Degradation(kind="bicubic", low=scale, high=scale), patch_size=network.img_size),
+        data=DataConfig(
+            degradation=Degradation(kind="bicubic", low=scale, high=scale), patch_size=network.img_sides[0]
+        ),
         validation=ValidationConfig(level=scale),
         batch_size=batch_size,
     )
@@ -80,7 +82,7 @@ def _same_size(task: str, network: SwinIRConfig, degradation: Degradation, level
     return Experiment(
         task=task,
         network=network,
-        data=DataConfig(degradation=degradation, patch_size=network.img_size),
+        data=DataConfig(degradation=degradation, patch_size=network.img_sides[0]),
         validation=ValidationConfig(level=level),
         optimizer=OptimizerConfig(milestones=_DENOISING_MILESTONES),
         loss=LossConfig(name="charbonnier"),
