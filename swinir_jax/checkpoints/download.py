@@ -1,5 +1,6 @@
 """Finds weight files on this machine, or fetches them: the official ones by name, others by address."""
 
+import contextlib
 import hashlib
 import http.client
 import logging
@@ -63,7 +64,10 @@ def locate_official(
             return folder / model.file_name
     address = f"{(os.environ.get(MIRROR_VARIABLE) or RELEASE).rstrip('/')}/{model.file_name}"
     target = folders[0] / model.file_name
-    _fetch(address, target, progress, lambda tensors: params_from_official(tensors, model.config))
+    try:
+        _fetch(address, target, progress, lambda tensors: params_from_official(tensors, model.config))
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix('.')}; put the file at {target} by hand.") from error
     return target
 
 
@@ -90,7 +94,12 @@ def locate_address(address: str, *, progress: bool = False) -> Path:
     name = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(path).rpartition("/")[2])[-100:].lstrip(".") or "weights"
     target = cache_folder() / hashlib.sha256(address.encode()).hexdigest()[:16] / name
     if not target.is_file():
-        _fetch(address, target, progress, lambda tensors: params_from_official(tensors, infer_config(tensors)))
+        try:
+            _fetch(address, target, progress, lambda tensors: params_from_official(tensors, infer_config(tensors)))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                target.parent.rmdir()
+            raise
     return target
 
 
@@ -109,7 +118,8 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     """Follows a server elsewhere only where its address might have been given in the first place."""
 
     def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
-        if urllib.parse.urlsplit(newurl).hostname != urllib.parse.urlsplit(req.full_url).hostname:
+        old, new = map(urllib.parse.urlsplit, (req.full_url, newurl))
+        if (old.scheme, old.hostname) != (new.scheme, new.hostname):  # a mirror may be of any kind
             _check(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -128,10 +138,11 @@ def _fetch(address: str, target: Path, progress: bool, check: Callable[[Tensors]
                     raise InputError(f"the server answers {error.code} {error.reason}") from error
             except InputError as error:
                 raise InputError(str(error).replace(f"{temporary}: ", "").removesuffix(".")) from error
-            digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+            with temporary.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError, InputError a ValueError
         reason = " ".join(str(getattr(error, "reason", None) or error).split())
-        raise InputError(f"Could not fetch {address} ({reason}); put the file at {target} by hand.") from error
+        raise InputError(f"Could not fetch {address} ({reason}).") from error
     logger.info("%s: fetched, %d bytes, SHA-256 %s", target, target.stat().st_size, digest)
 
 

@@ -1,10 +1,12 @@
 """Files as people bring them: each is read rightly, and what was assumed is said, or refused with a true sentence."""
 
 import dataclasses
+import functools
 import shutil
 import zipfile
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -28,9 +30,14 @@ OTHERS = generated_weights(official_shapes(TINY), 2)
 FIRST = "conv_first.weight"
 
 
+@functools.cache  # most files hold the same network, which is compiled once
+def compiled(model):
+    return jax.jit(model.apply)
+
+
 def error_of(source, expected=EXPECTED["whole"], **options):
     model, params = swinir_jax.load_pretrained(source, **options)
-    return relative_error(model.apply({"params": params}, EXPECTED["input"]), expected)
+    return relative_error(compiled(model)({"params": params}, EXPECTED["input"]), expected)
 
 
 @pytest.mark.parametrize("path", sorted(INPUTS.glob("*.*[!z]")), ids=lambda path: path.name)
@@ -67,7 +74,7 @@ def test_a_network_trained_at_its_window_size_needs_the_option(tmp_path, caplog)
     (tmp_path / "x.safetensors").write_bytes(safetensors.numpy.save(tensors))
     model, params = swinir_jax.load_pretrained(tmp_path / "x.safetensors", shift=False)
     assert model.config.shift_size == 0
-    assert relative_error(model.apply({"params": params}, lq), expected) < 1e-5
+    assert relative_error(compiled(model)({"params": params}, lq), expected) < 1e-5
     assert "shift" not in caplog.text
     assert swinir_jax.load_pretrained(tmp_path / "x.safetensors")[0].config.shift_size == 4
     assert "windows shift (there are no attn_mask buffers)" in caplog.text
