@@ -83,6 +83,8 @@ class Restorer:
         if model.config.ape:  # such a network takes images of one size alone
             if tile not in ("auto", model.config.img_size):
                 raise InputError(f"This network, with ape, takes tiles of {model.config.img_size} alone, not {tile}.")
+            if isinstance(model.config.img_size, tuple):
+                raise InputError(f"This network, with ape, takes {model.config.img_size} pixels alone: call the model.")
             tile = model.config.img_size
         side = 0 if tile == "auto" else self._round_tile(tile)
         self.tile: int | Literal["auto"] = "auto" if tile == "auto" else side
