@@ -12,7 +12,16 @@ class InputError(ValueError):
     """
 
 
+class NotFiniteError(InputError):
+    """A network answered with values that are not finite."""
+
+
 def first_few(problems: Sequence[str]) -> str:
     """Joins the first problems of many, and says how many more there are."""
     more = len(problems) - _PROBLEMS_SHOWN
     return "; ".join(problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def option(field: str) -> str:
+    """A dotted field as it is typed: `optimizer.learning_rate` is `--optimizer.learning-rate`."""
+    return f"--{field.replace('_', '-')}"

@@ -121,6 +121,11 @@ class StoredImage:
         """A name for files that are made of it."""
         return re.sub(r"[^\w.-]+", "_", str(self))
 
+    @property
+    def sizes(self) -> Sizes:
+        """Height and width of HQ and of LQ."""
+        return self.source.sizes(self.index)
+
     def read(self) -> np.ndarray:
         """The image, uint8 `[h, w]` or `[h, w, 3]`; InputError if it cannot be read."""
         image = self.source.read(self.index)[self.part]

@@ -1,5 +1,6 @@
 """One image after the other through degradation, network and metrics, as the official test script does."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ File = Path | StoredImage
 Pair = tuple[File | None, File | None]  # HQ and LQ; one of them may be missing
 
 BASELINES = ("bicubic", "input")
+_CORNER = 64  # pixels; a smaller image is measured whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,30 +90,70 @@ def evaluate(
     Raises:
       InputError: if a file cannot be read, or the sizes of a pair do not fit the scale; the message names it.
     """
-    for hq_path, lq_path in pairs:
-        path = hq_path or lq_path
-        if path is None:
-            raise InputError("A pair has neither ground truth nor LQ file.")
-        try:
-            result = _evaluate_one(path.stem, TASKS[task_name], level, network, hq_path, lq_path, bicubic_of_y)
-        except InputError as error:
-            raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+    for pair in pairs:
+        with _naming(pair) as path:
+            result = _evaluate_one(path.stem, TASKS[task_name], level, network, pair, bicubic_of_y)
         yield result
 
 
+def check_pair(task_name: str, level: int, pair: Pair) -> None:
+    """Reads a pair as `evaluate` does, and measures a corner of its HQ against itself.
+
+    Raises:
+      InputError: if `evaluate` could not measure the pair; the message names a file.
+    """
+    task = TASKS[task_name]
+    with _naming(pair):
+        hq, _ = _open(task, level, pair)
+        if hq is not None:
+            corner = task.colours(hq[:_CORNER, :_CORNER])
+            for metric in task.metrics:
+                METRICS[metric](corner, corner, _border(task, level))
+
+
+@contextlib.contextmanager
+def _naming(pair: Pair) -> Iterator[File]:
+    """Yields one of the pair's files, which is named in errors that do not do so themselves."""
+    path = pair[0] or pair[1]
+    if path is None:
+        raise InputError("A pair has neither ground truth nor LQ file.")
+    try:
+        yield path
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+
+
+def _scale(task: Task, level: int) -> int:
+    return level if task.level == "scale" else 1
+
+
+def _border(task: Task, level: int) -> int:
+    """Pixels that are cut from each side before measuring."""
+    return _scale(task, level) if task.crops_scale else 0
+
+
+def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """HQ as stored, cut to a multiple of the scale, and LQ in the task's colours; uint8, None where there is no file."""
+    (hq_file, lq_file), scale = pair, _scale(task, level)
+    hq = None if hq_file is None else _read(hq_file)
+    lq = None if lq_file is None else task.colours(_read(lq_file))
+    if hq is None:
+        return None, lq
+    h, w = hq.shape[0] // scale, hq.shape[1] // scale
+    if lq is not None:
+        _check_sizes(hq, lq, scale, pair)
+        lq = lq[:h, :w]
+    return hq[: h * scale, : w * scale], lq
+
+
 def _evaluate_one(
-    name: str, task: Task, level: int, network: Network, hq_path: File | None, lq_path: File | None, bicubic_of_y: bool
+    name: str, task: Task, level: int, network: Network, pair: Pair, bicubic_of_y: bool
 ) -> tuple[Measurement, Images]:
-    scale = level if task.level == "scale" else 1
-    crop = scale if task.crops_scale else 0
-    stored = None if hq_path is None else _read(hq_path)
-    whole = None if stored is None else task.colours(stored)
-    hq = None if whole is None else _crop(whole, scale)
-    if lq_path is not None:
-        lq = task.colours(_read(lq_path)) / 255
-        if whole is not None and hq is not None:
-            _check_pair(whole, lq, scale, hq_path, lq_path)
-            lq = lq[: hq.shape[0] // scale, : hq.shape[1] // scale]
+    scale, crop = _scale(task, level), _border(task, level)
+    stored, lq = _open(task, level, pair)
+    hq = None if stored is None else task.colours(stored)
+    if lq is not None:
+        lq = lq / 255
     elif hq is not None and task.degrade is not None:
         lq = task.degrade(hq, level)
     else:
@@ -125,7 +167,7 @@ def _evaluate_one(
     if hq is not None:
         scores = {name: METRICS[name](restored, hq, crop) for name in task.metrics}
     if stored is not None and bicubic_of_y:
-        scores |= _bicubic_of_y(_crop(stored, scale), scale)
+        scores |= _bicubic_of_y(stored, scale)
     return Measurement(name, scores, seconds), Images(to_uint8(lq * 255), restored, hq)
 
 
@@ -141,15 +183,10 @@ def _read(path: File) -> np.ndarray:
     return pixels
 
 
-def _crop(image: np.ndarray, scale: int) -> np.ndarray:
-    h, w = image.shape[:2]
-    return image[: h // scale * scale, : w // scale * scale]
-
-
-def _check_pair(hq: np.ndarray, lq: np.ndarray, scale: int, hq_path: File | None, lq_path: File) -> None:
+def _check_sizes(hq: np.ndarray, lq: np.ndarray, scale: int, pair: Pair) -> None:
     if not sizes_fit(hq.shape[:2], lq.shape[:2], scale):
         sizes = f"{lq.shape[1]}x{lq.shape[0]} enlarged by {scale} is not {hq.shape[1]}x{hq.shape[0]}"
-        raise InputError(f"{lq_path} does not fit {hq_path}: {sizes}.")
+        raise InputError(f"{pair[1]} does not fit {pair[0]}: {sizes}.")
 
 
 def _bicubic_of_y(file: np.ndarray, scale: int) -> dict[str, float]:

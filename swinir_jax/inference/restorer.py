@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, NotFiniteError
 from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize, through_network
 from swinir_jax.inference.memory import free_bytes, keep_scratch, program_bytes, release_unused
@@ -303,7 +303,7 @@ def to_samples(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def check_answer(restored: np.ndarray) -> None:
     """Refuses what is not finite."""
     if not np.isfinite(restored).all():
-        raise InputError("The network's answer has values that are not finite; are its weights and img_range right?")
+        raise NotFiniteError("The network's answer is not finite; are its weights and img_range right?")
 
 
 def _full_scale(dtype: np.dtype) -> float:
