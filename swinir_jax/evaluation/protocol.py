@@ -133,7 +133,7 @@ def _border(task: Task, level: int) -> int:
 
 
 def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """HQ as stored, cut to a multiple of the scale, and LQ in the task's colours; uint8, None where there is no file."""
+    """HQ as stored, cut to a multiple of the scale, and LQ in the task's colours; None where there is no file."""
     (hq_file, lq_file), scale = pair, _scale(task, level)
     hq = None if hq_file is None else _read(hq_file)
     lq = None if lq_file is None else task.colours(_read(lq_file))
