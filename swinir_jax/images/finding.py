@@ -55,7 +55,7 @@ def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
         raise InputError(f"{folder}: {'no such folder' if not folder.is_dir() else error.strerror}.") from error
     files = sorted(_files(folder, recursive))
     with ThreadPoolExecutor(_THREADS) as threads:
-        verdicts = list(threads.map(_is_picture, files))
+        verdicts = list(threads.map(is_picture, files))
     pictures = [file for file, verdict in zip(files, verdicts, strict=True) if verdict]
     return Found(pictures, [file for file, verdict in zip(files, verdicts, strict=True) if not verdict])
 
@@ -81,7 +81,8 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
                 pending.append((Path(place, entry.name), above | {identity}))
 
 
-def _is_picture(file: Path) -> bool:
+def is_picture(file: Path) -> bool:
+    """Whether a file is one to read: by its name, or else by how it begins."""
     if format_by_name(file):
         return file.is_file() or not file.exists()  # a broken link is read, for the error that names it
     try:

@@ -21,9 +21,13 @@ _BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
         "PPM": rb"P[1-6]\s+[#\d]",
     }.items()
 }
+*_FIRST, _LAST = _BEGINNINGS
+NO_PICTURE = f"not a {', '.join(_FIRST)} or {_LAST} picture, or its header is damaged"
+"""What is said of a file of none of the formats."""
+
 BEGINNING_BYTES = 32  # of a file, that tell its format
 
-_ENDINGS: Mapping[str, str] = {
+READABLE: Mapping[str, str] = {
     ending: name
     for name, endings in {
         "PNG": ".png .apng",
@@ -40,6 +44,7 @@ _ENDINGS: Mapping[str, str] = {
     }.items()
     for ending in endings.split()
 }
+"""Endings, in lower case, of files that can be read -> their formats; the content decides, whatever the ending."""
 
 
 def format_of(beginning: bytes) -> str | None:
@@ -49,4 +54,10 @@ def format_of(beginning: bytes) -> str | None:
 
 def format_by_name(path: Path) -> str | None:
     """Tells a picture's format from the ending of its name; None if no format has this ending."""
-    return _ENDINGS.get(path.suffix.lower())
+    return READABLE.get(path.suffix.lower())
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a folder's file is one to read: not hidden, with one of the endings; a broken link is, for its error."""
+    there = path.is_file() or (path.is_symlink() and not path.exists())
+    return there and format_by_name(path) is not None and not path.name.startswith(".")

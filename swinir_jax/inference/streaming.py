@@ -67,7 +67,7 @@ class StreamingRestorer(Restorer):
         bytes_a_pixel = itemsize + 4 + self.model.config.upscale**2 * 2 * (4 + itemsize)
         return (h, w) if h * w * channels * bytes_a_pixel <= self._left() else None
 
-    def restore_file(self, path: Path, target: Path) -> tuple[int, Picture]:
+    def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:
         """Restores an image of any size, a row of tiles at a time.
 
         The result is that of restoring the whole image in the same tiles. If the process is killed, the same call goes
@@ -76,6 +76,7 @@ class StreamingRestorer(Restorer):
         Args:
           path: a file that `read_picture` reads. PNG and TIFF of gray and RGB are read by rows, the others whole.
           target: a file to write, PNG or TIFF (as a tiled BigTIFF).
+          strip_metadata: whether date, camera, place, author and texts are left out.
 
         Returns:
           The height of the result, and a picture like its first row, for the width, the kind and the notes.
@@ -98,6 +99,8 @@ class StreamingRestorer(Restorer):
             changed = ", ".join(key for key in about if unfinished.get(key) != about[key])
             logger.info("%s: an unfinished result is dropped, because of another %s", target, changed)
         head = self._head(source)
+        if strip_metadata:
+            head = head.without_metadata()
         with RowWriter(target, head, height, about) as writer:
             if writer.rows:
                 logger.info("%s: goes on behind row %d of %d", target, writer.rows, height)

@@ -12,7 +12,7 @@ from goldens import generated_weights
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.images.row_writing import GROUP, RowWriter
+from swinir_jax.images.row_writing import GROUP, RowWriter, progress_file
 from swinir_jax.inference import streaming
 from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.streaming import StreamingRestorer
@@ -157,7 +157,7 @@ def test_auto_takes_tiles_by_the_memory_and_keeps_those_it_began_with(
         auto.memory = memory
         with pytest.raises(KilledError):
             auto.restore_file(source, tmp_path / f"{memory}.png")
-        tiles[memory] = json.loads((tmp_path / f"{memory}.png.partial.json").read_text())["about"]["tile"]
+        tiles[memory] = json.loads(progress_file(tmp_path / f"{memory}.png").read_text())["about"]["tile"]
     assert tiles[30_000_000] > tiles[8_000_000] >= 40
     monkeypatch.undo()
     auto.memory = 10**10
