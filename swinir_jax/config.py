@@ -72,7 +72,7 @@ class SwinIRConfig:
     drop_rate: float = 0.0
     attn_drop_rate: float = 0.0
     drop_path_rate: float = 0.1  # of the last layer; rises linearly from 0 at the first
-    use_checkpoint: bool = False  # recompute pairs of layers in the backward pass, to save memory
+    use_checkpoint: bool = False  # recompute layers in the backward pass, to save memory
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -14,8 +14,7 @@ from swinir_jax.checkpoints.architecture import Tensors
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.models import SwinIR
-from swinir_jax.models.attention import SHIFT_MASK
-from swinir_jax.models.windows import relative_position_index, shift_labels
+from swinir_jax.models.windows import relative_position_index, shift_mask, shift_regions
 
 BUFFERS = ("attn_mask", "relative_position_index")
 
@@ -78,8 +77,8 @@ def official_buffers(config: SwinIRConfig) -> dict[str, np.ndarray]:
     mask = None
     if config.shift_size:
         height, width = (math.ceil(side / m) * m for side in config.img_sides)
-        labels = np.asarray(shift_labels(height, width, m, config.shift_size))
-        mask = np.where(labels[:, :, None] != labels[:, None, :], np.float32(SHIFT_MASK), np.float32(0))
+        regions = shift_regions(height, width, m, config.shift_size)
+        mask = np.asarray(shift_mask(regions)).reshape(-1, m * m, m * m)
     buffers = {}
     for i, depth in enumerate(config.depths):
         for j in range(depth):

@@ -51,6 +51,7 @@ class Restorer:
         self_ensemble: bool = False,
         batch_size: int | None = None,
         mesh: jax.sharding.Mesh | None = None,
+        fast: bool = True,
         done: Callable[[int, int], None] = lambda tiles, total: None,
     ):
         """Puts the parameters on the device.
@@ -65,8 +66,9 @@ class Restorer:
           pad: "minimal", or "official" as the official test script.
           self_ensemble: average over the 8 flips and quarter turns (the paper's "+"), for 8 times the time.
           batch_size: tiles at a time, rounded up to as many on each device; None for 1 on a CPU, 8 on others.
-          mesh: devices of this process, on any axes: each takes a part of the rows of a whole image, or of the tiles
-            of a batch. The result is that of one device, to rounding. None for one device.
+          mesh: devices of this process, on any axes: each takes a part of a whole image, or of the tiles of a batch.
+            The result is that of one device, to rounding. None for one device.
+          fast: whether a CPU takes `swinir_jax.cpu`, the same to rounding; False for the modules of `model`.
           done: called with (tiles finished now, tiles of this image in all its turns) for a progress bar.
 
         Raises:
@@ -98,8 +100,8 @@ class Restorer:
         if batch_size is not None and (not _is_int(batch_size) or batch_size < 1):
             raise InputError(f"batch_size must be at least 1, got {batch_size}.")
         self._blend, self._pad, self._self_ensemble, self._done = blend, pad, self_ensemble, done
-        self._devices = Devices(mesh)
-        self._params = self._devices.place(params)
+        self._devices = Devices(mesh, fast=fast)
+        self._weights = self._devices.place(params, model)
         on_each = _BATCH_SIZE.get(self._devices.first.platform, _ACCELERATOR_BATCH_SIZE)
         if batch_size is not None:
             on_each = math.ceil(batch_size / self._devices.count)
@@ -249,8 +251,7 @@ class Restorer:
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         try:
-            restored = self._program(batch.shape)(self._params, self._devices.fill(batch, self._window))
-            return np.asarray(restored)[:, : batch.shape[1] * self.model.config.upscale]
+            return self._devices.run(self._program(batch.shape), self._weights, batch)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -262,7 +263,7 @@ class Restorer:
         if shape not in self._programs:
             start = time.perf_counter()
             release_unused()  # by reading the weights, say
-            self._programs[shape] = self._devices.compile(self.model, self._params, shape)
+            self._programs[shape] = self._devices.compile(self.model, self._weights, shape)
             release_unused()
             keep_scratch()
             logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)

@@ -175,7 +175,7 @@ class StreamingRestorer(Restorer):
         """All that the result depends on."""
         file = source.path.stat()
         model = hashlib.sha256(repr(self.model).encode())
-        for leaf in jax.tree.leaves(self._params):
+        for leaf in jax.tree.leaves(self._weights):
             model.update(np.asarray(leaf).tobytes())
         return {
             "input": [str(source.path.resolve()), file.st_size, file.st_mtime_ns],
