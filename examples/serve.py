@@ -49,7 +49,7 @@ class Limits:
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """A picture `[H, W, 3]` float32, padded with a margin to windows, and the place for its answer `[H * scale, W * scale, 3]`."""
+    """A picture `[H, W, 3]` float32, padded to windows, and the place for its answer `[H * scale, W * scale, 3]`."""
 
     padded: np.ndarray
     answer: asyncio.Future[np.ndarray]

@@ -54,9 +54,8 @@ def export_network(
         raise InputError(f"Networks are exported in {' or '.join(TOLERANCES)}, got {dtype}.")
     m = config.window_size
     if shape is None and config.ape:
-        raise InputError(
-            f"This network, with ape, takes one size alone: shape=(B, {config.img_size}, {config.img_size}, C)."
-        )
+        height, width = config.img_sides
+        raise InputError(f"This network, with ape, takes one size alone: shape=(B, {height}, {width}, C).")
     if shape is not None:
         _check_shape(shape, model)
 
@@ -91,5 +90,6 @@ def _check_shape(shape: Sequence[int], model: SwinIR) -> None:
         raise InputError(f"A shape is [B, H, W, {config.in_chans}] for this network, got {text}.")
     if shape[1] % config.window_size or shape[2] % config.window_size:
         raise InputError(f"Sides of a fixed shape are multiples of the window, {config.window_size}: got {text}.")
-    if config.ape and (shape[1], shape[2]) != (config.img_size, config.img_size):
-        raise InputError(f"This network, with ape, takes {config.img_size}x{config.img_size} pixels alone, got {text}.")
+    if config.ape and (shape[1], shape[2]) != config.img_sides:
+        height, width = config.img_sides
+        raise InputError(f"This network, with ape, takes {height}x{width} pixels alone, got {text}.")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,9 @@ from swinir_jax.checkpoints.names import parameter_shapes, shape_problems
 from swinir_jax.checkpoints.store import load_params
 from swinir_jax.checkpoints.weight_file import Weights
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, first_few
+
+logger = logging.getLogger(__name__)
 
 EXPERIMENT_FILE = "experiment.json"
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -39,13 +42,35 @@ def is_run(folder: epath.Path) -> bool:
     return (folder / EXPERIMENT_FILE).exists()
 
 
-def score(metrics: Mapping[str, float]) -> float:
-    """By what checkpoints are ranked: PSNR in dB; those without validation come last."""
-    return metrics.get("psnr", float("-inf"))
+def comparable_scores(metrics: Mapping[int, Mapping[str, Any] | None]) -> dict[int, float]:
+    """PSNR in dB of the checkpoints that were measured as the newest one is, or would be.
+
+    Scores of other images, levels or tiles say nothing about which weights are better.
+
+    Args:
+      metrics: of each step, as `checkpoint_metrics` makes them; older runs have no setting, and None if nothing at all.
+
+    Returns:
+      Scores by step; none if validation has been switched off, or nothing was measured in the new setting yet.
+    """
+    newest = (metrics[max(metrics)] or {}).get("setting") if metrics else None
+    return {step: m["psnr"] for step, m in metrics.items() if m and "psnr" in m and m.get("setting") == newest}
+
+
+def checkpoint_metrics(psnr: float | None, setting: str) -> dict[str, Any]:
+    """What is kept with a checkpoint: how the run is validated at that time, and the score, if there is one."""
+    return {"setting": setting} | ({} if psnr is None else {"psnr": psnr})
+
+
+def best_first(scores: Mapping[int, float]) -> list[int]:
+    """Steps from the best score to the worst; of equal ones the later first."""
+    return sorted(scores, key=lambda step: (scores[step], step), reverse=True)
 
 
 def load_run(folder: epath.Path, weights: Weights) -> tuple[dict[str, Any], SwinIRConfig]:
     """Reads the weights of a run: of its best checkpoint by validation, or of the latest if none was validated.
+
+    The log says which it is. Only scores of the newest validation's setting count.
 
     Args:
       folder: with `experiment.json` and `checkpoints/`; it may be in training.
@@ -61,25 +86,35 @@ def load_run(folder: epath.Path, weights: Weights) -> tuple[dict[str, Any], Swin
         config = SwinIRConfig.from_dict(json.loads((folder / EXPERIMENT_FILE).read_text())["network"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{folder / EXPERIMENT_FILE}: not readable as an experiment ({error}).") from error
-    step = _best_step(folder / CHECKPOINTS_FOLDER)
-    if step is None:
-        raise InputError(f"{folder}: this run has no checkpoint yet.")
+    step, why = _choose_step(folder)
     path = folder / CHECKPOINTS_FOLDER / str(step) / ITEMS[weights]
     try:
         flat = load_params(path)
     except (OSError, ValueError, KeyError) as error:
+        if not path.parent.exists():  # the run, in training, has made room for a newer one
+            return load_run(folder, weights)
         raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:200]}).") from error
     problems = shape_problems({name: leaf.shape for name, leaf in flat.items()}, parameter_shapes(config))
     if problems:
-        raise InputError(f"{folder}: {EXPERIMENT_FILE} contradicts the weights: " + "; ".join(sorted(problems)))
+        raise InputError(f"{folder}: {EXPERIMENT_FILE} contradicts the weights: {first_few(sorted(problems))}.")
+    logger.info("%s: weights of step %d, %s.", folder, step, why)
     return flax.traverse_util.unflatten_dict(flat, sep="/"), config
 
 
-def _best_step(folder: epath.Path) -> int | None:
+def _choose_step(folder: epath.Path) -> tuple[int, str]:
+    """The step whose weights are taken, and why."""
     import orbax.checkpoint as ocp
 
-    if not folder.exists():
-        return None
-    options = ocp.CheckpointManagerOptions(best_fn=score, read_only=True, create=False, save_interval_steps=0)
-    with ocp.CheckpointManager(folder, options=options) as manager:
-        return manager.best_step()
+    metrics: dict[int, Mapping[str, Any] | None] = {}
+    if (folder / CHECKPOINTS_FOLDER).exists():
+        options = ocp.CheckpointManagerOptions(read_only=True, create=False, save_interval_steps=0)
+        with ocp.CheckpointManager(folder / CHECKPOINTS_FOLDER, options=options) as manager:
+            metrics = {step: manager.metrics(step) for step in manager.all_steps()}
+    if not metrics:
+        raise InputError(f"{folder}: this run has no checkpoint yet.")
+    scores = comparable_scores(metrics)
+    if not scores:
+        return max(metrics), "the latest, without a score of the present validation"
+    best = best_first(scores)[0]
+    measured = (metrics[best] or {}).get("setting") or "of a setting that was not noted"
+    return best, f"the best by validation: PSNR {scores[best]:.2f} dB, {measured}"

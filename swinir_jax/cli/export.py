@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--check", type=Path, metavar="FILE", help="repeat the self-test of a file")
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="a name, a model folder or a weight file (default: %(default)s)"
+        "--model",
+        default=DEFAULT_MODEL,
+        help="a name, a folder, a weight file or its https address (default: %(default)s)",
     )
     parser.add_argument(
         "--platforms",

@@ -35,7 +35,7 @@ class Layout:
       scale: HQ / LQ side ratio.
       blend: how overlaps are merged.
       pad: how images are padded.
-      one_size: whether the network takes tiles of `tile` x `tile` alone.
+      only: the one shape of tiles that the network takes; None for any.
     """
 
     tile: int | Literal["auto"]
@@ -44,7 +44,7 @@ class Layout:
     scale: int
     blend: Blend
     pad: Pad
-    one_size: bool
+    only: Shape | None
 
     @classmethod
     def of(
@@ -60,10 +60,11 @@ class Layout:
                 raise InputError(f"{name} must be one of {allowed}, got {value!r}.")
         if tile != "auto" and not is_int(tile):
             raise InputError(f"tile must be a number of pixels or 'auto', got {tile!r}.")
-        if config.ape:
+        only = config.img_sides if config.ape else None
+        if only:
             if tile not in ("auto", config.img_size):
                 raise InputError(f"This network, with ape, takes tiles of {config.img_size} alone, not {tile}.")
-            tile = config.img_size
+            tile = min(only)
         window = config.window_size
         if tile != "auto":
             if tile < 0 or 0 < tile < window:
@@ -76,9 +77,7 @@ class Layout:
         rounded = math.ceil(overlap / window) * window
         if tile != "auto" and 0 < tile <= rounded:
             raise InputError(f"overlap={overlap}, in multiples of the window, must be below tile={tile}.")
-        return cls(
-            tile=tile, overlap=rounded, window=window, scale=config.upscale, blend=blend, pad=pad, one_size=config.ape
-        )
+        return cls(tile=tile, overlap=rounded, window=window, scale=config.upscale, blend=blend, pad=pad, only=only)
 
     def padded(self, size: Shape) -> Shape:
         """The size of an image after padding."""
@@ -97,9 +96,9 @@ class Layout:
         Raises:
           InputError: if the image is too narrow for official tiles.
         """
+        if self.only:
+            return self.only
         side = limit if self.tile == "auto" else self.tile
-        if self.one_size:
-            return side, side
         if not side:
             return padded
         if self.pad == "official":

@@ -42,7 +42,7 @@ class Programs:
         leaves = jax.tree.leaves(params)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
             raise traced("A Restorer")
-        self.model, self._mesh = model, mesh
+        self.model, self._given, self._mesh = model, params, mesh
         self.devices = Devices(_one_device(leaves) if mesh is None else mesh)
         self.params = self.devices.place(params)
         self._compiled: dict[tuple[int, ...], jax.stages.Compiled] = {}
@@ -54,7 +54,7 @@ class Programs:
 
     def __getstate__(self) -> tuple[SwinIR, Any, list[tuple[str, int]] | None]:
         devices = None if self._mesh is None else [(d.platform, d.id) for d in self._mesh.devices.flat]
-        return self.model, self.params, devices  # the axes of a mesh make no difference
+        return self.model, self._given, devices  # the axes of a mesh make no difference
 
     def __setstate__(self, state: tuple[SwinIR, Any, list[tuple[str, int]] | None]) -> None:
         model, params, names = state

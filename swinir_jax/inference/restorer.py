@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, NotFiniteError
 from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize, through_network
 from swinir_jax.inference.padding import Pad, cut, pad_image
@@ -194,7 +194,7 @@ class Restorer:
         tiling = layout.grid(padded, self._tile_for(padded))
         lq = pad_image(image, tiling.height, tiling.width, layout.pad)
         total = len(tiling) * turns
-        if len(tiling) == 1 and not layout.one_size:  # with ape, an image cannot be split among devices
+        if len(tiling) == 1 and not layout.only:  # with ape, an image cannot be split among devices
             restored = self._programs.run(lq[None])[0]
             self._done(1, total)
         else:
@@ -236,7 +236,7 @@ def to_samples(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def check_answer(restored: np.ndarray) -> None:
     """Refuses what is not finite."""
     if not np.isfinite(restored).all():
-        raise InputError("The network's answer has values that are not finite; are its weights and img_range right?")
+        raise NotFiniteError("The network's answer is not finite; are its weights and img_range right?")
 
 
 def _full_scale(dtype: np.dtype) -> float:

@@ -1,10 +1,13 @@
 """What a run keeps on disk: its experiment, and checkpoints by Orbax."""
 
 import contextlib
+import dataclasses
 import json
 import logging
+import math
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +15,14 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from swinir_jax.checkpoints.run import CHECKPOINTS_FOLDER, EXPERIMENT_FILE, run_folder, score
+from swinir_jax.checkpoints.run import (
+    CHECKPOINTS_FOLDER,
+    EXPERIMENT_FILE,
+    best_first,
+    checkpoint_metrics,
+    comparable_scores,
+    run_folder,
+)
 from swinir_jax.errors import InputError
 from swinir_jax.files import cannot_write
 from swinir_jax.training.experiment import CheckpointConfig, Experiment
@@ -23,6 +33,7 @@ logger = logging.getLogger(__name__)
 # Folders of a checkpoint, as `checkpoints.run` reads them: parameters and EMA by themselves, then all else.
 _PARAMS, _EMA, _REST, _DATA = "params", "ema", "training", "data"
 _REST_FIELDS = ("step", "opt_state", "key", "skipped", "skipped_in_row")
+_REMOVALS = 20  # at most, of what a failed save goes on writing; a tenth of a second apart
 
 
 class SaveError(InputError):
@@ -40,11 +51,29 @@ class _Manager(ocp.CheckpointManager):
         return False
 
 
+@dataclasses.dataclass(frozen=True)
+class _Best(preservation_policy.PreservationPolicy):
+    """Keeps the best `count` of those that can be compared with the newest."""
+
+    count: int
+
+    def should_preserve(
+        self,
+        checkpoints: Sequence[preservation_policy.PolicyCheckpointInfo],
+        *,
+        context: preservation_policy.PreservationContext,
+    ) -> Sequence[bool]:
+        scores = comparable_scores({checkpoint.step: checkpoint.metrics for checkpoint in checkpoints})
+        best = best_first(scores)[: self.count]
+        return [checkpoint.step in best for checkpoint in checkpoints]
+
+
 class Checkpoints:
     """The checkpoints of a run; all its processes make and call one alike.
 
     Saving goes on while training does. A checkpoint appears by one rename, whole or not at all, so that a killed or
-    failed save leaves the one before. The last `keep_last` are kept, and the `keep_best` by PSNR.
+    failed save leaves the one before. The last `keep_last` are kept, and the `keep_best` by PSNR of those that were
+    measured alike.
     """
 
     def __init__(self, workdir: str | os.PathLike[str], config: CheckpointConfig):
@@ -67,16 +96,15 @@ class Checkpoints:
             raise cannot_write(self._folder, error) from error
 
     def _open(self) -> _Manager:
-        policies: list[Any] = [preservation_policy.LatestN(self._config.keep_last)]
-        if self._config.keep_best:
-            policies.append(preservation_policy.BestN(get_metric_fn=score, n=self._config.keep_best))
+        if jax.process_index() == 0:
+            _remove_unfinished(self._folder)
+        policies = [preservation_policy.LatestN(self._config.keep_last), _Best(self._config.keep_best)]
         return _Manager(
             self._folder,
             item_names=(_PARAMS, _EMA, _REST, _DATA),
             options=ocp.CheckpointManagerOptions(
-                best_fn=score,
+                best_fn=lambda metrics: metrics.get("psnr", -math.inf),  # without one, metrics are not written
                 preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
-                cleanup_tmp_directories=True,
                 # Where it fails in a thread, others wait for minutes.
                 async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
             ),
@@ -88,7 +116,9 @@ class Checkpoints:
             self._manager.wait_until_finished()
         return self._manager.latest_step()
 
-    def save(self, step: int, state: TrainState, data_state: Mapping[str, Any], psnr: float | None = None) -> None:
+    def save(
+        self, step: int, state: TrainState, data_state: Mapping[str, Any], psnr: float | None = None, setting: str = ""
+    ) -> None:
         """Begins to save; a checkpoint of this step that is there already is left.
 
         A save that fails is told by a warning, now or at the next call, and training may go on.
@@ -98,6 +128,7 @@ class Checkpoints:
           state: its buffers may be used again once this returns.
           data_state: of the data's iterator, as JSON can hold it.
           psnr: by validation, in dB; None if there was none.
+          setting: of the validation that the run has at this time, as `describe_setting` says; empty for none.
         """
         with self._telling():
             self._manager.wait_until_finished()
@@ -113,7 +144,7 @@ class Checkpoints:
                         _DATA: ocp.args.JsonSave(dict(data_state)),
                     }
                 ),
-                metrics={} if psnr is None else {"psnr": psnr},
+                metrics=checkpoint_metrics(psnr, setting),
             )
 
     def wait(self) -> None:
@@ -181,6 +212,21 @@ class Checkpoints:
             if raised:
                 raise failed from error
             logger.warning("%s", failed)
+
+
+def _remove_unfinished(folder: epath.Path) -> None:
+    """Removes what killed and failed saves have left.
+
+    Orbax would do so in a thread, and not try again where threads of the failed save are still writing.
+    """
+    for _ in range(_REMOVALS):
+        unfinished = [path.get() for path in ocp.utils.tmp_checkpoints(folder)]
+        if not unfinished:
+            return
+        for path in unfinished:
+            with contextlib.suppress(OSError):  # in use, or on a disk that is gone: the next to open tries again
+                path.rmtree()
+        time.sleep(0.1)
 
 
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.data.config import DataConfig
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, first_few, option
 
 
 def _check_choices(config: Any, prefix: str) -> None:
@@ -16,14 +16,16 @@ def _check_choices(config: Any, prefix: str) -> None:
     for name, kind in typing.get_type_hints(type(config)).items():
         allowed = typing.get_args(kind) if typing.get_origin(kind) is Literal else None
         if allowed and getattr(config, name) not in allowed:
-            raise InputError(f"{_dotted(prefix, name)} must be one of {allowed}, got {getattr(config, name)!r}.")
+            raise InputError(
+                f"{option(_dotted(prefix, name))} must be one of {allowed}, got {getattr(config, name)!r}."
+            )
 
 
 def _check_ranges(config: Any, prefix: str, **least: int) -> None:
     for name, bound in least.items():
         value = getattr(config, name)
         if value is not None and not bound <= value < math.inf:
-            raise InputError(f"{_dotted(prefix, name)} must be at least {bound}, got {value}.")
+            raise InputError(f"{option(_dotted(prefix, name))} must be at least {bound}, got {value}.")
 
 
 def _dotted(prefix: str, name: str) -> str:
@@ -55,14 +57,14 @@ class OptimizerConfig:
         _check_ranges(self, "optimizer", warmup_steps=0, weight_decay=0, accumulate=1)
         for name in ("learning_rate", "eps", "clip_norm"):
             if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"optimizer.{name} must be above 0, got {getattr(self, name)}.")
+                raise InputError(f"{option(f'optimizer.{name}')} must be above 0, got {getattr(self, name)}.")
         for name in ("b1", "b2"):
             if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"optimizer.{name} must lie in [0, 1), got {getattr(self, name)}.")
+                raise InputError(f"--optimizer.{name} must lie in [0, 1), got {getattr(self, name)}.")
         if list(self.milestones) != sorted(set(self.milestones)) or not all(0 < m <= 1 for m in self.milestones):
-            raise InputError(f"optimizer.milestones are rising shares in (0, 1], got {self.milestones}.")
+            raise InputError(f"--optimizer.milestones are rising shares in (0, 1], got {self.milestones}.")
         if self.weight_decay and self.name != "adamw":
-            raise InputError(f"optimizer.weight_decay is of adamw, not of {self.name}: got {self.weight_decay}.")
+            raise InputError(f"--optimizer.weight-decay is of adamw, not of {self.name}: got {self.weight_decay}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,9 +82,9 @@ class LossConfig:
     def __post_init__(self) -> None:
         _check_choices(self, "loss")
         if not 0 < self.eps < math.inf:  # the root has no gradient at 0
-            raise InputError(f"loss.eps must be above 0, got {self.eps}.")
+            raise InputError(f"--loss.eps must be above 0, got {self.eps}.")
         if not 0 <= self.ssim_weight <= 1:
-            raise InputError(f"loss.ssim_weight must lie in [0, 1], got {self.ssim_weight}.")
+            raise InputError(f"--loss.ssim-weight must lie in [0, 1], got {self.ssim_weight}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,8 @@ class ValidationConfig:
       InputError: if a number is out of its range.
     """
 
-    hq: str = ""  # folder of clean images; empty for no validation
+    hq: str = ""  # what data.hq takes, or the path of a folder of clean images; empty for no validation
+    pairs: str = ""  # how LQ files are called, as data.pairs says
     level: int  # scale, noise sigma or JPEG quality to measure at
     every: int = 5000  # steps
     pictures: int = 3  # restored ones that are logged
@@ -151,9 +154,11 @@ class Experiment:
             self, "", steps=1, batch_size=1, ema_decay=0, seed=0, shard_optimizer=1, max_skipped=1, log_every=1
         )
         if not self.ema_decay < 1:
-            raise InputError(f"ema_decay must lie in [0, 1), got {self.ema_decay}.")
+            raise InputError(f"--ema-decay must lie in [0, 1), got {self.ema_decay}.")
         if self.batch_size % self.optimizer.accumulate:
-            raise InputError(f"batch_size={self.batch_size} is no multiple of {self.optimizer.accumulate=}.")
+            raise InputError(
+                f"--batch-size {self.batch_size} is no multiple of --optimizer.accumulate {self.optimizer.accumulate}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """All values as JSON can hold them."""
@@ -175,7 +180,7 @@ def _from_dict(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
         raise InputError(f"{prefix or 'An experiment'} has fields by name, got {values!r}.")
     unknown = sorted(_dotted(prefix, name) for name in values.keys() - hints.keys())
     if unknown:
-        raise InputError(f"Unknown fields of an experiment: {', '.join(unknown)}.")
+        raise InputError(f"Unknown fields of an experiment: {first_few(unknown)}.")
     arguments = dict(values)
     for name, value in values.items():
         if dataclasses.is_dataclass(hints[name]):

@@ -1,4 +1,4 @@
-"""Being asked to stop: by Ctrl-C, by a scheduler's SIGTERM, on one host or on many."""
+"""Being asked to stop: by Ctrl-C, by a scheduler's signal, by a terminal that closes; on one host or on many."""
 
 import os
 import signal
@@ -10,9 +10,14 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
+# All that ask a run to end; not every system has each. SIGUSR1 is what SLURM is usually told to send before the end.
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+
 
 class Interruption:
-    """While open, SIGTERM and the first Ctrl-C only ask the run to save and end; a second Ctrl-C ends it at once.
+    """While open, SIGTERM, SIGUSR1, SIGHUP and the first Ctrl-C only ask the run to save and end.
+
+    A second Ctrl-C ends it at once. A SIGHUP that is ignored already, as `nohup` has it, stays so.
 
     Attributes:
       received: the signal, or None.
@@ -24,10 +29,8 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         """Starts listening, if this is the main thread; no other gets signals."""
-        # With several processes JAX itself listens to SIGTERM, so that all end at the same step.
-        signals = [signal.SIGINT] if jax.process_count() > 1 else [signal.SIGINT, signal.SIGTERM]
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._receive) for number in signals}
+            self._old = {number: signal.signal(number, self._receive) for number in _signals()}
         return self
 
     def __exit__(
@@ -51,3 +54,11 @@ class Interruption:
             os.write(sys.stderr.fileno(), b"\nSaving after this step; Ctrl-C again ends at once.\n")
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)  # which is how JAX learns of it, and tells the others
+
+
+def _signals() -> list[signal.Signals]:
+    """What to listen to in this process."""
+    present = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    if jax.process_count() > 1:  # JAX itself listens to SIGTERM, so that all end at the same step
+        present.remove(signal.SIGTERM)
+    return [number for number in present if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]

@@ -8,20 +8,23 @@ import os
 import re
 import signal
 import time
+from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.errors import InputError
 from swinir_jax.evaluation.protocol import Pair
+from swinir_jax.training.agreement import from_first_process
 from swinir_jax.training.checkpoint import Checkpoints, read_config, write_config
-from swinir_jax.training.checks import check_experiment, check_resume
+from swinir_jax.training.checks import check_experiment, check_resume, tell_rate_change
+from swinir_jax.training.divergence import DivergenceError, Probe, TrainingError, is_ruin
 from swinir_jax.training.experiment import Experiment
 from swinir_jax.training.initialization import initialise_from
 from swinir_jax.training.interruption import Interruption
+from swinir_jax.training.lock import held
 from swinir_jax.training.logs import Logs, log_folder
 from swinir_jax.training.prefetch import Prefetched
 from swinir_jax.training.profiling import Profiler
@@ -35,14 +38,10 @@ from swinir_jax.training.sharding import (
     place_state,
 )
 from swinir_jax.training.state import TrainState, create_state
-from swinir_jax.training.step import Batch
-from swinir_jax.training.validation import validate, validation_pairs
+from swinir_jax.training.step import Metrics
+from swinir_jax.training.validation import describe_setting, validate, validation_pairs
 
 logger = logging.getLogger(__name__)
-
-
-class TrainingError(RuntimeError):
-    """A run had to end early; the message is one line, and what was saved before is kept."""
 
 
 def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], *, profile: int = 0) -> None:
@@ -50,25 +49,27 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
 
     Args:
       experiment: the run.
-      workdir: folder for checkpoints, metrics and pictures; made if it is not there.
+      workdir: folder for checkpoints, metrics and pictures; made if it is not there. One training at a time holds it.
       profile: steps of which a JAX profiler trace is written to `profile/` beside the logs; 0 for none.
 
     Raises:
       InputError: if the experiment, its data or the folder cannot be used.
-      TrainingError: if the gradient is no longer finite, or the logs cannot be written.
+      TrainingError: if the network diverges, or the logs cannot be written.
       SaveError: if the last checkpoint could not be saved; a failure before is told, and training goes on.
-      KeyboardInterrupt: after Ctrl-C, when the run is saved. SIGTERM saves and returns.
+      KeyboardInterrupt: after Ctrl-C, when the run is saved. SIGTERM, SIGUSR1 and SIGHUP save and return.
     """
     check_experiment(experiment)
     pairs = validation_pairs(experiment)
     mesh = make_mesh(experiment.shard_optimizer)
     check_batch(experiment.batch_size, mesh, experiment.optimizer.accumulate)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(held(workdir))
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, experiment.checkpoint)))
         start = checkpoints.latest_step()
         stored = read_config(workdir)
         if start is not None and stored:  # without a checkpoint, nothing is lost by beginning anew
             check_resume(stored, experiment)
+            tell_rate_change(stored, experiment, start)
         if start is not None and start >= experiment.steps:
             logger.info("%s: all %d steps are done.", workdir, start)
             return
@@ -85,10 +86,10 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
         logs = None
         if jax.process_index() == 0:
             logs = stack.enter_context(contextlib.closing(Logs(log_folder(workdir), start or 0)))
-        run = _Run(experiment, mesh, state, batches, checkpoints, logs, pairs)
         profiler = Profiler(log_folder(workdir) / "profile", start or 0, profile if logs else 0)
+        run = _Run(experiment, mesh, state, batches, checkpoints, logs, pairs, start or 0)
         try:
-            interrupted = run.train(start or 0, stack.enter_context(contextlib.closing(profiler)))
+            interrupted = run.train(profiler)
         except OSError as error:
             raise TrainingError(f"{workdir}: {error}; what was saved before is kept.") from error
     if interrupted == signal.SIGINT:
@@ -107,102 +108,133 @@ class _Run:
         checkpoints: Checkpoints,
         logs: Logs | None,
         pairs: list[Pair],
+        start: int,
     ):
         self._experiment, self._mesh, self._state = experiment, mesh, state
         self._batches, self._checkpoints, self._logs, self._pairs = batches, checkpoints, logs, pairs
+        self._start = self._step = start
+        self._setting = describe_setting(experiment, pairs)
+        self._progress = Progress(start, experiment.steps, experiment.batch_size)
+        self._interruption = Interruption()
+        self._running: Metrics | None = None  # of the step that the devices are at
         self._named = 0  # corrupt records that were told of
 
-    def train(self, start: int, profiler: Profiler) -> signal.Signals | None:
+    def train(self, profiler: Profiler) -> signal.Signals | None:
         """Trains to the end; the signal, if one stopped it before."""
-        experiment = self._experiment
         data = Prefetched(self._batches, functools.partial(place_batch, self._mesh))
-        progress = Progress(start, experiment.steps, experiment.batch_size)
-        train_step, previous, running = None, None, None
-        with contextlib.closing(data), contextlib.closing(progress), Interruption() as interruption:
-            for step in range(start + 1, experiment.steps + 1):
-                try:
-                    batch, data_state = data.take(running)
-                except InputError:
-                    if step - 1 > start and jax.process_count() == 1:  # of many, the others would not join
-                        self._checkpoints.save(step - 1, self._state, data_state)
-                    raise
-                if train_step is None:
-                    with progress.paused():
-                        train_step = self._compile(batch)
-                profiler.before(step, running)
-                self._state, metrics = train_step(self._state, batch)
-                jax.block_until_ready(previous)  # the host runs ahead by one step: more would only hold memory
-                previous, running = running, metrics
-                progress.add(metrics)
-                profiler.after(step, running)
-                stop = interruption.reached(step)
-                last = stop or step == experiment.steps
-                if last or step % experiment.log_every == 0:
-                    self._log(step, progress, data.waited)
-                with progress.paused():
-                    psnr = None
-                    if self._pairs and not stop and (last or step % experiment.validation.every == 0):
-                        try:
-                            psnr = self._validate(step, interruption)
-                        except InputError:  # an image, not the weights
-                            if jax.process_count() == 1:
-                                self._checkpoints.save(step, self._state, data_state)
-                            raise
-                    if last or psnr is not None or step % experiment.checkpoint.every == 0:
-                        self._checkpoints.save(step, self._state, data_state, psnr)
-                if last:
+        stop = False
+        # The profiler is closed first: it traces the threads that the others end.
+        with contextlib.closing(data), contextlib.closing(self._progress), self._interruption, \
+                contextlib.closing(profiler):  # fmt: skip
+            while self._step < self._experiment.steps:
+                self._take_batch(data)
+                profiler.before(self._step + 1, self._running)
+                self._update()
+                profiler.after(self._step, self._running)
+                stop = self._interruption.reached(self._step)
+                last = stop or self._step == self._experiment.steps
+                if last or self._step % self._experiment.log_every == 0:
+                    self._log(data.waited)
+                with self._progress.paused():
+                    self._validate_and_save(last=last, stop=stop)
+                if stop:
                     break
             self._checkpoints.wait()
         if stop:
-            logger.info("Stopped by a signal, saved after step %d; the same command goes on from there.", step)
-        return interruption.received if stop else None
+            logger.info("Stopped by a signal, saved after step %d; the same command goes on from there.", self._step)
+        return self._interruption.received if stop else None
 
-    def _compile(self, batch: Batch) -> jax.stages.Compiled:
+    def _take_batch(self, data: Prefetched) -> None:
+        """Waits for the next batch; where there is none, what was learnt until here is saved."""
+        try:
+            batch, data_state = data.take(self._running)
+        except InputError:
+            if self._step > self._start and jax.process_count() == 1:  # of many, the others would not join
+                self._save()
+            raise
+        self._batch, self._data_state = batch, data_state
+
+    def _update(self) -> None:
+        """Begins the next step, once the one before the last is done: more would only hold memory."""
+        if self._step == self._start:
+            with self._progress.paused():
+                self._compile()
+        previous = self._running
+        self._state, self._running = self._train_step(self._state, self._batch)
+        jax.block_until_ready(previous)
+        self._step += 1
+        self._progress.add(self._running)
+
+    def _compile(self) -> None:
         start = time.perf_counter()
-        compiled = compile_step(self._mesh, self._state).lower(self._state, batch).compile()
+        self._train_step = compile_step(self._mesh, self._state).lower(self._state, self._batch).compile()
+        self._probe = Probe(self._mesh, self._state, self._train_step)
         logger.info("compiled in %.1f s, for %d devices", time.perf_counter() - start, self._mesh.size)
-        return compiled
 
-    def _log(self, step: int, progress: Progress, waited: float) -> None:
+    def _log(self, waited: float) -> None:
         """Writes what happened since the last time, and ends a run that learns nothing any more."""
-        values = progress.summary(waited)
+        values = self._progress.summary(waited)
         skipped, in_row = values["skipped"], values.pop("skipped_in_row")
         corrupt = self._batches.corrupt
         for record in corrupt[self._named :]:
             logger.warning("Skipped a damaged record: %s", record)
         self._named = len(corrupt)
         if self._logs:
-            self._logs.write(
-                step, {f"train/{name}": value for name, value in values.items()} | {"train/corrupt": len(corrupt)}
-            )
-        progress.show(step, values)
+            numbers = {f"train/{name}": value for name, value in values.items()}
+            self._logs.write(self._step, numbers | {"train/corrupt": len(corrupt)})
+        self._progress.show(self._step, values)
         if in_row:
             logger.warning("No finite gradient in the last %d steps, which were skipped; %d in all.", in_row, skipped)
         if in_row >= self._experiment.max_skipped:
-            raise TrainingError(
-                f"No finite gradient in {in_row} steps in a row, up to step {step}: a lower --optimizer.learning-rate "
-                "or --optimizer.clip-norm may help. What was saved before is kept."
-            )
+            raise DivergenceError(f"No finite gradient in {in_row} steps in a row, up to step {self._step}")
+        if math.isfinite(values["loss"]) and is_ruin(values["loss"]):
+            raise DivergenceError(f"A loss of {values['loss']:.3g} up to step {self._step}")
 
-    def _validate(self, step: int, interruption: Interruption) -> float | None:
+    def _validate_and_save(self, *, last: bool, stop: bool) -> None:
+        """Does what is due after a step, unless the weights are ruined, which would replace sound ones."""
+        config = self._experiment
+        validating = bool(self._pairs) and not stop and (last or self._step % config.validation.every == 0)
+        if not (last or validating or self._step % config.checkpoint.every == 0):
+            return
+        if not self._probe.is_sound(self._state, self._batch):
+            if last:
+                raise DivergenceError(
+                    f"The weights of step {self._step} give no finite loss and gradient, and are not saved"
+                )
+            logger.warning("Not saved: the weights of step %d give no finite loss and gradient.", self._step)
+            return
+        psnr = None
+        if validating:
+            try:
+                psnr = self._validate()
+            except InputError:  # an image, not the weights
+                self._save()
+                raise
+        self._save(psnr)
+
+    def _save(self, psnr: float | None = None) -> None:
+        self._checkpoints.save(self._step, self._state, self._data_state, psnr, self._setting)
+
+    def _validate(self) -> float | None:
         """PSNR of the EMA weights, which the first process measures for all; None if it was broken off."""
         ema = jax.jit(lambda tree: tree, out_shardings=NamedSharding(self._mesh, PartitionSpec()))(self._state.ema)
-        psnr = math.nan
-        if self._logs:
-            params = jax.tree.map(np.asarray, ema)
-            measured = validate(
-                self._experiment, self._state.model, params, self._pairs, lambda: interruption.received is not None
-            )
-            if measured:
-                psnr = measured.psnr
-                self._logs.write(step, {f"validation/{name}": value for name, value in measured.scores.items()})
-                for name, picture in measured.pictures.items():
-                    self._logs.write_picture(step, name, picture)
-                scores = ", ".join(f"{name} {value:.4f}" for name, value in measured.scores.items())
-                logger.info("validation after step %d: %s (%.1f s)", step, scores, measured.seconds)
-        if jax.process_count() > 1:
-            psnr = float(multihost_utils.broadcast_one_to_all(np.float32(psnr)))
+        psnr = from_first_process(lambda: self._measure(jax.tree.map(np.asarray, ema)), (InputError, DivergenceError))
         return None if math.isnan(psnr) else psnr
+
+    def _measure(self, params: Any) -> float:
+        """Validates and writes down what came of it; the PSNR, NaN if it was broken off."""
+        assert self._logs  # which the first process has
+        measured = validate(
+            self._experiment, self._state.model, params, self._pairs, lambda: self._interruption.received is not None
+        )
+        if measured is None:
+            return math.nan
+        self._logs.write(self._step, {f"validation/{name}": value for name, value in measured.scores.items()})
+        for name, picture in measured.pictures.items():
+            self._logs.write_picture(self._step, name, picture)
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in measured.scores.items())
+        logger.info("validation after step %d: %s (%.1f s)", self._step, scores, measured.seconds)
+        return measured.psnr
 
 
 def _open_data(experiment: Experiment) -> TrainingBatches:

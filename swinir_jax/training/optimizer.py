@@ -2,7 +2,9 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -47,7 +49,19 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> tuple[optax.GradientT
         parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
     if config.name == "adamw":
         parts.append(optax.add_decayed_weights(config.weight_decay))
-    return optax.chain(*parts), _warmed_up(_SCHEDULES[config.schedule](config, steps), config.warmup_steps)
+    chain = optax.chain(*parts)
+    schedule = _warmed_up(_SCHEDULES[config.schedule](config, steps), config.warmup_steps)
+    return optax.GradientTransformation(chain.init, _promoting(chain.update)), _promoting(schedule)
+
+
+def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets the whole numbers of steps that Optax counts become floats, which a strict JAX would refuse."""
+
+    def promoting(*arguments: Any) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return function(*arguments)
+
+    return promoting
 
 
 def _warmed_up(schedule: optax.Schedule, warmup_steps: int) -> optax.Schedule:

@@ -9,7 +9,10 @@ _WARM_UP = 3  # steps that are not like the others: they compile and fill queues
 
 
 class Profiler:
-    """Traces `count` steps after the first few of this process; none if `count` is 0."""
+    """Traces `count` steps after the first few of this process; none if `count` is 0.
+
+    To be closed before anything that runs in threads: the trace is of all of them.
+    """
 
     def __init__(self, folder: Path, start: int, count: int):
         self._folder, self._first, self._last = folder, start + _WARM_UP + 1, start + _WARM_UP + count
@@ -33,5 +36,5 @@ class Profiler:
     def close(self) -> None:
         """Writes the trace, of fewer steps if the run ends early."""
         if self._running:
+            self._running = False  # first: a trace that cannot be written is not tried again
             jax.profiler.stop_trace()
-            self._running = False

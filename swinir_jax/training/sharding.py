@@ -98,7 +98,7 @@ def make_mesh(shard_optimizer: int = 1) -> Mesh:
     """
     devices = jax.device_count()
     if shard_optimizer < 1 or devices % shard_optimizer:
-        raise InputError(f"shard_optimizer={shard_optimizer} does not divide the {devices} devices.")
+        raise InputError(f"--shard-optimizer {shard_optimizer} does not divide the {devices} devices.")
     # Auto: the model's reshapes would need a sharding each under the default, Explicit.
     shape = (devices // shard_optimizer, shard_optimizer)
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES))
@@ -115,7 +115,7 @@ def check_batch(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
         parts = f"{mesh.size} devices" + (f" times {accumulate} micro-batches" if accumulate > 1 else "")
         below = batch_size // unit * unit
         sizes = " or ".join(str(size) for size in (below, below + unit) if size > 0)
-        raise InputError(f"batch_size={batch_size} is not a multiple of {parts}; take {sizes}.")
+        raise InputError(f"--batch-size {batch_size} is not a multiple of {parts}; take {sizes}.")
 
 
 def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:

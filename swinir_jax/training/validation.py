@@ -2,19 +2,25 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from swinir_jax.data.pairs import image_files
-from swinir_jax.evaluation.protocol import Images, Measurement, Pair, average, evaluate
-from swinir_jax.images import read_size
+from swinir_jax.data.sources import open_pairs
+from swinir_jax.errors import InputError, NotFiniteError, first_few
+from swinir_jax.evaluation.protocol import File, Images, Measurement, Pair, average, check_pair, evaluate
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.models import SwinIR
 from swinir_jax.tasks import TASKS
+from swinir_jax.training.divergence import DivergenceError
 from swinir_jax.training.experiment import Experiment
+
+_THREADS = 4  # that check pictures; each holds a decoded one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +44,50 @@ class Validation:
 
 
 def validation_pairs(experiment: Experiment) -> list[Pair]:
-    """The images to measure, none if the experiment names no folder.
+    """The images to measure, none if the experiment names none; each is read, so that none fails in mid-run.
 
     Raises:
-      InputError: if the folder has no images, or one of them cannot be read.
+      InputError: if there are no images, pairs do not match, or some images cannot be read or measured; the message
+        names the first few.
     """
-    folder = experiment.validation.hq
-    files = image_files(folder) if folder else []
-    for file in files:
-        read_size(file)
-    return [(file, None) for file in files]
+    config = experiment.validation
+    if not config.hq:
+        return []
+    scale, data_dir = experiment.network.upscale, experiment.data.data_dir
+    pairs: list[Pair] = [
+        *open_pairs(config.hq, scale=scale, pairs=config.pairs, data_dir=data_dir, option="validation.hq")
+    ]
+
+    def problem(pair: Pair) -> str | None:
+        try:
+            check_pair(experiment.task, config.level, pair)
+        except InputError as error:
+            return str(error).rstrip(".")
+        return None
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        problems = [found for found in threads.map(problem, pairs) if found]
+    if problems:
+        raise InputError(f"--validation.hq {config.hq}: {len(problems)} of {len(pairs)} images cannot be measured: "
+                         f"{first_few(problems)}.")  # fmt: skip
+    return pairs
+
+
+def describe_setting(experiment: Experiment, pairs: Sequence[Pair]) -> str:
+    """What a score is one of: two scores can be compared where these words are the same.
+
+    Images are told by their names and sizes in bytes, not by their folder, which may move. Empty for no images.
+    """
+    if not pairs:
+        return ""
+    digest = zlib.crc32(repr([_identity(file) for pair in pairs for file in pair if file is not None]).encode())
+    config = experiment.validation
+    tiles = f"tiles of {config.tile}" if config.tile else "whole"
+    return f"{len(pairs)} images ({digest:08x}) at level {config.level}, {tiles}"
+
+
+def _identity(file: File) -> tuple[str, object]:
+    return (file.name, file.stat().st_size) if isinstance(file, Path) else (file.stem, file.sizes)
 
 
 def validate(
@@ -70,17 +110,26 @@ def validate(
       What was measured; None if it was broken off.
 
     Raises:
-      InputError: if an image cannot be read, or the network's answer is not finite.
+      InputError: if an image cannot be read.
+      DivergenceError: if the network's answer is not finite.
     """
     start = time.perf_counter()
     config = experiment.validation
     restorer = Restorer(model, params, tile=config.tile or "auto", pad=TASKS[experiment.task].pad)
+
+    def restore(lq: np.ndarray) -> np.ndarray:
+        try:
+            return restorer.restore(lq)
+        except NotFiniteError as error:
+            raise DivergenceError("The validation's answers are not finite") from error
+
     results: list[Measurement] = []
     pictures: dict[str, np.ndarray] = {}
-    for result, images in evaluate(experiment.task, config.level, restorer.restore, pairs):
+    for result, images in evaluate(experiment.task, config.level, restore, pairs):
         results.append(result)
         if len(pictures) < config.pictures:
-            pictures[result.name] = _side_by_side(images)
+            name = result.name if result.name not in pictures else f"{result.name}_{len(results)}"  # of another folder
+            pictures[name] = _side_by_side(images)
         if stop():
             return None
     return Validation(average(results), pictures, time.perf_counter() - start)

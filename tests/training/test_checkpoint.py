@@ -2,7 +2,9 @@ import contextlib
 import dataclasses
 import gc
 import json
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +20,12 @@ from training_worker import run_workers
 
 import swinir_jax
 from swinir_jax import InputError
+from swinir_jax.checkpoints import run as run_folder_module
+from swinir_jax.errors import option
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.training.checkpoint import Checkpoints, read_config, write_config
 from swinir_jax.training.experiment import CheckpointConfig, Experiment
+from swinir_jax.training.lock import held
 from swinir_jax.training.sharding import abstract_state, make_mesh, place_state
 
 # Of a save or a read that fails, Orbax leaves the other parts behind, never awaited.
@@ -127,7 +132,7 @@ def test_ten_steps_and_ten_more_in_another_process_are_twenty(tmp_path):
 
 # In a process of its own: the limit is one of all its threads.
 FULL_DISK = """
-import contextlib, logging, resource, signal, sys
+import contextlib, logging, pathlib, resource, signal, sys
 import pytest
 from test_checkpoint import opened, restored, state_at
 from swinir_jax.training.checkpoint import SaveError
@@ -141,6 +146,8 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def unfinished():
+    return [path.name for path in pathlib.Path(sys.argv[1], "checkpoints").iterdir() if not path.name.isdigit()]
 with opened(sys.argv[1], keep_last=1) as checkpoints:
     checkpoints.save(1, state_at(1), {"batches": 1})
     checkpoints.wait()
@@ -149,16 +156,23 @@ with opened(sys.argv[1], keep_last=1) as checkpoints:
         with pytest.raises(SaveError, match=r"/2: could not be saved \\(.*too large.*good one is of step 1"):
             checkpoints.wait()
     assert not said, said
+    assert unfinished() == []
     assert checkpoints.latest_step() == 1
     assert restored(checkpoints)[1] == {"batches": 1}
     with full_disk():
         checkpoints.save(3, state_at(3), {"batches": 3})
         assert checkpoints.latest_step() == 1
     assert "/3: could not be saved" in said[-1], said
+    assert unfinished() == []
     checkpoints.save(4, state_at(4), {"batches": 4})
     checkpoints.wait()
     assert checkpoints.latest_step() == 4
     assert restored(checkpoints)[1] == {"batches": 4}
+with pytest.raises(SaveError, match="/5: could not be saved"):
+    with opened(sys.argv[1]) as checkpoints, full_disk():
+        checkpoints.save(5, state_at(5), {"batches": 5})
+        checkpoints.close()
+assert unfinished() == []
 """
 
 
@@ -240,7 +254,7 @@ def test_the_experiment_is_stored_and_read(tmp_path):
     ids=str,
 )
 def test_values_that_make_no_experiment(values):
-    with pytest.raises(InputError, match=next(iter(values))):
+    with pytest.raises(InputError, match=option(next(iter(values)))):
         Experiment.from_dict({**EXPERIMENT.to_dict(), **values})
 
 
@@ -254,13 +268,16 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_a_run_is_a_model(run):
-    model, params = swinir_jax.load_pretrained(run)
+def test_a_run_is_a_model(run, caplog):
+    caplog.set_level(logging.INFO)
+    with held(run):  # in training
+        model, params = swinir_jax.load_pretrained(run)
     assert model.config == STILL.network
     expected = first_state().params  # the EMA, which `state_at` leaves
     assert_same_bits(params, jax.tree.map(np.asarray, expected))
     _, raw = swinir_jax.load_pretrained(str(run), weights="raw")
     assert_same_bits(raw, jax.tree.map(lambda leaf: np.asarray(leaf + 2), expected))  # of step 2, the best
+    assert "weights of step 2, the best by validation: PSNR 31.00 dB" in caplog.text
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     assert Restorer(model, params)(image).shape == (18, 14, 3)
 
@@ -274,6 +291,47 @@ def test_a_run_without_validation_gives_its_latest(tmp_path):
             checkpoints.save(step, state_at(step), {})
     _, raw = swinir_jax.load_pretrained(tmp_path, weights="raw")
     assert_same_bits(raw, jax.tree.map(np.asarray, state_at(3).params))
+
+
+def saved_with(workdir, *scores, keep_best=1):
+    """A run of checkpoints that are measured in a setting, or not; the step whose weights are taken."""
+    write_config(workdir, STILL)
+    with opened(workdir, keep_last=1, keep_best=keep_best) as checkpoints:
+        for step, (psnr, setting) in enumerate(scores, 1):
+            checkpoints.save(step, state_at(step), {}, psnr, setting)
+    return taken(workdir)
+
+
+def taken(workdir):
+    _, raw = swinir_jax.load_pretrained(workdir, weights="raw")
+    moved = raw["conv_first"]["bias"] - np.asarray(first_state().params["conv_first"]["bias"])
+    return round(float(moved.mean()))
+
+
+def test_only_scores_of_the_newest_setting_are_compared(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    assert saved_with(tmp_path / "other", (40, "a"), (30, "b"), (31, "b"), (29, "b"), (None, "b")) == 3
+    assert steps_in(tmp_path / "other") == [3, 5]
+    assert "weights of step 3, the best by validation: PSNR 31.00 dB, b" in caplog.text
+    assert saved_with(tmp_path / "none", (40, "a"), (None, "")) == 2
+    assert "weights of step 2, the latest, without a score of the present validation" in caplog.text
+    assert saved_with(tmp_path / "not_yet", (40, "a"), (None, "b")) == 2
+
+
+def test_checkpoints_of_older_versions_have_no_setting(tmp_path):
+    saved_with(tmp_path, (40, ""), (30, ""))
+    for step, metrics in ((1, {"psnr": 40}), (2, {})):
+        (tmp_path / "checkpoints" / str(step) / "metrics" / "metrics").write_text(json.dumps(metrics))
+    assert taken(tmp_path) == 1
+
+
+def test_a_checkpoint_that_training_removes_while_it_is_read(run, monkeypatch):
+    def load_params(path, load=run_folder_module.load_params):
+        shutil.rmtree(run / "checkpoints" / "2", ignore_errors=True)
+        return load(path)
+
+    monkeypatch.setattr(run_folder_module, "load_params", load_params)
+    assert taken(run) == 3
 
 
 def test_a_damaged_run_is_told(run):

@@ -1,6 +1,7 @@
 import dataclasses
 import logging
 import os
+import shutil
 import signal
 import time
 
@@ -10,9 +11,9 @@ from command_runs import make_images, metrics
 from training_runs import STILL
 
 from swinir_jax.errors import InputError
-from swinir_jax.training.checkpoint import Checkpoints
-from swinir_jax.training.checks import check_experiment, check_resume
-from swinir_jax.training.interruption import Interruption
+from swinir_jax.training.checkpoint import Checkpoints, write_config
+from swinir_jax.training.checks import check_experiment, check_resume, tell_rate_change
+from swinir_jax.training.divergence import DivergenceError, is_ruin
 from swinir_jax.training.logs import Logs
 from swinir_jax.training.loop import TrainingError, train_and_evaluate
 from swinir_jax.training.prefetch import Prefetched
@@ -101,6 +102,33 @@ def test_no_finite_gradient_ends_the_run(experiment, tmp_path, caplog):
     assert metrics(tmp_path, "train/loss")[4] is None
 
 
+def test_a_diverging_run_leaves_the_last_sound_checkpoint(stopped, experiment, tmp_path, caplog):
+    workdir = tmp_path / "run"
+    shutil.copytree(stopped.workdir, workdir)
+    diverging = change(
+        experiment,
+        optimizer={"learning_rate": 1e30},
+        validation={"hq": experiment.data.hq.removeprefix("folder:") + "/0.png", "every": 1},
+        checkpoint={"every": 1},
+        max_skipped=3,
+    )
+    write_config(workdir, diverging)
+    with pytest.raises(DivergenceError, match=r"3 steps in a row, up to step 12.*--optimizer.learning-rate"):
+        train_and_evaluate(diverging, workdir)
+    checkpoints = Checkpoints(workdir, experiment.checkpoint)
+    assert checkpoints.latest_step() == 8
+    checkpoints.close()
+    assert "Not saved: the weights of step 9" in caplog.text
+    assert not metrics(workdir, "validation/psnr_y")
+
+
+def test_a_finite_loss_of_no_image_is_divergence():
+    assert is_ruin(float("inf"))
+    assert is_ruin(float("nan"))
+    assert is_ruin(1e7)
+    assert not is_ruin(100.0)
+
+
 class Numbers:
     """Batches 0, 1, 2 and so on; after `count` of them the data cannot be read."""
 
@@ -155,27 +183,28 @@ def test_logs_take_back_what_comes_again(tmp_path):
     assert metrics(tmp_path, "train/loss") == {1: 1, 2: 2, 3: 7}
 
 
-def test_the_second_ctrl_c_ends_at_once():
-    with Interruption() as interruption:
-        assert not interruption.reached(1)
-        os.kill(os.getpid(), signal.SIGINT)
-        assert interruption.reached(2)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-
-
 def test_resuming_may_change_when_but_not_what(caplog):
     caplog.set_level(logging.INFO)
     changed = change(STILL, steps=30, validation={"every": 7}, checkpoint={"keep_last": 1}, data={"hq": "folder:new"})
     check_resume(STILL, changed)
     assert "steps from 20 to 30" in caplog.text
-    assert "data.hq from '' to 'folder:new'" in caplog.text
+    assert "--data.hq from '' to 'folder:new'" in caplog.text
     changed = change(STILL, steps=30, seed=3, data={"patch_size": 16}, optimizer={"learning_rate": 0.1})
     with pytest.raises(InputError) as caught:
         check_resume(STILL, changed)
-    for name in ("seed from 0 to 3", "data.patch_size", "optimizer.learning_rate from 0.0002 to 0.1"):
+    for name in ("seed from 0 to 3", "--data.patch-size", "--optimizer.learning-rate from 0.0002 to 0.1"):
         assert name in str(caught.value)
     assert "steps" not in str(caught.value)
+
+
+def test_a_longer_schedule_tells_how_the_rate_jumps(caplog):
+    tell_rate_change(STILL, change(STILL, steps=40), 20)
+    assert "rate jumps from 1.25e-05 in step 20 to 0.0001 in the next" in caplog.text
+    caplog.clear()
+    tell_rate_change(STILL, change(STILL, steps=40), 2)  # before the first milestone of either
+    constant = change(STILL, optimizer={"schedule": "constant"})
+    tell_rate_change(constant, change(constant, steps=40), 20)
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(
@@ -183,10 +212,13 @@ def test_resuming_may_change_when_but_not_what(caplog):
     [
         ({"task": "lightweight_st"}, "nearest is lightweight_sr"),
         ({"task": "real_sr"}, "real_sr cannot be trained"),
-        ({"task": "gray_dn"}, "in_chans is 3"),
+        ({"task": "gray_dn"}, "--network.in-chans is 3"),
         ({"task": "color_dn"}, "learns from noise data"),
         ({"validation": {"level": 3}}, "validation.level is 3"),
-        ({"data": {"degradation": dataclasses.replace(STILL.data.degradation, low=3, high=3)}}, "low=3"),
+        (
+            {"data": {"degradation": dataclasses.replace(STILL.data.degradation, low=3, high=3)}},
+            "--data.degradation.low 3",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_each_other(parts, message):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from swinir_jax import InputError
+from swinir_jax.errors import option
 from swinir_jax.training.experiment import OptimizerConfig
 from swinir_jax.training.optimizer import make_optimizer
 
@@ -97,5 +98,5 @@ def test_clipping_is_by_the_norm_over_all_parameters():
     ids=lambda values: "-".join(f"{name}={value}" for name, value in values.items()),
 )
 def test_values_that_make_no_optimizer(values):
-    with pytest.raises(InputError, match=f"optimizer.{next(iter(values))}"):
+    with pytest.raises(InputError, match=option(f"optimizer.{next(iter(values))}")):
         OptimizerConfig(**values)

@@ -57,14 +57,16 @@ def test_batches_that_the_devices_do_not_divide():
     mesh = jax.sharding.AbstractMesh((2, 4), ("data", "model"))
     check_batch(16, mesh)
     check_batch(16, mesh, accumulate=2)
-    with pytest.raises(InputError, match="batch_size=20 is not a multiple of 8 devices; take 16 or 24"):
+    with pytest.raises(InputError, match="--batch-size 20 is not a multiple of 8 devices; take 16 or 24"):
         check_batch(20, mesh)
-    with pytest.raises(InputError, match="batch_size=8 is not a multiple of 8 devices times 2 micro-batches; take 16"):
+    with pytest.raises(
+        InputError, match="--batch-size 8 is not a multiple of 8 devices times 2 micro-batches; take 16"
+    ):
         check_batch(8, mesh, accumulate=2)
 
 
 def test_a_mesh_that_the_devices_do_not_fill():
-    with pytest.raises(InputError, match=f"shard_optimizer=3 does not divide the {jax.device_count()} device"):
+    with pytest.raises(InputError, match=f"--shard-optimizer 3 does not divide the {jax.device_count()} device"):
         make_mesh(3)
 
 

@@ -1,0 +1,66 @@
+import dataclasses
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from command_runs import make_images
+from training_runs import STILL, first_state
+
+from swinir_jax.errors import InputError
+from swinir_jax.images import Picture, write_picture
+from swinir_jax.training.divergence import DivergenceError
+from swinir_jax.training.validation import describe_setting, validate, validation_pairs
+
+
+@pytest.fixture
+def folder(tmp_path):
+    make_images(tmp_path)
+    return tmp_path / "val"
+
+
+def validated(folder, **values):
+    return dataclasses.replace(STILL, validation=dataclasses.replace(STILL.validation, hq=str(folder), **values))
+
+
+def described(experiment):
+    return describe_setting(experiment, validation_pairs(experiment))
+
+
+def test_pictures_that_could_not_be_measured_are_told_at_once(folder):
+    photo = (folder / "0.png").read_bytes()
+    (folder / "cut.png").write_bytes(photo[: len(photo) // 2])  # its header is whole
+    write_picture(folder / "small.png", Picture(np.zeros((14, 40, 3), np.uint8)))  # 10 pixels high without its border
+    write_picture(folder / "deep.png", Picture(np.zeros((40, 40, 3), np.uint16)))
+    with pytest.raises(InputError) as caught:
+        validation_pairs(validated(folder))
+    said = str(caught.value)
+    assert "3 of 5 images cannot be measured" in said
+    for part in ("cut.png: cannot be decoded", "small.png: SSIM needs sides of at least 11", "deep.png: the protocol"):
+        assert part in said
+    assert "\n" not in said
+    for i in range(300):
+        shutil.copy(folder / "small.png", folder / f"small{i}.png")
+    with pytest.raises(InputError, match=r"303 of 305 images.*; and 300 more") as caught:
+        validation_pairs(validated(folder))
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_setting_is_the_images_the_level_and_the_tile(folder, tmp_path):
+    setting = described(validated(folder))
+    assert setting.startswith("2 images (")
+    shutil.copytree(folder, tmp_path / "moved")
+    assert described(validated(tmp_path / "moved")) == setting
+    assert described(validated(tmp_path / "moved", tile=16)) != setting
+    assert described(validated(tmp_path / "moved", every=7, pictures=0)) == setting
+    shutil.copy(folder / "0.png", tmp_path / "moved" / "1.png")
+    assert described(validated(tmp_path / "moved")) != setting
+    assert described(STILL) == ""
+
+
+def test_answers_that_are_not_finite_are_the_weights_fault(folder):
+    experiment = validated(folder)
+    state = first_state()
+    ruined = jax.tree.map(lambda leaf: np.full(leaf.shape, 1e30, np.float32), state.params)
+    with pytest.raises(DivergenceError, match=r"not finite.*--optimizer.learning-rate"):
+        validate(experiment, state.model, ruined, validation_pairs(experiment))
