@@ -274,9 +274,12 @@ def test_small_tiles_overlap_by_half(tiny):
 COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)], np.uint8)
 
 
+BUNDLED = load_pretrained("lightweight_x4")
+
+
 @functools.cache
 def bundled(**options):
-    return StreamingRestorer(*load_pretrained("lightweight_x4"), **options)
+    return StreamingRestorer(*BUNDLED, **options)
 
 
 def by_rows(restorer, image, folder):
