@@ -17,7 +17,7 @@ from tables import ROOT, markdown, replace_table
 
 from swinir_jax import Restorer, load_pretrained
 from swinir_jax.checkpoints.zoo import bundled_scores
-from swinir_jax.data.pairs import image_files, match_pairs
+from swinir_jax.data.folders import find_images
 from swinir_jax.evaluation.protocol import average, evaluate
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference.padding import MARGIN
@@ -62,11 +62,9 @@ def scores(name: str, sets: Path) -> list[str]:
     """PSNR on Set5 by the official padding and with the margin, and how many times as long the margin takes."""
     measured = bundled_scores()[name][0]
     task, level = measured["task"], measured["level"]
-    hq = image_files(sets / "Set5" / "HR")
     scale = level if TASKS[task].level == "scale" else 1
-    pairs = [(path, None) for path in hq]
-    if scale > 1:
-        pairs = [*match_pairs(hq, image_files(sets / "Set5" / "LR_bicubic" / f"X{scale}"), scale)]
+    lq = sets / "Set5" / "LR_bicubic" / f"X{scale}" if scale > 1 else None
+    pairs = find_images(sets / "Set5" / "HR", lq, scale=scale).pairs
     metric, found = TASKS[task].metrics[0], {}
     for pad in (TASKS[task].pad, "reflect"):
         restorer = Restorer(*load_pretrained(name), tile=0, pad=pad, blend="average")
