@@ -29,6 +29,7 @@ from aiohttp import web
 from PIL import Image, ImageOps
 
 import swinir_jax
+from swinir_jax.inference.padding import cut, pad_image, padded_side
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = ("L", "P", "RGB")  # what becomes RGB without a loss that matters
@@ -67,12 +68,12 @@ class Batcher:
         """As `Restorer(model, params, tile=0)(image)`: `[h, w, 3]` uint8 -> `[h * scale, w * scale, 3]` uint8."""
         h, w, _ = image.shape
         window, scale = self._model.config.window_size, self._model.config.upscale
-        # To the next window and no further: more padding would be seen by the pixels at the border.
-        padded = np.pad(image.astype(np.float32) / 255, ((0, -h % window), (0, -w % window), (0, 0)), mode="reflect")
+        height, width = padded_side(h, window, "reflect"), padded_side(w, window, "reflect")
+        padded = pad_image(image.astype(np.float32) / 255, height, width, "reflect")
         job = Job(padded, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         self._arrived.set()
-        restored = (await job.answer)[: h * scale, : w * scale]
+        restored = cut(await job.answer, (h, w), scale, "reflect")
         return np.round(255 * np.clip(restored, 0, 1)).astype(np.uint8)
 
     async def work(self) -> None:

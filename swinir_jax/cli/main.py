@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _prepare_streams()
         with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
             _use_compilation_cache()
+            _keep_scratch()
             return args.run(args)
     except BrokenPipeError:  # the reader of what is printed has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -143,6 +144,13 @@ def _use_compilation_cache() -> None:
         cache = platformdirs.user_cache_path("swinir_jax") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _keep_scratch() -> None:
+    """Sets malloc for this process, which is the command's own."""
+    from swinir_jax.inference.memory import keep_scratch
+
+    keep_scratch()
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def add_restorer_options(parser: argparse.ArgumentParser, also: str = "") -> Non
         type=_tile,
         default="auto",
         metavar="auto|N|0",
-        help="side in pixels; 0: whole images; auto: whole where they fit in memory (default)",
+        help="largest side of tiles in pixels; 0: whole images; auto: whole where they fit in memory (default)",
     )
 
 

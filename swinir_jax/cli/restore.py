@@ -74,7 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blend", choices=get_args(Blend), default="smooth", help="of overlaps; average is the official way"
     )
-    parser.add_argument("--pad", choices=get_args(Pad), default="minimal", help="to multiples of the window")
+    parser.add_argument(
+        "--pad",
+        choices=get_args(Pad),
+        default="reflect",
+        help="reflect (default): mirror a margin around the image, so that the border is as good as the inside; "
+        "minimal: to multiples of the window alone; official: as the official script",
+    )
     add_memory_option(parser)
     add_weight_options(parser)
 

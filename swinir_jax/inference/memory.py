@@ -35,8 +35,8 @@ def release_unused() -> None:
 def keep_scratch() -> None:
     """Keeps for the next operation what one of XLA's frees; glibc would give it back to the system, which clears it.
 
-    These are the bounds that glibc itself comes to for the whole process, but only once it has freed an array of about
-    the first.
+    Sets malloc for the whole process, which is up to who owns it: the command does, a Restorer does not.
+    The bounds are those that glibc itself comes to, but only once it has freed an array of about the first.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         for parameter, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 64 << 20)):

@@ -27,25 +27,21 @@ class Devices:
       sharing: how many of them have one memory: all of a CPU's, or each has its own.
     """
 
-    def __init__(self, mesh: Mesh | None, *, fast: bool = True):
+    def __init__(self, mesh: Mesh, *, fast: bool):
         """Takes over a mesh.
 
         Args:
-          mesh: of any axes, names and axis types; None for JAX's first device.
+          mesh: of any axes, names and axis types.
           fast: whether a single CPU takes `swinir_jax.cpu`.
 
         Raises:
           InputError: if it is no mesh, or has devices of other processes.
         """
-        if mesh is None:
-            devices = np.array(jax.local_devices()[:1])
-        elif not isinstance(mesh, Mesh):
+        if not isinstance(mesh, Mesh):
             raise InputError(f"mesh must be a jax.sharding.Mesh, got {type(mesh).__name__}.")
-        elif mesh.is_multi_process:
+        if mesh.is_multi_process:
             raise InputError("A Restorer's mesh is of devices of its own process, got one that spans several.")
-        else:
-            devices = mesh.devices.ravel()
-        self._devices = devices
+        self._devices = devices = mesh.devices.ravel()
         self.count: int = devices.size
         self.first: jax.Device = devices[0]
         self.sharing = self.count if self.first.platform == "cpu" else 1
@@ -53,7 +49,10 @@ class Devices:
 
     def place(self, params: Mapping[str, Any], model: SwinIR) -> Any:
         """Puts on each device what the programs of `compile` take in place of the parameters."""
-        weights = network_for(model, self.first.platform, fast=self._fast).prepare(params)
+        return self.put(network_for(model, self.first.platform, fast=self._fast).prepare(params))
+
+    def put(self, weights: Any) -> Any:
+        """Puts weights on each device."""
         return jax.device_put(weights, NamedSharding(Mesh(self._devices, (_AXIS,)), PartitionSpec()))
 
     def compile(self, model: SwinIR, weights: Any, shape: tuple[int, ...]) -> jax.stages.Compiled:
@@ -89,3 +88,17 @@ class Devices:
         """`program(weights, lq)`, where the program may have fewer devices than the weights are on."""
         weights_sharding, _ = program.input_shardings[0]
         return np.asarray(program(jax.device_put(weights, weights_sharding), lq))
+
+    def __getstate__(self) -> tuple[list[tuple[str, int]], bool]:
+        """Names the devices, which are a process's own."""
+        return [(device.platform, device.id) for device in self._devices], self._fast
+
+    def __setstate__(self, state: tuple[list[tuple[str, int]], bool]) -> None:
+        """Finds the devices of these names; in place of one alone, another of its platform will do."""
+        names, fast = state
+        here = {(device.platform, device.id): device for device in jax.local_devices(backend=names[0][0])}
+        if len(names) == 1:
+            here.setdefault(names[0], next(iter(here.values())))
+        if not here.keys() >= set(names):
+            raise InputError(f"This Restorer's mesh is of {len(names)} devices, of which not all are here.")
+        self.__init__(Mesh(np.array([here[name] for name in names]), (_AXIS,)), fast=fast)  # type: ignore[misc]
