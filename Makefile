@@ -3,6 +3,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE := docs/astronaut.png
 
+# The newest of the tested Pythons that is found, on the PATH or as pyenv's; the oldest is tested by `make test`.
+NEWEST ?= $(firstword $(shell for version in 3.13 3.12; do \
+	for python in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python$$version; do \
+	$$python -c "" 2> /dev/null && command -v $$python; done; done))
+
 # Made anew whenever what it is made from changes.
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
@@ -16,12 +21,21 @@ $(VENV)/torch-ready: $(VENV)/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps spandrel==0.4.2 torchvision==0.28.0 einops
 	touch $@
 
-.PHONY: demo test test-torch lint docs clean
+# What a new Python or a new JAX breaks first: networks, files, weights, configs.
+FAST := $(addprefix tests/, models images checkpoints test_config.py test_configs.py)
+
+.PHONY: demo test test-fast test-newest test-torch lint docs clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2
+
+test-fast: $(VENV)/ready
+	$(BIN)/python -m pytest -n 2 $(FAST)
+
+test-newest:
+	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test-fast,@echo "No newer Python is found to test with.")
 
 test-torch: $(VENV)/torch-ready
 	$(BIN)/python -m pytest tests/test_pytorch.py
@@ -30,13 +44,14 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 docs: $(VENV)/ready
 	rm -rf docs/generated
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
 clean:
-	rm -rf $(VENV) out docs/_build docs/generated
+	rm -rf $(VENV) .venv-newest out docs/_build docs/generated
 
 # The README's quality table, from measurements; SETS holds Set5, Set12, McMaster and classic5.
 SETS ?= ../shared/data/testsets

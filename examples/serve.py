@@ -29,6 +29,8 @@ from aiohttp import web
 from PIL import Image, ImageOps
 
 import swinir_jax
+from swinir_jax.inference.network import network_for
+from swinir_jax.inference.padding import cut, pad_image, padded_side
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = ("L", "P", "RGB")  # what becomes RGB without a loss that matters
@@ -58,7 +60,9 @@ class Batcher:
     """Restores pictures as they come, those of one padded size together, in one worker thread."""
 
     def __init__(self, model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits):
-        self._model, self._params, self._batch = model, jax.device_put(params), limits.batch
+        self._config, self._batch = model.config, limits.batch
+        self._network = network_for(model, jax.default_backend())
+        self._weights = jax.device_put(self._network.prepare(params))
         self._program = functools.lru_cache(limits.programs)(self._compile)
         self._jobs: collections.deque[Job] = collections.deque()
         self._arrived = asyncio.Event()
@@ -66,13 +70,13 @@ class Batcher:
     async def restore(self, image: np.ndarray) -> np.ndarray:
         """As `Restorer(model, params, tile=0)(image)`: `[h, w, 3]` uint8 -> `[h * scale, w * scale, 3]` uint8."""
         h, w, _ = image.shape
-        window, scale = self._model.config.window_size, self._model.config.upscale
-        # To the next window and no further: more padding would be seen by the pixels at the border.
-        padded = np.pad(image.astype(np.float32) / 255, ((0, -h % window), (0, -w % window), (0, 0)), mode="reflect")
+        window, scale = self._config.window_size, self._config.upscale
+        height, width = padded_side(h, window, "reflect"), padded_side(w, window, "reflect")
+        padded = pad_image(image.astype(np.float32) / 255, height, width, "reflect")
         job = Job(padded, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         self._arrived.set()
-        restored = (await job.answer)[: h * scale, : w * scale]
+        restored = cut(await job.answer, (h, w), scale, "reflect")
         return np.round(255 * np.clip(restored, 0, 1)).astype(np.uint8)
 
     async def work(self) -> None:
@@ -107,11 +111,11 @@ class Batcher:
 
     def _run(self, images: list[np.ndarray]) -> np.ndarray:
         rest = [images[-1]] * (self._batch - len(images))  # so that each size needs one program
-        return np.asarray(self._program(images[0].shape)(self._params, np.stack(images + rest)))[: len(images)]
+        return np.asarray(self._program(images[0].shape)(self._weights, np.stack(images + rest)))[: len(images)]
 
     def _compile(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
         lq = jax.ShapeDtypeStruct((self._batch, *shape), np.float32)
-        return jax.jit(lambda params, lq: self._model.apply({"params": params}, lq)).lower(self._params, lq).compile()
+        return jax.jit(self._network.restore).lower(self._weights, lq).compile()
 
 
 def decode(body: bytes, limits: Limits) -> np.ndarray:

@@ -1,7 +1,7 @@
 """SwinIR image restoration in JAX and Flax.
 
-`load_pretrained` gives a model and its weights, `Restorer` restores photographs with them. `export_network` writes
-both into one file, and `load_exported` runs that, without Flax.
+`load_pretrained` gives a model and its weights, `Restorer` restores photographs with them, `fast_apply` batches of
+arrays. `export_network` writes both into one file, and `load_exported` runs that, without Flax.
 """
 
 import importlib
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from swinir_jax.checkpoints.pretrained import load_pretrained
     from swinir_jax.export import export_network
     from swinir_jax.exported import load_exported
+    from swinir_jax.inference.network import fast_apply
     from swinir_jax.inference.restorer import Restorer
     from swinir_jax.models import SwinIR
 
@@ -25,6 +26,7 @@ __all__ = [
     "SwinIR",
     "SwinIRConfig",
     "export_network",
+    "fast_apply",
     "load_exported",
     "load_pretrained",
 ]
@@ -34,6 +36,7 @@ _MODULES = {
     "Restorer": "inference.restorer",
     "SwinIR": "models",
     "export_network": "export",
+    "fast_apply": "inference.network",
     "load_exported": "exported",
     "load_pretrained": "checkpoints.pretrained",
 }

@@ -10,11 +10,18 @@ from swinir_jax.errors import InputError
 # What each reconstruction can enlarge by; None stands for any factor.
 UPSCALES: Mapping[str, tuple[int, ...] | None] = {
     "": (1,),
-    "pixelshuffle": (2, 3, 4, 8, 16),
+    "pixelshuffle": (1, 2, 3, 4, 8, 16),
     "pixelshuffledirect": None,
     "nearest+conv": (2, 4),
 }
 RESI_CONNECTIONS = ("1conv", "3conv")
+
+# The paper's sizes, as arguments of SwinIRConfig.
+SIZES: Mapping[str, Mapping[str, Any]] = {
+    "S": dict(embed_dim=60, depths=(6,) * 4, num_heads=(6,) * 4),  # lightweight SR
+    "M": dict(embed_dim=180, depths=(6,) * 6, num_heads=(6,) * 6),  # all other tasks
+    "L": dict(embed_dim=240, depths=(6,) * 9, num_heads=(8,) * 9, resi_connection="3conv"),  # real-world SR
+}
 
 
 # The Python types that each annotation below stands for; a bool is no number here.
@@ -24,13 +31,23 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     str(bool): (bool,),
     str(str): (str,),
     str(float | None): (int, float, type(None)),
+    str(int | tuple[int, int]): (int,),
     str(tuple[int, ...]): (int,),
 }
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's and JAX's values as Python's, and lists as tuples."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    return _plain(value.tolist()) if hasattr(value, "tolist") else value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SwinIRConfig:
     """Arguments of the official `SwinIR` class, by their names there; the defaults are the paper's middle size.
+
+    NumPy's numbers are taken for Python's, lists and arrays for tuples, and `img_size=(64, 64)` for 64.
 
     Raises:
       InputError: if the values contradict each other; the message names them.
@@ -38,7 +55,8 @@ class SwinIRConfig:
 
     upscale: int = 1  # HQ / LQ side ratio; 1 for denoising and JPEG artefact removal
     in_chans: int = 3
-    img_size: int = 64  # training patch; matters to `ape`, and windows never shift if it is not above `window_size`
+    # Training patch, or (height, width); matters to `ape`, and windows never shift unless both are above `window_size`.
+    img_size: int | tuple[int, int] = 64
     window_size: int = 8
     img_range: float = 1.0  # the network sees `(lq - mean) * img_range`
     upsampler: str = ""  # a key of UPSCALES
@@ -54,13 +72,14 @@ class SwinIRConfig:
     drop_rate: float = 0.0
     attn_drop_rate: float = 0.0
     drop_path_rate: float = 0.1  # of the last layer; rises linearly from 0 at the first
-    use_checkpoint: bool = False  # recompute pairs of layers in the backward pass, to save memory
+    use_checkpoint: bool = False  # recompute layers in the backward pass, to save memory
 
     def __post_init__(self) -> None:
-        for name in ("depths", "num_heads"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         self._check_types()
+        if self.img_sides[0] == self.img_sides[1]:
+            object.__setattr__(self, "img_size", self.img_sides[0])
         self._check_sizes()
         self._check_upscale()
         for name in ("drop_rate", "attn_drop_rate", "drop_path_rate"):
@@ -71,17 +90,18 @@ class SwinIRConfig:
         for field in dataclasses.fields(self):
             value, kinds = getattr(self, field.name), _KINDS[str(field.type)]
             values = value if isinstance(value, tuple) else (value,)
-            is_tuple = field.name in ("depths", "num_heads")
-            if isinstance(value, tuple) != is_tuple or any(
+            pair = field.name == "img_size" and len(values) == 2
+            if not (pair or isinstance(value, tuple) == (field.name in ("depths", "num_heads"))) or any(
                 type(v) not in kinds or (isinstance(v, float) and not math.isfinite(v)) for v in values
             ):
                 kind = getattr(field.type, "__name__", field.type)
                 raise InputError(f"{field.name} must be of type {kind} and finite, got {value!r}.")
 
     def _check_sizes(self) -> None:
-        for name in ("in_chans", "img_size", "window_size", "embed_dim", "mlp_hidden_dim"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("in_chans", "img_sides", "window_size", "embed_dim", "mlp_hidden_dim"):
+            value = getattr(self, name)
+            if (min(value) if isinstance(value, tuple) else value) < 1:
+                raise InputError(f"{name.replace('sides', 'size')} must be at least 1, got {value}.")
         if not self.depths or len(self.depths) != len(self.num_heads):
             raise InputError(f"One head count per RSTB: got depths={self.depths} and num_heads={self.num_heads}.")
         if min(*self.depths, *self.num_heads) < 1:
@@ -108,14 +128,19 @@ class SwinIRConfig:
             )
 
     @property
+    def img_sides(self) -> tuple[int, int]:
+        """Height and width of the training patch."""
+        return self.img_size if isinstance(self.img_size, tuple) else (self.img_size, self.img_size)
+
+    @property
     def attention_window(self) -> int:
         """Side of the attention windows: a network trained on patches below the window has windows of that size."""
-        return min(self.window_size, self.img_size)
+        return min(self.window_size, *self.img_sides)
 
     @property
     def shift_size(self) -> int:
         """By how many pixels the windows of each second layer are shifted."""
-        return 0 if self.img_size <= self.window_size else self.window_size // 2
+        return 0 if min(self.img_sides) <= self.window_size else self.window_size // 2
 
     @property
     def mlp_hidden_dim(self) -> int:

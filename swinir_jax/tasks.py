@@ -6,24 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg, to_uint8
-from swinir_jax.metrics import FULL_RANGE_LUMA, psnr, psnr_b, rgb_to_y, ssim
+from swinir_jax.data.colours import as_rgb, matlab_gray, opencv_gray
+from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg
+from swinir_jax.metrics import psnr, psnr_b, ssim
 
 Level = Literal["scale", "noise", "jpeg"]
-
-
-def _as_rgb(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
-
-
-def _full_range_luma(image: np.ndarray) -> np.ndarray:
-    """As OpenCV reads a colour file in gray, which the official denoising test does."""
-    return image if image.ndim == 2 else to_uint8(image @ np.array(FULL_RANGE_LUMA))
-
-
-def _matlab_luma(image: np.ndarray) -> np.ndarray:
-    """MATLAB's rgb2ycbcr, rounded, which the official JPEG test does."""
-    return image if image.ndim == 2 else to_uint8(rgb_to_y(image))
 
 
 def _shrink(hq: np.ndarray, scale: int) -> np.ndarray:
@@ -79,7 +66,7 @@ _COLOUR = ("psnr", "ssim", "psnr_y", "ssim_y")
 _SR = Task(
     level="scale",
     degrade=_shrink,
-    colours=_as_rgb,
+    colours=as_rgb,
     channels=3,
     crops_scale=True,
     metrics=_COLOUR,
@@ -88,7 +75,7 @@ _SR = Task(
 _COLOR_DN = Task(
     level="noise",
     degrade=_add_noise,
-    colours=_as_rgb,
+    colours=as_rgb,
     channels=3,
     metrics=_COLOUR,
     protocol="Gaussian noise, seed 0 an image, colour drawn in BGR, not clipped",
@@ -96,7 +83,7 @@ _COLOR_DN = Task(
 _COLOR_JPEG = Task(
     level="jpeg",
     degrade=_compress,
-    colours=_as_rgb,
+    colours=as_rgb,
     channels=3,
     metrics=(*_COLOUR, "psnr_b", "psnr_b_y"),
     protocol="libjpeg, colour with 4:2:0 chroma",
@@ -106,8 +93,8 @@ TASKS: Mapping[str, Task] = {
     "classical_sr": _SR,
     "lightweight_sr": _SR,
     "real_sr": dataclasses.replace(_SR, degrade=None, metrics=(), protocol="none: there is no ground truth"),
-    "gray_dn": dataclasses.replace(_COLOR_DN, colours=_full_range_luma, channels=1, metrics=("psnr", "ssim")),
+    "gray_dn": dataclasses.replace(_COLOR_DN, colours=opencv_gray, channels=1, metrics=("psnr", "ssim")),
     "color_dn": _COLOR_DN,
-    "jpeg_car": dataclasses.replace(_COLOR_JPEG, colours=_matlab_luma, channels=1, metrics=("psnr", "ssim", "psnr_b")),
+    "jpeg_car": dataclasses.replace(_COLOR_JPEG, colours=matlab_gray, channels=1, metrics=("psnr", "ssim", "psnr_b")),
     "color_jpeg_car": _COLOR_JPEG,
 }

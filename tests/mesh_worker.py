@@ -13,8 +13,11 @@ from collections import Counter
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from goldens import TINY, generated_weights
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from swinir_jax import Restorer, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
@@ -37,15 +40,39 @@ def compare(config: SwinIRConfig, size: tuple[int, int], mesh: jax.sharding.Mesh
     expected = Restorer(SwinIR(config), params, **options).restore(lq)
     held = Restorer(SwinIR(config), params, mesh=mesh, **options)
     restored = held.restore(lq)
-    (program,) = held._programs.values()
+    (program,) = held._programs._compiled.values()
     collectives = (
         r" (all-gather|all-reduce|all-to-all|collective-permute|collective-broadcast|reduce-scatter)(?:-start)?\("
     )
     return {
         "shape": list(restored.shape),
-        "difference": float(np.abs(restored - expected).max() / np.abs(expected).max()),
+        "difference": difference(restored, expected),
+        "devices": len(program.input_shardings[0][1].device_set),
         "collectives": Counter(re.findall(collectives, program.as_text())),
     }
+
+
+def difference(ours, expected) -> float:
+    """The largest of two trees of arrays, relative to the largest value of each array."""
+    return max(
+        float(np.abs(np.asarray(a) - b).max() / np.abs(b).max())
+        for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True)
+    )
+
+
+def compare_apply(mesh: jax.sharding.Mesh, part: P, shape: tuple[int, ...]) -> float:
+    """How far `jit(model.apply)` and its gradients on a mesh are from those on one device."""
+    model = SwinIR(_ONE_GROUP)
+    params = params_from_official(generated_weights(official_shapes(_ONE_GROUP), 1), _ONE_GROUP)
+    lq = np.random.default_rng(0).random(shape, dtype=np.float32)
+
+    def loss(params, lq):
+        restored = model.apply({"params": params}, lq)
+        return jnp.sum(jnp.sin(restored)), restored
+
+    run = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
+    placed = jax.device_put(params, NamedSharding(mesh, P())), jax.device_put(lq, NamedSharding(mesh, part))
+    return difference(run(*placed), run(params, lq))
 
 
 def run_worker(devices: int) -> dict:
@@ -66,25 +93,23 @@ def run_worker(devices: int) -> dict:
 
 def main(devices: int) -> None:
     assert jax.device_count() == devices
-    mesh = jax.make_mesh((devices,), ("x",))  # Explicit axes
+    explicit = jax.make_mesh((devices,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,))
+    auto = jax.make_mesh((devices // 2, 2), ("x", "y"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
     results = {
-        "rows do not divide": compare(
-            TINY if devices == 4 else _ONE_GROUP, (37, 29), mesh, tile=0
-        ),  # 5 rows of windows
-        "tiles": compare(_ONE_GROUP, (37, 29), mesh, tile=16, overlap=8),  # 4 x 3
+        "rows and columns do not divide": compare(TINY, (37, 37), explicit, tile=0),  # 5 of each
+        "rows": compare(_ONE_GROUP, (64, 21), auto, tile=0),
+        "columns": compare(_ONE_GROUP, (21, 64), explicit, tile=0),
+        "tiles": compare(_ONE_GROUP, (37, 29), explicit, tile=16, overlap=8),  # 4 x 3
     }
     if devices == 4:
-        auto = (jax.sharding.AxisType.Auto,) * 2
-        results["rows divide"] = compare(
-            _ONE_GROUP, (64, 24), jax.make_mesh((2, 2), ("x", "y"), axis_types=auto), tile=0
-        )
-        for name, config in _NETWORKS.items():
-            results[name] = compare(config, (41, 17), mesh, tile=0)
-    if devices == 8:
-        results["fewer rows than devices"] = compare(_ONE_GROUP, (3, 20), mesh, tile=0)
-        with jax.set_mesh(mesh):
-            results["a mesh is set"] = compare(_ONE_GROUP, (41, 17), mesh, tile=0)
-        results["more than one band of windows"] = compare(_ONE_GROUP, (8 * 8 * 4, 8 * 9), mesh, tile=0)
+        results |= {name: compare(config, (41, 64), explicit, tile=0) for name, config in _NETWORKS.items()}
+        with jax.set_mesh(explicit):
+            results["a mesh is set"] = compare(_ONE_GROUP, (29, 64), explicit, tile=0)
+        results["apply"] = {
+            f"{name} {part}": compare_apply(mesh, part, shape)
+            for name, mesh, axes in (("explicit", explicit, "x"), ("auto", auto, ("x", "y")))
+            for part, shape in ((P(axes), (4, 13, 18, 3)), (P(None, axes), (1, 64, 18, 3)))
+        }
     print(json.dumps(results))
 
 

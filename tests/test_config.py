@@ -1,5 +1,7 @@
 import json
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from goldens import TINY
 
@@ -14,9 +16,32 @@ def test_lists_become_hashable():
     assert hash(SwinIRConfig(depths=[6], num_heads=[6])) == hash(SwinIRConfig(depths=(6,), num_heads=(6,)))
 
 
-@pytest.mark.parametrize(("img_size", "shift"), [(8, 0), (9, 4), (4, 0)])
+@pytest.mark.parametrize("array", [np.array, jnp.array, list, lambda values: tuple(map(np.int64, values))])
+def test_numbers_and_arrays_of_numpy_become_plain(array):
+    config = SwinIRConfig(
+        depths=array([2, 2]), num_heads=array([3, 3]), img_size=array([16, 24]), embed_dim=np.int64(60),
+        mlp_ratio=np.float32(2), img_range=np.array(255.0), ape=np.False_,
+    )  # fmt: skip
+    plain = SwinIRConfig(
+        depths=(2, 2), num_heads=(3, 3), img_size=(16, 24), embed_dim=60, mlp_ratio=2.0, img_range=255.0
+    )
+    assert (config, hash(config)) == (plain, hash(plain))
+    assert SwinIRConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == plain
+
+
+def test_a_square_image_is_one_number():
+    square = SwinIRConfig(img_size=(48, 48))
+    assert (square, hash(square)) == (SwinIRConfig(img_size=48), hash(SwinIRConfig(img_size=48)))
+    assert square.img_sides == (48, 48)
+
+
+@pytest.mark.parametrize(
+    ("img_size", "shift"), [(8, 0), (9, 4), (4, 0), ((8, 64), 0), ((64, 8), 0), ((16, 24), 4), ((4, 64), 0)]
+)
 def test_windows_shift_only_where_the_image_was_larger(img_size, shift):
-    assert SwinIRConfig(img_size=img_size, window_size=8).shift_size == shift
+    config = SwinIRConfig(img_size=img_size, window_size=8)
+    assert config.shift_size == shift
+    assert config.attention_window == min(8, *config.img_sides)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +64,14 @@ def test_windows_shift_only_where_the_image_was_larger(img_size, shift):
         ({"in_chans": True}, "in_chans"),
         ({"qk_scale": "x"}, "qk_scale"),
         ({"depths": 6}, "depths"),
+        ({"img_size": (8, 12, 3)}, "img_size must be of type"),
+        ({"img_size": (8, 12.5)}, "img_size must be of type"),
+        ({"img_size": (0, 16)}, "img_size must be at least 1"),
+        ({"embed_dim": (60,)}, "embed_dim"),
+        ({"depths": np.array([[6], [6]])}, "depths"),
+        ({"depths": np.array([6.0, 6.0])}, "depths"),
+        ({"in_chans": np.True_}, "in_chans"),
+        ({"mlp_ratio": np.float32("nan")}, "finite"),
     ],
 )
 def test_contradictions_are_named(arguments, word):

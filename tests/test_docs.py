@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from swinir_jax.cli.main import main
 from swinir_jax.inference import streaming
 
 DOCS = Path(__file__).parents[1] / "docs"
+PACKAGE = DOCS.parent / "swinir_jax"
 # Pages of blocks that run one after the other, in a folder where a tiny network has the bundled one's name.
 PAGES = ("getting_started", "converting", "tiling", "precision", "devices", "exporting")
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -57,12 +59,9 @@ def test_blocks_run(name, tmp_path, monkeypatch):
     assert ran
 
 
-def test_the_table_of_wrappers_has_all_that_are_read():
-    section = page("converting").split("## What is understood")[1].split("##")[0]
-    sentence, _, table = section.partition("\n|")
+def test_the_endings_of_weight_files_are_all_there():
+    sentence = page("converting").split("## What is understood")[1].split("\n\n")[0]
     assert {*re.findall(r"`(\.\w+)`", sentence)} == {*weight_file.SUFFIXES}
-    first_cells = " ".join(line.split("|")[1] for line in table.splitlines()[2:] if line.startswith("|"))
-    assert {*re.findall(r"`([^`]+)`", first_cells)} == {*weight_file._WRAPPERS["ema"], *weight_file._PREFIXES}
 
 
 def test_the_table_of_precision_has_all_bundled_models():
@@ -76,3 +75,17 @@ def test_the_table_of_parity_has_all_cases_within_the_tolerance():
     found = {cells[0].strip(): float(cells[3]) for cells in rows}
     assert [*found] == [path.stem for path in FORWARD]
     assert max(found.values()) < 1e-5
+
+
+def test_the_architecture_page_shows_the_layers_that_lint_holds():
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())
+    [contract] = project["tool"]["importlinter"]["contracts"]
+    drawn = re.search(r"```text\n(.*?)```", page("architecture"), re.DOTALL)[1]
+    assert [re.split(r" {2,}", line)[0] for line in drawn.splitlines()] == contract["layers"]
+
+
+def test_the_architecture_page_names_files_that_exist():
+    names = re.findall(r"`([\w/]+/[\w.]*)`", page("architecture"))
+    missing = [name for name in names if not ((PACKAGE / name).exists() or (DOCS.parent / name).exists())]
+    assert len(names) > 20
+    assert missing == []

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from swinir_jax.checkpoints.architecture import RULES, infer_config
+from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift
 from swinir_jax.checkpoints.names import params_to_official
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.store import save_model
@@ -58,8 +58,8 @@ def convert(
         params, config = with_img_range(params, config, to_img_range)
     if suffix == ".safetensors":
         make_folder(target.parent)
-        if small and not config.ape:
-            config = dataclasses.replace(config, img_size=min(config.img_size, 2 * config.window_size))
+        if small and config.shift_size and not config.ape:
+            config = dataclasses.replace(config, img_size=2 * config.window_size)
         tensors = params_to_official(params, config)
         _tell_what_is_lost(tensors, config)
         write_bytes(target, safetensors.numpy.save(tensors))
@@ -74,6 +74,8 @@ def _tell_what_is_lost(tensors: Mapping[str, np.ndarray], config: SwinIRConfig) 
     for name in RULES:
         if (value := getattr(config, name)) != getattr(guessed, name):
             logger.warning("Official names do not tell %s=%s: whoever loads the file must say so.", name, value)
+    if not config.shift_size and not tells_shift(tensors):
+        logger.warning("Official names do not tell shift=False (--no-shift): whoever loads the file must say so.")
 
 
 def with_img_range(

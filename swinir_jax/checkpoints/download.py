@@ -1,19 +1,29 @@
-"""Finds the official weight files on this machine, or fetches them from the original project's release."""
+"""Finds weight files on this machine, or fetches them: the official ones by name, others by address."""
 
+import contextlib
+import hashlib
 import http.client
+import logging
 import os
+import re
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from tqdm import tqdm
 
+from swinir_jax.checkpoints.architecture import Tensors, infer_config
 from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.checkpoints.zoo import OfficialModel
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder, replacing
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS_VARIABLE = "SWINIR_JAX_WEIGHTS"  # a folder to look in
 MIRROR_VARIABLE = "SWINIR_JAX_MIRROR"  # takes the place of RELEASE
@@ -21,6 +31,7 @@ RELEASE = "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0"
 
 _TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 16
+_HERE = ("127.0.0.1", "::1", "localhost")  # hosts to which nobody listens on the way
 
 
 def cache_folder() -> Path:
@@ -53,24 +64,91 @@ def locate_official(
             return folder / model.file_name
     address = f"{(os.environ.get(MIRROR_VARIABLE) or RELEASE).rstrip('/')}/{model.file_name}"
     target = folders[0] / model.file_name
+    try:
+        _fetch(address, target, progress, lambda tensors: params_from_official(tensors, model.config))
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix('.')}; put the file at {target} by hand.") from error
+    return target
+
+
+def is_address(name: str | os.PathLike[str]) -> bool:
+    """Whether a model's name is an address, of any scheme but `gs://`, by which runs are named."""
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):", os.fspath(name).lower())  # longer than the letter of a drive
+    return scheme is not None and scheme[1] != "gs" and not os.path.exists(name)
+
+
+def locate_address(address: str, *, progress: bool = False) -> Path:
+    """The file that was fetched from an address: into `cache_folder()`, once.
+
+    Args:
+      address: beginning with `https://`; or with `http://`, of this machine.
+      progress: whether to draw a progress bar while fetching.
+
+    Returns:
+      The path of a file that has been read and holds a SwinIR; its name is the address's last part.
+
+    Raises:
+      InputError: if the address is of another kind, or what it gives is no such file; then nothing is kept.
+    """
+    path = _check(address).path
+    name = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(path).rpartition("/")[2])[-100:].lstrip(".") or "weights"
+    target = cache_folder() / hashlib.sha256(address.encode()).hexdigest()[:16] / name
+    if not target.is_file():
+        try:
+            _fetch(address, target, progress, lambda tensors: params_from_official(tensors, infer_config(tensors)))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                target.parent.rmdir()
+            raise
+    return target
+
+
+def _check(address: str) -> urllib.parse.SplitResult:
+    try:
+        parts = urllib.parse.urlsplit(address)
+        host = parts.hostname
+    except ValueError as error:
+        raise InputError(f"{address}: not an address ({error}).") from error
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in _HERE)):
+        raise InputError(f"{address}: weights are fetched from https:// addresses alone.")
+    return parts
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server elsewhere only where its address might have been given in the first place."""
+
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
+        old, new = map(urllib.parse.urlsplit, (req.full_url, newurl))
+        if (old.scheme, old.hostname) != (new.scheme, new.hostname):  # a mirror may be of any kind
+            _check(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _fetch(address: str, target: Path, progress: bool, check: Callable[[Tensors], Any]) -> None:
+    """Fetches a weight file whose tensors pass a check; it appears whole or not at all."""
     make_folder(target.parent)
     try:
         with replacing(target) as temporary:
             try:
-                _fetch(address, temporary, progress)
+                _download(address, temporary, progress)
+                tensors, _ = read_weight_file(temporary)
+                check(tensors)
             except urllib.error.HTTPError as error:
                 with error:  # it is the response, with its connection
                     raise InputError(f"the server answers {error.code} {error.reason}") from error
-            tensors, _ = read_weight_file(temporary)
-            params_from_official(tensors, model.config)
+            except InputError as error:
+                raise InputError(str(error).replace(f"{temporary}: ", "").removesuffix(".")) from error
+            with temporary.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError, InputError a ValueError
         reason = " ".join(str(getattr(error, "reason", None) or error).split())
-        raise InputError(f"Could not fetch {address} ({reason}); put the file at {target} by hand.") from error
-    return target
+        raise InputError(f"Could not fetch {address} ({reason}).") from error
+    logger.info("%s: fetched, %d bytes, SHA-256 %s", target, target.stat().st_size, digest)
 
 
-def _fetch(address: str, path: Path, progress: bool) -> None:
-    with urllib.request.urlopen(address, timeout=_TIMEOUT) as response, path.open("wb") as file:
+def _download(address: str, path: Path, progress: bool) -> None:
+    opener = urllib.request.build_opener(_CheckedRedirects)
+    with opener.open(address, timeout=_TIMEOUT) as response, path.open("wb") as file:
         length = response.headers.get("Content-Length")
         total = int(length) if length else None
         bar = tqdm(total=total, unit="B", unit_scale=True, desc=address.rsplit("/", 1)[-1], disable=not progress)

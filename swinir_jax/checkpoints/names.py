@@ -1,5 +1,6 @@
 """Official parameter names and layouts <-> the Flax parameter tree, in both directions and bit for bit."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +14,7 @@ from swinir_jax.checkpoints.architecture import Tensors
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.models import SwinIR
-from swinir_jax.models.attention import SHIFT_MASK
-from swinir_jax.models.windows import relative_position_index, shift_labels
+from swinir_jax.models.windows import relative_position_index, shift_mask, shift_regions
 
 BUFFERS = ("attn_mask", "relative_position_index")
 
@@ -56,9 +56,10 @@ def to_official(path: str, array: np.ndarray) -> tuple[str, np.ndarray]:
 def parameter_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
     """Shape of each parameter by its path in the Flax tree (`a/b/c`), without computing anything."""
     model = SwinIR(config)
-    side = config.img_size if config.ape else config.window_size
-    lq = jax.ShapeDtypeStruct((1, side, side, config.in_chans), jnp.float32)
-    tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # the key, too, is not made
+    sides = config.img_sides if config.ape else (config.window_size, config.window_size)
+    lq = jax.ShapeDtypeStruct((1, *sides, config.in_chans), jnp.float32)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # whatever the user's program allows
+        tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # the key, too, is not made
     return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
 
 
@@ -72,12 +73,13 @@ def official_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
 
 def official_buffers(config: SwinIRConfig) -> dict[str, np.ndarray]:
     """The buffers that the official class registers, by name: `attn_mask` and `relative_position_index`."""
-    m, side = config.attention_window, config.img_size
+    m = config.attention_window
     index = relative_position_index(m)
     mask = None
     if config.shift_size:
-        labels = np.asarray(shift_labels(side // m * m, side // m * m, m, config.shift_size))
-        mask = np.where(labels[:, :, None] != labels[:, None, :], np.float32(SHIFT_MASK), np.float32(0))
+        height, width = (math.ceil(side / m) * m for side in config.img_sides)
+        regions = shift_regions(height, width, m, config.shift_size)
+        mask = np.asarray(shift_mask(regions)).reshape(-1, m * m, m * m)
     buffers = {}
     for i, depth in enumerate(config.depths):
         for j in range(depth):
@@ -133,7 +135,7 @@ def shape_problems(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, 
 
 
 def _buffer_problems(buffers: Tensors, config: SwinIRConfig) -> list[str]:
-    expected = official_buffers(config)
+    expected = official_buffers(config) if buffers else {}
     problems = []
     for name, buffer in buffers.items():
         if name not in expected:

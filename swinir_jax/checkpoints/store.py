@@ -55,6 +55,11 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
         raise InputError(f"{folder}: cannot be written ({' '.join(str(error).split())[:200]}).") from error
 
 
+def is_model(folder: Path) -> bool:
+    """Whether a folder is one that `save_model` writes, or what is left of it."""
+    return (folder / CONFIG_FILE).exists() or (folder / PARAMS_FOLDER).is_dir()
+
+
 def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRConfig]:
     """Reads a model folder.
 

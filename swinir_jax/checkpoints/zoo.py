@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from swinir_jax.config import SwinIRConfig
+from swinir_jax.config import SIZES, SwinIRConfig
 from swinir_jax.errors import InputError
 
 DEFAULT_MODEL = "lightweight_x2"
@@ -36,35 +36,30 @@ class OfficialModel:
         return f"{self.name}.pth"
 
 
-_MIDDLE: Mapping[str, Any] = dict(embed_dim=180, depths=(6,) * 6, num_heads=(6,) * 6)
-_SMALL: Mapping[str, Any] = dict(embed_dim=60, depths=(6,) * 4, num_heads=(6,) * 4, upsampler="pixelshuffledirect")
-_LARGE: Mapping[str, Any] = dict(embed_dim=240, depths=(6,) * 9, num_heads=(8,) * 9, resi_connection="3conv")
-
-
 def _official() -> Iterator[OfficialModel]:
     def model(name: str, task: str, level: str, **arguments: Any) -> OfficialModel:
         return OfficialModel(name=name, task=task, level=level, config=SwinIRConfig(**arguments))
 
     for data, side in (("DIV2K", 48), ("DF2K", 64)):
         for s in (2, 3, 4, 8):
-            arguments = dict(_MIDDLE, upscale=s, img_size=side, upsampler="pixelshuffle")
+            arguments = dict(SIZES["M"], upscale=s, img_size=side, upsampler="pixelshuffle")
             yield model(f"001_classicalSR_{data}_s{side}w8_SwinIR-M_x{s}", "classical_sr", f"x{s}", **arguments)
     for s in (2, 3, 4):
         name = f"002_lightweightSR_DIV2K_s64w8_SwinIR-S_x{s}"
-        yield model(name, "lightweight_sr", f"x{s}", **_SMALL, upscale=s)
+        yield model(name, "lightweight_sr", f"x{s}", **SIZES["S"], upscale=s, upsampler="pixelshuffledirect")
     for data, size, s in (("DFO", "M", 2), ("DFO", "M", 4), ("DFOWMFC", "L", 4)):
         for loss in ("GAN", "PSNR"):
             name = f"003_realSR_BSRGAN_{data}_s64w8_SwinIR-{size}_x{s}_{loss}"
-            arguments = dict(_MIDDLE if size == "M" else _LARGE, upscale=s, upsampler="nearest+conv")
+            arguments = dict(SIZES[size], upscale=s, upsampler="nearest+conv")
             yield model(name, "real_sr", f"x{s} {loss}", **arguments)
     for number, colour, task, channels in (("004", "gray", "gray_dn", 1), ("005", "color", "color_dn", 3)):
         for sigma in (15, 25, 50):
             name = f"{number}_{colour}DN_DFWB_s128w8_SwinIR-M_noise{sigma}"
-            yield model(name, task, f"noise {sigma}", **_MIDDLE, in_chans=channels, img_size=128)
+            yield model(name, task, f"noise {sigma}", **SIZES["M"], in_chans=channels, img_size=128)
     for stem, task, channels in (("CAR", "jpeg_car", 1), ("colorCAR", "color_jpeg_car", 3)):
         for quality in (10, 20, 30, 40):
             name = f"006_{stem}_DFWB_s126w7_SwinIR-M_jpeg{quality}"
-            arguments = dict(_MIDDLE, in_chans=channels, img_size=126, window_size=7, img_range=255.0)
+            arguments = dict(SIZES["M"], in_chans=channels, img_size=126, window_size=7, img_range=255.0)
             yield model(name, task, f"quality {quality}", **arguments)
 
 

@@ -12,7 +12,9 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
-    parser.add_argument("source", help="a .pth, .pt, .ckpt or .safetensors file, a model folder, or a model's name")
+    parser.add_argument(
+        "source", help="a weight file (.pth, .safetensors, ...) or its https address, a model folder, or a name"
+    )
     parser.add_argument("target", type=Path, help="a new folder; or a .safetensors file, for official names")
     parser.add_argument(
         "--small", action="store_true", help="a .safetensors file with the masks of the smallest image, for any image"
@@ -29,7 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Converts."""
     config, parameters = convert(
-        args.source, args.target, small=args.small, to_img_range=args.to_img_range, **weight_options(args)
+        args.source,
+        args.target,
+        small=args.small,
+        to_img_range=args.to_img_range,
+        progress=not args.quiet,
+        **weight_options(args),
     )
     logger.info("%s: %s, %s parameters", args.target, config, f"{parameters:,}")
     return 0

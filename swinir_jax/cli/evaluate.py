@@ -1,8 +1,9 @@
 """`swinir-jax evaluate`."""
 
 import argparse
+import dataclasses
+import re
 import time
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, weight_options
-from swinir_jax.data.pairs import image_files, match_pairs
+from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError
 from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair, average, baseline, evaluate
 from swinir_jax.evaluation.published import published
@@ -32,8 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     level.add_argument("--scale", type=int, help="of super-resolution")
     level.add_argument("--noise", type=int, metavar="SIGMA", help="of denoising, on the 0..255 scale")
     level.add_argument("--jpeg", type=int, metavar="QUALITY", help="of JPEG artefact removal")
-    parser.add_argument("--hq", type=Path, metavar="DIR", help="ground truth")
+    parser.add_argument("--hq", type=Path, metavar="DIR", help="ground truth, in any nesting and behind links")
     parser.add_argument("--lq", type=Path, metavar="DIR", help="degraded images (default: made from the ground truth)")
+    parser.add_argument(
+        "--pairs",
+        metavar="NAME",
+        default="",
+        help="how an LQ file is called, {} being HQ's name: {}x2, X2/{}x2, LR_{} (default: the usual names)",
+    )
     add_restorer_options(parser, f", or a baseline: {', '.join(BASELINES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write protocol, scores and averages")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
@@ -51,14 +58,14 @@ def run(args: argparse.Namespace) -> int:
     if not (0 if task.level == "noise" else 1) <= level <= _MAX_LEVEL:
         raise InputError(f"--{task.level} {level} is out of range.")
     scale = level if task.level == "scale" else 1
-    pairs = _pairs(args, task, scale)
+    pairs, left_out = _named_pairs(args, task, scale)
     network = _network(args, task, scale)
     literature = args.model == "bicubic" and args.lq is None
     protocol = _protocol(args, task, level, scale, len(pairs), literature)
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
-    inputs = {path.resolve().parent for pair in pairs for path in pair if path}
+    inputs = {(place if place.is_dir() else place.parent).resolve() for place in (args.hq, args.lq) if place}
     for folder in (args.save, args.report):
-        if folder and folder.resolve() in inputs:
+        if folder and not inputs.isdisjoint((folder.resolve(), *folder.resolve().parents)):
             raise InputError(f"{folder}: holds the images that are measured; choose another folder for the results.")
     report = Report(args.report) if args.report else None
     for folder in (args.save, *(path.parent for path in (args.json, args.csv) if path)):
@@ -67,13 +74,17 @@ def run(args: argparse.Namespace) -> int:
     _say(args, title)
     start = time.perf_counter()
     results: list[Measurement] = []
-    for result, images in evaluate(args.task, level, network, pairs, bicubic_of_y=literature):
+    measured = evaluate(args.task, level, network, [*pairs.values()], bicubic_of_y=literature)
+    for name, (result, images) in zip(pairs, measured, strict=True):
+        result = dataclasses.replace(result, name=name)
         if not results:
             _say(args, _row("image", {metric: metric for metric in result.scores}, "seconds"))
         results.append(result)
         _say(args, _row(result.name, _formatted(result.scores, result.scores), f"{result.seconds:.2f}"))
         if args.save:
-            write_picture(args.save / f"{result.name}.png", Picture(images.restored))
+            target = args.save / f"{name}.png"
+            make_folder(target.parent)
+            write_picture(target, Picture(images.restored))
         if report:
             report.add(result.name, images)
     averages = average(results)
@@ -87,26 +98,33 @@ def run(args: argparse.Namespace) -> int:
         write_csv(args.csv, results, averages)
     if report:
         report.finish(title, results, averages, paper)
+    if left_out:
+        _say(args, left_out)
     return 0
 
 
-def _pairs(args: argparse.Namespace, task: Task, scale: int) -> list[Pair]:
-    pairs: list[Pair]
+def _named_pairs(args: argparse.Namespace, task: Task, scale: int) -> tuple[dict[str, Pair], str]:
+    """Pairs by their names below the folder, in the order of the numbers in them; and what is left out."""
     if task.degrade is None:
         if args.lq is None or args.hq is not None:
             raise InputError(f"{args.task} takes --lq alone: it is for images without a ground truth.")
-        pairs = [(None, path) for path in image_files(args.lq)]
+        found = find_images(args.lq, template=args.pairs)
     elif args.hq is None:
         raise InputError(f"{args.task} takes --hq, the ground truth.")
-    elif args.lq:
-        pairs = [*match_pairs(image_files(args.hq), image_files(args.lq), scale)]
     else:
-        pairs = [(path, None) for path in image_files(args.hq)]
-    names = Counter(path.stem for pair in pairs for path in pair[:1] if path)
-    again = [name for name, count in names.items() if count > 1]
-    if again:
-        raise InputError(f"More than one image is called {again[0]}.")
-    return pairs
+        found = find_images(args.hq, args.lq, scale=scale, template=args.pairs)
+    place = args.hq or args.lq
+    pairs: dict[str, Pair] = {}
+    for first, second in sorted(found.pairs, key=lambda pair: _by_numbers(pair[0])):
+        name = first.stem if place.is_file() else (first.relative_to(place).parent / first.stem).as_posix()
+        if name in pairs:
+            raise InputError(f"More than one image is called {name}.")
+        pairs[name] = (None, first) if task.degrade is None else (first, second)
+    return pairs, found.left_out
+
+
+def _by_numbers(path: Path) -> list[int | str]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())]
 
 
 def _network(args: argparse.Namespace, task: Task, scale: int) -> Network:

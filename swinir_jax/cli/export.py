@@ -11,6 +11,7 @@ from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
 from swinir_jax.cli.model_options import add_weight_options, weight_options
 from swinir_jax.export import PLATFORMS, TOLERANCES, export_network
 from swinir_jax.exported import ExportedNetwork, load_exported
+from swinir_jax.files import check_file_target, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--check", type=Path, metavar="FILE", help="repeat the self-test of a file")
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="a name, a model folder or a weight file (default: %(default)s)"
+        "--model",
+        default=DEFAULT_MODEL,
+        help="a name, a folder, a weight file or its https address (default: %(default)s)",
     )
     parser.add_argument(
         "--platforms",
@@ -52,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     model, params = load_pretrained(
         args.model, dtype=jnp.dtype(args.dtype), progress=not args.quiet, **weight_options(args)
     )
+    make_folder(args.out.parent)  # now, not after the work; but behind the model, whose name may be that of the folder
+    check_file_target(args.out)
     export_network(model, params, args.out, platforms=args.platforms, shape=args.shape)
     network = load_exported(args.out)
     logger.info(

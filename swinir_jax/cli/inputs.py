@@ -1,104 +1,149 @@
-"""Which files to restore, and where each result goes."""
+"""Which pictures a command's arguments name."""
 
 import dataclasses
 import glob
-from collections import Counter
+import os
+import shutil
+import stat
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from swinir_jax.errors import InputError
-from swinir_jax.files import make_folder
-from swinir_jax.images import SUFFIXES, is_image_file
+from swinir_jax.images.finding import describe_left_out, find_pictures, is_picture
+from swinir_jax.images.formats import BEGINNING_BYTES, format_of
 
-_LOSSLESS = {".jpg": ".png", ".jpeg": ".png"}  # what was restored is not to be compressed again
+STANDARD_STREAM = "-"
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """One image: where it is read and where its result is written."""
+class Source:
+    """A picture to restore.
 
-    source: Path
-    target: Path
+    Attributes:
+      name: as the user knows it, for messages.
+      file: where it is read.
+      place: where its result lies below the folder of the results, but with the name of the input.
+    """
 
-    @property
-    def comparison(self) -> Path:
-        """Where the before/after picture goes."""
-        return self.target.with_name(f"{self.target.stem}_compare.png")
+    name: str
+    file: Path
+    place: Path
+
+    def renamed(self, error: BaseException) -> str:
+        """An error's text, with the name in place of that of a copy."""
+        return str(error).replace(str(self.file), self.name)
 
 
-def collect_jobs(
-    inputs: Sequence[str], out: Path, *, recursive: bool = False, suffix: str | None = None, compare: bool = False
-) -> list[Job]:
-    """Expands the command's inputs.
+@dataclasses.dataclass
+class Inputs:
+    """What the arguments name.
+
+    Attributes:
+      sources: pictures, each once, in the order of the arguments.
+      left_out: of folders and patterns, what is no picture.
+      problems: arguments that name no picture, and why.
+    """
+
+    sources: list[Source] = dataclasses.field(default_factory=list)
+    left_out: list[Path] = dataclasses.field(default_factory=list)
+    problems: dict[str, InputError] = dataclasses.field(default_factory=dict)
+
+
+def find_inputs(arguments: Sequence[str], out: Path, spool: Path, *, recursive: bool = False) -> Inputs:
+    """Expands a command's arguments.
 
     Args:
-      inputs: files, folders and glob patterns.
-      out: folder for the results; a file's name, by its suffix, where there is one input.
-      recursive: whether to descend into subfolders, which are kept below `out`.
-      suffix: of the results; None for the input's, with PNG in place of JPEG.
-      compare: whether before/after pictures will be written, too.
-
-    Returns:
-      One job an image, in order, each with a target of its own.
+      arguments: files, folders, glob patterns, pipes, and `-` for standard input.
+      out: where the results will lie, which must not be below a folder whose subfolders are searched.
+      spool: a folder, into which is copied what can be read only once.
+      recursive: whether to descend into subfolders.
 
     Raises:
-      InputError: if an input does not exist, a folder or a pattern has no image, `out` is no folder, cannot be
-        made or lies in a folder that is searched, or a result would overwrite an input or another result.
+      InputError: if there is no picture at all.
     """
-    found = list(dict.fromkeys(pair for text in inputs for pair in _expand(text, recursive, out)))
-    if out.suffix.lower() in SUFFIXES and not out.is_dir():
-        if len(found) > 1:
-            raise InputError(f"{out}: {len(found)} images need a folder, not a file.")
-        jobs = [Job(found[0][0], out)]
-        make_folder(out.parent)
-    else:
-        jobs = _name(found, out, suffix)
-        make_folder(out)
-    sources = {job.source.resolve() for job in jobs}
-    written = [path for job in jobs for path in ((job.target, job.comparison) if compare else (job.target,))]
-    for path, count in Counter(written).items():
-        if count > 1:
-            raise InputError(f"{path}: the result of more than one input; restore them into different folders.")
-        if path.resolve() in sources:
-            raise InputError(f"{path}: an input would be overwritten by a result; choose another --out.")
-    return jobs
+    inputs, known = Inputs(), set()
+    for argument in dict.fromkeys(arguments):
+        try:
+            for source in _expand(argument, inputs, out, spool, recursive):
+                key = (os.path.realpath(source.file), source.place)
+                if key not in known:
+                    known.add(key)
+                    inputs.sources.append(source)
+        except InputError as error:
+            inputs.problems[argument] = error
+        except OSError as error:
+            inputs.problems[argument] = InputError(f"{argument}: {error.strerror or error}")
+    inputs.left_out = list(dict.fromkeys(inputs.left_out))
+    if not inputs.sources:
+        raise InputError("; ".join(map(str, inputs.problems.values())))
+    return inputs
 
 
-def _expand(text: str, recursive: bool, out: Path) -> Iterator[tuple[Path, Path]]:
-    """The images that one argument names, each with the folder that its result's path is relative to."""
-    path = Path(text)
-    if not text:
+def _expand(argument: str, inputs: Inputs, out: Path, spool: Path, recursive: bool) -> Iterator[Source]:
+    path = Path(argument)
+    if not argument:
         raise InputError("An input's name is empty.")
-    if path.is_dir():
-        if recursive and path.resolve() in out.resolve().parents:
+    if argument == STANDARD_STREAM:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise InputError("standard input: is closed or a terminal, not a picture.")
+        yield _copied(sys.stdin.buffer, "standard input", Path("stdin"), spool)
+    elif os.path.isdir(path):
+        found = find_pictures(path, recursive=recursive)
+        inputs.left_out += found.left_out
+        if not found.pictures:
+            deeper = "" if recursive else " (--recursive looks deeper)"
+            others = f"; {describe_left_out(found.left_out)}" if found.left_out else ""
+            raise InputError(f"{path}: no pictures in this folder{deeper}{others}.")
+        if recursive and _is_searched(out, path, found.pictures):
             raise InputError(f"{out}: lies in {path}, whose subfolders are inputs; choose a folder outside.")
-        files = sorted(file for file in (path.rglob("*") if recursive else path.iterdir()) if is_image_file(file))
-        if not files:
-            raise InputError(f"{path}: no images in this folder{'' if recursive else ' (--recursive looks deeper)'}.")
-        yield from ((file, path) for file in files)
-    elif path.exists():
-        yield path, path.parent
-    elif glob.has_magic(text):
-        files = [Path(name) for name in sorted(glob.glob(text, recursive=True)) if Path(name).is_file()]
-        if not files:
-            raise InputError(f"{text}: no file matches this pattern.")
-        yield from ((file, file.parent) for file in files)
+        for file in found.pictures:
+            yield Source(str(file), file, file.relative_to(path))
+    elif os.path.lexists(path):
+        yield _file_or_pipe(path, spool)
+    elif glob.has_magic(argument):
+        files = [file for file in map(Path, sorted(_matches(path))) if not os.path.isdir(file)]
+        pictures = [file for file in files if is_picture(file)]
+        inputs.left_out += sorted(set(files) - set(pictures))
+        if not pictures:
+            raise InputError(f"{argument}: no picture matches this pattern.")
+        for file in pictures:
+            yield Source(str(file), file, Path(file.name))
     else:
         raise InputError(f"{path}: no such file or folder.")
 
 
-def _name(found: Sequence[tuple[Path, Path]], out: Path, suffix: str | None) -> list[Job]:
-    """Targets below `out`; where two would be the same (`a.jpg`, `a.png`), the inputs' suffixes stay in the names."""
+def _is_searched(out: Path, folder: Path, pictures: Sequence[Path]) -> bool:
+    """Whether results would lie where pictures are searched for, behind links too."""
+    place = Path(os.path.realpath(out))
+    searched = {Path(os.path.realpath(parent)) for parent in {folder, *(picture.parent for picture in pictures)}}
+    return not searched.isdisjoint((place, *place.parents))
 
-    def target(source: Path, folder: Path) -> Path:
-        old = source.suffix.lower()
-        return out / source.relative_to(folder).with_suffix(suffix or _LOSSLESS.get(old, source.suffix))
 
-    taken = Counter(target(*pair) for pair in found)
-    jobs = []
-    for source, folder in found:
-        path = target(source, folder)
-        if taken[path] > 1:
-            path = path.with_name(source.name + path.suffix)
-        jobs.append(Job(source, path))
-    return jobs
+def _file_or_pipe(path: Path, spool: Path) -> Source:
+    mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG  # a broken link is read, for its error
+    if stat.S_ISFIFO(mode):
+        with open(path, "rb") as pipe:
+            return _copied(pipe, str(path), Path(path.name), spool)
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: neither a file nor a folder nor a pipe.")
+    return Source(str(path), path, Path(path.name))
+
+
+def _copied(stream: BinaryIO, name: str, place: Path, spool: Path) -> Source:
+    """Copies what can be read only once; what does not begin as a picture may never end, and is not."""
+    beginning = stream.read(BEGINNING_BYTES)
+    if format_of(beginning) is None:
+        raise InputError(f"{name}: {'not a picture' if beginning else 'is empty'}.")
+    file = spool / str(len(os.listdir(spool)))
+    with open(file, "xb") as copy:
+        copy.write(beginning)
+        shutil.copyfileobj(stream, copy)
+    return Source(name, file, place)
+
+
+def _matches(pattern: Path) -> list[str]:
+    """Expands a pattern; the folders that it begins with may have brackets in their names."""
+    literal = next(folder for folder in pattern.parents if os.path.exists(folder))
+    return glob.glob(os.path.join(glob.escape(str(literal)), pattern.relative_to(literal)), recursive=True)

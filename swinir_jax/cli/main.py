@@ -3,9 +3,11 @@
 import argparse
 import contextlib
 import importlib
+import io
 import logging
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
@@ -42,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv
     try:
         args = _parse(argv)
+        _prepare_streams()
         with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
             _use_compilation_cache()
+            _keep_scratch()
             return args.run(args)
     except BrokenPipeError:  # the reader of what is printed has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:  # an OSError that nobody foresaw names its file, too
         if debug:
             raise
-        print(f"swinir-jax: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"swinir-jax: error: {printable(str(error))}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("swinir-jax: interrupted", file=sys.stderr)
@@ -62,7 +66,7 @@ class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with the options."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(EXIT_BAD_INPUT, printable(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -79,8 +83,32 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def printable(text: str) -> str:
+    """Makes one line of a text: control characters and bytes of names that are no UTF-8 are escaped as in Python."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
+
+
+def _prepare_streams() -> None:
+    """Lets `print` escape names that standard output cannot show, as messages are; these never end up there."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stderr is None:  # closed by who started the command
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+class _OneLine(logging.Formatter):
+    """Keeps a message in one line, whatever names are in it; a traceback stays as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
+
+
 class _BarHandler(logging.Handler):
     """Prints above the progress bars instead of through them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(_OneLine())
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):  # the work goes on though nobody can read of it
@@ -116,6 +144,13 @@ def _use_compilation_cache() -> None:
         cache = platformdirs.user_cache_path("swinir_jax") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _keep_scratch() -> None:
+    """Sets malloc for this process, which is the command's own."""
+    from swinir_jax.inference.memory import keep_scratch
+
+    keep_scratch()
 
 
 if __name__ == "__main__":

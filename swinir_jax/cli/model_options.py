@@ -15,6 +15,11 @@ def add_weight_options(parser: argparse.ArgumentParser) -> None:
         "--weights", choices=["ema", "raw"], default="ema", help="of a file that has both (default: ema)"
     )
     group.add_argument("--weights-dir", metavar="DIR", help="folder in which official weights are looked for first")
+    group.add_argument(
+        "--shift",
+        action=argparse.BooleanOptionalAction,
+        help="whether windows shift, where no file tells; not if trained on patches of one window (default: yes)",
+    )
     for name, rule in RULES.items():
         option = f"--{name.replace('_', '-')}"
         group.add_argument(option, type=float, metavar="X", help=f"in place of the rule: {rule}")
@@ -22,13 +27,15 @@ def add_weight_options(parser: argparse.ArgumentParser) -> None:
 
 def weight_options(args: argparse.Namespace) -> dict[str, Any]:
     """The parsed options, as keyword arguments of `load_pretrained`."""
-    return {name: getattr(args, name) for name in ("weights", "weights_dir", *RULES)}
+    return {name: getattr(args, name) for name in ("weights", "weights_dir", "shift", *RULES)}
 
 
 def add_restorer_options(parser: argparse.ArgumentParser, also: str = "") -> None:
     """Adds the model and how it runs."""
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help=f"a name, a model folder or a weight file{also} (default: %(default)s)"
+        "--model",
+        default=DEFAULT_MODEL,
+        help=f"a name, a folder, a weight file or its https address{also} (default: %(default)s)",
     )
     parser.add_argument(
         "--self-ensemble",
@@ -43,7 +50,7 @@ def add_restorer_options(parser: argparse.ArgumentParser, also: str = "") -> Non
         type=_tile,
         default="auto",
         metavar="auto|N|0",
-        help="side in pixels; 0: whole images; auto: whole where they fit in memory (default)",
+        help="largest side of tiles in pixels; 0: whole images; auto: whole where they fit in memory (default)",
     )
 
 

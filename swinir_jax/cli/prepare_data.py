@@ -4,15 +4,17 @@ import argparse
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import grain
 import numpy as np
 from tqdm import tqdm
 
+from swinir_jax.data.folders import find_images
+from swinir_jax.data.places import FolderPlace, is_place, parse_places
 from swinir_jax.data.records import write_records
-from swinir_jax.data.sources import find_images, read_uint8
+from swinir_jax.data.sources import read_uint8
 from swinir_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ _SIZES_SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of images, in any nesting")
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="of images, in any nesting and behind links")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder, to write sub-images to (array_record)")
     parser.add_argument("--patch", type=int, default=480, metavar="N", help="side of sub-images (default: %(default)s)")
     parser.add_argument("--step", type=int, default=240, metavar="N", help="between them (default: %(default)s)")
@@ -37,18 +39,19 @@ def run(args: argparse.Namespace) -> int:
     for name in ("patch", "step", "threads"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name} must be at least 1, got {getattr(args, name)}.")
-    files = find_images(args.folder)
+    names, left_out = _find(args.folders)
+    files = [*names]
     found = _Findings()
     images = found.of(tqdm(_decode(files, args.threads), total=len(files), disable=args.quiet or None, unit="image"))
     lines = []
     if args.out:
-        count, size = write_records(args.out, _cut(images, args.folder, args.patch, args.step))
+        count, size = write_records(args.out, _cut(images, names, args.patch, args.step))
         lines = [f"{args.out}: {count} sub-images, {size / 1e6:.1f} MB; data.hq takes folder:{args.out}"]
     else:
         for _ in images:
             pass
     if not args.quiet:
-        print(*found.lines(), *lines, sep="\n")
+        print(*found.lines(), *lines, *left_out, sep="\n")
     return EXIT_SOME_UNREADABLE if found.unreadable else 0
 
 
@@ -90,6 +93,29 @@ class _Findings:
             yield f"shortest side: {self.smallest[0]} ({self.smallest[1]})"
 
 
+def _find(texts: Sequence[str]) -> tuple[dict[Path, str], list[str]]:
+    """The files, each with its name in the records, and what is left out of each folder."""
+    places = [place for text in texts for place in _folders(text)]
+    names: dict[Path, str] = {}
+    left_out = []
+    for place in places:
+        images = find_images(place.hq)
+        left_out += [images.left_out] if images.left_out else []
+        for file, _ in images.pairs:
+            if file in names:
+                raise InputError(f"{file}: found more than once; name each folder once.")
+            names[file] = str(file.relative_to(place.hq) if len(places) == 1 else file)
+    return names, left_out
+
+
+def _folders(text: str) -> Iterator[FolderPlace]:
+    for place in parse_places(text, "FOLDER") if is_place(text) else [FolderPlace(Path(text))]:
+        if not isinstance(place, FolderPlace) or place.lq or place.weight:
+            raise InputError(f"prepare-data takes folders of HQ images alone, without LQ and weights, got {text!r}.")
+        place.check()
+        yield place
+
+
 def _decode(files: list[Path], threads: int) -> Iterator[tuple[Path, np.ndarray | InputError]]:
     options = grain.ReadOptions(threads, _IMAGES_AHEAD * threads)
     return iter(grain.MapDataset.source(files).map(_try_to_read).to_iter_dataset(options))
@@ -103,10 +129,10 @@ def _try_to_read(file: Path) -> tuple[Path, np.ndarray | InputError]:
 
 
 def _cut(
-    images: Iterable[tuple[Path, np.ndarray]], folder: Path, patch: int, step: int
+    images: Iterable[tuple[Path, np.ndarray]], names: Mapping[Path, str], patch: int, step: int
 ) -> Iterator[tuple[str, np.ndarray]]:
     for file, image in images:
         for top in starts(image.shape[0], patch, step):
             for left in starts(image.shape[1], patch, step):
-                name = f"{file.relative_to(folder)} at row {top}, column {left}"
+                name = f"{names[file]} at row {top}, column {left}"
                 yield name, image[top : top + patch, left : left + patch]

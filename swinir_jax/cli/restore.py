@@ -1,9 +1,15 @@
 """`swinir-jax restore`."""
 
 import argparse
+import contextlib
+import dataclasses
 import errno
 import logging
+import shutil
+import sys
+import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -11,17 +17,20 @@ import jax.numpy as jnp
 from tqdm import tqdm
 
 from swinir_jax.checkpoints.pretrained import load_pretrained
-from swinir_jax.cli.inputs import Job, collect_jobs
+from swinir_jax.cli.inputs import Source, find_inputs
 from swinir_jax.cli.model_options import (
     add_memory_option,
     add_restorer_options,
     add_weight_options,
     weight_options,
 )
+from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
+from swinir_jax.cli.tally import Tally
 from swinir_jax.errors import InputError
-from swinir_jax.files import make_folder
-from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.files import check_file_target, make_folder
+from swinir_jax.images import Picture, flatten, read_header, read_picture, write_picture
 from swinir_jax.images.row_writing import is_unfinished
+from swinir_jax.images.transparency import parse_colour
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.padding import Pad
 from swinir_jax.inference.pictures import restore_picture
@@ -31,24 +40,32 @@ from swinir_jax.inference.tiling import Blend
 
 logger = logging.getLogger(__name__)
 
-EXIT_SOME_FAILED = 1
-EXIT_ALL_FAILED = 2
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments."""
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image files, folders or glob patterns")
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="folder for the results, or a file's name for one image"
+        "inputs", nargs="+", metavar="INPUT", help="image files, folders or glob patterns; - is standard input"
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for the results; for one image a file's name, or - for standard output",
     )
     add_restorer_options(parser)
     parser.add_argument("--recursive", action="store_true", help="descend into subfolders, which are made anew in DIR")
     parser.add_argument(
         "--format",
-        choices=["png", "jpg", "webp", "tif", "bmp"],
-        help="of the results (default: the input's, but PNG for JPEG)",
+        choices=["png", "jpg", "webp", "tif", "bmp", "avif", "jxl"],
+        help="of the results (default: the input's where that is without loss, else PNG)",
     )
-    parser.add_argument("--quality", type=int, default=95, metavar="1..100", help="of JPEG results (default: 95)")
+    parser.add_argument(
+        "--quality", type=int, default=95, metavar="1..100", help="of JPEG and AVIF results (default: 95)"
+    )
+    parser.add_argument(
+        "--background", metavar="COLOUR", help="white, black or #rrggbb: put pictures with alpha onto it"
+    )
+    parser.add_argument("--strip-metadata", action="store_true", help="leave out date, camera, place, author and texts")
     parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
     parser.add_argument("--compare", action="store_true", help="also write a before/after PNG for each image")
     parser.add_argument(
@@ -57,7 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blend", choices=get_args(Blend), default="smooth", help="of overlaps; average is the official way"
     )
-    parser.add_argument("--pad", choices=get_args(Pad), default="minimal", help="to multiples of the window")
+    parser.add_argument(
+        "--pad",
+        choices=get_args(Pad),
+        default="reflect",
+        help="reflect (default): mirror a margin around the image, so that the border is as good as the inside; "
+        "minimal: to multiples of the window alone; official: as the official script",
+    )
     add_memory_option(parser)
     add_weight_options(parser)
 
@@ -66,22 +89,41 @@ def run(args: argparse.Namespace) -> int:
     """Restores all inputs; a bad one is named and the others go on."""
     if not 1 <= args.quality <= 100:
         raise InputError(f"--quality must be 1 to 100, got {args.quality}.")
-    suffix = args.format and f".{args.format}"
-    jobs = collect_jobs(args.inputs, args.out, recursive=args.recursive, suffix=suffix, compare=args.compare)
-    if args.skip_existing:
-        there = [job for job in jobs if job.target.is_file()]
-        for job in there:
-            logger.info("%s: exists, skipped", job.target)
-        jobs = [job for job in jobs if job not in there]
-        if not jobs:
-            return 0
+    if args.background:
+        parse_colour(args.background)
+    with tempfile.TemporaryDirectory() as spool:
+        goal = Goal.of(args.out, args.format and f".{args.format}", Path(spool))
+        if goal.is_stream and args.compare:
+            raise InputError("--compare writes a second picture, for which standard output has no place.")
+        inputs = find_inputs(args.inputs, goal.path, Path(spool), recursive=args.recursive)
+        goal.check_count(len(inputs.sources))
+        tally = Tally(len(inputs.sources) + len(inputs.problems), inputs.left_out, args.debug)
+        for name, error in inputs.problems.items():
+            tally.fail(name, error)
+        tiles = tqdm(disable=args.quiet or None, unit="tile", leave=False)  # None: only where a terminal is
+        restorer = _restorer(args, tiles)  # before any folder is made, which could be taken for the model
+        jobs = _plan(inputs.sources, goal, restorer, tally, args)
+        if jobs:
+            make_folder(goal.folder)
+        for job in tqdm(jobs, disable=args.quiet or None, unit="image"):
+            tiles.reset()
+            with _counting(job.source, tally):
+                (_restore if job.size else _restore_by_rows)(job, restorer, args)
+                tally.restored += 1
+        tiles.close()
+        if goal.is_stream and tally.restored:
+            _print(goal.path)
+        tally.tell(goal)
+        return tally.exit_code
+
+
+def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer:
     start = time.perf_counter()
     model, params = load_pretrained(
         args.model, dtype=jnp.dtype(args.dtype), progress=not args.quiet, **weight_options(args)
     )
     logger.info("model %s: loaded in %.1f s", args.model, time.perf_counter() - start)
-    tiles = tqdm(disable=args.quiet or None, unit="tile", leave=False)  # None: only where a terminal is
-    restorer = StreamingRestorer(
+    return StreamingRestorer(
         model,
         params,
         tile=args.tile,
@@ -92,29 +134,54 @@ def run(args: argparse.Namespace) -> int:
         memory=args.memory,
         done=lambda count, total: _advance(tiles, count, total),
     )
-    failures = 0
-    sizes: dict[Job, tuple[int, int] | None] = {}  # None: by rows
-    for job in jobs:
-        try:
-            sizes[job] = None if is_unfinished(job.target) else restorer.size_if_fits(job.source)
-        except InputError as error:
-            failures += 1
-            logger.error("failed: %s", error)
-    restorer.plan(size for size in sizes.values() if size)
-    for job in tqdm(sizes, disable=args.quiet or None, unit="image"):
-        tiles.reset()
-        try:
-            (_restore if sizes[job] else _restore_by_rows)(job, restorer, args)
-        except InputError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
+
+
+def _plan(
+    sources: Sequence[Source], goal: Goal, restorer: StreamingRestorer, tally: Tally, args: argparse.Namespace
+) -> list[Job]:
+    """All that headers and names tell: what is not to be restored, and where the others go."""
+    drafts: list[Draft] = []
+    for source in sources:
+        with _counting(source, tally):
+            header = read_header(source.file).enlarged(restorer.model.config.upscale)
+            size = restorer.size_if_fits(source.file)
+            drafts.append(choose_format(source, header, size, goal, flattened=bool(args.background)))
+    jobs: list[Job] = []
+    for job in assign_targets(drafts, goal, sources, compare=args.compare):
+        with _counting(job.source, tally):
+            if args.skip_existing and job.target.is_file():
+                logger.info("%s: exists, skipped", job.target)
+                tally.skipped += 1
+                continue
+            check_file_target(job.target)
+            for note in job.notes:
+                logger.info("%s: %s", job.source.name, note)
+            jobs.append(dataclasses.replace(job, size=None) if is_unfinished(job.target) else job)
+    restorer.plan(job.size for job in jobs if job.size)
+    return jobs
+
+
+@contextlib.contextmanager
+def _counting(source: Source, tally: Tally) -> Iterator[None]:
+    """Counts what goes wrong with one picture, and lets the others go on."""
+    try:
+        yield
+    except (InputError, OSError, MemoryError) as error:
+        for cause in (error, error.__cause__):
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # the disk is as full for all that follow
-            failures += 1
-            named = str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
-            logger.error("failed: %s", named, exc_info=args.debug)
-    tiles.close()
-    if failures == len(jobs):
-        return EXIT_ALL_FAILED
-    return EXIT_SOME_FAILED if failures else 0
+        tally.fail(source.name, error, "not enough memory" if isinstance(error, MemoryError) else source.renamed(error))
+
+
+def _print(result: Path) -> None:
+    try:
+        with open(result, "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:  # which `main` knows
+        raise
+    except OSError as error:
+        raise InputError(f"standard output: cannot be written ({error.strerror}).") from error
 
 
 def _advance(bar: tqdm, count: int, total: int) -> None:
@@ -124,30 +191,34 @@ def _advance(bar: tqdm, count: int, total: int) -> None:
 
 def _restore(job: Job, restorer: Restorer, args: argparse.Namespace) -> None:
     start = time.perf_counter()
-    picture = read_picture(job.source)
+    picture = read_picture(job.source.file, memory=args.memory)
+    if args.background and picture.alpha is not None:
+        picture = flatten(picture, args.background).noting(f"put onto a {args.background} background")
     read = time.perf_counter()
     restored = restore_picture(picture, restorer)
     done = time.perf_counter()
     make_folder(job.target.parent)
-    write_picture(job.target, restored, quality=args.quality)
+    converted = write_picture(job.target, restored, quality=args.quality, strip_metadata=args.strip_metadata)
     if args.compare:
         write_picture(job.comparison, side_by_side(picture, restored))
         logger.info("%s: before and after", job.comparison)
     times = f"read {read - start:.2f} s, restore {done - read:.2f} s, write {time.perf_counter() - done:.2f} s"
-    logger.info("%s %s -> %s %s (%s)", job.source, _size(picture), job.target, _size(restored), times)
-    for note in restored.notes:
-        logger.info("  %s", note)
+    _tell(job, f" {_size(picture)}", f"{_size(restored)} ({times})", (*restored.notes, *converted))
 
 
 def _restore_by_rows(job: Job, restorer: StreamingRestorer, args: argparse.Namespace) -> None:
     start = time.perf_counter()
     make_folder(job.target.parent)
-    height, head = restorer.restore_file(job.source, job.target)
+    height, head = restorer.restore_file(job.source.file, job.target, strip_metadata=args.strip_metadata)
     if args.compare:
         logger.warning("%s: too large for a before/after picture", job.comparison)
-    size = f"{head.pixels.shape[1]}x{height}"
-    logger.info("%s -> %s %s (by rows, %.2f s)", job.source, job.target, size, time.perf_counter() - start)
-    for note in head.notes:
+    seconds = time.perf_counter() - start
+    _tell(job, "", f"{head.pixels.shape[1]}x{height} (by rows, {seconds:.2f} s)", head.notes)
+
+
+def _tell(job: Job, before: str, after: str, notes: Sequence[str]) -> None:
+    logger.info("%s%s -> %s %s", job.source.name, before, job.name, after)
+    for note in notes:
         logger.info("  %s", note)
 
 

@@ -17,7 +17,7 @@ try:
 except ModuleNotFoundError as error:  # it comes with all the others
     raise InputError("Training needs more packages: pip install 'swinir-jax[train]'.") from error
 
-from swinir_jax.configs import load_experiment, summaries
+from swinir_jax.configs import families, load_experiment
 from swinir_jax.training.checkpoint import SaveError, read_config
 from swinir_jax.training.experiment import Experiment
 from swinir_jax.training.loop import TrainingError, train_and_evaluate
@@ -41,8 +41,7 @@ class _Options(Experiment):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this command's arguments; those after the experiment's name are its fields, which `run` parses."""
-    width = max(map(len, summaries()))
-    table = "\n".join(f"  {name:{width}}  {summary}" for name, summary in summaries().items())
+    table = "\n".join(f"  {summary}\n    {' '.join(names)}" for summary, names in families().items())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.usage = "%(prog)s EXPERIMENT --workdir DIR [--data.hq folder:DIR] [--FIELD VALUE ...]"
     parser.epilog = (

@@ -1,4 +1,4 @@
-"""The experiments that can be trained by name: each module here that has an EXPERIMENT."""
+"""The experiments that can be trained by name: one module a family, EXPERIMENTS by name in it."""
 
 import dataclasses
 import difflib
@@ -9,24 +9,27 @@ from collections.abc import Mapping
 from swinir_jax.errors import InputError
 from swinir_jax.training.experiment import Experiment
 
-NAMES: tuple[str, ...] = tuple(
-    sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "recipes")
-)
+_FAMILIES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+_EXPERIMENTS: Mapping[str, Experiment] = {
+    name: dataclasses.replace(experiment, name=name)
+    for family in _FAMILIES
+    for name, experiment in family.EXPERIMENTS.items()
+}
+NAMES: tuple[str, ...] = tuple(_EXPERIMENTS)
 
 
 def load_experiment(name: str) -> Experiment:
-    """The experiment of this name.
+    """Finds the experiment of this name.
 
     Raises:
       InputError: if there is none; the message tells the nearest names.
     """
-    if name not in NAMES:
+    if name not in _EXPERIMENTS:
         near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4) or NAMES
         raise InputError(f"{name}: no such experiment; the nearest names are {', '.join(near)}.")
-    return dataclasses.replace(importlib.import_module(f"{__name__}.{name}").EXPERIMENT, name=name)
+    return _EXPERIMENTS[name]
 
 
-def summaries() -> Mapping[str, str]:
-    """The first line of each experiment's description, by name."""
-    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in NAMES}
-    return {name: (module.__doc__ or "").splitlines()[0] for name, module in modules.items()}
+def families() -> Mapping[str, tuple[str, ...]]:
+    """Lists the experiments: names by the first line of their family's description."""
+    return {(family.__doc__ or "").splitlines()[0]: tuple(family.EXPERIMENTS) for family in _FAMILIES}

@@ -44,7 +44,11 @@ class DataConfig:
 
     degradation: Degradation
     patch_size: int  # side of an LQ patch, in pixels
-    hq: str = ""  # folder:PATH, folder:HQ,LQ or tfds:NAME[/CONFIG][:SPLIT]; needed by a new run
+    hq: str = ""
+    r"""Needed by a new run: folder:PATH (LQ is made of HQ), folder:HQ,LQ or tfds:NAME[/CONFIG][:SPLIT], or several of
+    them with commas between. Each may end with :WEIGHT: how often it is drawn, relative to the others (1 where none is
+    given); without any weight, all images are drawn equally often. A comma or a colon of a name is written \, or \:"""
+    pairs: str = ""  # how LQ files are called, {} being HQ's name: {}x2, X2/{}x2, LR_{}; empty for the usual names
     skip_small: bool = False  # leave out images smaller than a patch, in place of an error
     max_corrupt: int = 100  # images that may be unreadable; one more ends the run
     threads: int = 2  # that read and degrade ahead of the step, in each process; 0 for when they are asked for

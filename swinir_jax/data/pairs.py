@@ -1,60 +1,142 @@
-"""Which LQ file belongs to which HQ file."""
+"""Which LQ file belongs to which HQ file, and whether their sizes fit."""
 
+import logging
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePath
 
-from swinir_jax.errors import InputError
-from swinir_jax.images import is_image_file
+from swinir_jax.errors import InputError, first_few
 
+logger = logging.getLogger(__name__)
 
-def image_files(path: str | Path) -> list[Path]:
-    """The images of a folder in order, or one file.
-
-    Raises:
-      InputError: if there are none.
-    """
-    path = Path(path)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"{path}: no such file or folder.")
-    files = [file for file in path.iterdir() if is_image_file(file)]
-    if not files:
-        raise InputError(f"{path}: no images in this folder.")
-    return sorted(files, key=lambda p: [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", p.name)])
+Size = tuple[int, int]  # height, width
+_Key = tuple[str, str]  # folders with a slash behind them, and name: equal for HQ and its LQ
+_Naming = Callable[[PurePath], _Key | None]  # the HQ's key of an LQ file; None if the file is not called so
 
 
-def match_pairs(hq: Sequence[Path], lq: Sequence[Path], scale: int) -> list[tuple[Path, Path]]:
-    """Pairs files by the usual name patterns.
+def sizes_fit(hq: Size, lq: Size, scale: int) -> bool:
+    """Tells whether LQ is HQ shrunk by `scale`, its sides rounded down or, as MATLAB does, up."""
+    return all(low in (high // scale, -(-high // scale)) for high, low in zip(hq, lq, strict=True))
 
-    Understands equal stems, `baby` with `babyx2`, and `img_001_SRF_2_HR` with `img_001_SRF_2_LR`.
+
+def match_pairs(hq: Sequence[Path], lq: Sequence[Path], scale: int, template: str = "") -> list[tuple[Path, Path]]:
+    """Pairs files by their paths; where folders do not agree, by their names.
+
+    Without a template, equal names, `baby` with `babyx2`, and `img_001_SRF_2_HR` with `img_001_SRF_2_LR` are pairs;
+    where these do not pair all files, the one template that does is looked for.
 
     Args:
-      hq: ground truth files.
-      lq: degraded files.
+      hq: ground truth files, below their folder.
+      lq: degraded files, below theirs.
       scale: HQ / LQ side ratio, which the LQ names may end with.
+      template: how LQ is called, `{}` being the name of HQ without its ending, with or without `_HR`: `{}_LR4`, or
+        `X2/{}x2`, which means `X2/a/1x2.png` or `a/X2/1x2.png` beside `a/1.png`. LQ files of other names are left out.
 
     Returns:
       `(hq, lq)` for each HQ file, in its order.
 
     Raises:
-      InputError: if a file has no partner or more than one; the message names all such files.
+      InputError: if a file has no partner or more than one (the message names the first few and says how many there
+        are), or the template has not one `{}`.
     """
-    hq_stems = {file.stem for file in hq}
-    hq_groups = _groups(hq, lambda stem: stem.removesuffix("_HR"))
-    lq_groups = _groups(lq, lambda stem: stem if stem in hq_stems else re.sub(rf"(_LR|[-_]?x{scale})$", "", stem))
-    problems = [f"{f.name} has no partner" for a, b in ((hq_groups, lq_groups), (lq_groups, hq_groups))
-                for key in a.keys() - b.keys() for f in a[key]]  # fmt: skip
-    problems += [f"{group[0].name} and {group[1].name} have one partner"
-                 for groups in (hq_groups, lq_groups) for group in groups.values() if len(group) > 1]  # fmt: skip
+    if template:
+        pairs, problems = _match(hq, lq, _by_template(template))
+    elif set(hq) == set(lq):
+        return [(file, file) for file in hq]
+    else:
+        pairs, problems = _match(hq, lq, _usual_naming(hq, scale))
+        inferred = _only_template(hq, lq) if problems else ""
+        if inferred:
+            logger.info("LQ files are called %s, as all their names say.", inferred)
+            pairs, problems = _match(hq, lq, _by_template(inferred))
     if problems:
-        raise InputError("Pairs do not match: " + "; ".join(sorted(problems)) + ".")
-    return [(group[0], lq_groups[key][0]) for key, group in hq_groups.items()]
+        hint = f"no such LQ as {template}" if template else "the option pairs takes a template, such as {}_LR4"
+        raise InputError(f"Pairs do not match: {first_few(problems)}; {hint}.")
+    return pairs
 
 
-def _groups(files: Sequence[Path], key: Callable[[str], str]) -> dict[str, list[Path]]:
-    groups: dict[str, list[Path]] = {}
-    for file in files:
-        groups.setdefault(key(file.stem), []).append(file)
+def _match(hq: Sequence[Path], lq: Sequence[Path], naming: _Naming) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Pairs files by folders and names, or else by names alone; and what is wrong about the better of the two."""
+    lq_keys = {file: key for file in lq if (key := naming(file))}
+    names = {name for _, name in lq_keys.values()}
+    hq_keys = {
+        file: (folders, name if name in names else _plain(name)) for file in hq for folders, name in [_key(file)]
+    }
+    attempts = []
+    for with_folders in (True, False):
+        by_hq, by_lq = (_groups(keys, with_folders) for keys in (hq_keys, lq_keys))
+        problems = [f"{file.as_posix()} has no partner" for a, b in ((by_hq, by_lq), (by_lq, by_hq))
+                    for key in a.keys() - b.keys() for file in a[key]]  # fmt: skip
+        problems += [f"{group[0].as_posix()} and {group[1].as_posix()} have one partner"
+                     for groups in (by_hq, by_lq) for group in groups.values() if len(group) > 1]  # fmt: skip
+        pairs = [] if problems else [(group[0], by_lq[key][0]) for key, group in by_hq.items()]
+        attempts.append((pairs, sorted(problems)))
+        if not problems:
+            break
+    return min(attempts, key=lambda attempt: len(attempt[1]))
+
+
+def _usual_naming(hq: Sequence[Path], scale: int) -> _Naming:
+    stems = {file.stem for file in hq}
+
+    def naming(file: PurePath) -> _Key:
+        folders, name = _key(file)
+        return folders, name if name in stems else re.sub(rf"(_LR|[-_]?x{scale})$", "", name)
+
+    return naming
+
+
+def _by_template(template: str) -> _Naming:
+    if template.count("{}") != 1:
+        raise InputError(
+            f"A template of pairs has one {{}}, the name of HQ, such as {{}}x2 or X2/{{}}x2: {template!r}."
+        )
+    before, after = (re.escape(part) for part in template.strip("/").split("{}"))
+    folder, slash, before = before.rpartition("/")
+    above = rf"(?P<above>(?:[^/]+/)*?){folder}/" if slash else ""
+    pattern = re.compile(rf"{above}(?P<folders>(?:[^/]+/)*){before}(?P<name>[^/]+?){after}(?:\.[^./]*)?")
+
+    def naming(file: PurePath) -> _Key | None:
+        match = pattern.fullmatch(file.as_posix())
+        return (match.groupdict().get("above", "") + match["folders"], match["name"]) if match else None
+
+    return naming
+
+
+def _only_template(hq: Sequence[Path], lq: Sequence[Path]) -> str:
+    """The template that pairs all files, if exactly one does."""
+    if len(hq) != len(lq):
+        return ""
+    file = max(hq, key=lambda file: len(file.stem))  # few LQ names contain the longest one
+    name, parents = _plain(file.stem), file.parent.parts
+    candidates = set()
+    for other in lq:
+        above = len(other.parent.parts) - len(parents)
+        if above >= 0 and other.parent.parts[above:] == parents:
+            folders = "".join(f"{part}/" for part in other.parent.parts[:above])
+            for found in re.finditer(f"(?={re.escape(name)})", other.stem):
+                start, end = found.start(), found.start() + len(name)
+                candidates.add(f"{folders}{other.stem[:start]}{{}}{other.stem[end:]}")
+    fitting = [template for template in candidates if template.count("{}") == 1 and _fits(hq, lq, template)]
+    return fitting[0] if len(fitting) == 1 else ""
+
+
+def _fits(hq: Sequence[Path], lq: Sequence[Path], template: str) -> bool:
+    pairs, problems = _match(hq, lq, _by_template(template))
+    return not problems and len(pairs) == len(lq)
+
+
+def _key(file: PurePath) -> _Key:
+    folders, slash, _ = file.as_posix().rpartition("/")
+    return folders + slash, file.stem
+
+
+def _plain(name: str) -> str:
+    return name.removesuffix("_HR")
+
+
+def _groups(keys: Mapping[Path, _Key], with_folders: bool) -> dict[_Key, list[Path]]:
+    groups: dict[_Key, list[Path]] = {}
+    for file, (folders, name) in keys.items():
+        groups.setdefault((folders if with_folders else "", name), []).append(file)
     return groups

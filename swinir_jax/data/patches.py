@@ -27,7 +27,8 @@ def draw_patches(
 
     Args:
       hq: `[H, W, C]` uint8, C of 1 or 3; both sides at least `patch_size * scale`.
-      lq: `[H // scale, W // scale, C]` uint8, or None to make it of `hq`.
+      lq: `[H / scale, W / scale, C]` uint8, its sides rounded down or up (an LQ pixel covers the HQ pixels from its
+        index times `scale` on, so that those beyond HQ's last whole pixel are cut off), or None to make it of `hq`.
       degradation: what makes LQ where `lq` is None.
       patch_size: side p of the LQ patch, in pixels.
       scale: HQ / LQ side ratio.
@@ -39,11 +40,12 @@ def draw_patches(
     h, w = hq.shape[0] // scale, hq.shape[1] // scale
     turn = int(rng.integers(TURNS))
     hq = turned(hq[: h * scale, : w * scale], turn)
+    lq = None if lq is None else turned(lq[:h, :w], turn)
     h, w = hq.shape[0] // scale, hq.shape[1] // scale
     top, left = int(rng.integers(h - patch_size + 1)), int(rng.integers(w - patch_size + 1))
     clean = _as_float(_crop(hq, top * scale, left * scale, patch_size * scale))
     if lq is not None:
-        degraded = _as_float(_crop(turned(lq, turn), top, left, patch_size))
+        degraded = _as_float(_crop(lq, top, left, patch_size))
     elif degradation.kind == "bicubic":
         degraded = _as_float(shrunk_patch(hq, top, left, patch_size, scale))
     elif degradation.kind == "jpeg":

@@ -1,5 +1,7 @@
 """Training batches: images drawn, cut, degraded and batched by Grain, in threads."""
 
+import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -7,20 +9,25 @@ from typing import Any
 import grain
 import numpy as np
 
+from swinir_jax.data.colours import as_rgb, matlab_gray, opencv_gray
 from swinir_jax.data.config import DataConfig
-from swinir_jax.data.degradations import to_uint8
+from swinir_jax.data.image_source import JoinedSource, UsableImages
 from swinir_jax.data.patches import draw_patches
-from swinir_jax.data.sources import open_source, usable_images
+from swinir_jax.data.sources import Part, open_parts, usable_images
 from swinir_jax.errors import InputError
-from swinir_jax.metrics import FULL_RANGE_LUMA, rgb_to_y
+
+logger = logging.getLogger(__name__)
 
 _BATCHES_AHEAD = 2  # that each thread has made before they are asked for
 
 Pair = tuple[np.ndarray, np.ndarray | None]  # HQ and LQ
+Share = tuple[int, float]  # a number of images, and the weight by which they are drawn
 
 
 class TrainingBatches(Iterator[dict[str, np.ndarray]]):
     """Endless batches of patches; an epoch takes one patch of each image, in an order of its own.
+
+    Where weights are given, each place of `config.hq` has epochs of its own, and its turn as often as its weight says.
 
     What comes depends on the seed and the images alone: batch n of all processes together holds the same patches
     whatever the number of processes and threads. A record that cannot be read gives way to the next one.
@@ -55,7 +62,7 @@ class TrainingBatches(Iterator[dict[str, np.ndarray]]):
             raise InputError(f"data.degradation shrinks by {shrinks}, but the network enlarges by {scale}.")
         self._config, self._scale = config, scale
         self._images = _Images(config, scale=scale, channels=channels)
-        records = grain.MapDataset.range(len(self._images)).seed(seed).shuffle().repeat()
+        records = _endless(self._images.shares, seed)
         # Drawn before the processes take their shares: each would draw the same crops for its own n-th record.
         patches = records.random_map(self._draw)[process_index::process_count]
         options = grain.ReadOptions(config.threads, _BATCHES_AHEAD * config.threads)
@@ -108,23 +115,27 @@ class _Images:
     """
 
     def __init__(self, config: DataConfig, *, scale: int, channels: int):
-        self._source = open_source(config.hq, scale=scale, data_dir=config.data_dir)
+        parts = open_parts(config.hq, scale=scale, pairs=config.pairs, data_dir=config.data_dir)
+        source = JoinedSource([part.source for part in parts])
         side = config.patch_size * scale
-        self._numbers = usable_images(self._source, side=side, scale=scale, skip_small=config.skip_small)
+        sizes = usable_images(source, side=side, scale=scale, skip_small=config.skip_small)
+        self._source = UsableImages(source, sizes)
+        self.shares = _shares(parts, [*sizes])
         self._max_corrupt = config.max_corrupt
-        self._convert = _to_rgb if channels == 3 else _GRAY[config.degradation.kind]
+        colours = as_rgb if channels == 3 else _GRAY[config.degradation.kind]
+        self._convert = lambda image: np.atleast_3d(colours(image))
         self._room = config.cache_mb * 2**20  # bytes
         self._kept: dict[int, Pair] = {}
         self._corrupt: dict[int, str] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._source)
 
     def __getitem__(self, index: int) -> Pair:
         """An image, uint8 `[h, w, C]`, and its LQ, if there is one; the next one if it cannot be read."""
         for following in range(len(self)):
-            number = self._numbers[(index + following) % len(self)]
+            number = (index + following) % len(self)
             if number in self._kept:
                 return self._kept[number]
             try:
@@ -157,21 +168,35 @@ class _Images:
         return pair
 
 
-def _to_rgb(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
+def _shares(parts: Sequence[Part], usable: Sequence[int]) -> list[Share]:
+    """Which usable images are drawn together, and how often; told where there is more than one place."""
+    ends = np.searchsorted(usable, np.cumsum([len(part.source) for part in parts]))
+    counts = np.diff(ends, prepend=0).tolist()
+    weighted = any(part.weight for part in parts)
+    weights = [part.weight or 1 for part in parts] if weighted else counts
+    for part, count, weight in zip(parts, counts, weights, strict=True):
+        if not count:
+            raise InputError(f"{part.name}: no image is as large as a patch; leave it out of data.hq.")
+        if len(parts) > 1:
+            percent = 100 * weight / sum(weights)
+            logger.info("%.1f %% of the patches come from %s, of %d images", percent, part.name, count)
+    return [*zip(counts, weights, strict=True)] if weighted else [(len(usable), 1)]
 
 
-def _full_range_luma(image: np.ndarray) -> np.ndarray:
-    return np.atleast_3d(image if image.ndim == 2 else to_uint8(image @ np.array(FULL_RANGE_LUMA)))
-
-
-def _matlab_luma(image: np.ndarray) -> np.ndarray:
-    return np.atleast_3d(image if image.ndim == 2 else to_uint8(rgb_to_y(image)))
+def _endless(shares: Sequence[Share], seed: int) -> grain.MapDataset[int]:
+    """Numbers of images as they are drawn: each share in epochs of its own, by its weight between the others."""
+    ends = [*itertools.accumulate(count for count, _ in shares)]
+    seeds = [seed] if len(shares) == 1 else np.random.SeedSequence(seed).generate_state(len(shares)).tolist()
+    drawn = [
+        grain.MapDataset.range(end - count, end).seed(share_seed).shuffle().repeat()
+        for (count, _), end, share_seed in zip(shares, ends, seeds, strict=True)
+    ]
+    return drawn[0] if len(drawn) == 1 else grain.MapDataset.mix(drawn, [weight for _, weight in shares])
 
 
 # Gray as the paper's tests take it: OpenCV's for denoising, MATLAB's for JPEG artefact removal.
 _GRAY: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "noise": _full_range_luma,
-    "jpeg": _matlab_luma,
-    "bicubic": _matlab_luma,
+    "noise": opencv_gray,
+    "jpeg": matlab_gray,
+    "bicubic": matlab_gray,
 }

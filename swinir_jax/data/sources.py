@@ -1,40 +1,26 @@
 """Where training images come from: folders of image files, and sets that `prepare-data` or TFDS has written."""
 
+import dataclasses
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from swinir_jax.data.degradations import to_uint8
-from swinir_jax.data.pairs import match_pairs
+from swinir_jax.data.folders import find_images
+from swinir_jax.data.image_source import ImageSource, JoinedSource, Sizes, StoredImage
+from swinir_jax.data.pairs import sizes_fit
+from swinir_jax.data.places import FolderPlace, TfdsPlace, is_place, parse_places
 from swinir_jax.data.records import RecordSource, is_record_folder
-from swinir_jax.errors import InputError
-from swinir_jax.images import is_image_file, read_picture, read_size
+from swinir_jax.errors import InputError, first_few
+from swinir_jax.images import read_picture, read_size
 
 logger = logging.getLogger(__name__)
 
-Size = tuple[int, int]  # height, width
-
 _HEADER_THREADS = 8  # opening files is waiting, above all on network disks
-
-
-class ImageSource(Protocol):
-    """Images by number; some sources have an LQ image beside each."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def name(self, index: int) -> str:
-        """What messages call an image."""
-
-    def sizes(self, index: int) -> tuple[Size, Size | None]:
-        """Height and width of HQ and of LQ, without decoding; InputError if they cannot be read."""
-
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """HQ and LQ, each uint8 `[h, w]` or `[h, w, 3]` RGB; InputError if they cannot be read."""
 
 
 class FileSource:
@@ -45,68 +31,110 @@ class FileSource:
     """
 
     def __init__(self, pairs: Sequence[tuple[Path, Path | None]]):
-        self._pairs = pairs
+        self.pairs = pairs
 
     def __len__(self) -> int:
         """How many pairs there are."""
-        return len(self._pairs)
+        return len(self.pairs)
 
     def name(self, index: int) -> str:
         """The HQ file."""
-        return str(self._pairs[index][0])
+        return str(self.pairs[index][0])
 
-    def sizes(self, index: int) -> tuple[Size, Size | None]:
+    def sizes(self, index: int) -> Sizes:
         """Height and width of HQ and of LQ."""
-        hq, lq = self._pairs[index]
+        hq, lq = self.pairs[index]
         return read_size(hq), None if lq is None else read_size(lq)
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
         """HQ and LQ, uint8."""
-        hq, lq = self._pairs[index]
+        hq, lq = self.pairs[index]
         return read_uint8(hq), None if lq is None else read_uint8(lq)
 
 
-def open_source(text: str, *, scale: int, data_dir: str = "") -> ImageSource:
-    """Opens what `DataConfig.hq` names.
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One of the places that `DataConfig.hq` names.
+
+    Attributes:
+      name: what messages call it.
+      source: its images.
+      weight: how often it is drawn, relative to the others; None if the place does not say.
+    """
+
+    name: str
+    source: ImageSource
+    weight: float | None
+
+
+def open_parts(text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str = "data.hq") -> list[Part]:
+    """Opens what `DataConfig.hq` names, and logs which files are left out.
 
     Args:
-      text: `folder:PATH` for images in any nesting, or for what `prepare-data` wrote; `folder:HQ,LQ` for two folders of
-        images; `tfds:NAME[/CONFIG][:SPLIT]`.
+      text: of the grammar of `DataConfig.hq`.
       scale: HQ / LQ side ratio, which names of LQ files may end with.
+      pairs: how LQ files are called, see `match_pairs`.
       data_dir: where TFDS keeps its sets; empty for its own default.
+      option: what errors call the text.
 
     Raises:
       InputError: if there is no such source, it has no images, or pairs do not match.
     """
-    kind, _, place = text.partition(":")
-    if kind == "folder" and place:
-        hq, comma, lq = place.partition(",")
-        if comma:
-            return FileSource([*match_pairs(find_images(hq), find_images(lq), scale)])
-        return (
-            RecordSource(Path(hq)) if is_record_folder(Path(hq)) else FileSource([(f, None) for f in find_images(hq)])
-        )
-    if kind == "tfds" and place:
-        from swinir_jax.data.tfds_source import TfdsSource  # takes a second, and a package that few need
-
-        return TfdsSource(place, scale=scale, data_dir=data_dir)
-    raise InputError(f"data.hq must be folder:PATH, folder:HQ,LQ or tfds:NAME[/CONFIG][:SPLIT], got {text!r}.")
+    places = parse_places(text, option)
+    if pairs and not any(isinstance(place, FolderPlace) and place.lq for place in places):
+        raise InputError(f"A template of pairs ({pairs}) needs an LQ folder: {option} folder:HQ,LQ, got {text!r}.")
+    return [
+        Part(place.name, _open(place, scale=scale, pairs=pairs, data_dir=data_dir), place.weight) for place in places
+    ]
 
 
-def find_images(folder: str | Path) -> list[Path]:
-    """The images of a folder and those below it, hidden ones left out, in an order that no machine changes.
+def open_source(text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str = "data.hq") -> ImageSource:
+    """Opens what `DataConfig.hq` names as one source, whatever the weights; see `open_parts`."""
+    parts = open_parts(text, scale=scale, pairs=pairs, data_dir=data_dir, option=option)
+    return parts[0].source if len(parts) == 1 else JoinedSource([part.source for part in parts])
+
+
+def open_pairs(
+    text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str
+) -> Iterator[tuple[Path | StoredImage, Path | StoredImage | None]]:
+    """Opens what `DataConfig.hq` names, or a path of a folder or a file, to be measured; see `open_parts`.
+
+    Yields:
+      HQ and LQ of each image whose header can be read; None where LQ is to be made of HQ.
 
     Raises:
-      InputError: if there are none.
+      InputError: as `open_parts`, or if an image cannot be read or its sizes do not fit the scale.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder.")
-    files = [file for file in folder.rglob("*") if is_image_file(file)]
-    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
-    if not files:
-        raise InputError(f"{folder}: no images in this folder.")
-    return sorted(files)
+    if is_place(text):
+        sources = [part.source for part in open_parts(text, scale=scale, pairs=pairs, data_dir=data_dir, option=option)]
+    else:
+        sources = [_open_folder(Path(os.path.expanduser(text)), None, scale=scale, template=pairs)]
+    usable_images(JoinedSource(sources), side=scale, scale=scale, skip_small=False)
+    for source in sources:
+        if isinstance(source, FileSource):
+            yield from source.pairs
+            continue
+        for index in range(len(source)):
+            has_lq = source.sizes(index)[1] is not None
+            yield StoredImage(source, index, 0), StoredImage(source, index, 1) if has_lq else None
+
+
+def _open(place: FolderPlace | TfdsPlace, *, scale: int, pairs: str, data_dir: str) -> ImageSource:
+    if isinstance(place, TfdsPlace):
+        from swinir_jax.data.tfds_source import TfdsSource  # takes a second, and a package that few need
+
+        return TfdsSource(place.name, scale=scale, data_dir=data_dir)
+    place.check()
+    return _open_folder(place.hq, place.lq, scale=scale, template=pairs if place.lq else "")
+
+
+def _open_folder(hq: Path, lq: Path | None, *, scale: int, template: str) -> ImageSource:
+    if lq is None and is_record_folder(hq):
+        return RecordSource(hq)
+    images = find_images(hq, lq, scale=scale, template=template)
+    if images.left_out:
+        logger.warning("%s: %s", hq, images.left_out)
+    return FileSource(images.pairs)
 
 
 def read_uint8(path: Path) -> np.ndarray:
@@ -119,7 +147,7 @@ def read_uint8(path: Path) -> np.ndarray:
     return pixels if pixels.dtype == np.uint8 else to_uint8(pixels / 257)
 
 
-def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: bool) -> list[int]:
+def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: bool) -> dict[int, Sizes]:
     """Finds which images patches can be cut from, by their headers.
 
     Args:
@@ -129,41 +157,41 @@ def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: boo
       skip_small: leave smaller images out, in place of an error.
 
     Returns:
-      Their numbers in the source, in order; at least one.
+      Their sizes by their numbers in the source, in order; at least one.
 
     Raises:
       InputError: if a file cannot be read, a pair's sizes do not fit the scale, or images are smaller than the patch;
         the message names the first of them and says how many there are.
     """
-    unreadable, unfit, small, usable = [], [], [], []
+    unreadable, unfit, small = [], [], []
+    usable: dict[int, Sizes] = {}
     with ThreadPoolExecutor(_HEADER_THREADS) as threads:
         sizes = threads.map(lambda index: _sizes(source, index), range(len(source)))
         for index, found in enumerate(sizes):
             name = source.name(index)
             if isinstance(found, InputError):
-                unreadable.append(str(found))
+                unreadable.append(str(found).rstrip("."))
                 continue
             (h, w), lq = found
-            if lq is not None and lq != (h // scale, w // scale):
+            if lq is not None and not sizes_fit((h, w), lq, scale):
                 unfit.append(f"{name}: its LQ image of {lq[1]}x{lq[0]}, enlarged by {scale}, is not {w}x{h}")
             elif min(h, w) < side:
                 small.append(f"{name}: {w}x{h} is smaller than a patch of {side}x{side}")
             else:
-                usable.append(index)
+                usable[index] = found
     for problems, hint in (
         (unreadable, "swinir-jax prepare-data FOLDER lists them"),
         (unfit, "pairs must have the scale of the network"),
         (small if not (skip_small and usable) else [], "take a smaller patch, or skip them (skip_small)"),
     ):
         if problems:
-            more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-            raise InputError(f"{problems[0].rstrip('.')}{more}; {hint}.")
-    for problem in small:
-        logger.warning("skipped: %s", problem)
+            raise InputError(f"{first_few(problems)}; {hint}.")
+    if small:
+        logger.warning("%d of %d images skipped: %s", len(small), len(source), first_few(small))
     return usable
 
 
-def _sizes(source: ImageSource, index: int) -> tuple[Size, Size | None] | InputError:
+def _sizes(source: ImageSource, index: int) -> Sizes | InputError:
     try:
         return source.sizes(index)
     except InputError as error:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from swinir_jax.data.pairs import sizes_fit
 from swinir_jax.data.records import decode, naming, read_header
 from swinir_jax.errors import InputError
 
@@ -45,8 +46,8 @@ class TfdsSource:
             if not builder.info.splits[split or "train"].num_examples:
                 raise InputError("this split is empty.")
             self._examples = builder.as_data_source(split or "train", decoders=encoded)
-        (h, w), lq = self.sizes(0)
-        if lq != (h // scale, w // scale):
+        hq_size, lq_size = self.sizes(0)
+        if lq_size and not sizes_fit(hq_size, lq_size, scale):
             self._lq = None  # of another scale, so that LQ is made of HQ
 
     def __len__(self) -> int:

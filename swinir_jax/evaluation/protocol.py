@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
+from swinir_jax.data.colours import matlab_gray
 from swinir_jax.data.degradations import imresize, to_uint8
+from swinir_jax.data.image_source import StoredImage
+from swinir_jax.data.pairs import sizes_fit
 from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture
-from swinir_jax.metrics import psnr, rgb_to_y, ssim
+from swinir_jax.metrics import psnr, ssim
 from swinir_jax.tasks import METRICS, TASKS, Task
 
 Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] -> [h * scale, w * scale, C], not clipped
-Pair = tuple[Path | None, Path | None]  # HQ and LQ; one of them may be missing
+File = Path | StoredImage
+Pair = tuple[File | None, File | None]  # HQ and LQ; one of them may be missing
 
 BASELINES = ("bicubic", "input")
 _CORNER = 64  # pixels; a smaller image is measured whole
@@ -75,8 +79,10 @@ def evaluate(
       task_name: a key of TASKS.
       level: scale, noise sigma on the 0..255 scale, or JPEG quality.
       network: restores float32 `[h, w, C]` in [0, 1].
-      pairs: HQ and LQ files; a missing LQ is made from the HQ by the task's degradation.
-      bicubic_of_y: measure Y as the literature does for its bicubic rows: Y, rounded, is shrunk and enlarged by itself.
+      pairs: HQ and LQ files; a missing LQ is made from the HQ by the task's degradation. Of an LQ whose sides were
+        rounded up, the pixels that reach beyond HQ are cut off.
+      bicubic_of_y: measure Y as the literature does for its bicubic rows: Y, rounded, is shrunk and enlarged by itself;
+        of a gray file its own values, while a network's Y is that of three equal channels, 219/255 of the range.
 
     Yields:
       One measurement an image, in order, and the images for who wants to keep them.
@@ -100,13 +106,13 @@ def check_pair(task_name: str, level: int, pair: Pair) -> None:
     with _naming(pair):
         hq, _ = _open(task, level, pair)
         if hq is not None:
-            corner = hq[:_CORNER, :_CORNER]
+            corner = task.colours(hq[:_CORNER, :_CORNER])
             for metric in task.metrics:
                 METRICS[metric](corner, corner, _border(task, level))
 
 
 @contextlib.contextmanager
-def _naming(pair: Pair) -> Iterator[Path]:
+def _naming(pair: Pair) -> Iterator[File]:
     """Yields one of the pair's files, which is named in errors that do not do so themselves."""
     path = pair[0] or pair[1]
     if path is None:
@@ -127,20 +133,25 @@ def _border(task: Task, level: int) -> int:
 
 
 def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """HQ and LQ as far as there are files, uint8 in the task's colours."""
-    hq_path, lq_path = pair
-    hq = None if hq_path is None else _crop(task.colours(_read(hq_path)), _scale(task, level))
-    lq = None if lq_path is None else task.colours(_read(lq_path))
-    if hq is not None and lq is not None:
-        _check_sizes(hq, lq, _scale(task, level), pair)
-    return hq, lq
+    """HQ as stored, cut to a multiple of the scale, and LQ in the task's colours; None where there is no file."""
+    (hq_file, lq_file), scale = pair, _scale(task, level)
+    hq = None if hq_file is None else _read(hq_file)
+    lq = None if lq_file is None else task.colours(_read(lq_file))
+    if hq is None:
+        return None, lq
+    h, w = hq.shape[0] // scale, hq.shape[1] // scale
+    if lq is not None:
+        _check_sizes(hq, lq, scale, pair)
+        lq = lq[:h, :w]
+    return hq[: h * scale, : w * scale], lq
 
 
 def _evaluate_one(
     name: str, task: Task, level: int, network: Network, pair: Pair, bicubic_of_y: bool
 ) -> tuple[Measurement, Images]:
     scale, crop = _scale(task, level), _border(task, level)
-    hq, lq = _open(task, level, pair)
+    stored, lq = _open(task, level, pair)
+    hq = None if stored is None else task.colours(stored)
     if lq is not None:
         lq = lq / 255
     elif hq is not None and task.degrade is not None:
@@ -155,8 +166,8 @@ def _evaluate_one(
     scores: dict[str, float] = {}
     if hq is not None:
         scores = {name: METRICS[name](restored, hq, crop) for name in task.metrics}
-        if bicubic_of_y:
-            scores |= _bicubic_of_y(hq, scale)
+    if stored is not None and bicubic_of_y:
+        scores |= _bicubic_of_y(stored, scale)
     return Measurement(name, scores, seconds), Images(to_uint8(lq * 255), restored, hq)
 
 
@@ -165,27 +176,21 @@ def average(results: Sequence[Measurement]) -> dict[str, float]:
     return {name: float(np.mean([r.scores[name] for r in results])) for name in results[0].scores}
 
 
-def _read(path: Path) -> np.ndarray:
-    pixels = read_picture(path).pixels
+def _read(path: File) -> np.ndarray:
+    pixels = path.read() if isinstance(path, StoredImage) else read_picture(path).pixels
     if pixels.dtype != np.uint8:
         raise InputError(f"{path}: the protocol is for 8-bit images.")
     return pixels
 
 
-def _crop(image: np.ndarray, scale: int) -> np.ndarray:
-    h, w = image.shape[:2]
-    return image[: h // scale * scale, : w // scale * scale]
-
-
 def _check_sizes(hq: np.ndarray, lq: np.ndarray, scale: int, pair: Pair) -> None:
-    h, w = lq.shape[:2]
-    if hq.shape[:2] != (h * scale, w * scale):
-        sizes = f"{w}x{h} enlarged by {scale} is not {hq.shape[1]}x{hq.shape[0]}"
+    if not sizes_fit(hq.shape[:2], lq.shape[:2], scale):
+        sizes = f"{lq.shape[1]}x{lq.shape[0]} enlarged by {scale} is not {hq.shape[1]}x{hq.shape[0]}"
         raise InputError(f"{pair[1]} does not fit {pair[0]}: {sizes}.")
 
 
-def _bicubic_of_y(hq: np.ndarray, scale: int) -> dict[str, float]:
-    y = to_uint8(rgb_to_y(hq))
+def _bicubic_of_y(file: np.ndarray, scale: int) -> dict[str, float]:
+    y = matlab_gray(file)
     shrunk = imresize(y.astype(np.float64), 1 / scale)
     enlarged = to_uint8(imresize(shrunk, float(scale)))
     return {"psnr_y": psnr(enlarged, y, scale), "ssim_y": ssim(enlarged, y, scale)}

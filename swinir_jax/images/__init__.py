@@ -1,8 +1,32 @@
 """Photographs in and out of files, with nothing lost: depth, alpha, colour profile, resolution and orientation."""
 
-from swinir_jax.images.picture import SUFFIXES, Picture, is_image_file
-from swinir_jax.images.reading import read_picture, read_size
-from swinir_jax.images.transparency import extend_colours
+from swinir_jax.images.finding import Found, describe_left_out, find_pictures
+from swinir_jax.images.formats import READABLE, is_image_file
+from swinir_jax.images.header import Header
+from swinir_jax.images.metadata import Metadata
+from swinir_jax.images.picture import Picture
+from swinir_jax.images.reading import read_header, read_picture, read_size
+from swinir_jax.images.targets import SUFFIXES, WRITABLE, cannot_hold, fitting_ending
+from swinir_jax.images.transparency import extend_colours, flatten
 from swinir_jax.images.writing import write_picture
 
-__all__ = ["SUFFIXES", "Picture", "extend_colours", "is_image_file", "read_picture", "read_size", "write_picture"]
+__all__ = [
+    "READABLE",
+    "SUFFIXES",
+    "WRITABLE",
+    "Found",
+    "Header",
+    "Metadata",
+    "Picture",
+    "cannot_hold",
+    "describe_left_out",
+    "extend_colours",
+    "find_pictures",
+    "fitting_ending",
+    "flatten",
+    "is_image_file",
+    "read_header",
+    "read_picture",
+    "read_size",
+    "write_picture",
+]

@@ -1,26 +1,11 @@
 """What a picture file holds, whatever its format."""
 
 import dataclasses
-from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-SUFFIXES = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WebP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-}
-"""File endings, in lower case, and the formats they stand for."""
-
-
-def is_image_file(path: Path) -> bool:
-    """Whether a folder's file is one to read: not hidden, with one of the endings; a broken link is, for its error."""
-    there = path.is_file() or (path.is_symlink() and not path.exists())
-    return there and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+from swinir_jax.images.metadata import NO_METADATA, Metadata
 
 
 # Comparing two pictures field by field would ask an array for its truth value, so they compare by identity.
@@ -34,6 +19,9 @@ class Picture:
       alpha: `[h, w]` of the dtype of `pixels`, 0 where fully transparent; None for a picture without alpha.
       icc_profile: the embedded colour profile, as it lies in the file.
       dpi: horizontal and vertical pixels per inch.
+      code_points: of the colours by ITU-T H.273: primaries, curve, 0 and 1, as in cICP of PNG; None for those of sRGB
+        and where the file does not tell. What they stand for is in `icc_profile`, too, if that can be.
+      metadata: what the file says of the photograph.
       notes: what the reader had to decide, one short sentence each.
 
     Raises:
@@ -44,7 +32,22 @@ class Picture:
     alpha: np.ndarray | None = None
     icc_profile: bytes | None = None
     dpi: tuple[float, float] | None = None
+    code_points: bytes | None = None
+    metadata: Metadata = NO_METADATA
     notes: tuple[str, ...] = ()
+
+    def without_metadata(self) -> Self:
+        """The picture without date, camera, place, author and texts."""
+        return dataclasses.replace(self, metadata=NO_METADATA)
+
+    def noting(self, *notes: str) -> Self:
+        """The picture with further notes."""
+        return dataclasses.replace(self, notes=self.notes + notes)
+
+    @property
+    def is_translucent(self) -> bool:
+        """Whether there is alpha that is not opaque everywhere."""
+        return self.alpha is not None and bool((self.alpha != np.iinfo(self.alpha.dtype).max).any())
 
     def __post_init__(self):
         shape, dtype = self.pixels.shape, self.pixels.dtype
@@ -91,6 +94,15 @@ def split_alpha(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return samples, None
     colours = samples[..., 0] if samples.shape[2] < 3 else samples[..., :3]
     return colours, (samples[..., -1] if samples.shape[2] > 1 else None)
+
+
+def full_range(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Spreads samples of some bits over the whole range of uint8, or of uint16 where there are more than 8; rounded."""
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    white, stored_white = np.iinfo(dtype).max, 2**bits - 1
+    if white == stored_white:
+        return samples.astype(dtype, copy=False)
+    return ((samples.astype(np.uint32) * white + stored_white // 2) // stored_white).astype(dtype)
 
 
 def plausible_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None:

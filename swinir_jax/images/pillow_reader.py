@@ -1,20 +1,19 @@
-"""PNG, JPEG, WebP and BMP, and those TIFFs that Pillow knows better."""
+"""JPEG, WebP, BMP and GIF, and what all formats that Pillow opens have in common."""
 
 import io
-import os
-import struct
-from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-import imagecodecs
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 
 from swinir_jax.errors import InputError
-from swinir_jax.images.picture import SUFFIXES, UPRIGHT, Picture, frame_note, plausible_dpi, split_alpha, upright
+from swinir_jax.images import cut_jpeg, metadata
+from swinir_jax.images.formats import BEGINNING_BYTES, NO_PICTURE, format_of
+from swinir_jax.images.header import Header
+from swinir_jax.images.metadata import Metadata
+from swinir_jax.images.picture import UPRIGHT, Picture, frame_note, plausible_dpi, split_alpha, upright
 
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_PNG_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_PLUGINS = {"JPEG 2000": "JPEG2000"}  # where Pillow's name is not ours in capitals
 
 # Pillow mode -> the mode with 8 bits and straight colours it is converted to; one not listed is refused.
 _MODES = {
@@ -25,70 +24,98 @@ _MODES = {
     "PA": "RGBA",
     "RGB": "RGB",
     "RGBA": "RGBA",
+    "RGBX": "RGB",
     "YCbCr": "RGB",
     "CMYK": "RGB",
+    "I;16": "L",  # the header alone: other libraries decode what is deep
+    "I": "L",
 }
 
 
-def read_header(file: BinaryIO) -> tuple[int, int, int]:
-    """Reads stored height, stored width and EXIF orientation; raises whatever Pillow does."""
-    image = _open(file)
-    orientation, _ = _orientation(image, file)
-    return image.height, image.width, orientation
+def read_header(file: BinaryIO) -> tuple[Header, int]:
+    """Reads the header of the stored picture, and EXIF orientation; raises whatever Pillow does."""
+    image = open_image(file)
+    return header_of(image, bits=8), orientation_of(image)[0]
 
 
 def read(file: io.BytesIO) -> Picture:
     """Decodes a whole file; raises whatever the decoders do."""
-    image = _open(file)
-    orientation, notes = _orientation(image, file)
-    icc_profile = image.info.get("icc_profile")
-    if image.mode == "CMYK":
-        notes += ("CMYK converted to RGB" + (", its colour profile dropped" if icc_profile else ""),)
-        icc_profile = None
-    notes += frame_note(getattr(image, "n_frames", 1))
-    samples = _png_samples(file) if image.format == "PNG" else _pillow_samples(image)
+    image = open_image(file)
+    about, notes = metadata_of(image)
+    if image.format in ("JPEG", "MPO"):
+        image, cut = cut_jpeg.complete(image, file)
+        notes += cut
+    samples, profile, converted = decode(image)
+    return assemble(image, samples, profile, metadata=about, notes=notes + converted)
+
+
+def open_image(file: BinaryIO) -> Image.Image:
+    """Opens a file by its content. Pillow's limit of pixels, which its `Image.open` watches, does not hold here."""
+    file.seek(0)
+    name = format_of(file.read(BEGINNING_BYTES)) or ""
+    file.seek(0)
+    Image.init()
+    plugin = _PLUGINS.get(name, name.upper())
+    if plugin not in Image.OPEN:
+        raise InputError(NO_PICTURE)
+    factory, _ = Image.OPEN[plugin]
+    return factory(file, "")
+
+
+def header_of(image: Image.Image, bits: int) -> Header:
+    """The header of an opened image whose samples will have 8 or 16 bits."""
+    mode = _mode(image)
+    return Header(image.height, image.width, 1 if mode[0] == "L" else 3, bits, mode[-1] == "A")
+
+
+def decode(image: Image.Image) -> tuple[np.ndarray, bytes | None, tuple[str, ...]]:
+    """Decodes to 8 bits, gray or RGB with or without alpha; returns the profile of the samples and notes, too."""
+    profile, mode = image.info.get("icc_profile"), _mode(image)
+    if image.mode != "CMYK":
+        return np.array(image.convert(mode)), profile, ()
+    if profile:
+        try:
+            converted = ImageCms.profileToProfile(
+                image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            return np.array(converted), None, ("CMYK converted to sRGB by its colour profile",)
+        except (ImageCms.PyCMSError, OSError):  # no profile, or one of other colours
+            pass
+    dropped = ", its colour profile dropped" if profile else ""
+    return np.array(image.convert(mode)), None, (f"CMYK converted to RGB{dropped}",)
+
+
+def assemble(image: Image.Image, samples: np.ndarray, profile: bytes | None, **fields: Any) -> Picture:
+    """Makes the upright picture of decoded samples and of what the opened image tells of them."""
+    orientation, damage = orientation_of(image)
+    notes = (*damage, *fields.pop("notes", ()), *frame_note(getattr(image, "n_frames", 1)))
     dpi = plausible_dpi(image.info.get("dpi"))
-    return upright(Picture(*split_alpha(samples), icc_profile or None, dpi, notes), orientation)
+    picture = Picture(*split_alpha(samples), profile or None, dpi, notes=tuple(dict.fromkeys(notes)), **fields)
+    return upright(picture, orientation)
 
 
-def _open(file: BinaryIO) -> Image.Image:
-    return Image.open(file, formats=sorted({name.upper() for name in SUFFIXES.values()}))
+def metadata_of(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
+    """EXIF, XMP and comment of an opened image, and a note if they are damaged."""
+    comment = image.info.get("comment", b"")
+    text = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
+    texts = [("Comment", text.strip("\0 "))] if text.strip("\0 ") else []
+    return metadata.collect(image.info.get("exif"), image.info.get("xmp"), texts)
 
 
-def _pillow_samples(image: Image.Image) -> np.ndarray:
-    if image.mode not in _MODES:
-        raise InputError(f"pictures of the kind {image.mode} are not supported")
-    return np.array(image.convert(_MODES[image.mode]))
-
-
-def _png_samples(file: BinaryIO) -> np.ndarray:
-    """Decodes a PNG with libpng: Pillow cuts 16-bit colours to 8 and misplaces tRNS in gray of 2 or 4 bits."""
-    # Without the other chunks libpng has nothing to say on stderr about profiles and texts.
-    return imagecodecs.png_decode(PNG_MAGIC + b"".join(_png_chunks(file, _PNG_PIXEL_CHUNKS)))
-
-
-def _png_chunks(file: BinaryIO, kinds: set[bytes]) -> Iterator[bytes]:
-    """Yields the chunks of some kinds, each with its length, name and checksum; the others are not read."""
-    file.seek(len(PNG_MAGIC))
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind in kinds:
-            yield head + file.read(length + 4)
-        else:
-            file.seek(length + 4, os.SEEK_CUR)
-
-
-def _orientation(image: Image.Image, file: BinaryIO) -> tuple[int, tuple[str, ...]]:
+def orientation_of(image: Image.Image) -> tuple[int, tuple[str, ...]]:
     """Orientation from the header, 1 where there is none; and notes about it."""
     if image.format == "TIFF":  # which Pillow turns upright itself
         return 1, ()
     try:
         # The method of PngImageFile would decode the picture to see whether EXIF follows the pixels.
-        exif = Image.Image.getexif(image)
-        if image.format == "PNG" and not exif:
-            for chunk in _png_chunks(file, {b"eXIf"}):
-                exif.load(chunk[8:-4])
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
     except Exception:  # no reason to refuse the pixels
         return 1, ("damaged EXIF data ignored",)
     return (orientation if orientation in UPRIGHT else 1), ()
+
+
+def _mode(image: Image.Image) -> str:
+    if image.mode not in _MODES:
+        raise InputError(f"pictures of the kind {image.mode} are not supported")
+    mode = _MODES[image.mode]
+    return mode if mode[-1] == "A" or "transparency" not in image.info else {"L": "LA", "RGB": "RGBA"}[mode]

@@ -4,17 +4,17 @@ import functools
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 import imagecodecs
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import pillow_reader
+from swinir_jax.images import png_reader
+from swinir_jax.images.png_chunks import MAGIC, chunk, heads
+from swinir_jax.images.reading import checked
 from swinir_jax.images.rows import BLOCK_ROWS, Block, RowSource
-from swinir_jax.images.writing import png_chunk
 
 _PIECE = 1 << 16  # bytes of compressed data at a time
 _IHDR = ">IIBBBBB"
@@ -22,19 +22,17 @@ _CHANNELS = {0: 1, 2: 3}  # by colour type; without palettes and alpha
 
 
 def open_png(path: Path, file: BinaryIO) -> RowSource | None:
-    """Reads the header; None if this is no PNG, or one whose rows have to be decoded together."""
-    if file.read(len(pillow_reader.PNG_MAGIC)) != pillow_reader.PNG_MAGIC:
-        return None
-    chunks = dict(_chunks_without_pixels(file))
-    ihdr = _Ihdr(*struct.unpack(_IHDR, chunks.pop(b"IHDR")))
+    """Reads the header of a PNG; None if its rows have to be decoded together."""
+    (_, header), *chunks = _chunks_without_pixels(file)
+    ihdr = _Ihdr(*struct.unpack(_IHDR, header))
     if ihdr.colour_type not in _CHANNELS or ihdr.bits not in (8, 16) or ihdr.interlaced or not ihdr.height:
         return None
     row_bytes = 1 + ihdr.width * _CHANNELS[ihdr.colour_type] * ihdr.bits // 8  # the first tells the filter
     first_row = io.BytesIO(_png(ihdr._replace(height=1), bytes(row_bytes), chunks))
-    if pillow_reader.read_header(first_row)[2] != 1:
+    if png_reader.read_header(first_row)[1] != 1:
         return None
     first_row.seek(0)
-    head = pillow_reader.read(first_row)
+    head = checked(png_reader.read(first_row))
     if head.alpha is not None:
         return None
     blocks = functools.partial(_png_blocks, path, ihdr, row_bytes)
@@ -51,11 +49,11 @@ class _Ihdr(NamedTuple):
     interlaced: int
 
 
-def _png(ihdr: _Ihdr, filtered_rows: bytes, chunks: Mapping[bytes, bytes] = MappingProxyType({})) -> bytes:
+def _png(ihdr: _Ihdr, filtered_rows: bytes, chunks: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
     """A PNG file of some rows: libpng undoes their filters."""
     pixels = zlib.compress(filtered_rows, level=0)
-    parts = {b"IHDR": struct.pack(_IHDR, *ihdr), **chunks, b"IDAT": pixels, b"IEND": b""}
-    return pillow_reader.PNG_MAGIC + b"".join(png_chunk(kind, payload) for kind, payload in parts.items())
+    parts = [(b"IHDR", struct.pack(_IHDR, *ihdr)), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
+    return MAGIC + b"".join(chunk(kind, payload) for kind, payload in parts)
 
 
 def _png_blocks(path: Path, ihdr: _Ihdr, row_bytes: int, first: int) -> Iterator[Block]:
@@ -75,14 +73,14 @@ def _png_blocks(path: Path, ihdr: _Ihdr, row_bytes: int, first: int) -> Iterator
 
 
 def _chunks_without_pixels(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    for kind, length in _chunk_heads(file):
+    for kind, length in heads(file):
         if kind not in (b"IDAT", b"IEND"):
             yield kind, file.read(length)
 
 
 def _image_data(file: BinaryIO) -> Iterator[bytes]:
     """The content of all IDAT chunks, in small pieces."""
-    for kind, length in _chunk_heads(file):
+    for kind, length in heads(file):
         if kind != b"IDAT":
             continue
         checksum = zlib.crc32(kind)
@@ -93,21 +91,10 @@ def _image_data(file: BinaryIO) -> Iterator[bytes]:
             checksum = zlib.crc32(piece, checksum)
             length -= len(piece)
             yield piece
-        if file.read(4) != struct.pack(">I", checksum):
+        stored = file.read(4)
+        if len(stored) == 4 and stored != struct.pack(">I", checksum):  # the last bytes of a file may be missing
             raise InputError("the file is damaged: a checksum is wrong")
     raise InputError("the file is cut short")
-
-
-def _chunk_heads(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Name and length of each chunk, with the file at its content."""
-    position = len(pillow_reader.PNG_MAGIC)
-    while True:
-        file.seek(position)
-        if len(head := file.read(8)) < 8:
-            return
-        length, kind = struct.unpack(">I4s", head)
-        yield kind, length
-        position += length + 12
 
 
 def _inflated(compressed: Iterator[bytes]) -> Iterator[bytes]:

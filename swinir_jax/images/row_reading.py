@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 from swinir_jax.errors import InputError
+from swinir_jax.images.formats import BEGINNING_BYTES, format_of
 from swinir_jax.images.png_rows import open_png
-from swinir_jax.images.reading import TIFF_MAGIC, read_picture, refusing
+from swinir_jax.images.reading import read_picture, refusing
 from swinir_jax.images.rows import RowSource
 from swinir_jax.images.tiff_rows import open_tiff
 
@@ -24,9 +25,9 @@ def open_rows(path: str | os.PathLike[str]) -> RowSource | None:
     path = Path(path)
     try:
         with refusing(path), open(path, "rb") as file:
-            magic = file.read(4)
+            name = format_of(file.read(BEGINNING_BYTES))
             file.seek(0)
-            return open_tiff(path) if magic in TIFF_MAGIC else open_png(path, file)
+            return open_tiff(path) if name == "TIFF" else open_png(path, file) if name == "PNG" else None
     except InputError:
         return None
 

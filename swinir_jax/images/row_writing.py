@@ -12,13 +12,15 @@ from typing import Any, BinaryIO, Self
 
 import imagecodecs
 import numpy as np
-import tifffile
 
 from swinir_jax.errors import InputError
-from swinir_jax.files import cannot_write, replacing, write_bytes
-from swinir_jax.images.picture import SUFFIXES, Picture
-from swinir_jax.images.pillow_reader import PNG_MAGIC
-from swinir_jax.images.writing import FORMATS, encode_png, png_chunk
+from swinir_jax.files import cannot_write, companion, replacing, write_bytes
+from swinir_jax.images.encoding import encode_png
+from swinir_jax.images.picture import Picture
+from swinir_jax.images.png_chunks import MAGIC, chunk
+from swinir_jax.images.targets import LIMITS, WRITABLE
+from swinir_jax.images.tiff_writing import write_tiff
+from swinir_jax.images.writing import fitted
 
 GROUP = 256
 """Rows that are compressed at a time; also the side of a TIFF's tiles."""
@@ -33,16 +35,21 @@ def check_target(target: Path, height: int, width: int) -> None:
     Raises:
       InputError: if the name's ending is not that of PNG or TIFF, or a side is longer than the format allows.
     """
-    name = SUFFIXES.get(target.suffix.lower())
+    name = WRITABLE.get(target.suffix.lower())
     if name not in ("PNG", "TIFF"):
         raise InputError(f"{target}: what is larger than the memory is written as PNG or TIFF; choose --format.")
-    if max(height, width) > FORMATS[name].max_side:
+    if max(height, width) > LIMITS[name].max_side:
         raise InputError(f"{target}: {name} cannot hold {width} x {height} pixels.")
+
+
+def progress_file(target: Path) -> Path:
+    """Where a `RowWriter` notes how far it got: a hidden file beside the target."""
+    return companion(target, ".partial.json")
 
 
 def is_unfinished(target: Path) -> bool:
     """Whether a `RowWriter` was stopped before it had written the target."""
-    return _progress_file(target).is_file()
+    return progress_file(target).is_file()
 
 
 def read_progress(target: Path) -> dict[str, Any] | None:
@@ -61,7 +68,7 @@ class _State:
     @staticmethod
     def read(target: Path) -> "_State | None":
         try:
-            return _State(**json.loads(_progress_file(target).read_bytes()))
+            return _State(**json.loads(progress_file(target).read_bytes()))
         except (OSError, ValueError, TypeError):  # there is none, or it is not ours
             return None
 
@@ -69,8 +76,8 @@ class _State:
 class RowWriter:
     """A PNG, or a tiled BigTIFF, that grows from the top.
 
-    Compressed parts are gathered in `NAME.partial` beside the target, how far that got in `NAME.partial.json`; the
-    target itself is there when all is done.
+    Compressed parts are gathered in a hidden file beside the target, how far that got in `progress_file`; the target
+    itself is there when all is done.
     """
 
     def __init__(self, target: Path, head: Picture, height: int, about: Mapping[str, Any]):
@@ -78,7 +85,7 @@ class RowWriter:
 
         Args:
           target: what `check_target` lets pass.
-          head: a `Picture` of one row of the result, for its width, kind, profile and resolution.
+          head: a `Picture` of one row of the result, for its width, kind, profile, resolution and metadata.
           height: of the result in pixels.
           about: what the result depends on, for JSON; an unfinished file about something else is begun anew.
 
@@ -86,17 +93,18 @@ class RowWriter:
           InputError: if the file cannot be opened.
         """
         self._target = Path(os.path.realpath(target))
-        self._is_png = SUFFIXES[target.suffix.lower()] == "PNG"
-        self._head, self._height = head, height
+        name = WRITABLE[target.suffix.lower()]
+        self._is_png = name == "PNG"
+        self._head, self._height = fitted(head, name)[0], height
         self._state = _State(dict(about))
         self._waiting: list[np.ndarray] = []  # rows that do not fill a part yet
-        self._partial = self._target.with_name(f"{self._target.name}.partial")
+        self._partial = companion(target, ".partial")
         stored = _State.read(target)
         if stored and stored.about == about and _size(self._partial) >= stored.size:
             self._state = stored
         try:
             if not self._state.rows:  # what it tells of is gone with the next line
-                _progress_file(self._target).unlink(missing_ok=True)
+                progress_file(self._target).unlink(missing_ok=True)
             self._file = open(self._partial, "r+b" if self._state.rows else "wb")  # noqa: SIM115
             self._file.truncate(self._state.size)
             self._file.seek(0, os.SEEK_END)
@@ -134,7 +142,7 @@ class RowWriter:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise cannot_write(self._partial, error) from error
-        write_bytes(_progress_file(self._target), json.dumps(dataclasses.asdict(self._state)).encode())
+        write_bytes(progress_file(self._target), json.dumps(dataclasses.asdict(self._state)).encode())
 
     def finish(self) -> None:
         """Makes the target of the stored rows, which are all, and removes the unfinished file.
@@ -144,11 +152,11 @@ class RowWriter:
         """
         assemble = self._write_png if self._is_png else self._write_tiff
         try:
-            with replacing(self._target) as temporary, open(temporary, "xb") as file:
+            with replacing(self._target) as temporary, open(temporary, "x+b") as file:
                 assemble(file)
                 file.flush()
                 os.fsync(file.fileno())
-            _progress_file(self._target).unlink(missing_ok=True)
+            progress_file(self._target).unlink(missing_ok=True)
             self._partial.unlink()
         except OSError as error:
             raise cannot_write(self._target, error) from error
@@ -175,34 +183,28 @@ class RowWriter:
         yield deflate.compress(raw) + deflate.flush(zlib.Z_FULL_FLUSH)  # more can follow
 
     def _write_png(self, file: BinaryIO) -> None:
-        one_row, end = encode_png(self._head, 0), len(PNG_MAGIC)
+        one_row, end = encode_png(self._head, 0), len(MAGIC)
         while one_row[end + 4 : end + 8] != b"IDAT":
             end += 12 + int.from_bytes(one_row[end : end + 4])
         ihdr = one_row[16:20] + struct.pack(">I", self._height) + one_row[24:29]
-        file.write(PNG_MAGIC + png_chunk(b"IHDR", ihdr) + one_row[33:end])
+        file.write(MAGIC + chunk(b"IHDR", ihdr) + one_row[33:end])
         trailer = _EMPTY_LAST_BLOCK + struct.pack(">I", self._state.checksum)
         for data in itertools.chain([_ZLIB_HEADER], self._stored(), [trailer]):
-            file.write(png_chunk(b"IDAT", data))
-        file.write(png_chunk(b"IEND", b""))
+            file.write(chunk(b"IDAT", data))
+        file.write(chunk(b"IEND", b""))
 
     def _write_tiff(self, file: BinaryIO) -> None:
         pixels = self._head.pixels
-        with tifffile.TiffWriter(file, bigtiff=True) as tiff:
-            tiff.write(
-                self._stored(),
-                shape=(self._height, *pixels.shape[1:]),
-                dtype=pixels.dtype,
-                photometric="rgb" if pixels.ndim == 3 else "minisblack",
-                planarconfig="contig" if pixels.ndim == 3 else None,
-                tile=(GROUP, GROUP),
-                compression="zlib",
-                predictor=True,
-                iccprofile=self._head.icc_profile,
-                resolution=self._head.dpi,
-                resolutionunit="INCH" if self._head.dpi else None,
-                software=False,
-                metadata=None,
-            )
+        write_tiff(
+            file,
+            self._head,
+            bigtiff=True,
+            data=self._stored(),
+            shape=(self._height, *pixels.shape[1:]),
+            dtype=pixels.dtype,
+            planarconfig="contig" if pixels.ndim == 3 else None,
+            tile=(GROUP, GROUP),
+        )
 
 
 def _tiff_tiles(rows: np.ndarray) -> Iterator[bytes]:
@@ -215,8 +217,3 @@ def _tiff_tiles(rows: np.ndarray) -> Iterator[bytes]:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
-
-
-def _progress_file(target: Path) -> Path:
-    target = Path(os.path.realpath(target))
-    return target.with_name(f"{target.name}.partial.json")

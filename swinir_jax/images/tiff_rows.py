@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import tifffile
 from swinir_jax.errors import InputError
 from swinir_jax.images import tiff_reader
 from swinir_jax.images.picture import Picture, frame_note, plausible_dpi
+from swinir_jax.images.reading import checked
 from swinir_jax.images.rows import BLOCK_ROWS, Block, RowSource
 
 
@@ -32,15 +34,20 @@ def open_tiff(path: Path) -> RowSource | None:
             return None
         tiff_reader.check_segments(page, tiff.filehandle.size)
         dtype = np.dtype(f"u{page.bitspersample // 8}")
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            metadata, notes = tiff_reader.read_metadata(page, content)
         head = Picture(
             np.zeros((1, w) if channels == 1 else (1, w, 3), dtype),
             None,
             page.tags.valueof(tiff_reader.ICC_PROFILE) or None,
             plausible_dpi(tiff_reader.resolution(page)),
-            frame_note(len(tiff.pages)),
+            metadata=metadata,
+            notes=notes + frame_note(len(tiff.pages)),
         )
         block_rows = BLOCK_ROWS if page.is_contiguous else page.chunks[page.axes.index("Y") - page.ndim]
-    return RowSource(path, head, h, 2 * min(block_rows, h) * head.pixels.nbytes, functools.partial(_tiff_blocks, path))
+    return RowSource(
+        path, checked(head), h, 2 * min(block_rows, h) * head.pixels.nbytes, functools.partial(_tiff_blocks, path)
+    )
 
 
 def _tiff_blocks(path: Path, first: int) -> Iterator[Block]:

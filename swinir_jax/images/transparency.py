@@ -1,6 +1,53 @@
-"""Colours for pixels that nobody sees, but that a network looks at."""
+"""Colours behind transparent pixels: for the network that looks at them, and for formats without alpha."""
+
+import dataclasses
 
 import numpy as np
+from PIL import ImageColor
+
+from swinir_jax.errors import InputError
+from swinir_jax.images.picture import Picture
+
+
+def flatten(picture: Picture, background: str) -> Picture:
+    """Puts a picture on a background of one colour; alpha is gone.
+
+    Args:
+      picture: any; one without alpha is passed on.
+      background: `white`, `black`, another name that CSS knows, or `#rrggbb`, in the colours of the picture's profile.
+
+    Returns:
+      The picture without alpha. Gray stays gray on a gray background, and becomes RGB on another.
+
+    Raises:
+      InputError: if the background is no colour.
+    """
+    colour = parse_colour(background)
+    if picture.alpha is None:
+        return picture
+    dtype = picture.pixels.dtype
+    white = int(np.iinfo(dtype).max)
+    pixels = picture.pixels
+    if pixels.ndim == 2:
+        pixels = pixels[..., None] if len(set(colour)) == 1 else np.dstack([pixels] * 3)
+    behind = np.array(colour[: pixels.shape[2]], np.uint32) * (white // 255)
+    alpha = picture.alpha[..., None].astype(np.uint32)
+    flat = ((pixels * alpha + behind * (white - alpha) + white // 2) // white).astype(dtype)  # at most 65535 * 65535
+    return dataclasses.replace(
+        picture, pixels=flat.reshape(flat.shape if flat.shape[2] == 3 else flat.shape[:2]), alpha=None
+    )
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of a colour's name or `#rrggbb`.
+
+    Raises:
+      InputError: if the text is no colour.
+    """
+    try:
+        return ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        raise InputError(f"{text!r} is no colour: use white, black or #rrggbb.") from error
 
 
 def extend_colours(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -1,143 +1,113 @@
-"""Pictures to files: each format keeps all that it can hold, and refuses what it cannot."""
+"""Pictures to files: each format keeps all that it can hold; what it cannot is converted and said, or refused."""
 
 import dataclasses
-import io
 import os
-import struct
-import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import imagecodecs
 import numpy as np
-import tifffile
-from PIL import Image
 
 from swinir_jax.errors import InputError
 from swinir_jax.files import write_bytes
-from swinir_jax.images.picture import SUFFIXES, Picture
+from swinir_jax.images.colour import SRGB, fit_profile, to_srgb
+from swinir_jax.images.encoding import ENCODERS
+from swinir_jax.images.header import Header
+from swinir_jax.images.picture import Picture
+from swinir_jax.images.targets import LIMITS, Limits, cannot_hold, target_format
+
+_MAX_SEGMENT = 65_500  # bytes of EXIF or XMP data that JPEG has room for
 
 
-def write_picture(path: str | os.PathLike[str], picture: Picture, *, quality: int = 95) -> None:
+def write_picture(
+    path: str | os.PathLike[str], picture: Picture, *, quality: int = 95, strip_metadata: bool = False
+) -> tuple[str, ...]:
     """Writes a picture in the format its name ends with; the name never stands for half a file.
 
-    All formats but JPEG are written without loss. PNG, JPEG and TIFF keep the colour profile and the resolution,
-    WebP the profile, BMP the resolution; gray becomes RGB in WebP.
+    All formats but JPEG and AVIF are written without loss. What `fitted` changes is changed.
 
     Args:
-      path: where to, with one of the `SUFFIXES` in either case. An existing file is replaced.
+      path: where to, with one of the endings of `WRITABLE` in either case. An existing file is replaced.
       picture: what to write.
-      quality: of a JPEG, 1 to 100; colours are not subsampled.
+      quality: of a JPEG or AVIF, 1 to 100; colours are not subsampled.
+      strip_metadata: whether date, camera, place, author and texts are left out.
+
+    Returns:
+      What the format could not hold and how it was converted, one short sentence each; not the picture's own notes.
 
     Raises:
-      InputError: if the ending is unknown, its format cannot hold the depth, alpha or size of the picture, the
-        quality is out of range, or the file cannot be written; then nothing is left behind.
+      InputError: if the ending is unknown, its format cannot hold alpha or size of the picture, the quality is out of
+        range, or the file cannot be written; then nothing is left behind.
     """
     path = Path(path)
-    encode = _format_for(path, picture).encode
+    name = target_format(path)
+    if problem := cannot_hold(path, Header.of(picture)):
+        raise InputError(f"{path}: {problem}")
     if not 1 <= quality <= 100:
-        raise InputError(f"{path}: JPEG quality must be 1 to 100, not {quality}")
-    write_bytes(path, encode(picture, quality))
+        raise InputError(f"{path}: quality must be 1 to 100, not {quality}")
+    fitting, notes = fitted(picture.without_metadata() if strip_metadata else picture, name)
+    write_bytes(path, ENCODERS[name](fitting, quality))
+    return notes
 
 
-def _samples(picture: Picture) -> np.ndarray:
-    """Colours and alpha in one array: `[h, w]` or `[h, w, 2 to 4]`."""
-    if picture.alpha is None:
-        return np.ascontiguousarray(picture.pixels)
-    return np.dstack([picture.pixels, picture.alpha])
+def fitted(picture: Picture, name: str) -> tuple[Picture, tuple[str, ...]]:
+    """Converts what a format cannot hold.
+
+    Depth is rounded, opaque alpha left out, gray repeated for RGB, a profile adapted to the channels, colours converted
+    to sRGB for formats without profiles, and texts become EXIF data.
+
+    Args:
+      picture: one that `cannot_hold` has nothing against.
+      name: a key of `LIMITS`.
+
+    Returns:
+      A picture that the format holds whole, and what was lost on the way.
+    """
+    limits, notes = LIMITS[name], list[str]()
+    if 8 * picture.pixels.itemsize > limits.bits:
+        picture = dataclasses.replace(
+            picture,
+            pixels=_to_8_bits(picture.pixels),
+            alpha=None if picture.alpha is None else _to_8_bits(picture.alpha),
+        )
+        notes.append(f"16 bits rounded to 8, which is what {name} holds")
+    if not limits.alpha and picture.alpha is not None:
+        picture = dataclasses.replace(picture, alpha=None)
+    has_gray = limits.gray and not (name == "BMP" and picture.alpha is not None)
+    if not has_gray and picture.pixels.ndim == 2:
+        picture = dataclasses.replace(picture, pixels=np.dstack([picture.pixels] * 3))
+    profile, lost = fit_profile(picture.icc_profile, 1 if picture.pixels.ndim == 2 else 3)
+    picture = dataclasses.replace(picture, icc_profile=profile)
+    notes += lost
+    if not limits.profile:
+        picture, converted = to_srgb(picture)
+        notes += [f"{note}, because {name} holds no colour profile" for note in converted]
+    if name != "PNG" and picture.code_points not in (None, SRGB) and not picture.icc_profile and limits.profile:
+        notes.append(f"{name} does not tell what the colours are: they are not those of sRGB")
+    picture, left_out = _fit_metadata(picture, name, limits)
+    return picture, (*notes, *left_out)
 
 
-def encode_png(picture: Picture, quality: int) -> bytes:
-    """The content of a PNG file; the quality is that of no PNG."""
-    chunks = b""
-    if picture.icc_profile:
-        chunks += png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc_profile))
-    if picture.dpi:
-        x, y = (round(value / 0.0254) for value in picture.dpi)
-        chunks += png_chunk(b"pHYs", struct.pack(">IIB", x, y, 1))  # 1: per metre
-    data = bytes(imagecodecs.png_encode(_samples(picture)))
-    ihdr_end = 8 + 25  # the signature and the first chunk, which these must follow
-    return data[:ihdr_end] + chunks + data[ihdr_end:]
+def _fit_metadata(picture: Picture, name: str, limits: Limits) -> tuple[Picture, list[str]]:
+    metadata, lost = picture.metadata, []
+    if not limits.metadata:
+        if metadata:
+            lost.append(f"date, camera, author and the like left out: {name} holds none")
+        return picture.without_metadata(), lost
+    if not limits.text and metadata.text:
+        comments = tuple(text for text in metadata.text if text[0] == "Comment" and name == "JPEG")[:1]
+        others = tuple(text for text in metadata.text if text not in comments)
+        metadata, texts = dataclasses.replace(metadata, text=others).without_texts()
+        metadata = dataclasses.replace(metadata, text=comments)
+        if texts:
+            lost.append(f"texts left out, which {name} has no place for: {', '.join(texts)}")
+    if name == "JPEG":
+        if len(metadata.exif) > _MAX_SEGMENT:
+            metadata = dataclasses.replace(metadata, exif=b"")
+            lost.append("EXIF data left out: too long for JPEG")
+        if len(metadata.xmp) > _MAX_SEGMENT:
+            metadata = dataclasses.replace(metadata, xmp=b"")
+            lost.append("XMP data left out: too long for JPEG")
+    return dataclasses.replace(picture, metadata=metadata), lost
 
 
-def png_chunk(kind: bytes, payload: bytes) -> bytes:
-    """A chunk of a PNG file, with its length and checksum."""
-    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
-
-
-def _encode_jpeg(picture: Picture, quality: int) -> bytes:
-    return _encode_with_pillow(picture, "JPEG", quality=quality, subsampling="4:4:4", dpi=picture.dpi or (0, 0))
-
-
-def _encode_webp(picture: Picture, quality: int) -> bytes:
-    # exact: else colours of transparent pixels are made up.
-    return _encode_with_pillow(picture, "WEBP", lossless=True, exact=True)
-
-
-def _encode_bmp(picture: Picture, quality: int) -> bytes:
-    return _encode_with_pillow(picture, "BMP", dpi=picture.dpi or (0, 0))
-
-
-def _encode_with_pillow(picture: Picture, name: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(_samples(picture)).save(buffer, name, icc_profile=picture.icc_profile, **options)
-    return buffer.getvalue()
-
-
-def _encode_tiff(picture: Picture, quality: int) -> bytes:
-    samples = _samples(picture)
-    buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        samples,
-        photometric="rgb" if picture.pixels.ndim == 3 else "minisblack",
-        planarconfig="contig" if samples.ndim == 3 else None,
-        extrasamples=None if picture.alpha is None else ["unassalpha"],
-        compression="zlib",
-        predictor=True,
-        iccprofile=picture.icc_profile,
-        resolution=picture.dpi,
-        resolutionunit="INCH" if picture.dpi else None,
-        software=False,
-        metadata=None,
-    )
-    return buffer.getvalue()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Format:
-    encode: Callable[[Picture, int], bytes]  # picture and JPEG quality -> content of the file
-    max_side: int  # pixels
-    bits: int  # per channel, at most
-    alpha: bool
-
-    def lacks(self, picture: Picture) -> str:
-        """What of the picture the format cannot hold; empty if it can."""
-        side = max(picture.pixels.shape[:2])
-        bits = 8 * picture.pixels.itemsize
-        problems = {
-            f"{bits} bits a channel": bits > self.bits,
-            "alpha": picture.alpha is not None and not self.alpha,
-            f"a side of {side} pixels": side > self.max_side,
-        }
-        return ", ".join(problem for problem, holds in problems.items() if holds)
-
-
-FORMATS = {
-    "PNG": _Format(encode_png, max_side=1_000_000, bits=16, alpha=True),  # the limit of libpng
-    "JPEG": _Format(_encode_jpeg, max_side=65_500, bits=8, alpha=False),  # the limit of libjpeg
-    "WebP": _Format(_encode_webp, max_side=16_383, bits=8, alpha=True),
-    "TIFF": _Format(_encode_tiff, max_side=2**31 - 1, bits=16, alpha=True),
-    "BMP": _Format(_encode_bmp, max_side=2**31 - 1, bits=8, alpha=False),
-}
-
-
-def _format_for(path: Path, picture: Picture) -> _Format:
-    fitting = [suffix for suffix, name in SUFFIXES.items() if not FORMATS[name].lacks(picture)]
-    name = SUFFIXES.get(path.suffix.lower())
-    if name is None:
-        raise InputError(f"{path}: unknown ending; use one of {', '.join(fitting)}")
-    if missing := FORMATS[name].lacks(picture):
-        raise InputError(f"{path}: {name} cannot hold {missing}; use one of {', '.join(fitting)} instead")
-    return FORMATS[name]
+def _to_8_bits(samples: np.ndarray) -> np.ndarray:
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)

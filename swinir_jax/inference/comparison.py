@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from swinir_jax.images import Picture
+from swinir_jax.images.colour import fit_profile
 
 _GAP = 4  # pixels between the halves
 _LABELS = ("before (bicubic)", "after")
@@ -17,7 +18,7 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
       after: the restored picture, as large or larger.
 
     Returns:
-      An 8-bit RGB picture; transparent parts lie on white.
+      An 8-bit RGB picture in the colours of the restored one; transparent parts lie on white.
     """
     right = _opaque(after)
     left = _opaque(before).resize(right.size, Image.Resampling.BICUBIC)
@@ -27,7 +28,8 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
     for image, x, label in zip((left, right), (0, right.width + _GAP), _LABELS, strict=True):
         canvas.paste(image, (x, 0))
         draw.text((x + 6, 4), label, "white", font, stroke_width=2, stroke_fill="black")
-    return Picture(np.asarray(canvas))
+    profile, notes = fit_profile(after.icc_profile, 3)
+    return Picture(np.asarray(canvas), icc_profile=profile, code_points=after.code_points, notes=notes)
 
 
 def _opaque(picture: Picture) -> Image.Image:

@@ -2,9 +2,9 @@
 
 import logging
 import math
-import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,30 +13,33 @@ import numpy as np
 from swinir_jax.errors import InputError, NotFiniteError
 from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize, through_network
-from swinir_jax.inference.memory import free_bytes, keep_scratch, program_bytes, release_unused
-from swinir_jax.inference.padding import Pad, pad_image, padded_side
-from swinir_jax.inference.sharding import Devices
-from swinir_jax.inference.tiling import Blend, Tiling, tile_starts
+from swinir_jax.inference.padding import Pad, cut, pad_image
+from swinir_jax.inference.plan import MAX_AUTO_TILE, Layout, is_int
+from swinir_jax.inference.programs import Programs, traced
+from swinir_jax.inference.tiling import Blend, Shape
 from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)
 
-_OVERLAP = 32
 MEMORY_SHARE = 0.6  # of what is free: the host's own copies and other processes need some
-MAX_AUTO_TILE = 512  # larger tiles save little of the overlap
-_MIXED_TILE = 256  # for many sizes of images: larger ones waste more on padding
-_MAX_WHOLE_SHAPES = 3  # programs that a folder of images may compile before tiles are the better way
 _BATCH_SIZE = {"cpu": 1}  # tiles at a time; a CPU gains nothing from more
 _ACCELERATOR_BATCH_SIZE = 8
+
+
+def _ignore(tiles: int, total: int) -> None:
+    """Draws no progress bar."""
 
 
 class Restorer:
     """Restores photographs of any size by one network.
 
+    Can be pickled and copied; a copy compiles its programs anew. Not for `jax.jit`, `vmap` or `grad`: transform
+    `model.apply`.
+
     Attributes:
       model: the network.
-      tile: side of the tiles in pixels, a multiple of the window; 0 for whole images; "auto" for whole images where
-        the compiled program fits into the free memory, else for tiles that do.
+      tile: the largest side of a tile in pixels, a multiple of the window; 0 for whole images; "auto" for whole images
+        where the compiled program fits into the free memory, else for tiles that do.
     """
 
     def __init__(
@@ -47,11 +50,12 @@ class Restorer:
         tile: int | Literal["auto"] = "auto",
         overlap: int | None = None,
         blend: Blend = "smooth",
-        pad: Pad = "minimal",
+        pad: Pad = "reflect",
         self_ensemble: bool = False,
         batch_size: int | None = None,
         mesh: jax.sharding.Mesh | None = None,
-        done: Callable[[int, int], None] = lambda tiles, total: None,
+        fast: bool = True,
+        done: Callable[[int, int], None] = _ignore,
     ):
         """Puts the parameters on the device.
 
@@ -62,49 +66,34 @@ class Restorer:
           overlap: of neighbouring tiles in pixels; rounded up to a multiple of the window. None for 32, or half of
             a tile below 64.
           blend: "smooth", or "average" as the official test script.
-          pad: "minimal", or "official" as the official test script.
+          pad: "reflect" mirrors a margin around the image, so that its border is restored as its inside; "minimal"
+            mirrors up to a multiple of the window at the bottom and the right, as the network by itself; "official" as
+            the official test script. With `ape`, too, whose tiles then hold less of the image.
           self_ensemble: average over the 8 flips and quarter turns (the paper's "+"), for 8 times the time.
           batch_size: tiles at a time, rounded up to as many on each device; None for 1 on a CPU, 8 on others.
-          mesh: devices of this process, on any axes: each takes a part of the rows of a whole image, or of the tiles
-            of a batch. The result is that of one device, to rounding. None for one device.
+          mesh: devices of this process, on any axes: each takes a part of a whole image, or of the tiles of a batch.
+            The result is that of one device, to rounding. None for one device: that to which the parameters are
+            committed, else `jax.default_device` of now.
+          fast: whether a CPU takes `swinir_jax.cpu`, the same to rounding; False for the modules of `model`.
           done: called with (tiles finished now, tiles of this image in all its turns) for a progress bar.
 
         Raises:
           InputError: if the tile is smaller than the window, or not larger than the overlap, or an option is none of
             those listed, or `mesh` is none of this process.
         """
-        for name, value, allowed in (("blend", blend, get_args(Blend)), ("pad", pad, get_args(Pad))):
-            if value not in allowed:
-                raise InputError(f"{name} must be one of {allowed}, got {value!r}.")
-        if tile != "auto" and not _is_int(tile):
-            raise InputError(f"tile must be a number of pixels or 'auto', got {tile!r}.")
         self.model = model
-        self._window = model.config.window_size
-        if model.config.ape:  # such a network takes images of one size alone
-            if tile not in ("auto", model.config.img_size):
-                raise InputError(f"This network, with ape, takes tiles of {model.config.img_size} alone, not {tile}.")
-            tile = model.config.img_size
-        side = 0 if tile == "auto" else self._round_tile(tile)
-        self.tile: int | Literal["auto"] = "auto" if tile == "auto" else side
-        if overlap is None:
-            overlap = min(_OVERLAP, side // 2 // self._window * self._window) if side else _OVERLAP
-        if not _is_int(overlap) or overlap < 0:
-            raise InputError(f"overlap must be a number of pixels, got {overlap!r}.")
-        self._overlap = math.ceil(overlap / self._window) * self._window
-        if 0 < side <= self._overlap:
-            raise InputError(f"overlap={overlap}, in multiples of the window, must be below tile={tile}.")
-        if batch_size is not None and (not _is_int(batch_size) or batch_size < 1):
+        self._layout = Layout.of(model.config, tile=tile, overlap=overlap, blend=blend, pad=pad)
+        self.tile = self._layout.tile
+        if batch_size is not None and (not is_int(batch_size) or batch_size < 1):
             raise InputError(f"batch_size must be at least 1, got {batch_size}.")
-        self._blend, self._pad, self._self_ensemble, self._done = blend, pad, self_ensemble, done
-        self._devices = Devices(mesh)
-        self._params = self._devices.place(params)
-        on_each = _BATCH_SIZE.get(self._devices.first.platform, _ACCELERATOR_BATCH_SIZE)
+        self._self_ensemble, self._done = self_ensemble, done
+        self._programs = Programs(model, params, mesh, fast=fast)
+        devices = self._programs.devices
+        on_each = _BATCH_SIZE.get(devices.first.platform, _ACCELERATOR_BATCH_SIZE)
         if batch_size is not None:
-            on_each = math.ceil(batch_size / self._devices.count)
-        self._batch_size = on_each * self._devices.count
-        self._programs: dict[tuple[int, ...], jax.stages.Compiled] = {}
-        self._needs: dict[tuple[int, ...], int] = {}  # bytes, of programs that were dropped, too
-        self._planned_tile: int | None = None
+            on_each = math.ceil(batch_size / devices.count)
+        self._batch_size = on_each * devices.count
+        self._planned: dict[Shape, Shape] = {}  # tiles of padded sizes
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Restores one photograph.
@@ -121,6 +110,8 @@ class Restorer:
         Raises:
           InputError: if the shape, the dtype or a value is none that the network can restore.
         """
+        if isinstance(image, jax.core.Tracer):
+            raise traced("A Restorer")
         try:
             image = np.asarray(image)
         except ValueError as error:
@@ -152,6 +143,8 @@ class Restorer:
           InputError: if the network cannot restore images of C channels, a value is not finite, before or after, or
             the device has not enough memory.
         """
+        if isinstance(image, jax.core.Tracer):
+            raise traced("A Restorer")
         if image.ndim != 3 or not np.issubdtype(image.dtype, np.floating):
             raise InputError(f"restore takes [h, w, C] floats in [0, 1], got {image.dtype} {image.shape}.")
         image = image.astype(np.float32, copy=False)
@@ -165,22 +158,27 @@ class Restorer:
     def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
         """Prepares for a set of images, so that few programs are compiled.
 
-        With `tile="auto"` and more than a few different sizes, all images from now on are restored in tiles of one
-        shape; tiles larger than all images shrink.
+        Where they need more than a few shapes, they share tiles (see `Layout.together`). Images of other sizes are
+        restored as without a plan.
 
         Args:
-          sizes: (height, width) of the images, in pixels.
+          sizes: (height, width) of each image, in pixels; a size that comes often counts for more.
         """
-        shapes = {self._padded(size) for size in sizes}
+        counts = Counter(self._layout.padded(size) for size in sizes)
         if self._self_ensemble:
-            shapes |= {shape[::-1] for shape in shapes}
-        longest = max((max(shape) for shape in shapes), default=0)
-        if self.tile == "auto" and len(shapes) > _MAX_WHOLE_SHAPES:
-            tile = self._round_tile(max(min(_MIXED_TILE, longest), self._overlap + self._window))
-            self._planned_tile = min(tile, self._fitting_tile(tile, tile, self._batch_size) or tile)
-            logger.info("%d different sizes: tiles of %d for all.", len(shapes), self._planned_tile)
-        elif shapes:
-            self._planned_tile = self._shrunk_tile(longest)
+            counts += Counter({(w, h): count for (h, w), count in counts.items()})
+        platform = self._programs.devices.first.platform
+        self._planned, limit = self._layout.together(counts, platform), MAX_AUTO_TILE
+        while self.tile == "auto" and self._planned:
+            largest = max(self._planned.values(), key=math.prod)
+            fitting = self._fitting_side(*largest, self._batch_size)
+            if not fitting or fitting >= limit:
+                break
+            limit = fitting
+            self._planned = self._layout.together(counts, platform, limit)
+        if self._planned:
+            shapes = ", ".join(f"{w}x{h}" for h, w in sorted(set(self._planned.values())))
+            logger.info("%d different sizes: tiles of %s.", len(counts), shapes)
 
     def _ensemble(self, image: np.ndarray) -> np.ndarray:
         total = np.zeros((), np.float32)
@@ -192,91 +190,35 @@ class Restorer:
         return total / 8
 
     def _restore_once(self, image: np.ndarray) -> np.ndarray:
-        h, w, _ = image.shape
-        scale = self.model.config.upscale
+        layout, size = self._layout, image.shape[:2]
         turns = 8 if self._self_ensemble else 1
-        height, width = self._padded((h, w))
-        tile = self._tile_for(height, width)
-        if not tile:
-            padded = pad_image(image, height, width, self._pad)
-            restored = self._run(padded[None])[0]
-            self._done(1, turns)
+        padded = layout.padded(size)
+        tiling = layout.grid(padded, self._tile_for(padded))
+        lq = pad_image(image, tiling.height, tiling.width, layout.pad)
+        total = len(tiling) * turns
+        if len(tiling) == 1 and not layout.only:  # with ape, an image cannot be split among devices
+            restored = self._programs.run(lq[None])[0]
+            self._done(1, total)
         else:
-            tiling = self._grid((h, w), tile)
-            padded = pad_image(image, tiling.height, tiling.width, self._pad)
-            total = len(tiling) * turns
-            restored = tiling.restore(padded, self._run, self._batch_size, lambda n: self._done(n, total))
-        return restored[: h * scale, : w * scale]
+            restored = tiling.restore(lq, self._programs.run, self._batch_size, lambda n: self._done(n, total))
+        return cut(restored, size, layout.scale, layout.pad)
 
-    def _grid(self, size: tuple[int, int], tile: int) -> Tiling:
-        """Tiles over an image of (height, width), padded."""
-        height, width = self._padded(size)
-        if self._pad == "official":  # the official script shrinks its tiles to small images
-            tile = min(tile, height, width)
-            if tile <= self._overlap and (height, width) != (tile, tile):
-                raise InputError(f"An image of {size[1]}x{size[0]} is too narrow for an overlap of {self._overlap}.")
-        return Tiling(
-            rows=tile_starts(max(height, tile), tile, self._overlap),
-            cols=tile_starts(max(width, tile), tile, self._overlap),
-            tile=tile,
-            overlap=self._overlap,
-            scale=self.model.config.upscale,
-            blend=self._blend,
-        )
+    def _tile_for(self, padded: Shape) -> Shape:
+        """The tile of an image of a padded size."""
+        if padded in self._planned:
+            return self._planned[padded]
+        return self._layout.alone(padded, self._fitting_side(*padded) if self.tile == "auto" else 0)
 
-    def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
-        return padded_side(size[0], self._window, self._pad), padded_side(size[1], self._window, self._pad)
-
-    def _tile_for(self, height: int, width: int) -> int:
-        """Side of the tiles for a padded image; 0 for the whole of it."""
-        if self._planned_tile is not None:
-            return self._planned_tile
-        shrunk = self._shrunk_tile(max(height, width))
-        return self._fitting_tile(height, width) if shrunk is None else shrunk
-
-    def _shrunk_tile(self, longest: int) -> int | None:
-        """The tile for images of sides up to `longest`; None if that depends on the memory.
-
-        A tile that is larger than the image would be mostly padding, but `ape` knows no other size.
-        """
-        if self.tile == "auto":
-            return None
-        if self.model.config.ape:
-            return self.tile
-        return min(self.tile, max(longest, self._overlap + self._window))
-
-    def _run(self, batch: np.ndarray) -> np.ndarray:
-        try:
-            restored = self._program(batch.shape)(self._params, self._devices.fill(batch, self._window))
-            return np.asarray(restored)[:, : batch.shape[1] * self.model.config.upscale]
-        except (jax.errors.JaxRuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            h, w = batch.shape[1:3]
-            raise InputError(f"Not enough memory for {w}x{h} pixels at once; take smaller tiles (tile=N).") from error
-
-    def _program(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
-        """The compiled network for `[B, h, w, C]` images."""
-        if shape not in self._programs:
-            start = time.perf_counter()
-            release_unused()  # by reading the weights, say
-            self._programs[shape] = self._devices.compile(self.model, self._params, shape)
-            release_unused()
-            keep_scratch()
-            logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)
-        return self._programs[shape]
-
-    def _fitting_tile(self, height: int, width: int, batch_size: int = 1) -> int:
+    def _fitting_side(self, height: int, width: int, batch_size: int = 1) -> int:
         """0 if images of this size fit into the memory, else the side of a tile that does."""
         shape = (batch_size, height, width, self.model.config.in_chans)
-        if shape not in self._needs:
-            self._needs[shape] = program_bytes(self._program(shape))
-        need, budget = self._needs[shape], self._budget()
+        need, budget = self._programs.need(shape), self._budget()
         if need <= budget:
             return 0
-        self._programs.pop(shape, None)
+        self._programs.drop(shape)
         side = math.isqrt(int(budget / (need / (batch_size * height * width)) / self._batch_size))
-        tile = self._round_tile(max(min(side, MAX_AUTO_TILE), self._overlap + self._window))
+        window = self._layout.window
+        tile = max(min(side, MAX_AUTO_TILE) // window * window, self._layout.smallest())
         logger.info(
             "%dx%d needs %.1f GB, %.1f GB are free: tiles of %d.", width, height, need / 1e9, budget / 1e9, tile
         )
@@ -284,12 +226,7 @@ class Restorer:
 
     def _budget(self) -> float:
         """Bytes that a program may take."""
-        return MEMORY_SHARE * free_bytes(self._devices.first) / self._devices.sharing
-
-    def _round_tile(self, tile: int) -> int:
-        if tile < 0 or 0 < tile < self._window:
-            raise InputError(f"tile={tile} is smaller than the window of {self._window} pixels.")
-        return tile // self._window * self._window
+        return MEMORY_SHARE * self._programs.free()
 
 
 def to_samples(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -316,7 +253,3 @@ def _full_scale(dtype: np.dtype) -> float:
 def _check_finite(values: np.ndarray, what: str) -> None:
     if not np.isfinite(values).all():
         raise InputError(f"{what} has values that are not finite.")
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -4,6 +4,7 @@ import bisect
 import dataclasses
 import hashlib
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from swinir_jax.images.row_reading import decoded_rows, open_rows
 from swinir_jax.images.row_writing import GROUP, RowWriter, check_target, read_progress
 from swinir_jax.images.rows import RowSource, RowWindow
 from swinir_jax.inference.colour import through_network
-from swinir_jax.inference.memory import free_bytes, program_bytes
-from swinir_jax.inference.padding import pad_image
+from swinir_jax.inference.memory import free_bytes
+from swinir_jax.inference.padding import first_pixel, mirrored
 from swinir_jax.inference.pictures import CHANNEL_NOTES
-from swinir_jax.inference.restorer import MAX_AUTO_TILE, MEMORY_SHARE, Restorer, check_answer, to_samples
-from swinir_jax.inference.tiling import Tiling
+from swinir_jax.inference.plan import MAX_AUTO_TILE
+from swinir_jax.inference.restorer import MEMORY_SHARE, Restorer, check_answer, to_samples
+from swinir_jax.inference.tiling import Shape, Tiling
 from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)
@@ -67,7 +69,7 @@ class StreamingRestorer(Restorer):
         bytes_a_pixel = itemsize + 4 + self.model.config.upscale**2 * 2 * (4 + itemsize)
         return (h, w) if h * w * channels * bytes_a_pixel <= self._left() else None
 
-    def restore_file(self, path: Path, target: Path) -> tuple[int, Picture]:
+    def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:
         """Restores an image of any size, a row of tiles at a time.
 
         The result is that of restoring the whole image in the same tiles. If the process is killed, the same call goes
@@ -76,6 +78,7 @@ class StreamingRestorer(Restorer):
         Args:
           path: a file that `read_picture` reads. PNG and TIFF of gray and RGB are read by rows, the others whole.
           target: a file to write, PNG or TIFF (as a tiled BigTIFF).
+          strip_metadata: whether date, camera, place, author and texts are left out.
 
         Returns:
           The height of the result, and a picture like its first row, for the width, the kind and the notes.
@@ -89,15 +92,17 @@ class StreamingRestorer(Restorer):
         check_target(target, height, width)
         self._check_options(source)
         unfinished = read_progress(target)
-        tiling = self._grid((source.height, source.width), self._affordable_tile(source, unfinished))
-        if tiling.tile < min(2 * self._window, source.height):  # or padding would need rows that are gone
-            raise InputError(f"{path}: tiles of {tiling.tile} are too small to be restored by rows.")
+        padded = self._layout.padded((source.height, source.width))
+        tiling = self._layout.grid(padded, self._affordable_tile(source, padded, unfinished))
         about = self._about(source, tiling)
-        logger.info("%s: %dx%d, by rows of tiles of %d", path, source.width, source.height, tiling.tile)
+        tile = "{1}x{0}".format(*tiling.tile)
+        logger.info("%s: %dx%d, by rows of tiles of %s", path, source.width, source.height, tile)
         if unfinished and unfinished != about:
             changed = ", ".join(key for key in about if unfinished.get(key) != about[key])
             logger.info("%s: an unfinished result is dropped, because of another %s", target, changed)
         head = self._head(source)
+        if strip_metadata:
+            head = head.without_metadata()
         with RowWriter(target, head, height, about) as writer:
             if writer.rows:
                 logger.info("%s: goes on behind row %d of %d", target, writer.rows, height)
@@ -129,34 +134,34 @@ class StreamingRestorer(Restorer):
                 f"{source.path}: an image in colour larger than memory takes an RGB network to enlarge it."
             )
 
-    def _affordable_tile(self, source: RowSource, unfinished: Mapping[str, Any] | None) -> int:
-        """The side of the largest tiles whose program and rows fit into the memory; if possible, as was begun with."""
-        longest = max(self._padded((source.height, source.width)))
-        largest = self._shrunk_tile(longest) or self._round_tile(min(MAX_AUTO_TILE, longest))
-        smallest = largest
+    def _affordable_tile(self, source: RowSource, padded: Shape, unfinished: Mapping[str, Any] | None) -> Shape:
+        """The largest tiles whose program and rows fit into the memory; if possible, as was begun with."""
+        layout, devices = self._layout, self._programs.devices
+        sides = [0]  # of explicit tiles, the one that there is
         if self.tile == "auto":
-            smallest = max(self._overlap, self._window) + self._window
-            largest = self._fitting_tile(largest, largest, self._batch_size) or largest
-        program = self._program((self._batch_size, largest, largest, self.model.config.in_chans))
-        in_memory = program_bytes(program) if self._devices.first.platform == "cpu" else 0
-        budget = self._left()
-        tiles = [*range(largest, smallest - 1, -self._window)]
-        if unfinished and unfinished.get("tile") in tiles:
-            tiles.insert(0, unfinished["tile"])
-        for tile in tiles:
-            need = in_memory * (tile / largest) ** 2 + self._row_bytes(source, tile)
+            largest = min(MAX_AUTO_TILE, max(padded)) // layout.window * layout.window
+            largest = max(largest, layout.smallest())
+            fitting = self._fitting_side(*layout.alone(padded, largest), self._batch_size)
+            sides = [*range(fitting or largest, layout.smallest() - 1, -layout.window)]
+        tiles = [layout.alone(padded, side) for side in sides]
+        shape = (self._batch_size, *tiles[0], self.model.config.in_chans)
+        in_memory = self._programs.need(shape) if devices.first.platform == "cpu" else 0
+        pixels, budget = math.prod(tiles[0]), self._left()
+        begun = [tile for tile in tiles if unfinished and unfinished.get("tile") == list(tile)]
+        for tile in begun + tiles:
+            need = in_memory * math.prod(tile) / pixels + self._row_bytes(source, padded, tile[0])
             if need <= budget:
                 return tile
         raise InputError(
-            f"{source.path}: rows of tiles of {tile} take {need / 1e6:.0f} MB; {budget / 1e6:.0f} MB are left of the "
-            f"{self.memory / 1e6:.0f} MB allowed, of which the process holds {_resident_bytes() / 1e6:.0f}. "
-            "Take smaller tiles or allow more memory."
+            f"{source.path}: rows of tiles of {tile[1]}x{tile[0]} take {need / 1e6:.0f} MB; {budget / 1e6:.0f} MB are "
+            f"left of the {self.memory / 1e6:.0f} MB allowed, of which the process holds "
+            f"{_resident_bytes() / 1e6:.0f}. Take smaller tiles or allow more memory."
         )
 
-    def _row_bytes(self, source: RowSource, tile: int) -> int:
+    def _row_bytes(self, source: RowSource, padded: Shape, tile: int) -> int:
         """What is held of an image besides the program: floats of a row of tiles, and samples on their way."""
         scale, itemsize = self.model.config.upscale, source.head.pixels.itemsize
-        row = self._padded((1, source.width))[1] * source.channels
+        row = padded[1] * source.channels
         lq = tile * row * (3 * 4 + itemsize) + source.block_bytes  # one row of tiles, the next, and that being padded
         return lq + tile * row * scale**2 * 4 + row * scale * (_ROWS * 3 * 4 + GROUP * 5 * itemsize)
 
@@ -166,21 +171,21 @@ class StreamingRestorer(Restorer):
 
     def _budget(self) -> float:
         budget = super()._budget()
-        return min(budget, self._left()) if self._devices.first.platform == "cpu" else budget
+        return min(budget, self._left()) if self._programs.devices.first.platform == "cpu" else budget
 
     def _about(self, source: RowSource, tiling: Tiling) -> dict[str, Any]:
         """All that the result depends on."""
         file = source.path.stat()
         model = hashlib.sha256(repr(self.model).encode())
-        for leaf in jax.tree.leaves(self._params):
+        for leaf in jax.tree.leaves(self._programs.weights):
             model.update(np.asarray(leaf).tobytes())
         return {
             "input": [str(source.path.resolve()), file.st_size, file.st_mtime_ns],
             "model": model.hexdigest(),
-            "tile": tiling.tile,
+            "tile": list(tiling.tile),
             "overlap": tiling.overlap,
             "blend": tiling.blend,
-            "pad": self._pad,
+            "pad": self._layout.pad,
         }
 
     def _head(self, source: RowSource) -> Picture:
@@ -191,26 +196,28 @@ class StreamingRestorer(Restorer):
 
     def _rows(self, source: RowSource, tiling: Tiling, begin: int) -> Iterator[np.ndarray]:
         """The rows of the result behind the first `begin`, `[n, w * scale, C]`, a few at a time."""
-        scale, dtype = self.model.config.upscale, source.head.pixels.dtype
-        height, width = source.height * scale, source.width * scale
+        scale, dtype, pad = self.model.config.upscale, source.head.pixels.dtype, self._layout.pad
+        height, width, above = source.height * scale, source.width * scale, first_pixel(pad) * scale
         if begin == height:
             return
-        first = bisect.bisect_right(tiling.rows, begin // scale) - 1
+        first = bisect.bisect_right(tiling.rows, (begin + above) // scale) - 1
         begun, total = tiling.first_needed(first), len(tiling)
-        window = RowWindow(source, tiling.rows[begun])
-        shape = (tiling.tile, tiling.width)
+        places, cols = mirrored(source.height, tiling.height, pad), mirrored(source.width, tiling.width, pad)
+        # The rows that a row of tiles and those below it need: padding asks for some a second time.
+        needed = {y: int(places[y:].min()) for y in tiling.rows}
+        window = RowWindow(source, needed[tiling.rows[begun]])
 
         def read(start: int, stop: int) -> np.ndarray:
-            rows = window.read(start, min(stop, source.height))
-            return rows if rows.shape[:2] == shape else pad_image(rows, *shape, self._pad)
+            rows, top = places[start:stop], needed[start]
+            return window.read(top, rows.max() + 1).take(rows - top, axis=0).take(cols, axis=1)
 
         self._done(begun * len(tiling.cols), total)
-        top = tiling.rows[first] * scale
+        top = tiling.rows[first] * scale - above
         for band in tiling.bands(
             read, source.channels, self._run_any, self._batch_size, lambda n: self._done(n, total), first=first
         ):
             for y in range(max(begin - top, 0), min(len(band), height - top), _ROWS):
-                rows = band[y : min(y + _ROWS, height - top), :width]
+                rows = band[y : min(y + _ROWS, height - top), above : above + width]
                 check_answer(rows)
                 yield to_samples(rows, dtype)
             top += len(band)
@@ -220,7 +227,7 @@ class StreamingRestorer(Restorer):
         scale, (b, h, w, _) = self.model.config.upscale, tiles.shape
 
         def run(tall: np.ndarray) -> np.ndarray:
-            return self._run(tall.reshape(b, h, w, -1)).reshape(b * h * scale, w * scale, -1)
+            return self._programs.run(tall.reshape(b, h, w, -1)).reshape(b * h * scale, w * scale, -1)
 
         restored = through_network(tiles.reshape(b * h, w, -1), run, self.model.config.in_chans, scale)
         return restored.reshape(b, h * scale, w * scale, -1)

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 
 Blend = Literal["smooth", "average"]
+Shape = tuple[int, int]
+"""Height and width, in pixels."""
 Network = Callable[[np.ndarray], np.ndarray]
 """`[B, h, w, C]` -> `[B, h * scale, w * scale, C]`."""
 
@@ -50,7 +52,7 @@ class Tiling:
 
     Attributes:
       rows, cols: first pixel of the tiles, along each axis.
-      tile: side of each tile.
+      tile: height and width of each tile.
       overlap: of neighbouring tiles, in pixels.
       scale: HQ / LQ side ratio.
       blend: how overlaps are merged.
@@ -58,7 +60,7 @@ class Tiling:
 
     rows: list[int]
     cols: list[int]
-    tile: int
+    tile: Shape
     overlap: int
     scale: int
     blend: Blend
@@ -69,12 +71,12 @@ class Tiling:
     @property
     def height(self) -> int:
         """Of the image that the grid covers, in pixels."""
-        return self.rows[-1] + self.tile
+        return self.rows[-1] + self.tile[0]
 
     @property
     def width(self) -> int:
         """Of the image that the grid covers, in pixels."""
-        return self.cols[-1] + self.tile
+        return self.cols[-1] + self.tile[1]
 
     def restore(self, image: np.ndarray, run: Network, batch_size: int, done: Callable[[int], None]) -> np.ndarray:
         """Runs the network over all tiles and blends the results.
@@ -98,7 +100,7 @@ class Tiling:
 
     def first_needed(self, band: int) -> int:
         """The first row of tiles, as an index, that has a part in a band."""
-        return next(i for i, y in enumerate(self.rows) if y + self.tile > self.rows[band])
+        return next(i for i, y in enumerate(self.rows) if y + self.tile[0] > self.rows[band])
 
     def bands(
         self,
@@ -124,20 +126,22 @@ class Tiling:
           `[n * scale, W * scale, C]` float32, all rows before those of the next band; valid until then.
         """
         begin = self.first_needed(first)
-        strips = (read(y, y + self.tile) for y in self.rows[begin:])
-        tiles = (strip[:, x : x + self.tile] for strip in strips for x in self.cols)
+        height, width = self.tile
+        strips = (read(y, y + height) for y in self.rows[begin:])
+        tiles = (strip[:, x : x + width] for strip in strips for x in self.cols)
         restored = _run_all(tiles, run, batch_size, done)
-        weights = blend_weights(self.tile * self.scale, self.overlap * self.scale, self.blend)
-        tile_weight = weights[:, None, None] * weights[None, :, None]
-        row_norm, col_norm = (self._norm(starts, weights)[:, None] for starts in (self.rows, self.cols))
-        total = np.zeros((len(weights), len(col_norm), channels), np.float32)
+        by_row, by_col = (blend_weights(side * self.scale, self.overlap * self.scale, self.blend) for side in self.tile)
+        tile_weight = by_row[:, None, None] * by_col[None, :, None]
+        row_norm = self._norm(self.rows, by_row)[:, None, None]
+        col_norm = self._norm(self.cols, by_col)[:, None]
+        total = np.zeros((len(by_row), len(col_norm), channels), np.float32)
         for i, y in enumerate(self.rows[begin:], begin):
             for x in self.cols:
-                total[:, self._output(x)] += next(restored) * tile_weight
-            end = self.rows[i + 1] if i + 1 < len(self.rows) else y + self.tile
+                total[:, self._output(x, width)] += next(restored) * tile_weight
+            end = self.rows[i + 1] if i + 1 < len(self.rows) else y + height
             band = total[: (end - y) * self.scale]
             if i >= first:
-                band /= row_norm[y * self.scale : end * self.scale, None]
+                band /= row_norm[y * self.scale : end * self.scale]
                 band /= col_norm
                 yield band
             kept = len(total) - len(band)
@@ -146,13 +150,14 @@ class Tiling:
 
     def _norm(self, starts: list[int], weights: np.ndarray) -> np.ndarray:
         """The sum of weights along one axis; that of a pixel is the product of both axes'."""
-        norm = np.zeros((starts[-1] + self.tile) * self.scale, np.float32)
+        side = len(weights) // self.scale
+        norm = np.zeros((starts[-1] + side) * self.scale, np.float32)
         for start in starts:
-            norm[self._output(start)] += weights
+            norm[self._output(start, side)] += weights
         return norm
 
-    def _output(self, start: int) -> slice:
-        return slice(start * self.scale, (start + self.tile) * self.scale)
+    def _output(self, start: int, side: int) -> slice:
+        return slice(start * self.scale, (start + side) * self.scale)
 
 
 def _run_all(

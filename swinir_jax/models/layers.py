@@ -1,4 +1,4 @@
-"""Blocks of the network below the RSTB: convolutions, MLP, window attention, the Swin Transformer layer."""
+"""Parts of the network below the RSTB: convolution, MLP, window attention and the Swin Transformer layer."""
 
 import math
 from typing import Any
@@ -8,9 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from swinir_jax.models.attention import Attend, attention
-from swinir_jax.models.convolution import Convolution, convolve
-from swinir_jax.models.windows import relative_position_index
+from swinir_jax.config import SwinIRConfig
+from swinir_jax.erf import erf
+from swinir_jax.models.windows import (
+    relative_position_index,
+    shift_mask,
+    shift_regions,
+    window_partition,
+    window_reverse,
+)
 
 # The official truncated normal cuts at +-2, which is 100 standard deviations: a normal distribution.
 linear_init = nn.initializers.normal(0.02)
@@ -18,61 +24,64 @@ linear_init = nn.initializers.normal(0.02)
 
 def residual_dtype(dtype: Any) -> Any:
     """Of the residual stream beside matrix products in `dtype`: float32, or float64 where all is in float64."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return jnp.float64 if dtype == jnp.float64 else jnp.float32
 
 
-def exact(dtype: Any) -> lax.Precision | None:
-    """Precision of products in `dtype`: float32 means float32, where GPUs and TPUs would round to fewer bits."""
+def precision(dtype: Any) -> lax.Precision | None:
+    """Of products in `dtype`: float32 means float32, where GPUs and TPUs would round to fewer bits."""
     return None if dtype == jnp.bfloat16 else lax.Precision.HIGHEST
 
 
 def linear(features: int, dtype: Any, name: str, use_bias: bool = True) -> nn.Dense:
     """A linear layer, initialised as the original's."""
     return nn.Dense(
-        features, use_bias=use_bias, kernel_init=linear_init, dtype=dtype, precision=exact(dtype), name=name
+        features, use_bias=use_bias, kernel_init=linear_init, dtype=dtype, precision=precision(dtype), name=name
     )
 
 
-def layer_norm(name: str) -> nn.LayerNorm:
-    """PyTorch's LayerNorm, in the dtype of the residual stream.
+def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
+    """PyTorch's LayerNorm, in the dtype of the residual stream beside products in `dtype`.
 
     The variance is taken of centred values: E[x^2] - E[x]^2 loses digits where the mean is large.
     """
-    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, name=name)
+    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, dtype=residual_dtype(dtype), name=name)
 
 
-class Conv(nn.Module):
+def conv(x: jax.Array, features: int, dtype: Any, name: str, kernel: int = 3) -> jax.Array:
     """A convolution with zero padding that keeps the size, initialised as PyTorch's `Conv2d`.
 
-    Attributes:
+    Belongs into a compact method, whose module then owns the kernel and the bias.
+
+    Args:
+      x: `[B, H, W, C]`.
       features: output channels.
+      dtype: of the arithmetic.
+      name: of the convolution among its owner's parameters.
       kernel: side of the kernel, odd.
-      dtype: of the arithmetic; the parameters are float32.
-      convolution: what computes it, `(image, kernel) -> image`.
+
+    Returns:
+      `[B, H, W, features]` in the dtype of the residual stream.
     """
+    bound = 1 / math.sqrt(kernel**2 * x.shape[-1])
 
-    features: int
-    kernel: int = 3
-    dtype: Any = jnp.float32
-    convolution: Convolution = convolve
+    def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, features]` in the dtype of the residual stream."""
-        bound = 1 / math.sqrt(self.kernel**2 * x.shape[-1])
-
-        def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-        kernel = self.param("kernel", uniform, (self.kernel, self.kernel, x.shape[-1], self.features))
-        bias = self.param("bias", uniform, (self.features,))
-        y = self.convolution(x.astype(self.dtype), kernel.astype(self.dtype))
-        return y.astype(residual_dtype(self.dtype)) + bias
+    convolution = nn.Conv(
+        features,
+        (kernel, kernel),
+        kernel_init=uniform,
+        bias_init=uniform,
+        dtype=dtype,
+        precision=precision(dtype),
+        name=name,
+    )
+    return convolution(x).astype(residual_dtype(dtype))
 
 
 def gelu(x: jax.Array) -> jax.Array:
-    """The exact GELU as PyTorch computes it; by erfc, as in `nn.gelu`, it takes a CPU twice as long."""
-    return 0.5 * x * (1 + lax.erf(x * math.sqrt(0.5)))
+    """The exact GELU, as PyTorch has it; by erfc, as in `nn.gelu`, it takes a CPU twice as long."""
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
 class Mlp(nn.Module):
@@ -89,110 +98,99 @@ class Mlp(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, deterministic: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
         """`[..., C]` -> `[..., C]`."""
         drop = nn.Dropout(self.drop, deterministic=deterministic)
-        hidden = linear(self.hidden_dim, self.dtype, "fc1")(x)
-        hidden = drop(gelu(hidden))
-        return drop(linear(x.shape[-1], self.dtype, "fc2")(hidden))
+        hidden = gelu(linear(self.hidden_dim, self.dtype, "fc1")(x))
+        y = linear(x.shape[-1], self.dtype, "fc2")(drop(hidden))
+        return drop(y).astype(x.dtype)
 
 
 class WindowAttention(nn.Module):
-    """Window multi-head self-attention with relative position bias: W-MSA, or SW-MSA where labels are given.
+    """Multi-head self-attention inside windows, with relative position bias: W-MSA, or SW-MSA where a mask is given.
 
     Attributes:
-      window_size: side M of a window.
+      config: of the network.
       num_heads: of the attention.
-      qkv_bias: whether queries, keys and values have a bias.
-      qk_scale: factor on the queries; None for 1 / sqrt(head dimension).
-      attn_drop: dropout rate of the attention weights.
-      drop: dropout rate of the projection.
       dtype: of the matrix products; scores and softmax stay float32.
     """
 
-    window_size: int
+    config: SwinIRConfig
     num_heads: int
-    qkv_bias: bool
-    qk_scale: float | None
-    attn_drop: float
-    drop: float
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, labels: jax.Array | None, attend: Attend, *, deterministic: bool) -> jax.Array:
-        """`[windows * M * M, C]` -> the same; see `SwinTransformerBlock`."""
-        n, c, heads = self.window_size**2, x.shape[-1], self.num_heads
-        table = self.param("relative_position_bias_table", linear_init, ((2 * self.window_size - 1) ** 2, heads))
-        bias = table[relative_position_index(self.window_size)].transpose(2, 0, 1)  # [heads, N, N]
-        qkv = linear(3 * c, self.dtype, "qkv", use_bias=self.qkv_bias)(x)
-        scale = (c // heads) ** -0.5 if self.qk_scale is None else self.qk_scale
-        drop = None if deterministic or not self.attn_drop else nn.Dropout(self.attn_drop, deterministic=False)
-        y = attend(qkv.reshape(-1, n, 3, heads, c // heads), scale, bias, labels, drop)
-        y = linear(c, self.dtype, "proj")(y.reshape(-1, c))
-        return nn.Dropout(self.drop, deterministic=deterministic)(y)
+    def __call__(self, x: jax.Array, mask: jax.Array | None, deterministic: bool) -> jax.Array:
+        """Attends among the tokens of each window.
+
+        Args:
+          x: `[B, H / M, W / M, N, C]`, N = M * M tokens of each window.
+          mask: `[H / M, W / M, N, N]` from `shift_mask`, or None.
+          deterministic: whether there is no dropout.
+
+        Returns:
+          `[B, H / M, W / M, N, C]`.
+        """
+        c, heads, m = self.config, self.num_heads, self.config.attention_window
+        head_dim = c.embed_dim // heads
+        scale = head_dim**-0.5 if c.qk_scale is None else c.qk_scale
+
+        qkv = jnp.split(linear(3 * c.embed_dim, self.dtype, "qkv", use_bias=c.qkv_bias)(x), 3, axis=-1)
+        q, k, v = (y.reshape(*x.shape[:-1], heads, head_dim) for y in qkv)  # each [B, H / M, W / M, N, heads, D]
+        table = self.param("relative_position_bias_table", linear_init, ((2 * m - 1) ** 2, heads), jnp.float32)
+        bias = table[relative_position_index(m)].transpose(2, 0, 1)  # [heads, N, N]
+
+        scores = self._product("...qhd,...khd->...hqk", q * scale, k)  # [B, H / M, W / M, heads, N, N]
+        scores = scores + jnp.expand_dims(bias, (0, 1, 2)).astype(scores.dtype)
+        if mask is not None:
+            scores = scores + jnp.expand_dims(mask, (0, 3)).astype(scores.dtype)
+        weights = nn.softmax(scores)
+        weights = nn.Dropout(c.attn_drop_rate, deterministic=deterministic)(weights)
+        y = self._product("...hqk,...khd->...qhd", weights.astype(v.dtype), v).reshape(x.shape)
+
+        y = linear(c.embed_dim, self.dtype, "proj")(y)
+        return nn.Dropout(c.drop_rate, deterministic=deterministic)(y).astype(x.dtype)
+
+    def _product(self, equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
+        """Of factors in `dtype`, summed in the dtype of the residual stream."""
+        return jnp.einsum(
+            equation, a, b, precision=precision(self.dtype), preferred_element_type=residual_dtype(self.dtype)
+        )
 
 
 class SwinTransformerBlock(nn.Module):
-    """One Swin Transformer layer (the paper's STL): attention and MLP, each after a LayerNorm and with a skip.
-
-    It treats each window by itself; who calls it shifts and partitions.
+    """One Swin Transformer layer (the paper's STL): window attention, then an MLP, each behind a LayerNorm, with skips.
 
     Attributes:
-      window_size: side M of a window.
+      config: of the network.
       num_heads: of the attention.
-      mlp_hidden_dim: width of the MLP's hidden layer.
-      qkv_bias: whether queries, keys and values have a bias.
-      qk_scale: factor on the queries; None for 1 / sqrt(head dimension).
-      drop: dropout rate.
-      attn_drop: dropout rate of the attention weights.
+      shift: by how many pixels the windows are shifted; 0 for W-MSA.
+      drop_path: rate of stochastic depth, at which an image skips a branch.
       dtype: of the matrix products.
     """
 
-    window_size: int
+    config: SwinIRConfig
     num_heads: int
-    mlp_hidden_dim: int
-    qkv_bias: bool
-    qk_scale: float | None
-    drop: float
-    attn_drop: float
+    shift: int
+    drop_path: float
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,
-        labels: jax.Array | None,
-        gains: jax.Array | None,
-        *,
-        attend: Attend = attention,
-        deterministic: bool,
-    ) -> jax.Array:
-        """`[windows, M * M, C]` -> the same.
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        """`[B, H, W, C]` -> `[B, H, W, C]`; H and W are multiples of the attention window."""
+        c, m, shift, (_, h, w, _) = self.config, self.config.attention_window, self.shift, x.shape
+        attention = WindowAttention(c, self.num_heads, self.dtype, name="attn")
+        mlp = Mlp(c.mlp_hidden_dim, c.drop_rate, self.dtype, name="mlp")
+        drop_path = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=deterministic)
 
-        Args:
-          x: tokens of windows.
-          labels: `[windows, M * M]` regions of shifted windows, or None for W-MSA.
-          gains: `[windows, 2]` factors on the two branches (stochastic depth), or None for 1.
-          attend: how attention is computed.
-          deterministic: whether there is no dropout.
-        """
-        shape, n = x.shape, x.shape[1]
-        x = x.reshape(-1, shape[-1])  # the gradient of a product of three axes would be transposed first
-        if gains is not None:
-            gains = jnp.repeat(gains, n, axis=0)
-        attn = WindowAttention(
-            window_size=self.window_size,
-            num_heads=self.num_heads,
-            qkv_bias=self.qkv_bias,
-            qk_scale=self.qk_scale,
-            attn_drop=self.attn_drop,
-            drop=self.drop,
-            dtype=self.dtype,
-            name="attn",
-        )
-        y = attn(layer_norm("norm1")(x), labels, attend, deterministic=deterministic).astype(x.dtype)
-        x = x + (y if gains is None else y * gains[:, :1])
-        mlp = Mlp(hidden_dim=self.mlp_hidden_dim, drop=self.drop, dtype=self.dtype, name="mlp")
-        y = mlp(layer_norm("norm2")(x), deterministic=deterministic).astype(x.dtype)
-        x = x + (y if gains is None else y * gains[:, 1:])
-        return x.reshape(shape)
+        y = layer_norm(self.dtype, "norm1")(x)
+        y = jnp.roll(y, (-shift, -shift), axis=(1, 2))
+        y = window_partition(y, m)
+        mask = shift_mask(shift_regions(h, w, m, shift)) if shift else None
+        y = attention(y, mask, deterministic)
+        y = window_reverse(y, m)
+        y = jnp.roll(y, (shift, shift), axis=(1, 2))
+        x = x + drop_path(y)
+
+        y = mlp(layer_norm(self.dtype, "norm2")(x), deterministic)
+        return x + drop_path(y)

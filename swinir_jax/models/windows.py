@@ -1,21 +1,24 @@
-"""Windows of feature maps: partition, shift labels, relative positions. No parameters."""
+"""Windows of feature maps: partition, the mask of shifted windows, relative positions. No parameters."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+MASKED = -100.0  # what a masked score has added; the official value, not -inf
+
 
 def window_partition(x: jax.Array, window_size: int) -> jax.Array:
-    """Splits feature maps into non-overlapping windows, in raster order.
+    """Splits feature maps into non-overlapping windows.
 
-    Follows `window_partition` of the official `models/network_swinir.py`, then flattens each window.
+    Follows `window_partition` of the official `models/network_swinir.py`, and keeps images, rows and columns of windows
+    apart. Each reshape cuts one axis, so that images or rows of them may lie on several devices.
 
     Args:
       x: `[B, H, W, C]`; H and W are multiples of `window_size`.
       window_size: side M of a window, in feature-map pixels.
 
     Returns:
-      `[B * nW, M * M, C]` tokens, where `nW = (H // M) * (W // M)`.
+      `[B, H / M, W / M, M * M, C]`: the tokens of each window, in raster order.
 
     Raises:
       ValueError: if H or W is not a multiple of `window_size`.
@@ -24,56 +27,59 @@ def window_partition(x: jax.Array, window_size: int) -> jax.Array:
     m = window_size
     if h % m or w % m:
         raise ValueError(f"H and W must be multiples of {window_size=}, got {h}x{w}.")
-    x = x.reshape(b, h // m, m, w // m, m, c).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(-1, m * m, c)
+    x = x.reshape(b, h // m, m, w, c)
+    x = x.reshape(b, h // m, m, w // m, m, c)
+    return x.swapaxes(2, 3).reshape(b, h // m, w // m, m * m, c)
 
 
-def window_reverse(windows: jax.Array, window_size: int, height: int, width: int) -> jax.Array:
+def window_reverse(windows: jax.Array, window_size: int) -> jax.Array:
     """The inverse of `window_partition`.
 
     Args:
-      windows: `[B * nW, M * M, C]`.
+      windows: `[B, H / M, W / M, M * M, C]`.
       window_size: side M of a window.
-      height: H of the feature maps, a multiple of M.
-      width: W of the feature maps, a multiple of M.
 
     Returns:
       `[B, H, W, C]`.
     """
-    m, c = window_size, windows.shape[-1]
-    x = windows.reshape(-1, height // m, width // m, m, m, c).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(-1, height, width, c)
+    b, rows, columns, _, c = windows.shape
+    m = window_size
+    x = windows.reshape(b, rows, columns, m, m, c).swapaxes(2, 3)
+    x = x.reshape(b, rows * m, columns, m, c)
+    return x.reshape(b, rows * m, columns * m, c)
 
 
-def shift_labels(
-    height: int, width: int, window_size: int, shift_size: int, image_height: int | None = None
-) -> jax.Array:
-    """Numbers the regions that cyclically shifted windows bring together.
-
-    Two tokens of a window may see each other only where their labels are equal: the official `calculate_mask`
-    says so by `-100` in an `[nW, M * M, M * M]` array, which for photographs would be larger than the image's
-    features; the labels are smaller by a factor `M * M` and made once for all layers.
+def shift_regions(height: int, width: int, window_size: int, shift_size: int) -> jax.Array:
+    """Numbers the regions of an image that cyclically shifted windows bring together.
 
     Args:
       height: H of the feature maps, a multiple of `window_size`.
       width: W of the feature maps, a multiple of `window_size`.
       window_size: side M of a window.
       shift_size: by how many pixels the windows are shifted, below M.
-      image_height: rows of the image, a multiple of `window_size`, where others below only fill up to H, which the
-        image's must not see; None where there are none.
 
     Returns:
-      `[nW, M * M]` int32 labels, 0 to 8 (to 11 where rows fill up).
+      `[H / M, W / M, M * M]` int32, 0 to 8.
     """
 
-    def bands(side: int, end: int) -> jax.Array:
+    def parts(side: int) -> jax.Array:
         position = jnp.arange(side)
-        band = (position >= end - window_size).astype(jnp.int32) + (position >= end - shift_size)
-        return band if end == side else band + (position >= side - shift_size)
+        return jnp.where(position < side - window_size, 0, jnp.where(position < side - shift_size, 1, 2))
 
-    end = height if image_height is None else image_height
-    labels = 3 * bands(height, end)[:, None] + bands(width, width)[None, :]
-    return window_partition(labels[None, :, :, None], window_size)[..., 0]
+    regions = 3 * parts(height)[:, None] + parts(width)[None, :]
+    return window_partition(regions[None, :, :, None], window_size)[0, ..., 0]
+
+
+def shift_mask(regions: jax.Array) -> jax.Array:
+    """What attention adds to its scores, so that tokens of a window see those of their own region alone.
+
+    Args:
+      regions: `[..., N]`, as from `shift_regions`.
+
+    Returns:
+      `[..., N, N]` float32, 0 or -100; the official `calculate_mask`.
+    """
+    return jnp.where(regions[..., :, None] == regions[..., None, :], jnp.float32(0), jnp.float32(MASKED))
 
 
 def relative_position_index(window_size: int) -> np.ndarray:

@@ -24,6 +24,7 @@ _CHANGEABLE = (
     "validation.",
     "checkpoint.",
     "data.hq",
+    "data.pairs",
     "data.data_dir",
     "data.max_corrupt",
     "data.threads",

@@ -95,7 +95,8 @@ class ValidationConfig:
       InputError: if a number is out of its range.
     """
 
-    hq: str = ""  # folder of clean images; empty for no validation
+    hq: str = ""  # what data.hq takes, or the path of a folder of clean images; empty for no validation
+    pairs: str = ""  # how LQ files are called, as data.pairs says
     level: int  # scale, noise sigma or JPEG quality to measure at
     every: int = 5000  # steps
     pictures: int = 3  # restored ones that are logged

@@ -99,7 +99,7 @@ def make_mesh(shard_optimizer: int = 1) -> Mesh:
     devices = jax.device_count()
     if shard_optimizer < 1 or devices % shard_optimizer:
         raise InputError(f"--shard-optimizer {shard_optimizer} does not divide the {devices} devices.")
-    # Auto: the model's reshapes would need a sharding each under the default, Explicit.
+    # Auto: losses and optimisers may have operations that need a sharding under the default, Explicit.
     shape = (devices // shard_optimizer, shard_optimizer)
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
@@ -167,11 +167,11 @@ def _batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
-def compile_step(mesh: Mesh, state: TrainState) -> jax.stages.Wrapped:
+def compile_step(mesh: Mesh, state: TrainState, *, fast: bool = True) -> jax.stages.Wrapped:
     """`train_step` for global arrays on a mesh; it takes over the buffers of the state that it gets."""
     shardings: Any = state_shardings(mesh, state)
     return jax.jit(
-        functools.partial(train_step, mesh=mesh),
+        functools.partial(train_step, mesh=mesh, fast=fast),
         in_shardings=(shardings, _batch_sharding(mesh)),
         out_shardings=(shardings, NamedSharding(mesh, PartitionSpec())),
         donate_argnums=0,

@@ -86,6 +86,6 @@ def init_params(model: SwinIR, key: jax.Array) -> Any:
 
     Not compiled as a whole: layers alike share one small program each, where one for all takes minutes.
     """
-    side = model.config.img_size if model.config.ape else model.config.window_size
-    lq = jnp.zeros((1, side, side, model.config.in_chans))
+    c = model.config
+    lq = jnp.zeros((1, *(c.img_sides if c.ape else (c.window_size, c.window_size)), c.in_chans))
     return model.init(key, lq)["params"]

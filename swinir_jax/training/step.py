@@ -1,6 +1,6 @@
 """One step of training, as a pure function."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,13 +9,16 @@ import optax
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
+from swinir_jax import cpu
 from swinir_jax.training.state import TrainState
 
 Batch = Mapping[str, jax.Array]
 Metrics = dict[str, jax.Array]
 
 
-def train_step(state: TrainState, batch: Batch, mesh: Mesh | None = None) -> tuple[TrainState, Metrics]:
+def train_step(
+    state: TrainState, batch: Batch, mesh: Mesh | None = None, *, fast: bool = True
+) -> tuple[TrainState, Metrics]:
     """One update.
 
     Where the loss or the gradient is not finite, parameters, EMA and optimiser stay as they are, and the step is
@@ -25,12 +28,13 @@ def train_step(state: TrainState, batch: Batch, mesh: Mesh | None = None) -> tup
       state: before.
       batch: `{"lq": [B, h, w, C], "hq": [B, H, W, C]}`, float32, about [0, 1]; B is a multiple of `state.accumulate`.
       mesh: devices among which the batch is divided, along all axes; None for one.
+      fast: whether CPUs take `swinir_jax.cpu`, the same to rounding; False for the modules of the model.
 
     Returns:
       The state after it, and the scalars `loss`, `grad_norm` (over all parameters, before clipping), `learning_rate`,
       `skipped` and `skipped_in_row`.
     """
-    loss, gradient = loss_and_gradient(state, batch, mesh)
+    loss, gradient = loss_and_gradient(state, batch, mesh, fast=fast)
     grad_norm = optax.tree.norm(gradient)
     rate = jnp.asarray(state.schedule(state.step), loss.dtype)
     direction, opt_state = state.optimizer.update(gradient, state.opt_state, state.params)
@@ -52,42 +56,54 @@ def train_step(state: TrainState, batch: Batch, mesh: Mesh | None = None) -> tup
     return state, metrics | {"skipped": state.skipped, "skipped_in_row": state.skipped_in_row}
 
 
-def loss_and_gradient(state: TrainState, batch: Batch, mesh: Mesh | None = None) -> tuple[jax.Array, Any]:
+def loss_and_gradient(
+    state: TrainState, batch: Batch, mesh: Mesh | None = None, *, fast: bool = True
+) -> tuple[jax.Array, Any]:
     """Mean loss of a batch, and its gradient, a tree like the parameters; in `state.accumulate` parts one by one.
 
-    Each device of a mesh takes its images through the whole network by itself. With dropout the compiler divides the
-    work instead, because by themselves all devices would draw the same mask.
+    CPUs, with `fast`, take `swinir_jax.cpu`, each its images through the whole network by itself. With dropout, and on
+    other platforms, the modules of the model are taken, and the compiler divides the work. What is dropped at random is
+    drawn for the whole batch in both, so that any number of devices trains alike.
     """
-    key = jax.random.fold_in(state.key, state.step)
-    if mesh is None or mesh.size == 1 or state.model.config.has_dropout:
-        return _by_parts(state.params, state, batch, key, 0)
+    config, key = state.model.config, jax.random.fold_in(state.key, state.step)
+    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    if not fast or platform != "cpu" or config.has_dropout:
+        return _by_parts(_loss, state.params, state, batch, key)
+
+    if config.is_random:
+        batch = {**batch, "keep": _draw_keep(config.drop_path_rates, len(batch["lq"]), key)}
+    if mesh is None or mesh.size == 1:
+        return _by_parts(_loss_on_cpu, state.params, state, batch, key)
     axes = mesh.axis_names
 
-    def share(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Any]:
-        return lax.pmean(_by_parts(params, state, batch, key, lax.axis_index(axes)), axes)
+    def share(params: Any, batch: Batch) -> tuple[jax.Array, Any]:
+        return lax.pmean(_by_parts(_loss_on_cpu, params, state, batch, key), axes)
 
-    whole = PartitionSpec()
     # Unchecked, because otherwise JAX would add up the devices' gradients before they are averaged here.
     divided = jax.shard_map(
-        share, mesh=mesh, in_specs=(whole, PartitionSpec(axes), whole), out_specs=whole, check_vma=False
+        share, mesh=mesh, in_specs=(PartitionSpec(), PartitionSpec(axes)), out_specs=PartitionSpec(), check_vma=False
     )
-    return divided(state.params, dict(batch), key)
+    return divided(state.params, dict(batch))
 
 
-def _by_parts(
-    params: Any, state: TrainState, batch: Batch, key: jax.Array, device: jax.Array | int
-) -> tuple[jax.Array, Any]:
-    """Mean loss and gradient of the images of one device, by its place in the mesh."""
-    gradient_of = jax.value_and_grad(_loss)
+def _draw_keep(rates: Sequence[float], batch: int, key: jax.Array) -> jax.Array:
+    """Stochastic depth, `[B, layers, 2]`: factors 0 or 1 / (1 - rate) on each layer's branches, by image."""
+    share = 1 - jnp.asarray(rates, jnp.float32).reshape(1, -1, 1)  # of images that keep a branch
+    return jax.random.bernoulli(key, share, (batch, len(rates), 2)).astype(share.dtype) / share
+
+
+def _by_parts(loss: Callable[..., jax.Array], params: Any, state: TrainState, batch: Batch, key: jax.Array) -> Any:
+    """Mean `loss(params, state, batch, key)` and its gradient over the micro-batches."""
+    gradient_of = jax.value_and_grad(loss)
     if state.accumulate == 1:
-        return gradient_of(params, state, batch, key, device)
+        return gradient_of(params, state, batch, key)
 
     def add(total: Any, part: tuple[Batch, jax.Array]) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, gradient_of(params, state, *part, device)), None
+        return jax.tree.map(jnp.add, total, gradient_of(params, state, *part)), None
 
     parts = jax.tree.map(lambda images: _parts(images, state.accumulate), dict(batch))
     keys = jax.random.split(key, state.accumulate)
-    shapes = jax.eval_shape(gradient_of, params, state, jax.tree.map(lambda images: images[0], parts), key, device)
+    shapes = jax.eval_shape(gradient_of, params, state, jax.tree.map(lambda images: images[0], parts), key)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     total, _ = lax.scan(add, zeros, (parts, keys))
     return jax.tree.map(lambda leaf: leaf / state.accumulate, total)
@@ -98,13 +114,13 @@ def _parts(images: jax.Array, count: int) -> jax.Array:
     return images.reshape(-1, count, *images.shape[1:]).swapaxes(0, 1)
 
 
-def _loss(params: Any, state: TrainState, batch: Batch, key: jax.Array, device: jax.Array | int) -> jax.Array:
-    random, lq = state.model.config.is_random, batch["lq"]
-    restored: Any = state.model.apply(
-        {"params": params},
-        lq,
-        deterministic=not random,
-        first_image=device * lq.shape[0],
-        rngs={"dropout": key} if random else None,
-    )
+def _loss(params: Any, state: TrainState, batch: Batch, key: jax.Array) -> jax.Array:
+    restored: Any = state.model.apply({"params": params}, batch["lq"], deterministic=False, rngs={"dropout": key})
     return state.loss(restored, batch["hq"])
+
+
+def _loss_on_cpu(params: Any, state: TrainState, batch: Batch, key: jax.Array) -> jax.Array:
+    """As `_loss`, with what is dropped at random in the batch."""
+    model = state.model
+    weights = cpu.prepare(params, model.config, batch.get("keep"))
+    return state.loss(cpu.restore(weights, batch["lq"], model.config, model.dtype, training=True), batch["hq"])

@@ -5,14 +5,15 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from swinir_jax.data.pairs import image_files
+from swinir_jax.data.sources import open_pairs
 from swinir_jax.errors import InputError, NotFiniteError, first_few
-from swinir_jax.evaluation.protocol import Images, Measurement, Pair, average, check_pair, evaluate
+from swinir_jax.evaluation.protocol import File, Images, Measurement, Pair, average, check_pair, evaluate
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.models import SwinIR
 from swinir_jax.tasks import TASKS
@@ -43,14 +44,19 @@ class Validation:
 
 
 def validation_pairs(experiment: Experiment) -> list[Pair]:
-    """The images to measure, none if the experiment names no folder; each is read, so that none fails in mid-run.
+    """The images to measure, none if the experiment names none; each is read, so that none fails in mid-run.
 
     Raises:
-      InputError: if the folder has no images, or some of them cannot be read or measured; the message names the first
-        few.
+      InputError: if there are no images, pairs do not match, or some images cannot be read or measured; the message
+        names the first few.
     """
     config = experiment.validation
-    pairs: list[Pair] = [(file, None) for file in image_files(config.hq)] if config.hq else []
+    if not config.hq:
+        return []
+    scale, data_dir = experiment.network.upscale, experiment.data.data_dir
+    pairs: list[Pair] = [
+        *open_pairs(config.hq, scale=scale, pairs=config.pairs, data_dir=data_dir, option="validation.hq")
+    ]
 
     def problem(pair: Pair) -> str | None:
         try:
@@ -74,11 +80,14 @@ def describe_setting(experiment: Experiment, pairs: Sequence[Pair]) -> str:
     """
     if not pairs:
         return ""
-    files = [path for pair in pairs for path in pair if path is not None]
-    digest = zlib.crc32(repr([(path.name, path.stat().st_size) for path in files]).encode())
+    digest = zlib.crc32(repr([_identity(file) for pair in pairs for file in pair if file is not None]).encode())
     config = experiment.validation
     tiles = f"tiles of {config.tile}" if config.tile else "whole"
     return f"{len(pairs)} images ({digest:08x}) at level {config.level}, {tiles}"
+
+
+def _identity(file: File) -> tuple[str, object]:
+    return (file.name, file.stat().st_size) if isinstance(file, Path) else (file.stem, file.sizes)
 
 
 def validate(
@@ -119,7 +128,8 @@ def validate(
     for result, images in evaluate(experiment.task, config.level, restore, pairs):
         results.append(result)
         if len(pictures) < config.pictures:
-            pictures[result.name] = _side_by_side(images)
+            name = result.name if result.name not in pictures else f"{result.name}_{len(results)}"  # of another folder
+            pictures[name] = _side_by_side(images)
         if stop():
             return None
     return Validation(average(results), pictures, time.perf_counter() - start)

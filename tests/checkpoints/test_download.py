@@ -1,4 +1,6 @@
+import hashlib
 import http.server
+import logging
 import threading
 import time
 
@@ -6,6 +8,7 @@ import pytest
 import safetensors.numpy
 from goldens import DATA, TINY, generated_weights
 
+import swinir_jax
 from swinir_jax import InputError
 from swinir_jax.checkpoints import download
 from swinir_jax.checkpoints.download import locate_official
@@ -17,10 +20,18 @@ MODEL = OfficialModel(name="tiny_x2", task="lightweight_sr", level="x2", config=
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves what the server's attributes say: `body`, `claim` (its stated length), `pause` in the middle."""
+    """Serves what the server's attributes say: `body`, `claim` (its stated length), `pause` in the middle.
+
+    The path `/elsewhere` leads to the address that `goes_to` holds.
+    """
 
     def do_GET(self):
         self.server.asked.append(self.path)
+        if self.path.startswith("/elsewhere"):
+            self.send_response(302)
+            self.send_header("Location", self.server.goes_to)
+            self.end_headers()
+            return
         if self.server.body is None:
             self.send_error(404)
             return
@@ -68,8 +79,8 @@ def test_slow_file_is_fetched(server):
 WRONG = {
     "short": (GOOD[:-1000], len(GOOD), "bytes"),
     "short without a length": (GOOD[:-1000], None, "tiny_x2.pth"),
-    "a web page": (b"<html>Sign in</html>", None, "tiny_x2.pth"),
-    "empty": (b"", None, "tiny_x2.pth"),
+    "a web page": (b"<html>Sign in</html>", None, "a web page"),
+    "empty": (b"", None, "an empty file"),
     "another network": ((DATA / "checkpoints" / "wrong_shape.pth").read_bytes(), None, "shape"),
     "not there": (None, None, "404|Not Found"),
 }
@@ -113,3 +124,90 @@ def test_folders_are_searched_in_order(server, tmp_path):
         given = tmp_path / "given" if name == "given" else None
         assert locate_official(MODEL, given) == tmp_path / name / "tiny_x2.pth"
     assert server.asked == []
+
+
+# By address
+
+
+def files_in(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def address(server):
+    return f"http://127.0.0.1:{server.server_port}/some/net%20work.pth?download=true"
+
+
+def test_a_model_by_address_is_fetched_once_with_its_checksum_in_the_log(server, address, tmp_path, caplog, capsys):
+    caplog.set_level(logging.INFO)
+    model, _ = swinir_jax.load_pretrained(address, progress=True)
+    assert model.config.embed_dim == 12
+    assert hashlib.sha256(GOOD).hexdigest() in caplog.text
+    assert "net%20work.pth" in capsys.readouterr().err  # the bar
+    (path,) = files_in(tmp_path / "cache")
+    assert (path.name, path.read_bytes()) == ("net_work.pth", GOOD)
+    swinir_jax.load_pretrained(address)
+    assert server.asked == ["/some/net%20work.pth?download=true"]
+    swinir_jax.load_pretrained(address.replace("/some/", "/other/"))  # of the same name, but another file
+    assert len(files_in(tmp_path / "cache")) == 2
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_an_address_gives_wrongly_is_not_kept(server, address, tmp_path, kind):
+    server.body, server.claim, word = WRONG[kind]
+    word = {"short without a length": "damaged", "another network": "do not fit"}.get(kind, word)
+    with pytest.raises(InputError, match=word) as caught:
+        swinir_jax.load_pretrained(address)
+    assert address in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [*(tmp_path / "cache").iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ftp://127.0.0.1/x.pth",
+        "file:///etc/passwd",
+        "file:x.pth",
+        "s3://bucket/x.pth",
+        "hf:user/network",
+        "data:text/plain,x",
+        "http://example.com/x.pth",
+        "HTTP://example.com/x.pth",
+        "http://127.0.0.1.example.com/x.pth",
+        "http://127.0.0.1@example.com/x.pth",
+        "https://",
+        "https:///x.pth",
+        "https://[::1/x.pth",
+    ],
+)
+def test_other_addresses_are_refused_in_one_line(server, name):
+    with pytest.raises(InputError, match=r"fetched from https:// addresses alone|not an address") as caught:
+        swinir_jax.load_pretrained(name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_redirections_lead_to_no_other_kind_of_address(server, tmp_path):
+    start = f"http://127.0.0.1:{server.server_port}"
+    server.goes_to = f"{start}/network.pth"
+    swinir_jax.load_pretrained(f"{start}/elsewhere")
+    for goes_to in ("http://example.com/x.pth", "ftp://127.0.0.1/x.pth", "file:///etc/passwd"):
+        server.goes_to = goes_to
+        with pytest.raises(InputError, match="Could not fetch"):
+            swinir_jax.load_pretrained(f"{start}/elsewhere?{goes_to}")
+    assert len(files_in(tmp_path)) == 1
+
+
+def test_a_file_whose_name_looks_like_an_address_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run:best.pth").write_bytes(GOOD)
+    assert swinir_jax.load_pretrained("run:best.pth")[0].config.embed_dim == 12
+
+
+@pytest.mark.parametrize("path", ["/..", "/%2e%2e", "/a%2f..%2f..", "/", "/.bashrc", "/x" * 300])
+def test_addresses_name_no_place_outside_of_the_cache(server, tmp_path, path):
+    swinir_jax.load_pretrained(f"http://127.0.0.1:{server.server_port}{path}")
+    (file,) = files_in(tmp_path)
+    assert file.parent.parent == tmp_path / "cache"
+    assert not file.name.startswith(".")

@@ -65,6 +65,8 @@ def test_configuration_is_read_off_every_official_file(checkpoint):
 
 OPTIONS = [
     {"ape": True, "img_size": 16},
+    {"img_size": (16, 24)},
+    {"img_size": (40, 16)},
     {"patch_norm": False},
     {"qkv_bias": False},
     {"resi_connection": "3conv"},
@@ -72,6 +74,8 @@ OPTIONS = [
     {"window_size": 5, "img_size": 5},
     {"in_chans": 7, "upscale": 5},
     {"upsampler": "pixelshuffle", "upscale": 8},
+    {"upsampler": "pixelshuffle", "upscale": 1},
+    {"upsampler": "pixelshuffledirect", "upscale": 1},
     {"upsampler": "nearest+conv", "upscale": 4},
     {"upsampler": "", "upscale": 1, "window_size": 7, "img_size": 14, "img_range": 255.0},
 ]
@@ -81,7 +85,7 @@ OPTIONS = [
 def test_configuration_of_a_file_in_every_option(option):
     config = SwinIRConfig.from_dict({**TINY.to_dict(), **option})
     weights = generated_weights(official_shapes(config), 1)
-    found = infer_config({**weights, **official_buffers(config)})
+    found = infer_config({**weights, **official_buffers(config)}, shift=None if config.shift_size else False)
     assert found.mlp_hidden_dim == config.mlp_hidden_dim
     assert found == SwinIRConfig.from_dict({**config.to_dict(), "mlp_ratio": found.mlp_ratio})
     assert infer_config(weights).shift_size == config.window_size // 2  # without buffers, windows shift
@@ -159,3 +163,47 @@ ONE_LAYER = {
 def test_not_a_swinir(tensors):
     with pytest.raises(InputError, match="not the weights of a SwinIR"):
         infer_config(tensors)
+
+
+@pytest.mark.parametrize("sides", [(16, 24), (24, 16), (16, 16)])
+def test_masks_of_a_rectangle_by_hand(sides):
+    config = SwinIRConfig.from_dict({**TINY.to_dict(), "img_size": sides})
+    mask = official_buffers(config)["layers.0.residual_group.blocks.1.attn_mask"]
+    rows, columns = sides[0] // 8, sides[1] // 8
+    assert mask.shape == (rows * columns, 64, 64)
+    cut = mask.any(axis=(1, 2)).reshape(rows, columns)
+    expected = np.zeros((rows, columns), bool)
+    expected[-1] = expected[:, -1] = True
+    np.testing.assert_array_equal(cut, expected)
+    right = mask[columns - 1].reshape(8, 8, 8, 8)  # in the first row: columns 0..3 and 4..7 do not see each other
+    assert (right[:, :4, :, 4:] == -100).all()
+    assert (right[:, :4, :, :4] == 0).all()
+
+
+EMBEDDING = "absolute_pos_embed"
+
+
+def with_embedding(positions, buffers=()):
+    return {**ONE_LAYER, EMBEDDING: np.zeros((1, positions, 4), np.float32), **dict(buffers)}
+
+
+def test_the_sides_of_a_position_embedding():
+    assert infer_config(with_embedding(36)).img_size == 6
+    with pytest.raises(InputError, match="96 positions, no square"):
+        infer_config(with_embedding(96))
+    rectangle = SwinIRConfig(img_size=(8, 12), window_size=2, embed_dim=4, depths=(2,), num_heads=(1,), ape=True)
+    assert infer_config(with_embedding(96, official_buffers(rectangle))).img_sides == (8, 12)
+
+
+def test_windows_too_large_to_be_true_are_refused():
+    table = {TABLE.format(0, 0): np.broadcast_to(np.float32(0), (399**2, 1))}
+    with pytest.raises(InputError, match="windows of 200"):
+        infer_config({**ONE_LAYER, **table})
+
+
+def test_a_mask_of_another_shape_is_named():
+    weights = {**generated_weights(official_shapes(TINY), 1), **official_buffers(TINY)}
+    name = "layers.0.residual_group.blocks.1.attn_mask"
+    for wrong in (weights[name][:, None], weights[name][:, :16, :16], np.zeros((2**20, 1, 1))):
+        with pytest.raises(InputError, match="attn_mask"):
+            infer_config({**weights, name: wrong})

@@ -232,12 +232,6 @@ def test_wrappers_and_prefixes(wrap, monkeypatch, tmp_path):
     assert tensors.keys() == weights.keys()
 
 
-def test_unknown_prefixes_are_left_for_the_error(monkeypatch):
-    wrapped = {"generator.conv_first.weight": np.zeros(1)}
-    monkeypatch.setattr(weight_file, "read_torch_file", lambda path: wrapped)
-    assert weight_file.read_weight_file("x.pth")[0].keys() == wrapped.keys()
-
-
 def test_a_file_that_contains_itself_ends(monkeypatch):
     content = {}
     content["params"] = content

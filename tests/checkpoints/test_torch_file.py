@@ -1,7 +1,6 @@
 import argparse
 import json
 import mmap
-import pickle
 import random
 import struct
 import zipfile
@@ -12,55 +11,15 @@ import ml_dtypes
 import numpy as np
 import pytest
 from goldens import DATA, fill
+from torch_programs import call, name, storage, tensor, value, write_legacy, write_zip
 
+from swinir_jax.checkpoints import torch_file
 from swinir_jax.checkpoints.torch_file import read_torch_file
 from swinir_jax.errors import InputError
 
 SAMPLES = DATA / "checkpoints"
 SEEDS = json.loads((SAMPLES / "config.json").read_text())
 BUFFERS = ("relative_position_index", "attn_mask")
-
-
-# A file is written instruction by instruction: the pickle module writes no name that it cannot import.
-
-
-def value(x: object) -> bytes:
-    return pickle.dumps(x, 2)[2:-1]  # without PROTO and STOP
-
-
-def name(full_name: str) -> bytes:
-    module, _, attribute = full_name.rpartition(".")
-    return f"c{module}\n{attribute}\n".encode()
-
-
-def call(full_name: str, *args: bytes) -> bytes:
-    return name(full_name) + b"(" + b"".join(args) + b"tR"
-
-
-def storage(kind: str = "FloatStorage", count: int = 6, key: str = "0") -> bytes:
-    return b"(" + value("storage") + name(f"torch.{kind}") + value(key) + value("cuda:3") + value(count) + b"tQ"
-
-
-def tensor(source: bytes, offset: object, shape: object, strides: object) -> bytes:
-    rest = value(False) + call("collections.OrderedDict")
-    return call("torch._utils._rebuild_tensor_v2", source, value(offset), value(shape), value(strides), rest)
-
-
-def write_zip(
-    path: Path, program: bytes, data: bytes = b"", byteorder: bytes = b"little", compression: int = 0
-) -> Path:
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("any name/data.pkl", b"\x80\x02" + program + b".")
-        archive.writestr("any name/byteorder", byteorder)
-        archive.writestr("any name/data/0", data)
-    return path
-
-
-def write_legacy(path: Path, program: bytes, data: bytes = b"", keys: tuple[str, ...] = ("0",), count: int = 6) -> Path:
-    head = [pickle.dumps(x, 2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})]
-    main = b"\x80\x02" + program + b"."
-    path.write_bytes(b"".join(head) + main + pickle.dumps(list(keys), 2) + struct.pack("<q", count) + data)
-    return path
 
 
 WRITERS = pytest.mark.parametrize("write", [write_zip, write_legacy])
@@ -200,9 +159,33 @@ def test_a_legacy_file_must_bring_each_storage(tmp_path):
         refusal(write_legacy(tmp_path / "a.pt", program, **options))
 
 
-def test_a_recompressed_archive_says_so(tmp_path):
-    program = tensor(storage(), 0, (6,), (1,))
-    assert "compressed" in refusal(write_zip(tmp_path / "a.pt", program, SIX, compression=zipfile.ZIP_DEFLATED))
+def test_an_archive_that_was_compressed_again_is_read(tmp_path):
+    path = write_zip(tmp_path / "a.pt", tensor(storage(), 0, (6,), (1,)), SIX, compression=zipfile.ZIP_DEFLATED)
+    np.testing.assert_array_equal(read_torch_file(path), np.arange(6))
+    path = write_zip(tmp_path / "b.pt", tensor(storage(), 0, (6,), (1,)), SIX, compression=zipfile.ZIP_LZMA)
+    assert "compressed again, in a way that is not read" in refusal(path)  # its dictionary can be of any size
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_archive_that_was_unpacked_is_read(tmp_path, nested):
+    path = write_zip(tmp_path / "a.pt", tensor(storage(), 0, (6,), (1,)), SIX)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "a")
+    np.testing.assert_array_equal(
+        read_torch_file(tmp_path / "a" if nested else tmp_path / "a" / "any name"), np.arange(6)
+    )
+
+
+def test_what_a_small_archive_unpacks_to_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_file, "_LARGEST_UNPACKED", 1 << 16)
+    zeros = bytes(1 << 20)
+    program = tensor(storage(count=1 << 18), 0, (1 << 18,), (1,))
+    path = write_zip(tmp_path / "a.pt", program, zeros, compression=zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 1 << 12
+    assert "larger than the file" in refusal(path)
+    monkeypatch.setattr(torch_file, "_LARGEST_PICKLE", 1 << 12)
+    path = write_zip(tmp_path / "b.pt", b"}" * (1 << 13), compression=zipfile.ZIP_DEFLATED)
+    assert "data.pkl' has 8195 bytes" in refusal(path)
 
 
 @WRITERS

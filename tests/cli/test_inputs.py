@@ -1,92 +1,162 @@
+import io
+import os
+import socket
 from pathlib import Path
 
 import pytest
+from picture_files import make_pixels, pillow_bytes
 
 from swinir_jax import InputError
-from swinir_jax.cli.inputs import collect_jobs
+from swinir_jax.cli.inputs import find_inputs
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    for name in ("in/b.png", "in/a.jpg", "in/notes.txt", "in/.hidden.png", "in/deep/c.TIF", "empty/notes.txt"):
+    for name in (
+        "in/b.png",
+        "in/a.jpg",
+        "in/notes.txt",
+        "in/.hidden.png",
+        "in/deep/c.TIF",
+        "empty/notes.txt",
+        "spool/x",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
 
 
-def pairs(*inputs, out="out", **options):
-    return [(str(job.source), str(job.target)) for job in collect_jobs(inputs, Path(out), **options)]
+def find(*arguments, out="out", **options):
+    return find_inputs(arguments, Path(out), Path("spool"), **options)
 
 
-def test_a_folder_in_order_and_jpeg_becomes_png():
-    assert pairs("in") == [("in/a.jpg", "out/a.png"), ("in/b.png", "out/b.png")]
+def pairs(*arguments, **options):
+    """Files and where their results go."""
+    return [(source.name, str(source.place)) for source in find(*arguments, **options).sources]
+
+
+def test_a_folder_in_order():
+    assert pairs("in") == [("in/a.jpg", "a.jpg"), ("in/b.png", "b.png")]
 
 
 def test_recursive_keeps_the_subfolders():
-    assert pairs("in", recursive=True)[-1] == ("in/deep/c.TIF", "out/deep/c.TIF")
+    assert pairs("in", recursive=True)[-1] == ("in/deep/c.TIF", "deep/c.TIF")
+
+
+def test_links_to_folders_are_followed():
+    os.mkdir("linked")
+    os.symlink("../in/deep", "linked/deep")
+    os.symlink("..", "linked/circle")
+    found = pairs("linked", recursive=True)
+    assert ("linked/deep/c.TIF", "deep/c.TIF") in found
+
+
+def test_what_is_left_out_is_listed():
+    assert find("in").left_out == [Path("in/notes.txt")]
 
 
 def test_a_pattern():
-    assert pairs("in/*.png") == [("in/b.png", "out/b.png")]
+    assert pairs("in/*.png") == [("in/b.png", "b.png")]
 
 
-def test_one_file_to_one_file():
-    assert pairs("in/a.jpg", out="result.webp") == [("in/a.jpg", "result.webp")]
-
-
-def test_chosen_format():
-    assert pairs("in/a.jpg", suffix=".jpg") == [("in/a.jpg", "out/a.jpg")]
-
-
-def test_same_stems_keep_their_endings():
-    Path("in/b.jpg").touch()
-    assert pairs("in")[1:] == [("in/b.jpg", "out/b.jpg.png"), ("in/b.png", "out/b.png.png")]
-
-
-def test_an_input_named_twice_is_done_once():
-    assert len(pairs("in", "in/b.png")) == 2
+def test_a_pattern_leaves_out_what_is_no_picture():
+    inputs = find("in/*")
+    assert [source.name for source in inputs.sources] == ["in/a.jpg", "in/b.png"]
+    assert inputs.left_out == [Path("in/notes.txt")]
 
 
 @pytest.mark.parametrize(
-    ("inputs", "out", "word"),
+    "pattern", ["album [2020]/*.png", "album [2020]/a[[]1].png", "album [2020]", "album [2020]/a[1].png"]
+)
+def test_brackets_in_names(pattern):
+    os.mkdir("album [2020]")
+    Path("album [2020]/a[1].png").touch()
+    assert pairs(pattern) == [("album [2020]/a[1].png", "a[1].png")]
+
+
+def test_an_input_named_twice_is_done_once(tmp_path):
+    assert len(pairs("in", "in/b.png", str(tmp_path / "in" / "b.png"))) == 2
+
+
+def test_bad_arguments_stop_no_others():
+    inputs = find("none.png", "in/b.png", "empty")
+    assert [source.name for source in inputs.sources] == ["in/b.png"]
+    assert list(inputs.problems) == ["none.png", "empty"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
     [
-        (["none.png"], "out", "none.png: no such file"),
-        ([""], "out", "empty"),
-        (["empty"], "out", "empty: no images"),
-        (["in/*.bmp"], "out", "no file matches"),
-        (["in/b.png"], "in", "an input would be overwritten"),
-        (["in"], "result.png", "need a folder"),
-        (["in"], "in/notes.txt", "cannot be written"),
-        (["in"], "in/notes.txt/out", "cannot be written"),
-        (["in/b.png", "in/deep/../deep/b.png"], "out", "no such file"),
-        (["in"], "in", "an input would be overwritten"),
+        (["none.png"], "none.png: no such file"),
+        ([""], "empty"),
+        (["empty"], "empty: no pictures in this folder .*1 left out, no picture: empty/notes.txt"),
+        (["in/*.bmp"], "no picture matches"),
+        (["in/*.txt"], "no picture matches"),
+        (["n" * 300 + ".png"], "no such file"),
+        (["/dev/null"], "neither a file nor"),
     ],
 )
-def test_bad_inputs(inputs, out, word):
+def test_bad_inputs(arguments, word):
     with pytest.raises(InputError, match=word):
-        pairs(*inputs, out=out)
+        find(*arguments)
 
 
-def test_two_folders_with_one_name_between_them():
-    Path("other").mkdir()
-    Path("other/b.png").touch()
-    with pytest.raises(InputError, match=r"b\.png.*more than one input"):
-        pairs("in/b.png", "other/b.png")
+def test_sockets(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("in/socket.png")
+        with pytest.raises(InputError, match=r"in/socket\.png: neither a file nor"):
+            find("in/socket.png")
 
 
 def test_results_must_not_lie_among_recursive_inputs():
-    with pytest.raises(InputError, match="choose a folder outside"):
-        pairs("in", out="in/deep/restored", recursive=True)
+    os.symlink("../empty", "in/link")
+    Path("empty/a.png").touch()
+    for out in ("in/deep/restored", "in", "empty", "in/link/restored", "in/deep"):
+        with pytest.raises(InputError, match="choose a folder outside"):
+            find("in", out=out, recursive=True)
     assert len(pairs("in", out="in/deep/restored")) == 2
 
 
 def test_a_broken_link_is_an_input_and_will_be_named():
     Path("in/gone.png").symlink_to("nowhere")
-    assert ("in/gone.png", "out/gone.png") in pairs("in")
+    assert ("in/gone.png", "gone.png") in pairs("in")
+    assert pairs("in/gone.png") == [("in/gone.png", "gone.png")]
 
 
-def test_a_comparison_must_not_meet_a_result():
-    Path("in/b_compare.png").touch()
-    assert len(pairs("in")) == 3
-    with pytest.raises(InputError, match=r"b_compare\.png.*more than one input"):
-        pairs("in", compare=True)
+class Stdin:
+    def __init__(self, data, terminal=False):
+        self.buffer, self.isatty = io.BytesIO(data), lambda: terminal
+
+
+def test_standard_input(monkeypatch):
+    data = pillow_bytes(make_pixels(3), "PNG")
+    monkeypatch.setattr("sys.stdin", Stdin(data))
+    [source] = find("-").sources
+    assert (source.name, source.place, source.file.read_bytes()) == ("standard input", Path("stdin"), data)
+
+
+@pytest.mark.parametrize(
+    ("stdin", "word"),
+    [
+        (Stdin(b""), "is empty"),
+        (Stdin(b"y\n" * 99), "not a picture"),
+        (Stdin(b"", terminal=True), "is .* a terminal"),
+        (None, "is closed"),
+    ],
+)
+def test_bad_standard_input(monkeypatch, stdin, word):
+    monkeypatch.setattr("sys.stdin", stdin)
+    with pytest.raises(InputError, match=f"standard input: {word}"):
+        find("-")
+
+
+def test_a_pipe():
+    data = pillow_bytes(make_pixels(3), "PNG")
+    read, write = os.pipe()
+    os.write(write, data)
+    os.close(write)
+    try:
+        [source] = find(f"/dev/fd/{read}").sources
+    finally:
+        os.close(read)
+    assert (source.name, source.file.read_bytes()) == (f"/dev/fd/{read}", data)

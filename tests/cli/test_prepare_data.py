@@ -105,6 +105,33 @@ def test_unreadable_files_are_left_out_of_the_records():
     }
 
 
+def names(folder="out"):
+    return [name.split(" at ")[0] for name in json.loads(Path(folder, "records.json").read_text())["names"]]
+
+
+def test_linked_folders_are_followed_and_what_is_left_out_is_the_last_line(capsys):
+    Path("joined").mkdir()
+    Path("joined/first").symlink_to(Path("in").resolve())
+    Path("in/circle").symlink_to(Path("joined").resolve())
+    Path("in/notes.txt").write_text("of the pictures")
+    Path("in/a.png").rename("in/a.jpg_large")
+    assert main(["prepare-data", "joined", *OUT]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 left out, no picture: joined/first/notes.txt"
+    assert sorted(set(names())) == ["first/a.jpg_large", "first/c.tif", "first/deep/b.png"]
+
+
+@pytest.mark.parametrize("folders", [["in", "more, to come"], [r"folder:in,folder:more\, to come"]])
+def test_several_folders_make_one_set_of_unique_names(images, folders):
+    more = {"more, to come/a.png": images["in/a.png"][::-1], "more, to come/deep/b.png": images["in/deep/b.png"]}
+    for name, pixels in more.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        write_picture(name, Picture(pixels))
+    assert main(["prepare-data", *folders, *OUT, "--quiet"]) == 0
+    assert sorted(set(names())) == sorted(images.keys() | more.keys())
+    every = json.loads(Path("out/records.json").read_text())["names"]
+    assert len(set(every)) == len(every)
+
+
 def fail(*args):
     raise RuntimeError("write() failed: No space left on device")
 
@@ -138,6 +165,11 @@ def test_what_is_broken_off_leaves_nothing(monkeypatch, capsys, stop, code):
         (["none"], "none: no such folder"),
         (["in/a.png"], "in/a.png: no such folder"),
         (["empty"], "empty: no images in this folder"),
+        (["in", "in/deep"], "in/deep/b.png: found more than once"),
+        (["folder:in,in"], "without LQ and weights"),
+        (["folder:in:2"], "without LQ and weights"),
+        (["tfds:div2k"], "without LQ and weights"),
+        (["folder:"], "FOLDER must be folder:PATH"),
         (["in", "--patch", "0"], "--patch must be at least 1, got 0"),
         (["in", "--step", "-1"], "--step must be at least 1, got -1"),
         (["in", "--threads", "0"], "--threads must be at least 1, got 0"),

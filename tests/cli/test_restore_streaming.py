@@ -18,7 +18,7 @@ from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 from swinir_jax.cli.model_options import add_memory_option
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.images.row_writing import RowWriter
+from swinir_jax.images.row_writing import RowWriter, progress_file
 from swinir_jax.inference import streaming
 
 CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,))
@@ -82,7 +82,7 @@ def test_interrupted_and_started_again(model, capsys, monkeypatch):
 SLOW = """
 import sys, time
 from swinir_jax.cli.main import main
-from swinir_jax.images.row_writing import RowWriter
+from swinir_jax.images.row_writing import RowWriter, progress_file
 from swinir_jax.inference import streaming
 streaming._resident_bytes = lambda: 0
 write = RowWriter.write
@@ -99,7 +99,7 @@ def test_killed_and_started_again(model, capsys):
     environment = {**os.environ, "PYTHONPATH": str(Path(swinir_jax.__file__).parents[1])}  # which may be relative
     process = [sys.executable, "-c", SLOW, *command, "a.png"]
     first = subprocess.Popen(process, stderr=subprocess.DEVNULL, env=environment)
-    while not os.path.exists("a.png.partial.json"):
+    while not progress_file(Path("a.png")).exists():
         assert first.poll() is None
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)

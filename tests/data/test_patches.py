@@ -65,6 +65,16 @@ def test_given_pairs_stay_together_in_every_turn_and_place():
     assert len(seen) > 40
 
 
+@pytest.mark.parametrize("extra", [(1, 0), (0, 1), (1, 1)])
+def test_lq_of_sides_rounded_up_stays_aligned(extra):
+    """Each HQ pixel says which LQ pixel covers it; LQ reaches beyond HQ's last whole pixel."""
+    lq = random_image(9 + extra[0], 12 + extra[1], 3)
+    hq = lq.repeat(3, axis=0).repeat(3, axis=1)[: 27 + 2 * extra[0], : 36 + 2 * extra[1]]
+    for seed in range(40):
+        patches = draw(hq, lq, low=3, size=5, scale=3, seed=seed)
+        np.testing.assert_array_equal(patches["hq"], patches["lq"].repeat(3, axis=0).repeat(3, axis=1))
+
+
 def test_bicubic_shrinks_the_turned_image_rows_first():
     hq = random_image(24, 24, 3)
     for seed in range(10):

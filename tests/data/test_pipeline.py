@@ -41,7 +41,8 @@ def save(path, pixels):
 def open_batches(folder, *, kind="noise", low=0, high=50, size=8, scale=1, channels=3, batch=4, seed=0, process=(0, 1),
                  **options):  # fmt: skip
     degradation = Degradation(kind=kind, low=low, high=low if kind == "bicubic" else high)
-    config = DataConfig(degradation=degradation, patch_size=size, hq=f"folder:{folder}", **options)
+    hq = str(folder) if str(folder).startswith("folder:") else f"folder:{folder}"
+    config = DataConfig(degradation=degradation, patch_size=size, hq=hq, **options)
     index, count = process
     options = {"batch_size": batch // count, "seed": seed, "process_index": index, "process_count": count}
     opened.append(TrainingBatches(config, scale=scale, channels=channels, **options))
@@ -125,6 +126,55 @@ def test_an_epoch_takes_each_image_once_in_an_order_of_its_own(tmp_path):
     assert len(set(epochs)) > 3
 
 
+@pytest.fixture
+def two_folders(tmp_path):
+    """One of 3 and one of 6 images; the first value of each is ten times its number."""
+    for i in range(9):
+        save(tmp_path / ("few" if i < 3 else "many") / f"{i}.png", np.full((8, 8), 10 * i, np.uint8))
+    return f"folder:{tmp_path}/few{{}},folder:{tmp_path}/many{{}}"
+
+
+def drawn(text, batches, **options):
+    taken = take(open_batches(text, channels=1, **options), batches)
+    return [int(np.rint(value * 25.5)) for batch in taken for value in batch["hq"][:, 0, 0, 0]]
+
+
+def test_several_folders_are_drawn_alike_without_weights(two_folders, tmp_path):
+    numbers = drawn(two_folders.format("", ""), 4, batch=9)
+    assert all(sorted(numbers[i : i + 9]) == [*range(9)] for i in range(0, 36, 9))
+    assert numbers == drawn(tmp_path, 4, batch=9)  # as if they were one folder
+
+
+@pytest.mark.parametrize(
+    ("weights", "share"), [((":2", ""), 2 / 3), ((":0.25", ":0.75"), 1 / 4), ((":1", ":1"), 1 / 2)]
+)
+def test_weights_say_how_often_a_folder_is_drawn(two_folders, caplog, weights, share):
+    with caplog.at_level(logging.INFO, "swinir_jax"):
+        numbers = drawn(two_folders.format(*weights), 18, batch=4)
+    few = [number for number in numbers if number < 3]
+    many = [number for number in numbers if number >= 3]
+    assert len(few) == share * 72
+    assert all(sorted(few[i : i + 3]) == [0, 1, 2] for i in range(0, len(few), 3))  # epochs of its own
+    assert all(sorted(many[i : i + 6]) == [*range(3, 9)] for i in range(0, len(many) - 5, 6))
+    assert f"{100 * share:.1f} % of the patches come from " in caplog.messages[0]
+    assert "/few, of 3 images" in caplog.messages[0]
+
+
+def test_a_weighted_stream_is_that_of_any_processes_threads_and_resumption(two_folders):
+    text, options = two_folders.format(":3", ":2"), {"channels": 1, "size": 4}
+    alone, _ = global_batches(text, 1, 9, **options)
+    assert global_batches(text, 1, 9, threads=0, **options)[0] == alone
+    shared, states = global_batches(text, 2, 5, threads=3, **options)
+    assert shared == alone[:5]
+    assert global_batches(text, 4, 4, states[0], **options)[0] == alone[5:]
+
+
+def test_a_folder_of_nothing_but_small_images_is_named(two_folders, tmp_path):
+    save(tmp_path / "large/0.png", np.zeros((16, 16), np.uint8))
+    with pytest.raises(InputError, match="few: no image is as large as a patch"):
+        open_batches(f"folder:{tmp_path}/few,folder:{tmp_path}/large:2", channels=1, size=16, skip_small=True)
+
+
 def test_the_seed_decides(folder):
     first, again, other = (patches(next(open_batches(folder, seed=seed))) for seed in (3, 3, 4))
     assert first == again != other
@@ -174,6 +224,24 @@ def test_a_corrupt_file_gives_way_and_is_named_once(folder):
 
 
 @pytest.mark.parametrize("threads", [0, 2])
+def test_files_that_change_in_mid_run_are_named_and_counted(folder, threads):
+    batches = open_batches(folder, threads=threads, cache_mb=0)
+    next(batches)
+    save(folder / "a/0.png", np.zeros((64, 64, 3), np.uint8))
+    save(folder / "b/1.png", np.zeros((4, 4, 3), np.uint8))
+    (folder / "c/2.png").unlink()
+    for batch in take(batches, 20):
+        assert batch["hq"].shape == (4, 8, 8, 3)
+    problems = sorted(batches.corrupt)
+    assert len(problems) == 3
+    assert [problem.split("/")[-1] for problem in problems] == [
+        "0.png: 64x64, at the start 36x30",
+        "1.png: 4x4, at the start 36x31",
+        "2.png: No such file or directory",
+    ]
+
+
+@pytest.mark.parametrize("threads", [0, 2])
 def test_too_many_corrupt_files_end_the_run(folder, threads):
     damage(folder, "1.png", "5.png")
     with pytest.raises(InputError, match=r"2 images cannot be read, data\.max_corrupt allows 1: .*[15]\.png"):
@@ -217,7 +285,7 @@ def test_other_scales_are_refused(folder):
 
 
 def test_small_images_are_named_or_skipped(folder, caplog):
-    with pytest.raises(InputError, match=r"0\.png: 36x30 is smaller than a patch of 32x32, and 1 more"):
+    with pytest.raises(InputError, match=r"0\.png: 36x30 is smaller than a patch of 32x32; .*1\.png: 36x31 is smaller"):
         open_batches(folder, size=32)
     with caplog.at_level(logging.WARNING, "swinir_jax"):
         batch = next(open_batches(folder, size=32, skip_small=True))

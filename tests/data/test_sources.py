@@ -6,10 +6,14 @@ import pytest
 from picture_files import make_pixels
 
 from swinir_jax.data.config import DataConfig, Degradation
+from swinir_jax.data.degradations import imresize
+from swinir_jax.data.folders import find_images
+from swinir_jax.data.image_source import UsableImages
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.data.records import RecordSource, write_records
-from swinir_jax.data.sources import find_images, open_source, usable_images
+from swinir_jax.data.sources import open_pairs, open_source, usable_images
 from swinir_jax.errors import InputError
+from swinir_jax.evaluation.protocol import evaluate
 from swinir_jax.images import Picture, write_picture
 
 
@@ -21,12 +25,15 @@ def save(path, h=20, w=24, channels=3):
 
 
 def test_a_folder_in_any_nesting_without_what_is_hidden(tmp_path):
-    for name in ("b/x/2.png", "b/1.jpg", "a.PNG", ".thumbnails/a.png", "b/.c.png", "b/x/readme.png.txt"):
+    for name in ("b/x/2.png", "b/1.jpg", "a.PNG", ".thumbnails/a.png", "b/.c.png"):
         save(tmp_path / "all.png")
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((tmp_path / "all.png").read_bytes())
-    found = [str(file.relative_to(tmp_path)) for file in find_images(tmp_path)]
+    (tmp_path / "b/x/readme.png.txt").write_text("of the pictures")
+    images = find_images(tmp_path)
+    found = [str(file.relative_to(tmp_path)) for file, _ in images.pairs]
     assert found == ["a.PNG", "all.png", "b/1.jpg", "b/x/2.png"]
+    assert images.left_out == f"1 left out, no picture: {tmp_path}/b/x/readme.png.txt"
     source = open_source(f"folder:{tmp_path}", scale=2)
     assert len(source) == 4
     assert source.name(2) == str(tmp_path / "b/1.jpg")
@@ -39,7 +46,86 @@ def test_pairs_of_folders(tmp_path):
     assert source.sizes(0) == ((20, 24), (10, 12))
     for got, expected in zip(source.read(0), (hq, lq), strict=True):
         np.testing.assert_array_equal(got, expected)
-    assert usable_images(source, side=16, scale=2, skip_small=False) == [0]
+    assert usable_images(source, side=16, scale=2, skip_small=False) == {0: ((20, 24), (10, 12))}
+
+
+def test_linked_folders_are_followed_and_what_is_left_out_is_logged(tmp_path, caplog):
+    save(tmp_path / "Flickr2K/deep/1.png"), save(tmp_path / "DF2K/0.png")
+    (tmp_path / "Flickr2K/index.html").write_text("<html>")
+    (tmp_path / "DF2K/Flickr2K").symlink_to(tmp_path / "Flickr2K")
+    (tmp_path / "Flickr2K/circle").symlink_to(tmp_path / "DF2K")
+    source = open_source(f"folder:{tmp_path}/DF2K", scale=2)
+    names = [source.name(i).removeprefix(f"{tmp_path}/") for i in range(len(source))]
+    assert names == ["DF2K/0.png", "DF2K/Flickr2K/deep/1.png"]
+    assert caplog.messages == [f"{tmp_path}/DF2K: 1 left out, no picture: {tmp_path}/DF2K/Flickr2K/index.html"]
+
+
+def test_several_places_are_one_source(tmp_path, records):
+    folder, images = records
+    hq, _ = save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a_LR4.png", 10, 12)
+    pixels = save(tmp_path / "sun, sea/b.png", 12, 12)
+    text = f"folder:{tmp_path}/hq,{tmp_path}/lq,folder:{folder}:0.5," + rf"folder:{tmp_path}/sun\, sea"
+    source = open_source(text, scale=2, pairs="{}_LR4")
+    assert len(source) == 5
+    assert [source.sizes(i)[0] for i in range(5)] == [(20, 24), (9, 14), (10, 14), (11, 14), (12, 12)]
+    assert [source.sizes(i)[1] for i in range(5)] == [(10, 12), None, None, None, None]
+    assert source.name(1) == "image 0"
+    for i, expected in ((0, hq), (2, images[1][1]), (4, pixels)):
+        np.testing.assert_array_equal(source.read(i)[0], expected)
+
+
+def test_a_template_needs_an_lq_folder(tmp_path):
+    save(tmp_path / "hq/a.png")
+    with pytest.raises(InputError, match=r"\{\}_LR4.* needs an LQ folder: data\.hq folder:HQ,LQ"):
+        open_source(f"folder:{tmp_path}/hq", scale=2, pairs="{}_LR4")
+
+
+def test_lq_files_that_the_template_does_not_mean_are_counted(tmp_path, caplog):
+    save(tmp_path / "hq/a.png"), save(tmp_path / "lq/X2/ax2.png", 10, 12), save(tmp_path / "lq/X3/ax3.png", 6, 8)
+    source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2, pairs="X2/{}x2")
+    assert source.sizes(0) == ((20, 24), (10, 12))
+    assert caplog.messages == [f"{tmp_path}/hq: 1 left out in {tmp_path}/lq, not called X2/{{}}x2"]
+
+
+def test_a_weight_that_may_be_of_a_name_is_told(tmp_path):
+    save(tmp_path / "scan:2/a.png")
+    with pytest.raises(InputError, match=r"scan: no such folder \(with the weight 2; \\: is a colon in a name\)"):
+        open_source(f"folder:{tmp_path}/scan:2", scale=2)
+    assert len(open_source(rf"folder:{tmp_path}/scan\:2", scale=2)) == 1
+
+
+@pytest.mark.parametrize("kind", ["path", "file", "folder", "pairs", "records"])
+def test_what_is_measured_may_come_from_any_place(tmp_path, records, kind):
+    hq, lq = save(tmp_path / "hq/deep/a.png", 33, 36), save(tmp_path / "lq/deep/a_q.png", 17, 18)
+    folder, _ = records
+    text, template = {
+        "path": (f"{tmp_path}/hq", ""),
+        "file": (f"{tmp_path}/hq/deep/a.png", ""),
+        "folder": (f"folder:{tmp_path}/hq", ""),
+        "pairs": (f"folder:{tmp_path}/hq,{tmp_path}/lq", "{}_q"),
+        "records": (f"folder:{folder}/large", ""),
+    }[kind]
+    write_records(folder / "large", [("b.png at row 0", hq)])
+    seen = []
+
+    def network(image):
+        seen.append(image)
+        return image.repeat(2, axis=0).repeat(2, axis=1)
+
+    pairs = [*open_pairs(text, scale=2, pairs=template, option="validation.hq")]
+    [(result, shown)] = evaluate("classical_sr", 2, network, pairs)
+    assert result.name == ("b.png_at_row_0" if kind == "records" else "a")
+    np.testing.assert_array_equal(shown.hq, hq[:32])
+    expected = lq[:16] if kind == "pairs" else imresize(hq[:32], 1 / 2)
+    np.testing.assert_allclose(seen[0], expected / 255, atol=1e-6)
+
+
+def test_images_to_measure_are_checked(tmp_path):
+    save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", 9, 12)
+    with pytest.raises(InputError, match="its LQ image of 12x9, enlarged by 2, is not 24x20"):
+        [*open_pairs(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2, option="validation.hq")]
+    with pytest.raises(InputError, match=r"validation\.hq must be folder:PATH"):
+        [*open_pairs("folder:", scale=2, option="validation.hq")]
 
 
 @pytest.mark.parametrize(
@@ -65,12 +151,15 @@ def test_sources_that_are_none(tmp_path, text, message):
 
 
 def test_unreadable_files_are_named_at_the_start(tmp_path):
-    for name in "abc":
+    for name in "abcdefg":
         save(tmp_path / f"{name}.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
-    (tmp_path / "c.png").write_bytes(b"")
+    for name in "cdef":
+        (tmp_path / f"{name}.png").write_bytes(b"")
     source = open_source(f"folder:{tmp_path}", scale=1)
-    with pytest.raises(InputError, match=r"b\.png: not a PNG.*, and 1 more; swinir-jax prepare-data"):
+    with pytest.raises(
+        InputError, match=r"b\.png: not a PNG.*; .*c\.png: .*; .*d\.png: .*; and 2 more; swinir-jax prep"
+    ):
         usable_images(source, side=8, scale=1, skip_small=True)
 
 
@@ -84,19 +173,37 @@ def test_pairs_of_other_sizes_are_named(tmp_path, lq, scale):
         usable_images(source, side=8, scale=scale, skip_small=True)
 
 
+@pytest.mark.parametrize("lq", [(10, 12), (10, 13), (11, 12), (11, 13)])
+def test_lq_sides_may_be_rounded_up(tmp_path, lq):
+    save(tmp_path / "hq/a.png", 21, 25), save(tmp_path / "lq/a.png", *lq)
+    source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2)
+    assert usable_images(source, side=8, scale=2, skip_small=False) == {0: ((21, 25), lq)}
+
+
+@pytest.mark.parametrize("side", ["hq", "lq"])
+def test_an_image_that_has_changed_its_size_is_not_read(tmp_path, side):
+    save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", 10, 12)
+    source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2)
+    images = UsableImages(source, usable_images(source, side=8, scale=2, skip_small=False))
+    images.read(0)
+    save(tmp_path / side / "a.png", 40, 44)
+    with pytest.raises(InputError, match=r"hq/a\.png: .*44x40.*, at the start 24x20 with LQ of 12x10"):
+        images.read(0)
+
+
 def test_small_images_are_an_error_or_left_out(tmp_path, caplog):
     for i, side in enumerate((31, 40, 32, 16)):
         save(tmp_path / f"{i}.png", 50, side)
     source = open_source(f"folder:{tmp_path}", scale=2)
-    with pytest.raises(InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32, and 1 more; .*skip_small"):
+    with pytest.raises(InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32; .*3\.png: .*skip_small"):
         usable_images(source, side=32, scale=2, skip_small=False)
     with caplog.at_level(logging.WARNING, "swinir_jax"):
-        assert usable_images(source, side=32, scale=2, skip_small=True) == [1, 2]
+        assert usable_images(source, side=32, scale=2, skip_small=True) == {1: ((50, 40), None), 2: ((50, 32), None)}
     assert caplog.messages == [
-        f"skipped: {tmp_path}/0.png: 31x50 is smaller than a patch of 32x32",
-        f"skipped: {tmp_path}/3.png: 16x50 is smaller than a patch of 32x32",
+        f"2 of 4 images skipped: {tmp_path}/0.png: 31x50 is smaller than a patch of 32x32; "
+        f"{tmp_path}/3.png: 16x50 is smaller than a patch of 32x32"
     ]
-    with pytest.raises(InputError, match="and 3 more"):
+    with pytest.raises(InputError, match="and 1 more"):
         usable_images(source, side=64, scale=2, skip_small=True)
 
 

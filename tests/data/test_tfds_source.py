@@ -46,6 +46,13 @@ def image_file(tmp_path, name, h=20, w=24):
     return str(tmp_path / name)
 
 
+def test_lr_of_sides_rounded_up_is_lq(tmp_path, prepared):
+    files = {"hr": image_file(tmp_path, "h.png", h=25, w=37), "lr": image_file(tmp_path, "l.png", h=7, w=10)}
+    data_dir = prepared([files])
+    assert open_source("tfds:tiny_set/small:2", scale=4, data_dir=data_dir).sizes(0) == ((25, 37), (7, 10))
+    assert open_source("tfds:tiny_set/small", scale=2, data_dir=data_dir).sizes(0) == ((25, 37), None)
+
+
 def test_a_prepared_set_with_hr_and_lr(tmp_path, prepared):
     files = [{"hr": image_file(tmp_path, f"h{i}.png", h=24, w=36), "lr": image_file(tmp_path, f"l{i}.png", h=6, w=9)}
              for i in range(3)]  # fmt: skip

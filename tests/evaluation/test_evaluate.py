@@ -8,9 +8,9 @@ import pytest
 
 from swinir_jax import InputError
 from swinir_jax.cli.main import main
-from swinir_jax.data.degradations import gaussian_noise_official, imresize
-from swinir_jax.data.pairs import image_files, match_pairs
-from swinir_jax.evaluation.protocol import evaluate
+from swinir_jax.data.degradations import gaussian_noise_official, imresize, to_uint8
+from swinir_jax.data.pairs import match_pairs
+from swinir_jax.evaluation.protocol import baseline, evaluate
 from swinir_jax.evaluation.published import published
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.metrics import psnr
@@ -54,9 +54,12 @@ def test_all_that_has_no_partner_is_named():
 
 
 def test_files_come_in_the_order_of_their_numbers():
-    for name in ("10.png", "2.png", "1.png", "\u00b2.png"):
-        photo(f"set/{name}", 8, 8)
-    assert [p.name for p in image_files("set")] == ["1.png", "2.png", "10.png", "\u00b2.png"]
+    names = ["1", "2", "10", "\u00b2"]
+    for name in sorted(names):
+        photo(f"set/{name}.png", 16, 16)
+    options = ["--model", "input", "--hq", "set", "--json", "e.json", "--quiet"]
+    assert main(["evaluate", "--task", "gray_dn", "--noise", "1", *options]) == 0
+    assert [image["name"] for image in json.loads(Path("e.json").read_text())["images"]] == names
 
 
 def test_noise_input_by_hand():
@@ -101,6 +104,52 @@ def test_gray_of_colour_files_is_each_task_s_own():
     white = np.full((8, 8, 3), 255, np.uint8)
     assert (TASKS["gray_dn"].colours(white) == 255).all()  # OpenCV's gray
     assert (TASKS["jpeg_car"].colours(white) == 235).all()  # MATLAB's Y
+
+
+@pytest.mark.parametrize("task", ["classical_sr", "lightweight_sr", "color_dn", "color_jpeg_car"])
+def test_a_gray_file_is_three_equal_channels_to_a_network_for_colour(task):
+    """As OpenCV reads it; so its Y takes 219 of 255 values, and errs by less."""
+    write_picture("flat.png", Picture(np.full((32, 32), 100, np.uint8)))
+    scale = 2 if TASKS[task].level == "scale" else 1
+    restored = np.full((32, 32, 3), 110 / 255)
+    seen = []
+
+    def network(lq):
+        seen.append(lq)
+        return restored
+
+    level = {"scale": 2, "noise": 0, "jpeg": 90}[TASKS[task].level]
+    [(result, _)] = evaluate(task, level, network, [(Path("flat.png"), None)])
+    assert seen[0].shape == (32 // scale, 32 // scale, 3)
+    np.testing.assert_array_equal(seen[0], seen[0][..., :1].repeat(3, axis=-1))
+    assert result.scores["psnr"] == pytest.approx(28.130804, abs=1e-6)  # 20 log10(255 / 10)
+    assert result.scores["psnr_y"] == pytest.approx(29.452725, abs=1e-6)  # 20 log10(255 / (10 * 219 / 255))
+    hq, y, c = 16 + 100 * 219 / 255, 16 + 110 * 219 / 255, 2.55**2
+    assert result.scores["ssim"] == pytest.approx((2 * 100 * 110 + c) / (100**2 + 110**2 + c), abs=1e-12)
+    assert result.scores["ssim_y"] == pytest.approx((2 * hq * y + c) / (hq**2 + y**2 + c), abs=1e-12)
+
+
+def test_the_bicubic_rows_of_the_literature_measure_gray_files_as_they_are():
+    gray = np.random.default_rng(0).integers(0, 256, (48, 56), np.uint8)
+    write_picture("gray.png", Picture(gray))
+    write_picture("colour.png", Picture(gray[..., None].repeat(3, axis=-1)))
+    pairs = [(Path("gray.png"), None), (Path("colour.png"), None)]
+    runs = evaluate("classical_sr", 4, baseline("bicubic", 4), pairs, bicubic_of_y=True)
+    [of_gray, of_colour] = [result.scores for result, _ in runs]
+    enlarged = to_uint8(imresize(imresize(gray.astype(float), 1 / 4), 4.0))
+    assert of_gray["psnr_y"] == psnr(enlarged, gray, 4)
+    # MATLAB's Y of a colour file takes 219 of 255 values: 20 log10(255 / 219) dB more, but for its rounding.
+    assert of_colour["psnr_y"] - of_gray["psnr_y"] == pytest.approx(1.3219, abs=0.01)
+    assert of_colour["ssim_y"] != of_gray["ssim_y"]
+
+
+@pytest.mark.parametrize("task", ["gray_dn", "jpeg_car"])
+def test_networks_for_gray_are_measured_over_the_whole_range(task):
+    write_picture("flat.png", Picture(np.full((32, 32), 100, np.uint8)))
+    level = {"noise": 0, "jpeg": 90}[TASKS[task].level]
+    [(result, _)] = evaluate(task, level, lambda lq: np.full((32, 32, 1), 110 / 255), [(Path("flat.png"), None)])
+    assert result.scores["psnr"] == pytest.approx(28.130804, abs=1e-6)  # 20 log10(255 / 10)
+    assert "psnr_y" not in result.scores
 
 
 def test_command_writes_everything(capsys):

@@ -1,17 +1,19 @@
 import pytest
 
-from swinir_jax.images import read_picture, read_size
+from swinir_jax.images import Header, read_header, read_picture
 
 
 @pytest.fixture
 def read_bytes(tmp_path):
-    """Reads a picture from bytes, and checks that its header tells the same size."""
+    """Reads a picture from bytes, and checks that its header tells the same of it."""
 
     def read(data, name="picture.png"):
         path = tmp_path / name
         path.write_bytes(data)
-        picture = read_picture(path)
-        assert read_size(path) == picture.pixels.shape[:2]
+        picture, header = read_picture(path), read_header(path)
+        height, width, *colours = picture.pixels.shape
+        bits, has_alpha = 8 * picture.pixels.itemsize, picture.alpha is not None
+        assert header == Header(height, width, 3 if colours else 1, bits, has_alpha, header.format)
         return picture
 
     return read

@@ -1,5 +1,8 @@
+import contextlib
+import functools
 import io
 import struct
+import tracemalloc
 import zlib
 
 import imagecodecs
@@ -8,6 +11,8 @@ import pytest
 import tifffile
 from picture_files import (
     ICC,
+    H,
+    W,
     assert_refused,
     encoded,
     insert_chunk,
@@ -18,9 +23,10 @@ from picture_files import (
     png_chunk,
     tiff_bytes,
 )
+from PIL import Image
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import read_picture, read_size
+from swinir_jax.images import read_picture, read_size, reading
 
 
 @pytest.mark.parametrize("read", [read_picture, read_size])
@@ -30,7 +36,7 @@ def test_files_that_are_no_pictures(tmp_path, read):
     text.write_text("no picture\n" * 50)
     folder.mkdir()
     assert_refused(read, empty, "empty")
-    assert_refused(read, text, "not a PNG, JPEG, WebP, TIFF or BMP picture")
+    assert_refused(read, text, "not a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, HEIF, JPEG XL, JPEG 2000 or PPM picture")
     assert_refused(read, folder, "directory")
     error = assert_refused(read, tmp_path / "missing.png", "No such file")
     assert isinstance(error.__cause__, FileNotFoundError)
@@ -56,7 +62,9 @@ CODED = {
 def test_truncated_picture_is_an_error_and_not_half_gray(tmp_path, kind):
     data = encoded(tmp_path, *CODED[kind])
     path = tmp_path / "cut"
-    footer = {"png": 16, "bmp": 2}.get(kind.split()[0], 0)  # checksum and IEND, or padding, behind the last pixel
+    footer = {"png": 16, "bmp": 2, "jpeg": 2}.get(
+        kind.split()[0], 0
+    )  # checksum and IEND, padding, or the end of image, behind the last pixel
     for length in [len(data) - 1 - footer, len(data) * 9 // 10, len(data) // 2, len(data) // 10, 20, 3, 1]:
         path.write_bytes(data[:length])
         assert_refused(read_picture, path)
@@ -77,6 +85,44 @@ def test_truncated_progressive_jpeg(tmp_path):
     for length in (len(data) - 3, len(data) // 2):
         path.write_bytes(data[:length])
         assert_refused(read_picture, path, "truncated")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_without_its_last_bytes_is_whole(tmp_path, progressive):
+    data = pillow_bytes(make_pixels(3), "JPEG", progressive=progressive)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    whole = read_picture(path)
+    for length in (1, 2):
+        path.write_bytes(data[:-length])
+        cut = read_picture(path)
+        np.testing.assert_array_equal(cut.pixels, whole.pixels)
+        assert cut.notes == ("the file is cut short, behind the last pixel",)
+    path.write_bytes(data[:-3])
+    assert_refused(read_picture, path, "truncated", f" of {H} rows of pixels are there")
+
+
+def test_jpeg_without_its_last_few_rows(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 16), np.uint8)
+    data = pillow_bytes(noise, "JPEG")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    whole = read_picture(path).pixels
+    path.write_bytes(data[: len(data) * 995 // 1000])
+    cut = read_picture(path)
+    np.testing.assert_array_equal(cut.pixels[:-8], whole[:-8])
+    assert cut.notes == ("the file is cut short: the last 8 of 1200 rows are gray",)
+    path.write_bytes(data[: len(data) // 2])
+    assert_refused(read_picture, path, "rows of pixels are there")
+
+
+@pytest.mark.parametrize("length", [1, 11, 12, 13, 16])
+def test_png_without_its_last_bytes_is_whole(tmp_path, length):
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(make_pixels(3, np.uint16))[:-length])
+    picture = read_picture(path)
+    np.testing.assert_array_equal(picture.pixels, make_pixels(3, np.uint16))
+    assert picture.notes == ("the file is cut short, behind the last pixel",)
 
 
 def test_left_out_tiff_tiles_are_an_error(tmp_path):
@@ -110,12 +156,30 @@ def huge_header(kind, h, w):
     return data[:8] + png_chunk(b"IHDR", struct.pack(">II", w, h) + data[24:29]) + data[33:]
 
 
-@pytest.mark.parametrize("read", [read_picture, read_size])
 @pytest.mark.parametrize("kind", ["png", "png of 16 bits", "jpeg", "bmp", "tiff"])
-def test_decompression_bomb_is_refused_by_its_header(tmp_path, kind, read):
+def test_decompression_bomb_is_refused_by_its_header(tmp_path, kind):
     path = tmp_path / "bomb"
-    path.write_bytes(huge_header(kind, 15_000, 15_000))
-    assert_refused(read, path, "limit of 178956970")
+    path.write_bytes(huge_header(kind, 15_000, 15_001))
+    assert read_size(path) == (15_000, 15_001)
+    gigabytes = "4.05" if kind == "png of 16 bits" else "2.03"  # three copies of the samples
+    parts = ["15001 x 15000 pixels", f"{gigabytes} GB", "1.00 GB are allowed", "--memory"]
+    assert_refused(functools.partial(read_picture, memory=10**9), path, *parts)
+
+
+def test_the_memory_that_is_free_is_the_limit(tmp_path, monkeypatch):
+    path = tmp_path / "bomb"
+    path.write_bytes(huge_header("png", 30_000, 30_000))
+    monkeypatch.setattr(reading, "free_machine_bytes", lambda: 10**9)
+    assert_refused(read_picture, path, "8.10 GB to read, and 1.00 GB are free")
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "TIFF", "BMP", "GIF", "AVIF"])
+def test_limit_of_pillow_does_not_hold_and_stays(tmp_path, monkeypatch, name):
+    path = tmp_path / "a"
+    path.write_bytes(pillow_bytes(make_pixels(0), name))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    assert read_picture(path).pixels.shape[:2] == (H, W)
+    assert Image.MAX_IMAGE_PIXELS == 20
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff", "jpeg"])
@@ -137,13 +201,27 @@ def test_tile_larger_than_allowed(tmp_path):
     assert_refused(read_picture, path, "limit of")
 
 
+@contextlib.contextmanager
+def limited_memory(size):
+    """Fails where Python objects, NumPy arrays among them, take more."""
+    tracemalloc.start()
+    yield
+    assert tracemalloc.get_traced_memory()[1] < size
+    tracemalloc.stop()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("kind", [b"iCCP", b"zTXt"])
 def test_metadata_that_inflates_without_end(tmp_path, kind, dtype):
     bomb = png_chunk(kind, b"name\0\0" + zlib.compress(bytes(50_000_000), 9))
     path = tmp_path / "bomb.png"
     path.write_bytes(insert_chunk(imagecodecs.png_encode(make_pixels(3, dtype)), bomb))
-    assert_refused(read_picture, path, "too large")
+    with limited_memory(40_000_000):
+        picture = read_picture(path)
+    assert picture.icc_profile is None
+    assert not picture.metadata
+    [note] = picture.notes
+    assert note.startswith("damaged")
 
 
 @pytest.mark.parametrize("kind", CODED)

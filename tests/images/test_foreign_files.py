@@ -4,6 +4,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from picture_files import (
+    DATA,
     ICC,
     assert_refused,
     assert_same_samples,
@@ -16,7 +17,7 @@ from picture_files import (
     psnr,
     tiff_bytes,
 )
-from PIL import Image
+from PIL import Image, ImageCms
 
 from swinir_jax.images import Picture, read_picture
 
@@ -157,12 +158,10 @@ def test_first_of_several_frames(read_bytes):
 @pytest.mark.parametrize(
     ("samples", "options"),
     [
-        (make_pixels(3).astype(np.float32), {"photometric": "rgb"}),
         (make_pixels(0).astype(np.uint32), {"photometric": "minisblack"}),
         (make_pixels(0).astype(np.int16), {"photometric": "minisblack"}),
         (make_pixels(4, np.uint16), {"photometric": "separated"}),
-        (make_pixels(5), {"photometric": "minisblack", "planarconfig": "contig"}),
-        (make_pixels(6), {"photometric": "rgb", "extrasamples": ["unspecified"] * 3}),
+        (make_pixels(3).astype(np.complex64), {"photometric": "rgb"}),
     ],
 )
 def test_tiff_without_an_exact_place_in_a_picture_is_refused(tmp_path, samples, options):
@@ -171,7 +170,83 @@ def test_tiff_without_an_exact_place_in_a_picture_is_refused(tmp_path, samples, 
     assert_refused(read_picture, path, "not supported")
 
 
-def test_lab_tiff_is_refused(tmp_path):
-    path = tmp_path / "a.tif"
-    path.write_bytes(pillow_bytes(Image.new("LAB", (4, 4)), "TIFF"))
-    assert_refused(read_picture, path, "LAB", "not supported")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("colours", [0, 3])
+def test_float_tiff_from_0_to_1_becomes_16_bits(read_bytes, dtype, colours):
+    pixels = (make_pixels(colours) / 255).astype(dtype)
+    picture = read_bytes(tiff_bytes(pixels, photometric="rgb" if colours else "minisblack"))
+    assert_same_samples(picture, Picture(np.rint(pixels.astype(float) * 65535).astype(np.uint16)))
+    assert picture.notes == ("float samples from 0 to 1 scaled to 16 bits",)
+
+
+def test_floats_out_of_range_are_clipped_and_said(read_bytes):
+    pixels = np.array([[-0.5, 0, 1, 7], [np.nan, np.inf, -np.inf, 0.5]], np.float32)
+    picture = read_bytes(tiff_bytes(pixels))
+    np.testing.assert_array_equal(picture.pixels, [[0, 0, 65535, 65535], [0, 65535, 0, 32768]])
+    assert picture.notes[1] == "62.5% of the samples, outside 0 to 1, clipped"
+
+
+@pytest.mark.parametrize(
+    ("colours", "extras"),
+    [
+        (3, ["unspecified"]),
+        (3, ["unspecified"] * 3),
+        (3, ["unassalpha", "unspecified"]),
+        (3, ["unspecified", "unassalpha"]),
+        (1, ["unspecified"] * 4),
+    ],
+)
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_further_tiff_channels_are_left_out_and_alpha_is_found(read_bytes, colours, extras, planar):
+    samples = make_pixels(colours + len(extras))
+    stored = samples if planar == "contig" else np.moveaxis(samples, -1, 0)
+    photometric = "rgb" if colours == 3 else "minisblack"
+    picture = read_bytes(tiff_bytes(stored, photometric=photometric, extrasamples=extras, planarconfig=planar))
+    alpha = samples[..., colours + extras.index("unassalpha")] if "unassalpha" in extras else None
+    assert_same_samples(picture, Picture(samples[..., :3] if colours == 3 else samples[..., 0], alpha))
+    assert "left out" in picture.notes[0]
+
+
+def test_premultiplied_alpha_beside_a_further_channel(read_bytes):
+    stored = np.array([[[50, 20, 0, 9, 100]] * 2], np.uint8)
+    data = tiff_bytes(stored, photometric="rgb", planarconfig="contig", extrasamples=["unspecified", "assocalpha"])
+    picture = read_bytes(data)
+    assert (picture.pixels.tolist(), picture.alpha.tolist()) == ([[[128, 51, 0]] * 2], [[100] * 2])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("photometric", ["cielab", "icclab"])
+def test_lab_tiff_becomes_srgb_as_littlecms_converts_it(read_bytes, bits, photometric):
+    rng = np.random.default_rng(0)
+    lab = np.dstack([rng.integers(60, 220, (9, 50)), rng.integers(118, 138, (9, 50, 2))]).astype(np.uint8)
+    srgb = ImageCms.createProfile("sRGB")
+    expected = ImageCms.profileToProfile(
+        Image.frombytes("LAB", (50, 9), (lab ^ [0, 128, 128]).astype(np.uint8).tobytes()),
+        ImageCms.createProfile("LAB", 5000),
+        srgb,
+        outputMode="RGB",
+    )
+    stored = lab.astype(np.uint16)
+    if photometric == "cielab":
+        stored ^= np.array([0, 128, 128], np.uint16)  # two's complements
+    if bits == 16:
+        stored = stored * np.array([257, 256, 256], np.uint16)
+    data = tiff_bytes(stored.astype(f"u{bits // 8}"), photometric=photometric)
+    picture = read_bytes(data)
+    scale = 1 if bits == 8 else 257
+    np.testing.assert_allclose(
+        picture.pixels / scale, np.asarray(expected), atol=1.01 if bits == 8 else 1.6
+    )  # LittleCMS rounds
+    assert picture.notes[0] == "CIELAB converted to sRGB"
+
+
+def test_colours_beyond_srgb_are_counted(read_bytes):
+    lab = np.full((4, 4, 3), (128, 0, 0), np.uint8)
+    lab[0, :2, 1:] = (120, 0)
+    assert read_bytes(tiff_bytes(lab, photometric="cielab")).notes[1].startswith("12.5% of the pixels")
+
+
+def test_bmp_with_alpha(read_bytes):
+    picture = read_bytes((DATA / "b32a.bmp").read_bytes())
+    assert picture.alpha is not None
+    assert len(np.unique(picture.alpha)) > 1

@@ -17,7 +17,8 @@ LOSSLESS = [
         (".tif", (False, True), (np.uint8, np.uint16)),
         (".TIFF", (True,), (np.uint16,)),
         (".webp", (False, True), (np.uint8,)),
-        (".bmp", (False,), (np.uint8,)),
+        (".bmp", (False, True), (np.uint8,)),
+        (".jxl", (False, True), (np.uint8, np.uint16)),
     ]
     for alpha in alphas
     for dtype in dtypes
@@ -30,7 +31,7 @@ def test_lossless_formats_return_every_sample(tmp_path, suffix, colours, alpha, 
     picture = make_picture(colours, alpha, dtype)
     path = tmp_path / f"picture{suffix}"
     write_picture(path, picture)
-    if suffix == ".webp" and not colours:  # has no gray
+    if not colours and (suffix == ".webp" or (suffix == ".bmp" and alpha)):  # without gray
         picture = dataclasses.replace(picture, pixels=np.dstack([picture.pixels] * 3))
     restored = read_picture(path)
     assert_same_samples(restored, picture)
@@ -39,7 +40,7 @@ def test_lossless_formats_return_every_sample(tmp_path, suffix, colours, alpha, 
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (3, 1), (2, 3), (4, 4)])
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".bmp", ".jxl"])
 def test_small_pictures_keep_their_axes(tmp_path, suffix, size):
     pixels = make_pixels(3, h=size[0], w=size[1])
     picture = Picture(pixels, pixels[..., 0] // 2)

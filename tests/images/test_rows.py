@@ -6,6 +6,7 @@ import tifffile
 from picture_files import ICC, assert_refused, make_pixels, pillow_bytes, tiff_bytes
 from PIL import Image
 
+from swinir_jax.files import companion
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.images.row_reading import decoded_rows, open_rows
 from swinir_jax.images.row_writing import RowWriter, check_target, is_unfinished, read_progress
@@ -156,7 +157,7 @@ def test_an_unfinished_file_about_something_else_is_not_used(tmp_path):
     picture = Picture(make_pixels(0, h=600))
     write(target, picture, {"a": 1}, 64, stop=600 - 64)
     assert write(target, picture, {"a": 2}, 64, stop=300) == 0
-    (tmp_path / "a.png.partial").write_bytes(b"short")
+    companion(tmp_path / "a.png", ".partial").write_bytes(b"short")
     assert write(target, picture, {"a": 2}, 64) == 0
     np.testing.assert_array_equal(read_picture(target).pixels, picture.pixels)
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from picture_files import H, W, make_pixels
+from picture_files import H, W, make_picture, make_pixels
 
-from swinir_jax.images import extend_colours
+from swinir_jax.errors import InputError
+from swinir_jax.images import extend_colours, flatten
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -50,3 +51,30 @@ def test_single_pixel():
     pixel = np.array([[[1, 2, 3]]], np.uint8)
     np.testing.assert_array_equal(extend_colours(pixel, np.array([[0]], np.uint8)), pixel)
     np.testing.assert_array_equal(extend_colours(pixel, np.array([[9]], np.uint8)), pixel)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("background", "colour"), [("white", (255,) * 3), ("#102030", (16, 32, 48)), ("black", (0,) * 3)]
+)
+@pytest.mark.parametrize("colours", [0, 3])
+def test_flatten(dtype, background, colour, colours):
+    white = np.iinfo(dtype).max
+    picture = make_picture(colours, True, dtype, icc_profile=b"p" * 200)
+    flat = flatten(picture, background)
+    share = (picture.alpha / white)[..., None]
+    pixels = picture.pixels.reshape(H, W, -1)
+    expected = pixels * share + (1 - share) * np.array(colour) * (white // 255)
+    if not colours and background != "#102030":
+        assert flat.pixels.ndim == 2
+        expected = expected[..., :1]
+    np.testing.assert_allclose(flat.pixels.reshape(expected.shape), expected, atol=0.51)
+    assert flat.pixels.dtype == dtype
+    assert (flat.alpha, flat.icc_profile) == (None, picture.icc_profile)
+
+
+def test_flatten_passes_opaque_pictures_and_refuses_what_is_no_colour():
+    picture = make_picture(3, False)
+    assert flatten(picture, "white") is picture
+    with pytest.raises(InputError, match="'nonsense' is no colour"):
+        flatten(picture, "nonsense")

@@ -1,32 +1,101 @@
+import dataclasses
 import errno
 import os
+import re
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import assert_refused, assert_same_samples, make_picture
+from picture_files import DATA, H, W, assert_refused, assert_same_samples, make_picture, make_pixels, psnr
 
-from swinir_jax import images
-from swinir_jax.images import Picture, read_picture, read_size, write_picture
+from swinir_jax.images import (
+    READABLE,
+    WRITABLE,
+    Header,
+    Picture,
+    cannot_hold,
+    fitting_ending,
+    read_header,
+    read_picture,
+    read_size,
+    write_picture,
+)
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize(
     ("name", "picture", "parts"),
     [
-        ("a.jpg", make_picture(3, True), ["JPEG cannot hold alpha", "use one of .png, .webp, .tif, .tiff instead"]),
-        ("a.bmp", make_picture(3, True), ["BMP cannot hold alpha"]),
-        ("a.jpeg", make_picture(3, False, np.uint16), ["16 bits a channel", "use one of .png, .tif, .tiff instead"]),
-        ("a.webp", make_picture(3, True, np.uint16), ["WebP cannot hold 16 bits a channel;"]),
-        ("a.bmp", make_picture(0, True, np.uint16), ["16 bits a channel, alpha"]),
-        ("a.webp", Picture(np.zeros((1, 16_384), np.uint8)), ["16384", ".png, .jpg"]),
+        ("a.jpg", make_picture(3, True), ["JPEG cannot hold alpha; use .png instead"]),
+        ("a.jpg", make_picture(3, True, np.uint16), ["JPEG cannot hold alpha"]),
+        ("a.webp", Picture(np.zeros((1, 16_384), np.uint8)), ["a side of 16384 pixels; use .png instead"]),
         ("a.jpg", Picture(np.zeros((65_501, 1), np.uint8)), ["65501"]),
-        ("a.gif", make_picture(3, False), ["unknown ending", *images.SUFFIXES]),
+        ("a.png", Picture(np.zeros((1_000_001, 1), np.uint8)), ["1000001 pixels; use .tif instead"]),
+        ("a.gif", make_picture(3, False), ["unknown ending; use one of .png, .jpg, .webp, .tif, .bmp, .avif, .jxl"]),
         ("a", make_picture(3, False), ["unknown ending"]),
     ],
 )
 def test_format_that_cannot_hold_the_picture_is_refused(tmp_path, name, picture, parts):
     assert_refused(lambda path: write_picture(path, picture), tmp_path / name, *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".avif"])
+def test_16_bits_are_rounded_to_8_and_said(tmp_path, suffix):
+    picture = make_picture(3, False, np.uint16)
+    [note] = write_picture(tmp_path / f"a{suffix}", picture)
+    assert note == f"16 bits rounded to 8, which is what {WRITABLE[suffix]} holds"
+    rounded = np.rint(picture.pixels / 257).astype(np.uint8)
+    assert psnr(read_picture(tmp_path / f"a{suffix}").pixels, rounded) > (45 if suffix in (".jpg", ".avif") else 130)
+
+
+def test_opaque_alpha_is_left_out_of_a_jpeg(tmp_path):
+    picture = Picture(make_pixels(3), np.full((H, W), 255, np.uint8))
+    assert write_picture(tmp_path / "a.jpg", picture) == ()
+    assert read_picture(tmp_path / "a.jpg").alpha is None
+    assert cannot_hold("a.jpg", Header.of(picture)) == ""
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.iterdir()))
+@pytest.mark.parametrize("ending", sorted(set(WRITABLE) - {".jpg_large"}))
+def test_the_header_tells_what_is_written(tmp_path, name, ending):
+    picture = read_picture(DATA / name)
+    if problem := cannot_hold(ending, Header.of(picture)):
+        assert (name, problem) == ("b32a.bmp", "JPEG cannot hold alpha; use .png instead")
+        return
+    write_picture(tmp_path / f"a{ending}", picture)
+    written = read_picture(tmp_path / f"a{ending}")
+    header = read_header(tmp_path / f"a{ending}")
+    assert header.format == WRITABLE[ending]
+    assert dataclasses.replace(header, format="", has_alpha=False) == dataclasses.replace(
+        Header.of(written), has_alpha=False
+    )
+    assert header.has_alpha == (written.alpha is not None)
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "lossless", "ending"),
+    [
+        ("a/b.webp", Header(16_383, 5), False, ".webp"),
+        ("a/b.webp", Header(16_384, 5), False, ".png"),
+        (".JPG", Header(5, 5), False, ".JPG"),
+        (".jpg", Header(5, 5), True, ".png"),
+        (".jpg", Header(5, 5, has_alpha=True), False, ".png"),
+        (".bmp", Header(5, 5, bits=16), False, ".png"),
+        ("a.tiff", Header(5, 5, bits=16), True, ".tiff"),
+        ("a.heic", Header(5, 5), False, ".png"),
+        ("a", Header(5, 5), False, ".png"),
+        ("a.png", Header(1_000_001, 5), False, ".tif"),
+    ],
+)
+def test_ending_that_fits(path, header, lossless, ending):
+    assert fitting_ending(path, header, lossless=lossless) == ending
+
+
+def test_enlarged_header():
+    assert Header(3, 5, bits=16).enlarged(4) == Header(12, 20, bits=16)
 
 
 @pytest.mark.parametrize(("suffix", "side"), [(".webp", 16_383), (".jpg", 65_500)])
@@ -121,3 +190,9 @@ def test_link_stays_a_link(tmp_path):
     write_picture(link, make_picture(3, False))
     assert link.is_symlink()
     assert_same_samples(read_picture(target), make_picture(3, False))
+
+
+def test_the_table_of_formats_has_all():
+    rows = re.findall(r"^\| ([A-Z]\w[^|]*) \| yes.*?\| (yes|no)", (DOCS / "pictures.md").read_text(), re.MULTILINE)
+    formats = {name: written for names, written in rows for name in names.replace(" (HEIC)", "").split(", ")}
+    assert formats == {name: "yes" if name in WRITABLE.values() else "no" for name in READABLE.values()}

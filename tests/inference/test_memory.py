@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from swinir_jax.cli.main import main
+from swinir_jax.inference import memory
+
 FAULTS = """
 import resource, sys
 import numpy as np
@@ -29,3 +32,10 @@ def test_scratch_memory_is_cleared_once_and_not_for_each_operation():
         return int(done.stdout)
 
     assert 3 * faults("kept") < faults("as it is")
+
+
+def test_the_command_sets_malloc_of_its_process(monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(memory, "keep_scratch", lambda: called.append(True))
+    assert main(["models"]) == 0
+    assert called == [True]

@@ -8,12 +8,31 @@ from swinir_jax import InputError, Restorer, SwinIR
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 
 
-@pytest.mark.parametrize("devices", [2, 4, 8])
-def test_many_devices_restore_as_one_and_send_only_rows(devices):
-    for case, result in run_worker(devices).items():
+@pytest.fixture(scope="module")
+def of_four():
+    return run_worker(4)
+
+
+def check(results, devices):
+    sharing = {"rows and columns do not divide": 1, "window of 7": 3}  # 6 rows of windows, 10 columns
+    for case, result in results.items():
         assert result["difference"] < 2e-6, (case, result)
-        expected = set() if case == "tiles" else {"collective-permute"}
+        assert result["devices"] == sharing.get(case, devices), (case, result)
+        expected = set() if case == "tiles" or result["devices"] == 1 else {"collective-permute"}
         assert set(result["collectives"]) == expected, (case, result)
+
+
+def test_two_devices_restore_as_one_and_send_only_pixels():
+    check(run_worker(2), 2)
+
+
+def test_four_devices_restore_as_one_and_send_only_pixels(of_four):
+    check({case: result for case, result in of_four.items() if case != "apply"}, 4)
+
+
+def test_apply_and_gradients_on_meshes_of_either_kind_are_those_of_one_device(of_four):
+    assert len(of_four["apply"]) == 4
+    assert max(of_four["apply"].values()) < 1e-5, of_four["apply"]
 
 
 @pytest.mark.parametrize(
@@ -42,3 +61,12 @@ def test_a_mesh_of_one_device():
     lq = np.random.default_rng(0).random((19, 14, 3), dtype=np.float32)
     restored = Restorer(SwinIR(TINY), params, mesh=jax.make_mesh((1,), ("x",))).restore(lq)
     np.testing.assert_array_equal(restored, Restorer(SwinIR(TINY), params).restore(lq))
+
+
+def test_a_cpu_takes_its_own_program_unless_told_otherwise():
+    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    lq = np.random.default_rng(0).random((19, 14, 3), dtype=np.float32)
+    fast, slow = (Restorer(SwinIR(TINY), params, tile=0, fast=fast) for fast in (True, False))
+    np.testing.assert_allclose(fast.restore(lq), slow.restore(lq), atol=1e-5)
+    loops = [" while(" in program.as_text() for held in (fast, slow) for program in held._programs.values()]
+    assert loops == [True, False]

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 
 import jax
@@ -9,7 +10,10 @@ from PIL import Image
 
 from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.inference import memory, restorer
+from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference import programs
+from swinir_jax.inference.streaming import StreamingRestorer
 
 
 def network(config, seed=1):
@@ -26,6 +30,11 @@ def tiny():
     return network(TINY)
 
 
+def answer(model, params, lq):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # asked of a Restorer alone
+        return np.asarray(jax.jit(model.apply)({"params": params}, lq[None])[0])
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(19, 14), (19, 14, 1), (19, 14, 3), (19, 14, 2), (19, 14, 4)])
 def test_same_kind_out(tiny, dtype, shape):
@@ -37,11 +46,22 @@ def test_same_kind_out(tiny, dtype, shape):
 def test_whole_image_is_what_the_model_answers(tiny):
     model, params = tiny
     lq = photo(19, 14, 3, dtype=np.float32)
-    expected = jax.jit(model.apply)({"params": params}, lq[None])[0]
-    np.testing.assert_allclose(Restorer(*tiny, tile=0).restore(lq), expected, atol=1e-5)
-    eight_bits = Restorer(*tiny, tile=0)((lq * 255).round().astype(np.uint8))
-    levels = jax.jit(model.apply)({"params": params}, (lq[None] * 255).round() / 255)[0] * 255
+    expected = answer(model, params, lq)
+    whole = Restorer(*tiny, tile=0, pad="minimal")
+    np.testing.assert_allclose(whole.restore(lq), expected, atol=1e-5)
+    eight_bits = whole((lq * 255).round().astype(np.uint8))
+    levels = answer(model, params, (lq * 255).round() / 255) * 255
     np.testing.assert_array_equal(eight_bits, np.clip(np.round(levels), 0, 255))
+
+
+@pytest.mark.parametrize("size", [(19, 14), (1, 30), (3, 4)])
+def test_a_margin_is_mirrored_around_the_image_and_cut_off(tiny, size):
+    model, params = tiny
+    lq = photo(*size, 3, dtype=np.float32)
+    ends = [(8, -(side + 8) % 8 + (8 if -(side + 8) % 8 < 8 else 0)) for side in size]
+    padded = np.pad(lq, (*ends, (0, 0)), mode="reflect")
+    expected = answer(model, params, padded)[16 : 16 + 2 * size[0], 16 : 16 + 2 * size[1]]
+    np.testing.assert_allclose(Restorer(*tiny, tile=0).restore(lq), expected, atol=1e-5)
 
 
 def test_opaque_alpha_changes_nothing(tiny):
@@ -70,7 +90,7 @@ def test_a_cut_out_gets_no_dark_fringe(tiny, dtype):
     np.testing.assert_array_equal(Restorer(*tiny)(cut_out)[..., :3], Restorer(*tiny)(np.ascontiguousarray(plain)))
 
 
-@pytest.mark.parametrize("pad", ["minimal", "official"])
+@pytest.mark.parametrize("pad", ["reflect", "minimal", "official"])
 @pytest.mark.parametrize("size", [(40, 27), (12, 40), (1, 1)])
 def test_tiles_of_any_image(tiny, pad, size):
     restored = Restorer(*tiny, tile=16, overlap=8, pad=pad)(photo(*size, 3))
@@ -88,9 +108,9 @@ def test_tiles_are_close_to_the_whole_away_from_their_borders(tiny):
 def test_tiles_begin_on_multiples_of_seven():
     config = dataclasses.replace(TINY, window_size=7, img_size=14)
     seen = []
-    held = Restorer(*network(config), tile=30, overlap=8)
-    assert (held.tile, held._overlap) == (28, 14)
-    held._run = lambda batch: seen.append(batch) or batch.repeat(2, axis=1).repeat(2, axis=2)
+    held = Restorer(*network(config), tile=30, overlap=8, pad="minimal")
+    assert (held.tile, held._layout.overlap) == (28, 14)
+    held._programs.run = lambda batch: seen.append(batch) or batch.repeat(2, axis=1).repeat(2, axis=2)
     ramp = np.broadcast_to(np.arange(60, dtype=np.float32)[:, None, None], (60, 60, 3))
     held.restore(ramp)
     assert {float(tile[0, 0, 0, 0]) % 7 for tile in seen} == {0.0}
@@ -127,13 +147,15 @@ def test_self_ensemble_is_the_mean_over_eight_turns(tiny):
 def test_auto_takes_the_whole_image_where_it_fits_and_tiles_where_not(tiny, monkeypatch):
     lq = photo(160, 200, 3, dtype=np.float32)
     held = Restorer(*tiny)
-    need = memory.program_bytes(held._program((1, 160, 200, 3)))
-    assert held._fitting_tile(160, 200) == 0
-    monkeypatch.setattr(restorer, "free_bytes", lambda device: need)  # of which only a share is taken
-    tile = held._fitting_tile(160, 200)
-    assert 40 <= tile < 200
-    assert memory.program_bytes(held._program((1, tile, tile, 3))) < need
+    padded = held._layout.padded((160, 200))
+    need = held._programs.need((1, *padded, 3))
+    assert held._tile_for(padded) == padded == (176, 216)
+    monkeypatch.setattr(programs, "free_bytes", lambda device: need)  # of which only a share is taken
+    tile = held._tile_for(padded)
+    assert 40 <= min(tile) <= max(tile) < 176
+    assert held._programs.need((1, *tile, 3)) < need
     assert held.restore(lq).shape == (320, 400, 3)
+    assert {shape[1:3] for shape in held._programs._compiled} == {tile}
 
 
 def test_many_sizes_share_one_program(tiny):
@@ -192,7 +214,7 @@ def test_images_that_cannot_be_restored(tiny, image, word):
 def test_official_tiles_shrink_to_the_shorter_side(tiny):
     shapes = []
     held = Restorer(*tiny, tile=32, overlap=8, pad="official")
-    held._run = lambda batch: shapes.append(batch.shape) or batch.repeat(2, axis=1).repeat(2, axis=2)
+    held._programs.run = lambda batch: shapes.append(batch.shape) or batch.repeat(2, axis=1).repeat(2, axis=2)
     held.restore(photo(13, 70, 3, dtype=np.float32))
     assert set(shapes) == {(1, 16, 16, 3)}  # min(tile, h, w) of the padded 16x72, as the official script
     with pytest.raises(InputError, match="too narrow"):
@@ -200,7 +222,7 @@ def test_official_tiles_shrink_to_the_shorter_side(tiny):
 
 
 def test_progress_counts_all_turns(tiny):
-    for options, total in (({}, 8), ({"tile": 16, "overlap": 8}, 48)):
+    for options, total in (({}, 8), ({"tile": 16, "overlap": 8, "pad": "minimal"}, 48)):
         seen = []
 
         def done(count, total, seen=seen):
@@ -213,9 +235,9 @@ def test_progress_counts_all_turns(tiny):
 
 def test_a_size_that_does_not_fit_is_measured_once(tiny, monkeypatch):
     held = Restorer(*tiny)
-    monkeypatch.setattr(restorer, "free_bytes", lambda device: 2e6)
+    monkeypatch.setattr(programs, "free_bytes", lambda device: 2e6)
     measured = []
-    monkeypatch.setattr(restorer, "program_bytes", lambda compiled: measured.append(1) or 1e9)
+    monkeypatch.setattr(programs, "program_bytes", lambda compiled: measured.append(1) or 1e9)
     for _ in range(2):
         held.restore(photo(60, 60, 3, dtype=np.float32))
     assert len(measured) == 1
@@ -245,5 +267,57 @@ def test_byte_order_does_not_matter(tiny):
 
 
 def test_small_tiles_overlap_by_half(tiny):
-    assert Restorer(*tiny, tile=32)._overlap == 16
-    assert Restorer(*tiny, tile=128)._overlap == 32
+    assert Restorer(*tiny, tile=32)._layout.overlap == 16
+    assert Restorer(*tiny, tile=128)._layout.overlap == 32
+
+
+COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)], np.uint8)
+
+
+BUNDLED = load_pretrained("lightweight_x4")
+
+
+@functools.cache
+def bundled(**options):
+    return StreamingRestorer(*BUNDLED, **options)
+
+
+def by_rows(restorer, image, folder):
+    write_picture(folder / "a.png", Picture(image))
+    restorer.restore_file(folder / "a.png", folder / "b.png")
+    return read_picture(folder / "b.png").pixels
+
+
+@pytest.mark.parametrize("mode", ["whole", "tiles", "rows"])
+def test_the_border_of_a_flat_colour_is_as_its_inside(mode, tmp_path):
+    held = bundled(tile=0) if mode == "whole" else bundled(tile=40, overlap=8)
+    for colour in COLOURS[1:3] if mode == "whole" else COLOURS[1:2]:
+        image = np.broadcast_to(colour, (48, 35, 3)).copy()
+        restored = by_rows(held, image, tmp_path) if mode == "rows" else held(image)
+        inside = restored[64:128, 40:100].reshape(-1, 3).mean(axis=0)
+        assert np.abs(restored - inside).max() < 3
+
+
+def test_without_a_margin_the_border_of_a_flat_colour_is_off():
+    image = np.broadcast_to(COLOURS[1], (48, 35, 3)).copy()
+    restored = bundled(tile=0, pad="minimal")(image)
+    assert np.abs(restored - restored[64:128, 40:100].reshape(-1, 3).mean(axis=0)).max() > 20
+
+
+def test_a_tile_fits_a_narrow_picture(tiny):
+    shapes = []
+    held = Restorer(*tiny, tile=256)
+    held._programs.run = lambda batch: shapes.append(batch.shape) or batch.repeat(2, axis=1).repeat(2, axis=2)
+    image = photo(3, 700, 3, dtype=np.float32)
+    np.testing.assert_allclose(held.restore(image), image.repeat(2, axis=0).repeat(2, axis=1), rtol=1e-6)
+    assert set(shapes) == {(1, 24, 256, 3)}
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.vmap, jax.grad])
+@pytest.mark.parametrize("method", ["__call__", "restore"])
+def test_transformations_are_for_the_model(tiny, transform, method):
+    held = Restorer(*tiny)
+    with pytest.raises(InputError, match=r"model\.apply"):
+        transform(lambda image: getattr(held, method)(image))(np.zeros((2, 8, 8, 3), np.float32))
+    with pytest.raises(InputError, match=r"model\.apply"):
+        jax.jit(lambda params: Restorer(tiny[0], params).tile)(tiny[1])

@@ -16,7 +16,7 @@ def test_tile_starts_by_hand(side, tile, overlap, starts):
 
 def grid(height, width, tile, overlap, scale, blend):
     rows, cols = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
-    return Tiling(rows=rows, cols=cols, tile=tile, overlap=overlap, scale=scale, blend=blend)
+    return Tiling(rows=rows, cols=cols, tile=(tile, tile), overlap=overlap, scale=scale, blend=blend)
 
 
 @pytest.mark.parametrize("blend", ["smooth", "average"])
@@ -58,7 +58,7 @@ def test_smooth_blending_leaves_no_step():
     def run(batch):
         return batch + next(levels)
 
-    row = Tiling(rows=[0], cols=[0, 16, 32], tile=16, overlap=0, scale=1, blend="smooth")
+    row = Tiling(rows=[0], cols=[0, 16, 32], tile=(16, 16), overlap=0, scale=1, blend="smooth")
     assert np.abs(np.diff(row.restore(image, run, 1, lambda n: None)[0, :, 0])).max() == 1  # nothing overlaps
     levels = iter(np.arange(10, dtype=np.float32))
     restored = grid(16, 40, 16, 8, 1, "smooth").restore(image[:, :40], run, 1, lambda n: None)
@@ -68,3 +68,18 @@ def test_smooth_blending_leaves_no_step():
 def test_blend_weights_by_hand():
     np.testing.assert_allclose(blend_weights(6, 2, "smooth"), [0.25, 0.75, 1, 1, 0.75, 0.25])
     np.testing.assert_allclose(blend_weights(3, 2, "average"), 1)
+
+
+def test_tiles_may_be_wider_than_high():
+    image = np.random.default_rng(0).random((40, 56, 3), dtype=np.float32)
+    calls = []
+
+    def enlarge(batch):
+        calls.append(batch.shape)
+        return batch.repeat(2, axis=1).repeat(2, axis=2)
+
+    rows, cols = tile_starts(40, 24, 8), tile_starts(56, 32, 8)
+    tiling = Tiling(rows=rows, cols=cols, tile=(24, 32), overlap=8, scale=2, blend="smooth")
+    restored = tiling.restore(image, enlarge, 1, lambda n: None)
+    np.testing.assert_allclose(restored, image.repeat(2, axis=0).repeat(2, axis=1), rtol=1e-6)
+    assert set(calls) == {(1, 24, 32, 3)}

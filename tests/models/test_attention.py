@@ -1,63 +1,70 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from swinir_jax.models.attention import attention, attention_on_cpu
-from swinir_jax.models.windows import shift_labels
+from swinir_jax import SwinIRConfig
+from swinir_jax.models.layers import WindowAttention
+from swinir_jax.models.windows import relative_position_index, shift_mask, shift_regions
 
-SCALE = 0.4
+CONFIG = SwinIRConfig(embed_dim=15, depths=(1,), num_heads=(3,), qk_scale=0.4)
+ROWS, COLUMNS, N, HEADS, D = 3, 2, 64, 3, 5
 
 
-def operands(windows=6, labelled=True):
+def operands(masked=True, windows=(1, ROWS, COLUMNS)):
     rng = np.random.default_rng(0)
-    qkv = jnp.asarray(rng.standard_normal((windows, 64, 3, 3, 5)), jnp.float32)
-    labels = jnp.tile(shift_labels(24, 16, 8, 4), (windows // 6, 1)) if labelled else None  # six windows an image
-    return qkv, jnp.asarray(rng.standard_normal((3, 64, 64)), jnp.float32), labels
+    x = jnp.asarray(rng.standard_normal((*windows, N, CONFIG.embed_dim)), jnp.float32)
+    shapes = jax.eval_shape(WindowAttention(CONFIG, HEADS).init, jax.random.key(0), x, None, True)["params"]
+    params = jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.standard_normal(leaf.shape), jnp.float32), shapes)
+    return params, x, shift_mask(shift_regions(8 * ROWS, 8 * COLUMNS, 8, 4)) if masked else None
 
 
-def by_hand(qkv, bias, labels):
+def by_hand(params, x, mask):
     """One window and one head at a time, in float64, with the official additive mask."""
-    q, k, v = np.moveaxis(np.asarray(qkv, np.float64), 2, 0)
-    out = np.empty(q.shape)
-    for w, h in np.ndindex(q.shape[0], q.shape[2]):
-        scores = SCALE * q[w, :, h] @ k[w, :, h].T + np.asarray(bias, np.float64)[h]
-        if labels is not None:
-            regions = np.asarray(labels)[w]
-            scores += np.where(regions[:, None] != regions[None, :], -100, 0)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    q, k, v = np.split(np.asarray(x, np.float64) @ params["qkv"]["kernel"] + params["qkv"]["bias"], 3, axis=-1)
+    bias = params["relative_position_bias_table"][relative_position_index(8)]
+    y = np.empty(q.shape)
+    for *window, head in np.ndindex(*x.shape[:3], HEADS):
+        part = (*window, slice(None), slice(D * head, D * head + D))
+        scores = 0.4 * q[part] @ k[part].T + bias[..., head]
+        if mask is not None:
+            scores += np.asarray(mask, np.float64)[tuple(window[1:])]
         weights = np.exp(scores - scores.max(-1, keepdims=True))
-        out[w, :, h] = weights / weights.sum(-1, keepdims=True) @ v[w, :, h]
-    return out
+        y[part] = weights / weights.sum(-1, keepdims=True) @ v[part]
+    return y @ params["proj"]["kernel"] + params["proj"]["bias"]
 
 
-@pytest.mark.parametrize("labelled", [False, True])
-@pytest.mark.parametrize("path", [attention, attention_on_cpu])
-def test_attention_is_the_textbook(path, labelled):
-    qkv, bias, labels = operands(labelled=labelled)
-    np.testing.assert_allclose(path(qkv, SCALE, bias, labels), by_hand(qkv, bias, labels), atol=2e-6)
-
-
-@pytest.mark.parametrize("path", [attention, attention_on_cpu])
-def test_gradients_are_those_of_the_textbook(path):
-    qkv, bias, labels = operands()
-
-    def plain(qkv, bias):
-        q, k, v = jnp.moveaxis(qkv, 2, 0)
-        apart = labels[:, None, :, None] != labels[:, None, None, :]
-        scores = jnp.einsum("wqhd,wkhd->whqk", SCALE * q, k) + bias + jnp.where(apart, -100.0, 0.0)
-        return jnp.einsum("whqk,wkhd->wqhd", jax.nn.softmax(scores), v)
-
-    def gradients(path):
-        return jax.grad(lambda *x: jnp.sum(jnp.sin(path(*x))), argnums=(0, 1))(qkv, bias)
-
-    ours = gradients(lambda qkv, bias: path(qkv, SCALE, bias, labels))
-    for ours_, theirs in zip(ours, gradients(plain), strict=True):
-        np.testing.assert_allclose(ours_, theirs, atol=1e-5 * float(jnp.abs(theirs).max()))
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_is_the_textbook(masked):
+    params, x, mask = operands(masked, (2, ROWS, COLUMNS))
+    y = WindowAttention(CONFIG, HEADS).apply({"params": params}, x, mask, True)
+    expected = by_hand(params, x, mask)
+    np.testing.assert_allclose(y, expected, atol=2e-6 * np.abs(expected).max())
 
 
 def test_bfloat16_keeps_scores_in_float32():
-    qkv, bias, labels = operands()
-    for path in (attention, attention_on_cpu):
-        y = path(qkv.astype(jnp.bfloat16), SCALE, bias, labels)
-        assert y.dtype == jnp.bfloat16
-        np.testing.assert_allclose(y.astype(jnp.float32), by_hand(qkv, bias, labels), atol=0.03)
+    params, x, mask = operands()
+
+    def attend(params, x):
+        return WindowAttention(CONFIG, HEADS, jnp.bfloat16).apply({"params": params}, x, mask, True)
+
+    exponentials = [line for line in str(jax.make_jaxpr(attend)(params, x)).splitlines() if " = exp " in line]
+    assert exponentials
+    assert not any("bf16" in line for line in exponentials)
+    y, expected = attend(params, x), by_hand(params, x, mask)
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, expected, atol=0.03 * np.abs(expected).max())
+
+
+def test_dropout_acts_on_the_weights_of_attention():
+    config = SwinIRConfig.from_dict({**CONFIG.to_dict(), "attn_drop_rate": 0.5})
+    params, x, mask = operands()
+    _, captured = WindowAttention(config, HEADS).apply(
+        {"params": params}, x, mask, False, rngs={"dropout": jax.random.key(0)},
+        capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
+    )  # fmt: skip
+    (weights,) = captured["intermediates"]["Dropout_0"]["__call__"]
+    assert weights.shape == (1, ROWS, COLUMNS, HEADS, N, N)
+    assert 0.4 < float(jnp.mean((weights == 0).astype(jnp.float32))) < 0.9  # and masked ones, which underflow

@@ -1,16 +1,14 @@
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import FORWARD, TINY, generated_weights, golden_case, official_checkpoints, relative_error
+from goldens import TINY, generated_weights, official_checkpoints, relative_error
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.models.rstb import RSTB
-from swinir_jax.models.swinir import pad_to_window
+from swinir_jax.models.swinir import RSTB, pad_to_window
 
 
 def tiny_params(config, seed=1):
@@ -19,17 +17,6 @@ def tiny_params(config, seed=1):
 
 def image(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
-
-
-@pytest.mark.parametrize("path", FORWARD, ids=lambda path: path.stem)
-@pytest.mark.parametrize("platform", ["cpu", "others"])
-def test_forward_equals_the_original(path, platform, monkeypatch):
-    if platform == "others":  # what GPUs and TPUs run, here on the CPU
-        monkeypatch.setattr(jax.lax, "platform_dependent", lambda *operands, default, **_: default(*operands))
-    config, weights, lq, expected = golden_case(path)
-    restored = jax.jit(SwinIR(config).apply)({"params": params_from_official(weights, config)}, lq)
-    assert restored.shape == expected.shape
-    assert relative_error(restored, expected) < 1e-5
 
 
 @pytest.mark.parametrize("architecture", official_checkpoints()["architectures"].items(), ids=lambda item: item[0])
@@ -58,12 +45,11 @@ def test_any_size_down_to_one_pixel(size):
 
 
 def test_what_each_rstb_answers_can_be_captured():
-    config = dataclasses.replace(TINY, depths=(2, 2), num_heads=(2, 2))  # alike: otherwise a loop
-    model, variables, lq = SwinIR(config), {"params": tiny_params(config)}, image(1, 16, 16, 3)
+    model, variables, lq = SwinIR(TINY), {"params": tiny_params(TINY)}, image(1, 16, 16, 3)
     restored, captured = model.apply(variables, lq, capture_intermediates=lambda module, _: isinstance(module, RSTB))
     assert relative_error(restored, model.apply(variables, lq)) < 1e-6
     answers = [found["__call__"][0] for found in captured["intermediates"].values()]
-    assert [answer.shape for answer in answers] == [(1, 16, 16, config.embed_dim)] * 2
+    assert [answer.shape for answer in answers] == [(1, 16, 16, TINY.embed_dim)] * 2
 
 
 def test_vmap_over_images_and_over_parameters():
@@ -97,6 +83,14 @@ def test_gradients_are_those_of_finite_differences(use_checkpoint, random):
         slope = jax.jit(jax.grad(loss))(0.0)
         difference = (loss(1e-6) - loss(-1e-6)) / 2e-6
     np.testing.assert_allclose(slope, difference, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_images_of_fewer_bits_are_restored_in_float32(dtype):
+    params, lq = tiny_params(TINY), jnp.asarray(image(1, 9, 11, 3), dtype)
+    restored = SwinIR(TINY).apply({"params": params}, lq)
+    assert restored.dtype == jnp.float32
+    np.testing.assert_array_equal(restored, SwinIR(TINY).apply({"params": params}, lq.astype(jnp.float32)))
 
 
 def test_bfloat16_keeps_the_output_float32_and_close():
@@ -163,14 +157,6 @@ def test_drop_path_rises_linearly_and_drops_whole_samples():
     np.testing.assert_allclose(dropped, SwinIR(one_layer).apply({"params": shorter}, lq), rtol=1e-6, atol=1e-6)
 
 
-def test_drop_path_of_a_part_is_that_of_the_whole_batch():
-    model, params, lq = SwinIR(dataclasses.replace(TINY, drop_path_rate=0.9)), tiny_params(TINY), image(4, 16, 16, 3)
-    draw = functools.partial(model.apply, {"params": params}, deterministic=False, rngs={"dropout": jax.random.key(3)})
-    whole = draw(lq)
-    np.testing.assert_allclose(draw(lq[2:], first_image=2), whole[2:], rtol=1e-5, atol=1e-6)
-    assert not np.allclose(draw(lq[2:]), whole[2:])
-
-
 def test_drop_path_rates_rise_over_all_groups():
     config = SwinIRConfig(embed_dim=12, depths=(2, 1, 2), num_heads=(2, 2, 2), drop_path_rate=0.4)
     np.testing.assert_allclose(config.drop_path_rates, [0, 0.1, 0.2, 0.3, 0.4])
@@ -216,18 +202,3 @@ def test_recomputing_layers_saves_memory():
         return loss.lower(tiny_params(config)).compile().memory_analysis().temp_size_in_bytes
 
     assert temporaries(True) < temporaries(False)
-
-
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="how CPUs save memory")
-def test_on_cpus_memory_holds_few_features_and_the_layers_of_one_block():
-    def temporaries(blocks, side):
-        config = dataclasses.replace(TINY, embed_dim=32, mlp_ratio=4.0, depths=(2,) * blocks, num_heads=(2,) * blocks)
-        config = dataclasses.replace(config, upsampler="pixelshuffledirect", upscale=2)
-        lq = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-        apply = jax.jit(lambda params, lq: SwinIR(config).apply({"params": params}, lq))
-        return apply.lower(tiny_params(config), lq).compile().memory_analysis().temp_size_in_bytes
-
-    layers_of_a_block = 2 * 12 * 32**2 * 4  # bytes
-    assert temporaries(6, 32) - temporaries(2, 32) < layers_of_a_block
-    features = 32 * 4 * (256**2 - 128**2)
-    assert temporaries(2, 256) - temporaries(2, 128) < 4.5 * features

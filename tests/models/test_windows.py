@@ -2,17 +2,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from swinir_jax.models.windows import relative_position_index, shift_labels, window_partition, window_reverse
+from swinir_jax.models.windows import (
+    relative_position_index,
+    shift_mask,
+    shift_regions,
+    window_partition,
+    window_reverse,
+)
 
 
 def test_window_reverse_inverts_window_partition():
     x = jnp.arange(2 * 16 * 24 * 3).reshape(2, 16, 24, 3)
-    np.testing.assert_array_equal(window_reverse(window_partition(x, 8), 8, 16, 24), x)
+    np.testing.assert_array_equal(window_reverse(window_partition(x, 8), 8), x)
 
 
 def test_windows_come_in_raster_order():
     x = jnp.arange(4 * 6).reshape(1, 4, 6, 1)
-    np.testing.assert_array_equal(window_partition(x, 2)[1, :, 0], [2, 3, 8, 9])
+    np.testing.assert_array_equal(window_partition(x, 2)[0, 0, 1, :, 0], [2, 3, 8, 9])
 
 
 def test_partition_refuses_sides_that_do_not_divide():
@@ -20,10 +26,14 @@ def test_partition_refuses_sides_that_do_not_divide():
         window_partition(jnp.zeros((1, 9, 8, 1)), 8)
 
 
-def test_shift_labels_by_hand():
+def test_shift_regions_and_mask_by_hand():
     # 4x4 pixels, windows of 2 shifted by 1: after the roll, the last row and column come from the other side.
-    labels = shift_labels(4, 4, 2, 1)
-    np.testing.assert_array_equal(labels, [[0, 0, 0, 0], [1, 2, 1, 2], [3, 3, 6, 6], [4, 5, 7, 8]])
+    regions = shift_regions(4, 4, 2, 1)
+    np.testing.assert_array_equal(regions, [[[0, 0, 0, 0], [1, 2, 1, 2]], [[3, 3, 6, 6], [4, 5, 7, 8]]])
+    mask = shift_mask(regions)
+    assert not mask[0, 0].any()
+    np.testing.assert_array_equal(mask[0, 1], -100 * (np.indices((4, 4)).sum(axis=0) % 2))
+    np.testing.assert_array_equal(mask[1, 1], -100 * (1 - np.eye(4)))
 
 
 def test_relative_position_index_by_hand():

@@ -1,9 +1,11 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from training_runs import EXPERIMENT, STILL, assert_same_bits, batch_of, first_state
 
 from swinir_jax.training.experiment import OptimizerConfig
@@ -100,6 +102,26 @@ def test_stochastic_depth_is_drawn_anew_each_step_and_the_same_again():
     losses = [float(STEP(state.replace(step=jnp.int32(step)), batch_of(0))[1]["loss"]) for step in (0, 1, 2, 3, 0)]
     assert len(set(losses[:4])) > 1
     assert losses[4] == losses[0]
+
+
+def test_the_modules_give_the_same_gradient():
+    by_modules = jax.jit(functools.partial(loss_and_gradient, fast=False))
+    for experiment in (STILL, dataclasses.replace(STILL, optimizer=OptimizerConfig(accumulate=2))):
+        state = first_state(experiment)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7),
+            GRADIENT(state, batch_of(0)),
+            by_modules(state, batch_of(0)),
+        )
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_dtype_and_no_rank_is_promoted_silently_on_the_way_to_the_gradient(fast, dtype):
+    state = first_state(dataclasses.replace(EXPERIMENT, dtype=dtype))
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        _, gradient = jax.eval_shape(functools.partial(loss_and_gradient, fast=fast), state, batch_of(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
 
 
 def test_recomputing_changes_no_gradient():

@@ -1,0 +1,110 @@
+"""Measures what a margin around the image does to its border, its scores and its time.
+
+    python benchmarks/border.py --sets TESTSETS
+
+TESTSETS holds `Set5/HR` and `Set5/LR_bicubic/X2` and `X4`. Writes the table of docs/tiling.md.
+"""
+
+import argparse
+import itertools
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from tables import ROOT, markdown, replace_table
+
+from swinir_jax import Restorer, load_pretrained
+from swinir_jax.checkpoints.zoo import bundled_scores
+from swinir_jax.data.folders import find_images
+from swinir_jax.evaluation.protocol import average, evaluate
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference.padding import MARGIN
+from swinir_jax.inference.streaming import StreamingRestorer
+from swinir_jax.tasks import TASKS
+
+MARGINS = (0, 2, 4, 8, 16)
+COLOURS = np.array([*itertools.product((0, 255), repeat=3)], np.uint8)
+SIDE = 96
+
+
+def rim(restored: np.ndarray) -> int:
+    """How far a flat colour's result is from the middle's mean, at most, in levels of 8 bits."""
+    h, w, _ = restored.shape
+    middle = restored[h // 3 : -h // 3, w // 3 : -w // 3].reshape(-1, restored.shape[-1])
+    return int(np.abs(restored - np.round(middle.astype(np.float64).mean(axis=0))).max())
+
+
+def rims(model_name: str) -> list[str]:
+    """The rim behind each margin, whole; and with the one chosen, in tiles and by rows."""
+    model, params = load_pretrained(model_name)
+    scale, side = model.config.upscale, SIDE + 2 * max(MARGINS)
+    whole = Restorer(model, params, tile=0, pad="minimal")
+    tiled = StreamingRestorer(model, params, tile=64, overlap=32)
+    behind, modes = dict.fromkeys(MARGINS, 0), [0, 0]
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "flat.png", Path(folder) / "restored.png"
+        for colour in COLOURS:
+            flat = np.broadcast_to(colour, (side, side, 3)).copy()
+            restored = whole(flat)
+            for margin in MARGINS:  # a mirrored flat image is a larger one
+                inside = slice(margin * scale, len(restored) - margin * scale)
+                behind[margin] = max(behind[margin], rim(restored[inside, inside]))
+            write_picture(source, Picture(flat[:SIDE, :SIDE]))
+            tiled.restore_file(source, target)
+            by_rows = read_picture(target).pixels
+            modes = [max(modes[0], rim(tiled(flat[:SIDE, :SIDE]))), max(modes[1], rim(by_rows))]
+    return [str(behind[margin]) for margin in MARGINS] + [str(mode) for mode in modes]
+
+
+def scores(name: str, sets: Path) -> list[str]:
+    """PSNR on Set5 by the official padding and with the margin, and how many times as long the margin takes."""
+    measured = bundled_scores()[name][0]
+    task, level = measured["task"], measured["level"]
+    scale = level if TASKS[task].level == "scale" else 1
+    lq = sets / "Set5" / "LR_bicubic" / f"X{scale}" if scale > 1 else None
+    pairs = find_images(sets / "Set5" / "HR", lq, scale=scale).pairs
+    metric, found = TASKS[task].metrics[0], {}
+    for pad in (TASKS[task].pad, "reflect"):
+        restorer = Restorer(*load_pretrained(name), tile=0, pad=pad, blend="average")
+        found[pad] = average([result for result, _ in evaluate(task, level, restorer.restore, pairs)])[metric]
+    return [f"{metric.upper().replace('_', '-')} {score:.3f}" for score in found.values()]
+
+
+def seconds(name: str, side: int) -> dict[str, float]:
+    """The least of five turns for a square, by padding."""
+    image, least = np.zeros((side, side, 3), np.float32), {"minimal": np.inf, "reflect": np.inf}
+    restorers = {pad: Restorer(*load_pretrained(name), tile=0, pad=pad) for pad in least}
+    for _, (pad, restorer) in itertools.product(range(6), restorers.items()):
+        start = time.perf_counter()
+        restorer.restore(image)
+        least[pad] = min(least[pad], time.perf_counter() - start)
+    return least
+
+
+def main() -> None:
+    """Measures all and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", type=Path, required=True)
+    args = parser.parse_args()
+    rows = []
+    for name in bundled_scores():
+        rows.append([name, *rims(name), *scores(name, args.sets)])
+        print(*rows[-1], sep="  ", flush=True)
+    head = ["network", *(f"rim behind {margin}" for margin in MARGINS), f"{MARGIN}, in tiles", f"{MARGIN}, by rows"]
+    text = markdown([*head, "Set5, official", "Set5, reflect"], rows)
+    times = []
+    for side in (64, 128, 256):
+        least = seconds("lightweight_x2", side)
+        pixels = ((side + 2 * MARGIN) / side) ** 2
+        times.append([f"{side}x{side}", f"{pixels:.2f}", f"{least['reflect'] / least['minimal']:.2f}"])
+        print(*times[-1], sep="  ", flush=True)
+    text += f"\nlightweight_x2 on {jax.devices()[0].device_kind}:\n\n" + markdown(
+        ["image", "times the pixels", "times the seconds"], times
+    )
+    replace_table(ROOT / "docs" / "tiling.md", "border table", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Tells what a file is that holds no weights of a SwinIR, by its first bytes or by the names of its tensors."""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+# By the beginning of a file; the first that fits.
+_BEGINNINGS = (
+    (rb"\Z", "an empty file"),
+    (rb"version https://git-lfs", "a Git LFS pointer in place of the file (`git lfs pull` fetches it)"),
+    (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)", "a web page, not the file that it offers"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar", "a packed archive; unpack it first"),
+    (rb"\x89HDF", "an HDF5 file, as Keras writes it; weights of PyTorch are read"),
+    (rb"GGUF", "a GGUF file; weights of PyTorch are read"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF", "an image"),
+    (rb"%PDF", "a PDF document"),
+)
+HEAD = 512  # bytes that are looked at
+
+# By a tensor's name with its rank behind a colon; the first that fits any of the names.
+_NETWORKS = (
+    ("an ESRGAN (RRDBNet)", r"(?i)\brdb\d\.conv\d\.(0\.)?weight:"),
+    ("HAT", r"\boverlap_attn\.|\.conv_block\.cab\."),
+    ("Swin2SR", r"\.attn\.(logit_scale|cpb_mlp)\b"),
+    ("DAT", r"\bbefore_RG\.|\.attn\.attns\.\d"),
+    ("SRFormer", r"\.aligned_relative_position_index\b"),
+    ("DiffBIR's SwinIR, which folds its input first", r"\bconv_first\.1\.weight:4"),
+    ("Real-ESRGAN's compact network (SRVGGNet)", r"\bbody\.1\.weight:1"),
+    ("Restormer", r"\bencoder_level1\.0\.attn\.temperature:"),
+    ("NAFNet", r"\bmiddle_blks\.\d+\.(beta|conv1\.weight):"),
+    ("RCAN", r"\bbody\.0\.body\.0\.body\.0\.weight:4|\bbody\.0\.residual_group\.0\.rcab\."),
+    ("EDSR", r"\bbody\.0\.body\.0\.weight:4|\bbody\.0\.conv1\.weight:4"),
+    ("Stable Diffusion", r"\bmodel\.diffusion_model\."),
+    ("a Swin Transformer that classifies", r"\blayers\.0\.blocks\.0\.attn\.relative_position_bias_table:"),
+    ("a discriminator", r"\.weight_(orig|u):|\bconv0_0\.weight:|\b(net_?d|discriminator)\b.*\.weight:"),
+    ("a VGG", r"\bfeatures\.\d+\.weight:4|\bclassifier\.\d+\.weight:2"),
+    ("an optimiser's state, without weights", r"\bstate\.\d+\.(exp_avg|exp_avg_sq|momentum_buffer|step):"),
+)
+
+
+def kind_of_file(head: bytes) -> str | None:
+    """What a file that begins with `head` is, where that is none of weights; None if that cannot be seen."""
+    return next((kind for beginning, kind in _BEGINNINGS if re.match(beginning, head, re.DOTALL)), None)
+
+
+def kind_of_network(tensors: Mapping[str, np.ndarray]) -> str | None:
+    """Which other network's these tensors are; None if that cannot be seen."""
+    names = "\n".join(f"{name}:{tensor.ndim}" for name, tensor in tensors.items())
+    return next((kind for kind, sign in _NETWORKS if re.search(sign, names)), None)

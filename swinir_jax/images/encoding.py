@@ -1,0 +1,118 @@
+"""Pictures to the content of files, for each format; of pictures that hold nothing which the format does not."""
+
+import dataclasses
+import io
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from swinir_jax.images.colour import SRGB
+from swinir_jax.images.exif import ORIENTATION, Exif
+from swinir_jax.images.jxl_header import mark_as_srgb
+from swinir_jax.images.picture import Picture
+from swinir_jax.images.png_chunks import XMP_KEYWORD, chunk, text_chunk
+from swinir_jax.images.tiff_writing import encode_tiff
+
+_JXL_EFFORT = 4  # of 9: more is far slower for a few percent
+
+
+def samples_of(picture: Picture) -> np.ndarray:
+    """Colours and alpha in one array: `[h, w]` or `[h, w, 2 to 4]`."""
+    if picture.alpha is None:
+        return np.ascontiguousarray(picture.pixels)
+    return np.dstack([picture.pixels, picture.alpha])
+
+
+def encode_png(picture: Picture, quality: int) -> bytes:
+    """The content of a PNG file; the quality is that of no PNG."""
+    chunks = b""
+    if picture.code_points == SRGB and not picture.icc_profile:
+        chunks += chunk(b"sRGB", b"\0")
+    elif picture.code_points:
+        chunks += chunk(b"cICP", picture.code_points)
+    if picture.icc_profile:
+        chunks += chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc_profile))
+    if picture.dpi:
+        x, y = (round(value / 0.0254) for value in picture.dpi)
+        chunks += chunk(b"pHYs", struct.pack(">IIB", x, y, 1))  # 1: per metre
+    metadata = picture.metadata
+    if metadata.exif:
+        chunks += chunk(b"eXIf", metadata.exif)
+    if metadata.xmp:
+        chunks += text_chunk(XMP_KEYWORD, metadata.xmp.decode("utf-8", "replace"))
+    chunks += b"".join(text_chunk(*text) for text in metadata.text)
+    data = bytes(imagecodecs.png_encode(samples_of(picture)))
+    ihdr_end = 8 + 25  # the signature and the first chunk, which these must follow
+    return data[:ihdr_end] + chunks + data[ihdr_end:]
+
+
+def _encode_jpeg(picture: Picture, quality: int) -> bytes:
+    comment = "".join(text for _, text in picture.metadata.text)  # one at most
+    dpi = picture.dpi or (0, 0)
+    return _encode_with_pillow(picture, "JPEG", quality=quality, subsampling="4:4:4", dpi=dpi, comment=comment)
+
+
+def _encode_webp(picture: Picture, quality: int) -> bytes:
+    # exact: else colours of transparent pixels are made up.
+    return _encode_with_pillow(picture, "WEBP", lossless=True, exact=True)
+
+
+def _encode_avif(picture: Picture, quality: int) -> bytes:
+    metadata = picture.metadata
+    if metadata.exif:  # where there is an orientation, Pillow would write all anew, and in ASCII
+        exif = Exif.parse(metadata.exif)
+        exif = dataclasses.replace(exif, main={tag: each for tag, each in exif.main.items() if tag != ORIENTATION})
+        picture = dataclasses.replace(picture, metadata=dataclasses.replace(metadata, exif=exif.to_bytes()))
+    return _encode_with_pillow(picture, "AVIF", quality=quality, subsampling="4:4:4")
+
+
+def _encode_with_pillow(picture: Picture, name: str, **options: Any) -> bytes:
+    buffer, metadata = io.BytesIO(), picture.metadata
+    exif = b"Exif\0\0" + metadata.exif if metadata.exif else b""
+    image = Image.fromarray(samples_of(picture))
+    image.save(buffer, name, icc_profile=picture.icc_profile, exif=exif, xmp=metadata.xmp, **options)
+    return buffer.getvalue()
+
+
+def _encode_bmp(picture: Picture, quality: int) -> bytes:
+    if picture.alpha is None:
+        return _encode_with_pillow(picture, "BMP", dpi=picture.dpi or (0, 0))
+    h, w, _ = picture.pixels.shape
+    bgra = np.dstack([picture.pixels[..., ::-1], picture.alpha])[::-1].tobytes()  # from the bottom row up
+    per_metre = (round(value / 0.0254) for value in picture.dpi or (0, 0))
+    # BITMAPV4HEADER: Pillow's shorter one does not tell that the fourth byte is alpha.
+    header = struct.pack("<IiiHHIIiiII", 108, w, h, 1, 32, 3, len(bgra), *per_metre, 0, 0)
+    masks = struct.pack("<4I4s48x", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs")  # and sRGB
+    begin = 14 + 108
+    return struct.pack("<2sIII", b"BM", begin + len(bgra), 0, begin) + header + masks + bgra
+
+
+def _encode_jxl(picture: Picture, quality: int) -> bytes:
+    data = bytes(imagecodecs.jpegxl_encode(samples_of(picture), lossless=True, effort=_JXL_EFFORT, usecontainer=True))
+    begin = data.index(b"jxlc") + 4
+    metadata = picture.metadata
+    boxes = {b"Exif": bytes(4) + metadata.exif if metadata.exif else b"", b"xml ": metadata.xmp}
+    return b"".join(
+        (
+            data[:begin],
+            mark_as_srgb(data[begin:]),
+            *(struct.pack(">I4s", 8 + len(box), kind) + box for kind, box in boxes.items() if box),
+        )
+    )
+
+
+ENCODERS: Mapping[str, Callable[[Picture, int], bytes]] = {
+    "PNG": encode_png,
+    "JPEG": _encode_jpeg,
+    "WebP": _encode_webp,
+    "TIFF": lambda picture, quality: encode_tiff(picture, samples_of(picture)),
+    "BMP": _encode_bmp,
+    "AVIF": _encode_avif,
+    "JPEG XL": _encode_jxl,
+}
+"""Format -> function of a picture and the quality, which JPEG and AVIF have."""

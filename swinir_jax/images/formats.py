@@ -1,0 +1,63 @@
+"""Picture formats by how their files begin and how their names end."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+# Format -> the first bytes of its files. Two bytes alone ("BM") begin texts as well, so some patterns look further.
+_BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
+    name: re.compile(pattern, re.DOTALL)
+    for name, pattern in {
+        "PNG": rb"\x89PNG\r\n\x1a\n",
+        "JPEG": rb"\xff\xd8\xff",
+        "WebP": rb"RIFF.{4}WEBP",
+        "TIFF": rb"II[*+]\0|MM\0[*+]",  # classic and BigTIFF, in either byte order
+        "BMP": rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",  # behind 14 bytes the size of a header that exists
+        "GIF": rb"GIF8[79]a",
+        "AVIF": rb".{4}ftypavi[fs]",
+        "HEIF": rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
+        "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
+        "JPEG 2000": rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n",
+        "PPM": rb"P[1-6]\s+[#\d]",
+    }.items()
+}
+*_FIRST, _LAST = _BEGINNINGS
+NO_PICTURE = f"not a {', '.join(_FIRST)} or {_LAST} picture, or its header is damaged"
+"""What is said of a file of none of the formats."""
+
+BEGINNING_BYTES = 32  # of a file, that tell its format
+
+READABLE: Mapping[str, str] = {
+    ending: name
+    for name, endings in {
+        "PNG": ".png .apng",
+        "JPEG": ".jpg .jpeg .jpe .jfif .jpg_large",
+        "WebP": ".webp",
+        "TIFF": ".tif .tiff",
+        "BMP": ".bmp .dib",
+        "GIF": ".gif",
+        "AVIF": ".avif",
+        "HEIF": ".heic .heif .hif",
+        "JPEG XL": ".jxl",
+        "JPEG 2000": ".jp2 .j2k .jpf .jpx .j2c",
+        "PPM": ".ppm .pgm .pbm .pnm",
+    }.items()
+    for ending in endings.split()
+}
+"""Endings, in lower case, of files that can be read -> their formats; the content decides, whatever the ending."""
+
+
+def format_of(beginning: bytes) -> str | None:
+    """Tells a picture's format from the first BEGINNING_BYTES of the file; None if this is no picture."""
+    return next((name for name, pattern in _BEGINNINGS.items() if pattern.match(beginning)), None)
+
+
+def format_by_name(path: Path) -> str | None:
+    """Tells a picture's format from the ending of its name; None if no format has this ending."""
+    return READABLE.get(path.suffix.lower())
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a folder's file is one to read: not hidden, with one of the endings; a broken link is, for its error."""
+    there = path.is_file() or (path.is_symlink() and not path.exists())
+    return there and format_by_name(path) is not None and not path.name.startswith(".")

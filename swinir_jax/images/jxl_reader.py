@@ -1,0 +1,81 @@
+"""JPEG XL by libjxl, which turns the picture upright."""
+
+import io
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import imagecodecs
+
+from swinir_jax.errors import InputError
+from swinir_jax.images.header import Header
+from swinir_jax.images.jxl_header import parse_header
+from swinir_jax.images.metadata import Metadata, collect
+from swinir_jax.images.picture import Picture, split_alpha
+from swinir_jax.images.plugins import load_plugin
+
+_SIGNATURE = b"\xff\x0a"
+_HEADER_BYTES = 4096
+_SRGB_NAMES = (b"sRGB", b"Gra_D65_Rel_SRG")  # of the profiles that libjxl itself makes
+
+
+def read_header(file: BinaryIO) -> tuple[Header, int]:
+    """Reads the header of the upright picture, and an orientation, which is 1."""
+    if file.read(2) == _SIGNATURE:
+        file.seek(0)
+        return parse_header(file.read(_HEADER_BYTES)), 1
+    for kind, size in _boxes(file):
+        if kind in (b"jxlc", b"jxlp"):
+            content = file.read(min(size, _HEADER_BYTES))
+            return parse_header(content[4:] if kind == b"jxlp" else content), 1  # behind the number of the part
+    raise InputError("the file is cut short")
+
+
+def read(file: io.BytesIO) -> Picture:
+    """Decodes a whole file; raises whatever libjxl does."""
+    plugin = load_plugin("pillow_jxl", "JPEG XL")  # the other library does not tell of colours
+    header, _ = read_header(file)
+    data = file.getvalue()
+    samples = imagecodecs.jpegxl_decode(data)
+    if samples.shape[:2] != (header.height, header.width):
+        raise InputError("JPEG XL with frames or further channels is not supported")
+    profile = plugin.Decoder()(data)[3]
+    about, notes = _metadata(file)
+    return Picture(*split_alpha(samples), None if _is_srgb(profile) else profile, metadata=about, notes=notes)
+
+
+def _is_srgb(profile: bytes) -> bool:
+    text = profile.replace(b"\0", b"")
+    return not profile or (profile[4:8] == b"jxl " and any(name in text for name in _SRGB_NAMES))
+
+
+def _metadata(file: BinaryIO) -> tuple[Metadata, tuple[str, ...]]:
+    exif, xmp = b"", b""
+    file.seek(0)
+    if file.read(2) == _SIGNATURE:
+        return Metadata(), ()
+    for kind, size in _boxes(file):
+        if kind not in (b"Exif", b"xml ", b"brob"):
+            continue
+        content = file.read(size)
+        if kind == b"brob":
+            kind, content = content[:4], bytes(imagecodecs.brotli_decode(content[4:]))
+        if kind == b"Exif":
+            exif = content if content[:2] in (b"II", b"MM") else content[4 + int.from_bytes(content[:4]) :]
+        elif kind == b"xml ":
+            xmp = content
+    return collect(exif, xmp)
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kind and size of the content of each box, with the file at the content."""
+    end, position = file.seek(0, io.SEEK_END), 0
+    while position + 8 <= end:
+        file.seek(position)
+        size, kind, head = int.from_bytes(file.read(4)), file.read(4), 8
+        if size == 1:
+            size, head = int.from_bytes(file.read(8)), 16
+        size = size or end - position  # 0: up to the end
+        if size < head:
+            return
+        yield kind, size - head
+        position += size

@@ -1,0 +1,68 @@
+"""The chunks of PNG files, beside those of the pixels."""
+
+import struct
+import zlib
+from collections.abc import Collection, Iterator
+from typing import BinaryIO
+
+MAGIC = b"\x89PNG\r\n\x1a\n"
+XMP_KEYWORD = "XML:com.adobe.xmp"
+_MAX_INFLATED = 1 << 24  # bytes of a compressed text or profile
+
+
+def chunk(kind: bytes, payload: bytes) -> bytes:
+    """A chunk of a PNG file, with its length and checksum."""
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+
+
+def heads(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Name and length of each chunk, with the file at its content."""
+    position = len(MAGIC)
+    while True:
+        file.seek(position)
+        if len(head := file.read(8)) < 8:
+            return
+        length, kind = struct.unpack(">I4s", head)
+        yield kind, length
+        position += length + 12
+
+
+def read_chunks(file: BinaryIO, kinds: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of the chunks of some kinds; the others are not read, nor is a checksum compared."""
+    for kind, length in heads(file):
+        if kind in kinds:
+            yield kind, file.read(length)
+
+
+def text_chunk(keyword: str, text: str) -> bytes:
+    """A text in tEXt if Latin-1 has its letters, else in iTXt."""
+    name = keyword.encode("latin-1", "replace")[:79] + b"\0"
+    if keyword != XMP_KEYWORD:
+        try:
+            return chunk(b"tEXt", name + text.encode("latin-1"))
+        except UnicodeEncodeError:
+            pass
+    return chunk(b"iTXt", name + b"\0\0\0\0" + text.encode())
+
+
+def parse_text(kind: bytes, payload: bytes) -> tuple[str, str]:
+    """Keyword and text of a tEXt, zTXt or iTXt chunk; raises ValueError or zlib.error for a damaged one."""
+    keyword, _, rest = payload.partition(b"\0")
+    if kind == b"iTXt":
+        flags, rest = rest[:2], rest[2:]
+        _language, _translated, text = rest.split(b"\0", 2)
+        return keyword.decode("latin-1"), (_inflate(text) if flags[:1] == b"\1" else text).decode()
+    return keyword.decode("latin-1"), (_inflate(rest[1:]) if kind == b"zTXt" else rest).decode("latin-1")
+
+
+def parse_profile(payload: bytes) -> bytes:
+    """The colour profile of an iCCP chunk, behind a name and a 0; raises ValueError or zlib.error for a damaged one."""
+    return _inflate(payload.partition(b"\0")[2][1:])
+
+
+def _inflate(data: bytes) -> bytes:
+    inflate = zlib.decompressobj()
+    text = inflate.decompress(data, _MAX_INFLATED)
+    if not inflate.eof:
+        raise ValueError("a chunk is too large or cut short")
+    return text

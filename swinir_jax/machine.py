@@ -1,0 +1,29 @@
+"""The memory that the machine has left."""
+
+import re
+from pathlib import Path
+
+import psutil
+
+_CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))  # versions 2 and 1
+_CGROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+
+
+def free_machine_bytes() -> int:
+    """Memory that this process can still take, in bytes; no more than a container it runs in allows."""
+    return max(0, min([psutil.virtual_memory().available, *_container_bytes()]))
+
+
+def _container_bytes() -> list[int]:
+    """What a container may still take, which the machine's own figures do not show."""
+    free = []
+    for folder, (limit, use) in zip(_CGROUPS, _CGROUP_FILES, strict=True):
+        try:
+            reclaimable = re.search(
+                r"^(?:total_)?inactive_file (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE
+            )
+            cached = int(reclaimable[1]) if reclaimable else 0
+            free.append(int((folder / limit).read_text()) - int((folder / use).read_text()) + cached)
+        except (OSError, ValueError):  # no such container, or one without a limit ("max")
+            continue
+    return free

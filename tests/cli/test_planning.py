@@ -1,0 +1,180 @@
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swinir_jax import InputError
+from swinir_jax.cli.inputs import Source
+from swinir_jax.cli.planning import Goal, assign_targets, choose_format
+from swinir_jax.images import Header, Picture, write_picture
+
+SMALL = Header(20, 30)
+FOLDER = Goal(Path("out"))
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def source(place, folder="in"):
+    return Source(os.path.join(folder, place), Path(folder, place), Path(place))
+
+
+def drafts(places, goal, result=SMALL, **options):
+    return [choose_format(source(place), result, (10, 10), goal, **options) for place in places]
+
+
+def targets(*places, goal=FOLDER, **options):
+    items = drafts(places, goal)
+    return [str(job.target) for job in assign_targets(items, goal, [item.source for item in items], **options)]
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("a.png", "out/a.png"),
+        ("a.PNG", "out/a.PNG"),
+        ("a.tiff", "out/a.tiff"),
+        ("deep/a.webp", "out/deep/a.webp"),
+        ("a.jpg", "out/a.png"),
+        ("a.jfif", "out/a.png"),
+        ("a.jpg_large", "out/a.png"),
+        ("a.heic", "out/a.png"),
+        ("a.gif", "out/a.png"),
+        ("IMG_0001", "out/IMG_0001.png"),
+        ("scan.2020.01", "out/scan.2020.01.png"),
+    ],
+)
+def test_endings(place, target):
+    assert targets(place) == [target]
+
+
+def test_chosen_format():
+    assert targets("a.jpg", goal=Goal(Path("out"), ending=".jpg")) == ["out/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (["b.jpg", "b.png"], ["b.jpg.png", "b.png.png"]),
+        (["b.jpg", "b.jpg.png"], ["b.png", "b.jpg.png"]),
+        (["b.jpg", "b.png", "b.jpg.png"], ["b.jpg~#.png", "b.png.png", "b.jpg.png.png"]),
+        (["b", "b.png", "b.jpg"], ["b.png", "b.png.png", "b.jpg.png"]),
+        (["b", "b.png/c.png"], ["b~#.png", "b.png/c.png"]),
+    ],
+)
+def test_results_that_would_meet(places, names):
+    found = targets(*places)
+    assert [re.sub("~[0-9a-f]{8}", "~#", name) for name in found] == [f"out/{name}" for name in names]
+    assert sorted(targets(*places[::-1])) == sorted(found)
+
+
+def test_every_combination_of_endings_gets_names_of_its_own():
+    endings = ["", ".png", ".jpg", ".jpg.png", ".png.png", ".png.jpg", "_compare.png", ".png_compare.png", ".gif"]
+    places = [f"{folder}a{ending}" for ending in endings for folder in ("", "a/", "a.png/")]
+    for compare in (False, True):
+        assert len(set(targets(*places, compare=compare))) == len(places)
+
+
+def test_two_folders_with_one_name_between_them():
+    items = [choose_format(source("b.png", folder), SMALL, (1, 1), Goal(Path("out"))) for folder in ("x", "y")]
+    [first, second] = assign_targets(items, Goal(Path("out")), [])
+    assert first.target != second.target
+    again = assign_targets(items[::-1], Goal(Path("out")), [])
+    assert [job.target for job in again] == [second.target, first.target]
+
+
+def test_a_comparison_meets_no_result():
+    assert targets("b.png", "b_compare.png", compare=True) == ["out/b.png.png", "out/b_compare.png.png"]
+
+
+def test_names_too_long_are_shortened_and_told():
+    goal = Goal(Path("out"))
+    places = ["é" * 127, "é" * 126 + "a.jpg"[:1], "x" * 251 + ".gif", "x" * 250 + ".jpg"]
+    jobs = assign_targets(drafts(places, goal), goal, [], compare=True)
+    assert len({job.target for job in jobs}) == 4
+    assert all(len(os.fsencode(path.name)) <= 255 for job in jobs for path in (job.target, job.comparison))
+    assert [bool(job.notes) for job in jobs] == [True, True, False, False]
+    assert "too long" in jobs[0].notes[0]
+
+
+def test_names_that_are_no_utf8():
+    name = os.fsdecode(b"\xff" * 255)
+    [target] = targets(name)
+    assert len(os.fsencode(os.path.basename(target))) <= 255
+
+
+@pytest.mark.parametrize(
+    ("place", "result", "ending", "word"),
+    [
+        ("a.webp", Header(16, 16400), ".png", "WebP cannot hold a side of 16400 pixels"),
+        ("a.webp", Header(16, 1_000_001), ".tif", "WebP cannot hold"),
+        ("a.bmp", Header(16, 16, bits=16), ".png", "BMP cannot hold 16 bits"),
+    ],
+)
+def test_what_the_format_of_the_input_cannot_hold_is_told(place, result, ending, word):
+    [item] = drafts([place], Goal(Path("out")), result)
+    assert item.ending == ending
+    assert word in item.notes[0]
+
+
+def test_a_chosen_format_that_cannot_hold_a_picture():
+    [item] = drafts(["a.png"], Goal(Path("out"), ending=".webp"), Header(16, 16400))
+    assert item.ending == ".png"
+    with pytest.raises(InputError, match=r"in/a\.png: WebP cannot hold a side of 16400 pixels; choose \.png"):
+        drafts(["a.png"], Goal(Path("a.webp"), is_file=True, ending=".webp"), Header(16, 16400))
+
+
+def test_by_rows_only_what_grows_from_the_top():
+    item = choose_format(source("a.webp"), SMALL, None, Goal(Path("out")))
+    assert item.ending == ".png"
+    assert "larger than the memory" in item.notes[0]
+
+
+def test_alpha_is_not_given_up_unasked():
+    os.mkdir("in")
+    goal, result = Goal(Path("out"), ending=".jpg"), Header(20, 30, has_alpha=True)
+    for name, level in (("opaque.png", 255), ("clear.png", 7)):
+        picture = Picture(np.zeros((20, 30, 3), np.uint8), np.full((20, 30), level, np.uint8))
+        write_picture(f"in/{name}", picture)
+    assert [item.ending for item in drafts(["opaque.png"], goal, result)] == [".jpg"]
+    assert [item.ending for item in drafts(["clear.png"], goal, result, flattened=True)] == [".jpg"]
+    with pytest.raises(InputError, match=r"in/clear\.png: JPEG cannot hold alpha; take --background"):
+        drafts(["clear.png"], goal, result)
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_no_result_over_an_input(link):
+    os.mkdir("in")
+    Path("in/a.png").touch()
+    goal = Goal(Path("in"))
+    if link:
+        os.mkdir("out")
+        goal = Goal(Path("out"))
+        link(os.path.abspath("in/a.png"), "out/a.png")
+    with pytest.raises(InputError, match="an input would be overwritten"):
+        assign_targets(drafts(["a.png"], goal), goal, [source("a.png")])
+
+
+def test_out_is_a_file_or_a_folder(monkeypatch):
+    os.mkdir("folder.png")
+    spool = Path("spool")
+    assert Goal.of("a.webp", None, spool) == Goal(Path("a.webp"), is_file=True, ending=".webp")
+    for folder in ("out", "results.v2", "folder.png", "new.png/"):
+        assert not Goal.of(folder, ".png", spool).is_file
+    for out, ending, word in (
+        ("a.gif", None, r"a\.gif: .*\.png"),
+        ("a.heic", None, r"a\.heic: "),
+        ("a.png", ".jpg", "asks for JPEG"),
+        ("", None, "empty"),
+    ):
+        with pytest.raises(InputError, match=word):
+            Goal.of(out, ending, spool)
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(InputError, match="standard output: is closed"):
+        Goal.of("-", None, spool)
+    with pytest.raises(InputError, match="2 pictures need a folder"):
+        Goal.of("a.png", None, spool).check_count(2)

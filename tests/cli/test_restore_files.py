@@ -1,0 +1,282 @@
+"""`swinir-jax restore` with files as people bring them."""
+
+import errno
+import io
+import os
+import re
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from goldens import generated_weights
+from picture_files import make_pixels, pillow_bytes
+from PIL import ExifTags, Image
+
+from swinir_jax import SwinIRConfig
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli import restore
+from swinir_jax.cli.main import main
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference import streaming
+
+CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,))
+PNG = pillow_bytes(make_pixels(3), "PNG")
+JPEG = pillow_bytes(make_pixels(3), "JPEG")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG), CONFIG)
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+
+
+@pytest.fixture
+def run(model, capfd):
+    """Runs the command: exit code and the lines it prints."""
+
+    def run(*arguments):
+        code = main(["restore", "--model", model, *arguments])
+        captured = capfd.readouterr()
+        assert "Traceback" not in captured.err
+        return code, captured.err.splitlines()
+
+    return run
+
+
+def put(name, data=PNG):
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return str(path)
+
+
+def results(folder="out"):
+    return sorted(
+        os.path.relpath(os.path.join(place, name), folder) for place, _, names in os.walk(folder) for name in names
+    )
+
+
+ODD_NAMES = {
+    "two\nlines.png": "two\nlines.png",
+    "😀 family 👨‍👩‍👧.png": "😀 family 👨‍👩‍👧.png",
+    "-dash.png": "-dash.png",
+    "trailing .png": "trailing .png",
+    " ": " .png",
+    os.fsdecode(b"latin\xe9.png"): os.fsdecode(b"latin\xe9.png"),
+    "x" * 251 + ".png": "x" * 251 + ".png",
+    "a.jpg": "a.jpg~#.png",
+    "a.png": "a.png.png",
+    "a.jpg.png": "a.jpg.png.png",
+    "shot.jfif": "shot.png",
+    "large.jpg_large": "large.png",
+    "photo": "photo~#.png",
+    "photo.png/inner": "photo.png/inner.png",
+    "%s.png": "%s.png",
+    "bracket[1].png": "bracket[1].png",
+}
+
+
+def test_names_of_all_kinds(run):
+    for name in ODD_NAMES:
+        put(f"in/{name}", JPEG)
+    put("in/notes.txt", b"text")
+    code, lines = run("in", "--recursive", "--out", "out")
+    assert code == 0
+    assert [re.sub("~[0-9a-f]{8}", "~#", name) for name in results()] == sorted(ODD_NAMES.values())
+    assert lines[-1].startswith(f"{len(ODD_NAMES)} of {len(ODD_NAMES)} pictures, ")
+    assert lines[-1].endswith(" s, in out/; 1 left out, no picture: in/notes.txt")
+
+
+def test_names_are_printed_in_one_line(run):
+    names = ["two\nlines.png", "\x1b[31mred.png", os.fsdecode(b"\xff.png")]
+    for name in names:
+        put(f"in/{name}", b"no picture")
+    code, lines = run("in", "--out", "out")
+    assert code == 2
+    failed = [line for line in lines if line.startswith("failed: ")]
+    assert len(failed) == 3
+    assert {line.split(": ")[1] for line in failed} == {r"in/two\nlines.png", r"in/\x1b[31mred.png", r"in/\udcff.png"}
+
+
+def test_names_behind_a_double_dash(run):
+    put("-x.png")
+    assert run("--out", "out", "--", "-x.png")[0] == 0
+    assert results() == ["-x.png"]
+
+
+def test_bad_ones_stop_no_others(run):
+    put("in/good.png"), put("in/empty.png", b""), put("in/cut.jpg", JPEG[:200]), put("in/text.webp", b"text")
+    os.symlink("nowhere", "in/broken.png")
+    os.mkdir("in/folder.png")
+    os.mkfifo("in/pipe.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("in/socket.png")
+        code, lines = run("in", "none.png", "--out", "out")
+    assert code == 1
+    assert results() == ["good.png"]
+    assert sorted(line.split(": ")[1] for line in lines if line.startswith("failed: ")) == [
+        *(f"in/{name}" for name in ("broken.png", "cut.jpg", "empty.png", "text.webp")),
+        "none.png",
+    ]
+    assert re.fullmatch(
+        r"1 of 6 pictures, [\d.]+ s, in out/; 5 not restored: none\.png, in/broken\.png, in/cut\.jpg, \.\.\.; "
+        r"2 left out, no pictures: in/pipe\.png, in/socket\.png",
+        lines[-1],
+    ), lines[-1]
+
+
+def test_inputs_that_vanish(run, monkeypatch):
+    put("in/a.png"), put("in/b.png")
+    original = restore.write_picture
+
+    def write(*arguments, **options):
+        Path("in/b.png").unlink()
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(restore, "write_picture", write)
+    code, lines = run("in", "--out", "out")
+    assert code == 1
+    assert "failed: in/b.png: No such file or directory" in lines
+
+
+def test_targets_that_cannot_be(run):
+    for name in ("a", "b", "c"):
+        put(f"in/{name}.png")
+    os.makedirs("out/a.png")
+    os.mkfifo("out/b.png")
+    code, lines = run("in", "--out", "out")
+    assert code == 1
+    assert "failed: in/a.png: out/a.png: cannot be written, a folder is there." in lines
+    assert "failed: in/b.png: out/b.png: cannot be written, a device is there." in lines
+    assert os.path.isfile("out/c.png")
+
+
+def test_folders_that_cannot_be_written_into_are_told_before_the_work(run, monkeypatch):
+    put("a.png")
+    os.mkdir("out")
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "out")
+    monkeypatch.setattr(restore, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
+    code, lines = run("a.png", "--out", "out")
+    assert (code, lines[-1]) == (2, "swinir-jax: error: out: cannot be written into.")
+
+
+def test_a_long_name_of_a_file(run):
+    put("a.png")
+    code, lines = run("a.png", "--out", "x" * 300 + ".png")
+    assert code == 2
+    assert "File name too long" in lines[-2]
+
+
+def test_the_model_before_the_folder(run, monkeypatch):
+    load = restore.load_pretrained
+
+    def load_first(*arguments, **options):
+        assert not os.path.exists("lightweight_x4")
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(restore, "load_pretrained", load_first)
+    assert run(put("a.png"), "--out", "lightweight_x4")[0] == 0
+    assert results("lightweight_x4") == ["a.png"]
+
+
+class Stream(io.TextIOWrapper):
+    def __init__(self, data=b""):
+        super().__init__(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(("options", "kind"), [([], "PNG"), (["--format", "webp"], "WEBP")])
+def test_standard_input_and_output(run, monkeypatch, options, kind):
+    stdout = Stream()
+    monkeypatch.setattr("sys.stdin", Stream(JPEG))
+    monkeypatch.setattr("sys.stdout", stdout)
+    code, lines = run("-", "--out", "-", *options)
+    assert code == 0
+    assert Image.open(io.BytesIO(stdout.buffer.getvalue())).format == kind
+    assert lines[-1].endswith("to standard output")
+    assert os.listdir() == []
+
+
+def test_standard_input_that_is_damaged(run, monkeypatch):
+    stdout = Stream()
+    monkeypatch.setattr("sys.stdin", Stream(JPEG[:200]))
+    monkeypatch.setattr("sys.stdout", stdout)
+    code, lines = run("-", "--out", "-")
+    assert code == 2
+    assert any(line.startswith("failed: standard input: ") for line in lines)
+    assert stdout.buffer.getvalue() == b""
+
+
+def test_standard_output_that_takes_nothing(run, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(Full()))
+    code, lines = run(put("a.png"), "--out", "-")
+    assert (code, lines[-1]) == (2, "swinir-jax: error: standard output: cannot be written (No space left on device).")
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(run, monkeypatch):
+    write_picture("clear.png", Picture(make_pixels(3), np.full((23, 34), 7, np.uint8)))
+    put("a.png")
+    monkeypatch.setattr(restore, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
+    for arguments, word in (
+        (["a.png", "--out", "a.gif"], r"a\.gif: "),
+        (["clear.png", "--out", "a.jpg"], r"clear\.png: JPEG cannot hold alpha"),
+        (["a.png", "--out", "-", "--compare"], "--compare"),
+    ):
+        code, lines = run(*arguments)
+        assert code == 2
+        assert any(re.search(word, line) for line in lines)
+    assert sorted(os.listdir()) == ["a.png", "clear.png"]
+
+
+def test_what_the_ending_cannot_hold_becomes_png(run):
+    put("in/deep.bmp", pillow_bytes(make_pixels(0, np.uint16), "PNG"))
+    code, lines = run("in", "--out", "out")
+    assert code == 0
+    assert results() == ["deep.png"]
+    assert "in/deep.bmp: written as .png: BMP cannot hold 16 bits a channel" in lines
+
+
+def test_skipped_are_counted(run):
+    put("in/a.png"), put("in/b.png"), put("out/a.png")
+    code, lines = run("in", "--out", "out", "--skip-existing")
+    assert code == 0
+    assert re.fullmatch(r"1 of 2 pictures, [\d.]+ s, in out/; 1 skipped, as their results exist", lines[-1])
+
+
+def test_a_background_in_place_of_alpha(run, monkeypatch):
+    monkeypatch.setattr(restore, "restore_picture", lambda picture, restorer: picture)
+    os.mkdir("in")
+    write_picture("in/clear.png", Picture(make_pixels(3), np.zeros((23, 34), np.uint8)))
+    write_picture("in/opaque.png", Picture(make_pixels(3), np.full((23, 34), 255, np.uint8)))
+    code, lines = run("in", "--out", "out", "--format", "jpg", "--background", "#ff0000")
+    assert code == 0
+    assert results() == ["clear.jpg", "opaque.jpg"]
+    assert "  put onto a #ff0000 background" in lines
+    np.testing.assert_allclose(read_picture("out/clear.jpg").pixels, np.full((23, 34, 3), (255, 0, 0)), atol=2)
+    np.testing.assert_allclose(read_picture("out/opaque.jpg").pixels, make_pixels(3), atol=20)
+    assert run("in/opaque.png", "--out", "out", "--format", "jpg")[0] == 0
+    assert run("in/opaque.png", "--out", "out", "--background", "reddish")[0] == 2
+
+
+@pytest.mark.parametrize("memory", [[], ["--tile", "32", "--memory", "8MB"]])
+def test_metadata_is_kept_or_stripped(run, monkeypatch, memory):
+    monkeypatch.setattr(streaming, "_resident_bytes", lambda: 0)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "A. Author"
+    h = 1000 if memory else 20
+    put("a.png", pillow_bytes(make_pixels(3, h=h, w=100), "PNG", exif=exif))
+    for options, kept in (([], True), (["--strip-metadata"], False)):
+        assert run("a.png", "--out", "out.png", *memory, *options)[0] == 0
+        assert (b"A. Author" in read_picture("out.png").metadata.exif) == kept

@@ -1,0 +1,143 @@
+import dataclasses
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from goldens import TINY, generated_weights, relative_error
+
+from swinir_jax import InputError, SwinIR, cpu, fast_apply
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+
+OPTIONS = {
+    "odd depths": dict(depths=(3, 3, 1), num_heads=(2, 2, 2)),
+    "depth 1": dict(depths=(1,), num_heads=(3,)),
+    "window 7, gray": dict(in_chans=1, window_size=7, img_size=14, upsampler="", upscale=1, img_range=255.0),
+    "ape, 3conv, qk_scale": dict(ape=True, resi_connection="3conv", qk_scale=0.7),
+    "no shift, no qkv bias, no patch norm": dict(img_size=8, qkv_bias=False, patch_norm=False),
+}
+
+
+def tiny_params(config):
+    return params_from_official(generated_weights(official_shapes(config), 1), config)
+
+
+def image(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def close(ours, theirs, tolerance):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * float(np.abs(theirs).max()))
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_answers_and_gradients_are_those_of_the_modules(options):
+    config = dataclasses.replace(TINY, **options)
+    params, lq = tiny_params(config), image(2, *((config.img_size,) * 2 if config.ape else (21, 11)), config.in_chans)
+
+    def answer_and_gradient(apply):
+        def loss(params):
+            y = apply(params)
+            return jnp.sum(jnp.sin(y)), y
+
+        return jax.jit(jax.grad(loss, has_aux=True))(params)
+
+    gradient, y = answer_and_gradient(lambda params: SwinIR(config).apply({"params": params}, lq))
+    ours, our_y = answer_and_gradient(
+        lambda params: cpu.restore(cpu.prepare(params, config), lq, config, training=True)
+    )
+    assert relative_error(our_y, y) < 2e-6
+    jax.tree.map(functools.partial(close, tolerance=1e-5), ours, gradient)
+
+
+def test_stochastic_depth_is_that_of_the_modules():
+    config = dataclasses.replace(TINY, depths=(3, 2), drop_path_rate=0.6)
+    params, lq = tiny_params(config), image(4, 16, 16, 3)
+    dropped, captured = SwinIR(config).apply(
+        {"params": params}, lq, deterministic=False, rngs={"dropout": jax.random.key(0)},
+        capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
+    )  # fmt: skip
+    keep = np.ones((4, 5, 2), np.float32)  # what the modules dropped
+    blocks = [captured["intermediates"][f"layers_{i}"]["residual_group"][f"blocks_{j}"] for i, j in np.ndindex(2, 3)
+              if j < config.depths[i]]  # fmt: skip
+    for i, (block, rate) in enumerate(zip(blocks, config.drop_path_rates, strict=True)):
+        for branch, y in enumerate(block["Dropout_0"]["__call__"]):
+            keep[:, i, branch] = np.any(np.asarray(y) != 0, axis=(1, 2, 3)) / (1 - rate)
+    assert 0 < (keep == 0).sum() < keep.size // 2
+    ours = cpu.restore(cpu.prepare(params, config, jnp.asarray(keep)), lq, config, training=True)
+    close(ours, dropped, 2e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (7, 16)])
+def test_any_size_down_to_one_pixel(size):
+    params, lq = tiny_params(TINY), image(1, *size, 3)
+    close(fast_apply(SwinIR(TINY), params)(lq), SwinIR(TINY).apply({"params": params}, lq), 2e-6)
+
+
+def test_float64_is_float64_throughout():
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda p: np.asarray(p, np.float64), tiny_params(TINY))
+        lq = np.asarray(image(1, 16, 24, 3), np.float64)
+        expected = SwinIR(TINY, dtype=jnp.float64).apply({"params": params}, lq)
+        close(cpu.restore(cpu.prepare(params, TINY), lq, TINY, jnp.float64), expected, 1e-13)
+
+
+def test_bfloat16_is_as_close_to_float32_as_the_modules():
+    params, lq = tiny_params(TINY), image(1, 16, 24, 3)
+    exact = SwinIR(TINY).apply({"params": params}, lq)
+    rough = fast_apply(SwinIR(TINY, dtype=jnp.bfloat16), params)(lq)
+    assert rough.dtype == jnp.float32
+    assert 0 < relative_error(rough, exact) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("lq", "word"),
+    [(np.zeros((1, 8, 8, 1), np.float32), r"\[B, h, w, 3\]"), (np.zeros((1, 8, 8, 3), np.uint8), "divide")],
+)
+def test_wrong_inputs_are_named(lq, word):
+    with pytest.raises(InputError, match=word):
+        fast_apply(SwinIR(TINY), tiny_params(TINY))(lq)
+
+
+def test_weights_are_made_leaf_by_leaf_in_numpy():
+    weights = cpu.prepare(tiny_params(TINY), TINY)
+    assert {type(leaf) for leaf in jax.tree.leaves(weights)} == {np.ndarray}
+    assert {leaf.dtype for leaf in jax.tree.leaves(weights)} == {np.dtype(np.float32)}
+
+
+def test_fast_apply_inside_other_programs():
+    params, frames = tiny_params(TINY), image(2, 1, 16, 24, 3)
+    restore = fast_apply(SwinIR(TINY), params)
+    _, restored = jax.jit(lambda frames: jax.lax.scan(lambda carry, lq: (carry, restore(lq)), 0, frames))(frames)
+    expected = [SwinIR(TINY).apply({"params": params}, lq) for lq in frames]
+    close(restored, np.stack(expected), 2e-6)
+    close(jax.vmap(restore)(frames), np.stack(expected), 2e-6)
+
+
+def temporaries(blocks, side, training=False, **options):
+    config = dataclasses.replace(
+        TINY, embed_dim=32, mlp_ratio=4.0, depths=(2,) * blocks, num_heads=(2,) * blocks, **options
+    )
+
+    def run(weights, lq):
+        return cpu.restore(weights, lq, config, training=training)
+
+    def gradient(params, lq):
+        return jax.grad(lambda params: run(cpu.prepare(params, config), lq).sum())(params)
+
+    lq, params = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32), tiny_params(config)
+    lowered = jax.jit(gradient).lower(params, lq) if training else jax.jit(run).lower(cpu.prepare(params, config), lq)
+    return lowered.compile().memory_analysis().temp_size_in_bytes
+
+
+def test_memory_holds_few_features_and_the_layers_of_one_block():
+    layers_of_a_block = 2 * 12 * 32**2 * 4  # bytes
+    assert temporaries(6, 32) - temporaries(2, 32) < layers_of_a_block
+    features = 32 * 4 * (256**2 - 128**2)
+    assert temporaries(2, 256) - temporaries(2, 128) < 4.5 * features
+
+
+def test_recomputing_pairs_of_layers_saves_memory():
+    assert temporaries(6, 64, training=True, use_checkpoint=True) < temporaries(6, 64, training=True)

@@ -1,0 +1,268 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from picture_files import DATA, H, W, insert_chunk, make_picture, make_pixels, pillow_bytes, png_chunk, tiff_bytes
+from PIL import ExifTags, Image
+
+from swinir_jax.images import Metadata, Picture, read_picture, write_picture
+from swinir_jax.images.row_reading import open_rows
+from swinir_jax.images.row_writing import RowWriter
+
+Base, Gps = ExifTags.Base, ExifTags.GPS
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6" exif:PixelXDimension="34"
+ dc:creator="J\xc3\xbcrgen"><tiff:ImageWidth>34</tiff:ImageWidth><xmp:Thumbnails><rdf:Alt>QUJD</rdf:Alt></xmp:Thumbnails>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+AUTHOR = "Jürgen".encode()
+
+
+def photo_exif(order="<", orientation=6):
+    """Camera, author, date, place, sizes and a thumbnail, written by hand in either byte order."""
+
+    def directory(entries, offset, following=0):
+        table, values = struct.pack(f"{order}H", len(entries)), b""
+        end = offset + 2 + 12 * len(entries) + 4
+        for tag, kind, count, data in sorted(entries):
+            table += struct.pack(f"{order}HHI", tag, kind, count)
+            table += data.ljust(4, b"\0") if len(data) <= 4 else struct.pack(f"{order}I", end + len(values))
+            values += data + b"\0" * (len(data) % 2) if len(data) > 4 else b""
+        return table + struct.pack(f"{order}I", following) + values
+
+    def text(tag, value):
+        return tag, 2, len(value) + 1, value + b"\0"
+
+    def numbers(tag, kind, letter, *values):
+        count = len(values) // 2 if kind in (5, 10) else len(values)
+        return tag, kind, count, struct.pack(f"{order}{len(values)}{letter}", *values)
+
+    exif = [
+        text(Base.DateTimeOriginal, b"2021:07:08 09:10:11"),
+        numbers(Base.ExposureTime, 5, "I", 1, 250),
+        numbers(Base.ExifImageWidth, 4, "I", W),
+        numbers(Base.ExifImageHeight, 4, "I", H),
+        (Base.MakerNote, 7, 6, b"\x01\x02\x03\x04\x05\x06"),
+        (Base.UserComment, 7, 13, b"ASCII\0\0\0hello"),
+    ]
+    gps = [text(Gps.GPSLatitudeRef, b"N"), numbers(Gps.GPSLatitude, 5, "I", 52, 1, 30, 1, 125, 10)]
+    thumbnail = pillow_bytes(make_pixels(3), "JPEG")
+    main = [
+        text(Base.Make, b"Camera Co"),
+        text(Base.Artist, AUTHOR),
+        numbers(Base.Orientation, 3, "H", orientation),
+        numbers(Base.ImageWidth, 4, "I", W),
+    ]
+    pointers = [numbers(tag, 4, "I", 0) for tag in (Base.ExifOffset, Base.GPSInfo)]
+    exif_at = 8 + len(directory(main + pointers, 8))
+    gps_at = exif_at + len(directory(exif, exif_at))
+    next_at = gps_at + len(directory(gps, gps_at))
+    pointers = [numbers(Base.ExifOffset, 4, "I", exif_at), numbers(Base.GPSInfo, 4, "I", gps_at)]
+    small = [numbers(513, 4, "I", next_at + 2 + 24 + 4), numbers(514, 4, "I", len(thumbnail))]
+    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    return (
+        head
+        + directory(main + pointers, 8, next_at)
+        + directory(exif, exif_at)
+        + directory(gps, gps_at)
+        + directory(small, next_at)
+        + thumbnail
+    )
+
+
+def source(kind, order):
+    exif, pixels = photo_exif(order), make_pixels(3)
+    if kind == "PNG":
+        xmp = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
+        return insert_chunk(pillow_bytes(pixels, "PNG"), png_chunk(b"eXIf", exif) + xmp)
+    return pillow_bytes(pixels, kind, exif=b"Exif\0\0" + exif, xmp=XMP)
+
+
+def assert_kept(path):
+    """Reads with Pillow, as other programs do."""
+    with Image.open(path) as image:
+        exif, xmp = image.getexif(), image.info.get("xmp", b"")
+        author = exif[Base.Artist]
+        assert author.encode("latin-1") == AUTHOR  # Pillow does not decode it
+        assert exif[Base.Make] == "Camera Co"
+        assert exif.get(Base.Orientation, 1) == 1
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        assert details[Base.DateTimeOriginal] == "2021:07:08 09:10:11"
+        assert float(details[Base.ExposureTime]) == 1 / 250
+        assert details[Base.UserComment] == b"ASCII\0\0\0hello"
+        assert details[Base.MakerNote] == b"\x01\x02\x03\x04\x05\x06"
+        assert Base.ExifImageWidth not in details
+        assert Base.ExifImageHeight not in details
+        place = exif.get_ifd(ExifTags.IFD.GPSInfo)
+        assert (place[Gps.GPSLatitudeRef], [float(value) for value in place[Gps.GPSLatitude]]) == ("N", [52, 30, 12.5])
+        assert not exif.get_ifd(ExifTags.IFD.IFD1)
+        xmp = image.tag_v2[700] if image.format == "TIFF" else xmp
+        xmp = xmp if isinstance(xmp, bytes) else xmp.encode()
+        assert AUTHOR in xmp
+        assert b'tiff:Orientation="1"' in xmp
+        for gone in (b"PixelXDimension", b"ImageWidth", b"Thumbnails"):
+            assert gone not in xmp
+    content = path.read_bytes()
+    assert b"JFIF" not in content[50:]  # a thumbnail would begin so
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_what_a_file_says_of_its_photograph_is_kept(tmp_path, kind, order):
+    (tmp_path / "source").write_bytes(source(kind, order))
+    picture = read_picture(tmp_path / "source")
+    assert picture.notes == ()
+    assert picture.pixels.shape == (W, H, 3)  # turned upright
+    for suffix in (".jpg", ".png", ".webp", ".tif", ".avif"):
+        assert write_picture(tmp_path / f"a{suffix}", picture) == ()
+        assert_kept(tmp_path / f"a{suffix}")
+        again = read_picture(tmp_path / f"a{suffix}")
+        exif, before = (each.metadata.parsed_exif().little_endian() for each in (again, picture))
+        assert (exif.exif, exif.gps) == (before.exif, before.gps)
+        assert again.metadata.xmp == picture.metadata.xmp
+    write_picture(tmp_path / "a.jxl", picture)
+    assert read_picture(tmp_path / "a.jxl").metadata == picture.metadata
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".jxl", ".tif"])
+def test_what_other_formats_hold_is_read_again(tmp_path, suffix):
+    (tmp_path / "source").write_bytes(source("JPEG", "<"))
+    write_picture(tmp_path / f"a{suffix}", read_picture(tmp_path / "source"))
+    write_picture(tmp_path / "b.jpg", read_picture(tmp_path / f"a{suffix}"))
+    assert_kept(tmp_path / "b.jpg")
+
+
+def test_tiff_is_a_source_too(tmp_path):
+    write_picture(tmp_path / "a.tif", Picture(make_pixels(3), metadata=Metadata(photo_exif(">"), XMP)))
+    picture = read_picture(tmp_path / "a.tif")
+    write_picture(tmp_path / "b.jpg", picture)
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.getexif()[Base.Make] == "Camera Co"
+        assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo)[Gps.GPSLatitudeRef] == "N"
+        assert Base.ImageWidth not in image.getexif()
+        assert Base.BitsPerSample not in image.getexif()
+
+
+def test_nothing_is_left_when_metadata_are_stripped(tmp_path):
+    picture = read_picture(DATA / "meta.jpg")
+    assert picture.metadata
+    for suffix in (".jpg", ".png", ".webp", ".tif", ".avif", ".jxl"):
+        assert write_picture(tmp_path / f"a{suffix}", picture, strip_metadata=True) == ()
+        assert b"Camera" not in (tmp_path / f"a{suffix}").read_bytes()
+        assert not read_picture(tmp_path / f"a{suffix}").metadata
+    assert not picture.without_metadata().metadata
+
+
+def test_bmp_says_what_it_leaves_out(tmp_path):
+    picture = read_picture(DATA / "meta.jpg")
+    assert write_picture(tmp_path / "a.bmp", picture) == ("date, camera, author and the like left out: BMP holds none",)
+    assert write_picture(tmp_path / "a.bmp", picture, strip_metadata=True) == ()
+
+
+TEXTS = (("Author", "Jürgen"), ("Title", "雪"), ("Shutter", "1/250"), ("Description", "snow"))
+
+
+@pytest.mark.parametrize("kind", ["tEXt", "zTXt", "iTXt", "behind the pixels"])
+def test_png_texts(tmp_path, kind):
+    text = "Ein Text für alle"
+    chunk = {
+        "zTXt": png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(text.encode("latin-1"))),
+        "iTXt": png_chunk(b"iTXt", b"Comment\0\1\0de\0Kommentar\0" + zlib.compress(text.encode())),
+    }.get(kind, png_chunk(b"tEXt", b"Comment\0" + text.encode("latin-1")))
+    png = pillow_bytes(make_pixels(3), "PNG")
+    (tmp_path / "a.png").write_bytes(png[:-12] + chunk + png[-12:] if "behind" in kind else insert_chunk(png, chunk))
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.metadata.text == (("Comment", text),)
+    write_picture(tmp_path / "b.jpg", picture)
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.info["comment"].decode() == text
+
+
+def test_texts_go_where_a_format_has_a_place_for_them(tmp_path):
+    picture = Picture(make_pixels(3), metadata=Metadata(text=TEXTS))
+    assert write_picture(tmp_path / "a.png", picture) == ()
+    with Image.open(tmp_path / "a.png") as image:
+        assert dict(image.text) == dict(TEXTS)
+    assert read_picture(tmp_path / "a.png").metadata.text == TEXTS
+    for suffix in (".jpg", ".tif", ".webp"):
+        [note] = write_picture(tmp_path / f"a{suffix}", picture)
+        assert note.endswith("has no place for: Shutter, Description")
+        with Image.open(tmp_path / f"a{suffix}") as image:
+            exif = image.getexif()
+            assert exif[Base.Artist].encode("latin-1").decode() == "Jürgen"
+            assert exif[Base.ImageDescription].encode("latin-1").decode() == "雪"
+
+
+def test_exif_of_imagemagick(tmp_path):
+    exif = b"Exif\0\0" + photo_exif()
+    digits = exif.hex()
+    lines = "\n".join(digits[i : i + 72] for i in range(0, len(digits), 72))
+    chunk = png_chunk(b"tEXt", b"Raw profile type exif\0" + f"\nexif\n{len(exif):8}\n{lines}\n".encode())
+    (tmp_path / "a.png").write_bytes(insert_chunk(pillow_bytes(make_pixels(3), "PNG"), chunk))
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.pixels.shape == (W, H, 3)
+    assert picture.metadata.parsed_exif().main[Base.Make].data == b"Camera Co\0"
+    assert picture.metadata.text == ()
+
+
+def test_damaged_metadata_never_stop_a_picture(tmp_path):
+    exif = photo_exif(orientation=1)
+    rng = np.random.default_rng(0)
+    for trial in range(60):
+        damaged = bytearray(exif[: rng.integers(1, len(exif))] if trial % 3 == 0 else exif)
+        for position in rng.integers(0, min(len(damaged), 300), size=4):
+            damaged[position] = rng.integers(256)
+        (tmp_path / "a.png").write_bytes(
+            insert_chunk(pillow_bytes(make_pixels(3), "PNG"), png_chunk(b"eXIf", bytes(damaged)))
+        )
+        picture = read_picture(tmp_path / "a.png")
+        assert sorted(picture.pixels.shape) == sorted((H, W, 3))
+        for suffix in (".jpg", ".tif", ".png", ".webp"):
+            write_picture(tmp_path / f"b{suffix}", picture)
+            read_picture(tmp_path / f"b{suffix}")
+
+
+@pytest.mark.parametrize(
+    "chunk", [png_chunk(b"iTXt", b"Title\0\1"), png_chunk(b"zTXt", b"Title\0\0nonsense"), png_chunk(b"iTXt", b"")]
+)
+def test_damaged_png_texts_are_said(read_bytes, chunk):
+    png = pillow_bytes(make_pixels(3), "PNG")
+    picture = read_bytes(png[:-12] + chunk + png[-12:])
+    assert picture.notes == ("damaged PNG texts ignored",)
+
+
+def test_what_is_too_long_for_jpeg_is_left_out_and_said(tmp_path):
+    long = Metadata(photo_exif(), b"<x>" + b"a" * 70_000 + b"</x>")
+    notes = write_picture(tmp_path / "a.jpg", Picture(make_pixels(3), metadata=long))
+    assert notes == ("XMP data left out: too long for JPEG",)
+    assert write_picture(tmp_path / "a.png", Picture(make_pixels(3), metadata=long)) == ()
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_rows_keep_metadata(tmp_path, suffix, order):
+    (tmp_path / "source.jpg").write_bytes(source("JPEG", order))
+    picture = read_picture(tmp_path / "source.jpg")
+    write_picture(tmp_path / f"a{suffix}", picture)
+    rows = open_rows(tmp_path / f"a{suffix}")
+    assert rows.head.metadata == read_picture(tmp_path / f"a{suffix}").metadata
+    with RowWriter(tmp_path / f"b{suffix}", rows.head, rows.height, {}) as writer:
+        writer.write(picture.pixels)
+        writer.finish()
+    np.testing.assert_array_equal(read_picture(tmp_path / f"b{suffix}").pixels, picture.pixels)
+    assert_kept(tmp_path / f"b{suffix}")
+
+
+def test_layout_that_tifffile_describes_is_no_description(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", make_pixels(3), photometric="rgb", software=False)
+    assert not read_picture(tmp_path / "a.tif").metadata
+    (tmp_path / "b.tif").write_bytes(tiff_bytes(make_pixels(3), photometric="rgb", description="a house"))
+    write_picture(tmp_path / "b.png", read_picture(tmp_path / "b.tif"))
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.getexif()[Base.ImageDescription] == "a house"
+
+
+def test_a_picture_without_metadata_has_none(tmp_path):
+    write_picture(tmp_path / "a.jpg", make_picture(3, False))
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert not {"exif", "xmp", "comment"} & set(image.info)

@@ -1,0 +1,92 @@
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from swinir_jax import SwinIRConfig
+from swinir_jax.inference.plan import MAX_PROGRAMS, MAX_WORK, Layout
+
+CONFIGS = {
+    8: SwinIRConfig(upscale=2, upsampler="pixelshuffledirect"),
+    7: SwinIRConfig(window_size=7, img_size=126),
+}
+SPRITES = [(32, 32), (32, 40), (48, 48), (48, 64), (64, 64), (64, 96)]
+
+
+def layout(window=8, *, tile="auto", overlap=None, blend="smooth", pad="reflect"):
+    return Layout.of(CONFIGS[window], tile=tile, overlap=overlap, blend=blend, pad=pad)
+
+
+def sizes(count, seed=0):
+    """Heights from 1 to 4000, widths from 1 to 3000, as many small ones as large ones; and the corners."""
+    sides = np.exp(np.random.default_rng(seed).uniform(0, np.log([4001, 3001]), (count, 2))).astype(int)
+    return [(1, 1), (1, 3000), (4000, 1), (4000, 3000), *((int(h), int(w)) for h, w in sides)]
+
+
+@pytest.mark.parametrize("window", [7, 8])
+@pytest.mark.parametrize(("tile", "limit"), [("auto", 256), ("auto", 512), (256, 0), (512, 0)])
+def test_work_of_an_image_alone(window, tile, limit):
+    plan = layout(window, tile=tile)
+    for size in sizes(2000):
+        padded = plan.padded(size)
+        fitting = plan.alone(padded, limit // window * window)
+        assert max(fitting) <= (limit or tile)
+        assert plan.work(padded, fitting) <= MAX_WORK * math.prod(padded)
+        if tile == "auto":
+            assert plan.alone(padded) == padded
+            assert plan.work(padded, fitting) <= 2.2 * math.prod(padded)
+
+
+@pytest.mark.parametrize("window", [7, 8])
+@pytest.mark.parametrize("tile", ["auto", 64, 256])
+@pytest.mark.parametrize("count", [1, 10, 100, 1000])
+def test_work_and_programs_of_images_together(window, tile, count):
+    plan = layout(window, tile=tile)
+    tiles = plan.together(Counter(map(plan.padded, sizes(count))), "cpu")
+    assert tiles.keys() == set(map(plan.padded, sizes(count)))
+    assert len(set(tiles.values())) <= MAX_PROGRAMS
+    for padded, shape in tiles.items():
+        assert plan.work(padded, shape) <= MAX_WORK * math.prod(padded)
+        assert all(side % window == 0 for side in shape)
+
+
+def test_work_is_what_the_grid_runs():
+    plan = layout()
+    for size in sizes(100):
+        padded = plan.padded(size)
+        for tile in ((64, 128), plan.alone(padded, 256)):
+            if all(side > plan.overlap or length <= side for length, side in zip(padded, tile, strict=True)):
+                grid = plan.grid(padded, tile)
+                assert len(grid) * math.prod(tile) == plan.work(padded, tile)
+                assert (grid.height, grid.width) == tuple(map(max, padded, tile))
+
+
+def test_small_images_share_one_small_program_and_many_of_them_get_more():
+    plan = layout()
+    few = plan.together(Counter(map(plan.padded, SPRITES)), "cpu")
+    assert set(few.values()) == {(80, 80)}
+    many = plan.together(Counter({plan.padded(size): 1000 for size in SPRITES}), "cpu")
+    assert many == {padded: padded for padded in map(plan.padded, SPRITES)}
+
+
+def test_a_strip_among_small_images_is_run_in_strips():
+    plan = layout()
+    tiles = plan.together(Counter(map(plan.padded, [*SPRITES, (1, 20000)])), "cpu")
+    assert tiles[plan.padded((1, 20000))][0] <= 32
+
+
+def test_up_to_three_shapes_are_left_alone():
+    plan = layout()
+    counts = Counter(map(plan.padded, [(300, 400), (301, 399), (400, 300), (50, 50)]))
+    assert len(counts) == 3
+    assert plan.together(counts, "cpu") == {}
+    photos = Counter((side, side + 8) for side in range(600, 800, 8))
+    assert layout(tile=256).together(photos, "cpu") == {}  # all take 256x256
+    assert layout(tile=0).together(photos, "cpu") == layout(pad="official").together(photos, "cpu") == {}
+
+
+def test_an_accelerator_which_computes_fast_compiles_less():
+    counts = Counter({layout().padded((side, side)): 100 for side in range(100, 400, 20)})
+    programs = [len(set(layout().together(counts, platform).values())) for platform in ("cpu", "gpu")]
+    assert programs[0] > programs[1]

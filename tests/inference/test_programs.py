@@ -1,0 +1,112 @@
+import copy
+import json
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from goldens import generated_weights
+
+from swinir_jax import Restorer, SwinIR, SwinIRConfig
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.inference import memory
+from swinir_jax.inference.streaming import StreamingRestorer
+
+CONFIG = SwinIRConfig(upsampler="", upscale=1, embed_dim=4, depths=(1,), num_heads=(1,), img_size=16)
+NETWORK = SwinIR(CONFIG), params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG)
+PHOTO = np.random.default_rng(0).integers(0, 256, (13, 9, 3), np.uint8)
+
+DEVICES = """
+import copy, json, pickle
+import jax, jax.numpy as jnp
+from swinir_jax import Restorer, SwinIR, SwinIRConfig
+
+model = SwinIR(SwinIRConfig(upsampler="", upscale=1, embed_dim=4, depths=(1,), num_heads=(1,), img_size=16))
+second = jax.devices()[1]
+shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
+found = {"nothing": Restorer(model, params), "committed": Restorer(model, jax.device_put(params, second))}
+with jax.default_device(second):
+    found["default device"] = Restorer(model, params)
+with jax.default_device("cpu"):
+    found["platform"] = Restorer(model, params)
+found["mesh"] = Restorer(model, params, mesh=jax.make_mesh((2,), ("x",)))
+found["copy"] = copy.copy(found["committed"])
+found["deep copy"] = copy.deepcopy(found["committed"])
+found["pickled mesh"] = pickle.loads(pickle.dumps(found["mesh"]))
+found = {name: held._programs.compiled((2, 8, 8, 3)) for name, held in found.items()}
+print(json.dumps({
+    name: sorted(device.id for device in jax.tree.leaves(program.input_shardings)[0].device_set)
+    for name, program in found.items()
+}))
+"""
+
+
+def test_runs_on_the_device_that_jax_would_choose():
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    done = subprocess.run([sys.executable, "-c", DEVICES], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "nothing": [0],
+        "committed": [1],
+        "default device": [1],
+        "platform": [0],
+        "mesh": [0, 1],
+        "copy": [1],
+        "deep copy": [1],
+        "pickled mesh": [0, 1],
+    }
+
+
+def through_pickle(restorer):
+    return pickle.loads(pickle.dumps(restorer))
+
+
+@pytest.mark.parametrize("duplicate", [through_pickle, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("kind", [Restorer, StreamingRestorer])
+def test_a_copy_restores_alike(duplicate, kind):
+    held = kind(*NETWORK, tile=16, overlap=8, pad="official", blend="average")
+    expected = held(PHOTO)
+    other = duplicate(held)
+    np.testing.assert_array_equal(other(PHOTO), expected)
+    assert other.tile == held.tile
+    del held
+    np.testing.assert_array_equal(other(PHOTO), expected)
+
+
+def test_a_pickle_has_no_compiled_programs():
+    held = Restorer(*NETWORK, tile=16)
+    before = len(pickle.dumps(held))
+    held(PHOTO)
+    assert len(held._programs) == 1
+    assert len(pickle.dumps(held)) == before
+    assert len(through_pickle(held)._programs) == 0
+
+
+def test_a_restorer_in_processes_that_are_spawned():
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        held = Restorer(*NETWORK)
+        np.testing.assert_array_equal(pool.submit(held, PHOTO).result(), held(PHOTO))
+
+
+def test_malloc_of_the_process_is_left_as_it_is(monkeypatch):
+    called = []
+
+    class Library:
+        def __init__(self, name):
+            pass
+
+        def __getattr__(self, name):
+            return lambda *arguments: called.append(name)
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", Library)
+    Restorer(*NETWORK)(PHOTO)
+    assert set(called) == {"malloc_trim"}  # which lasts no longer than the call
+    memory.keep_scratch()
+    assert "mallopt" in called

@@ -1,0 +1,18 @@
+import jax
+import pytest
+from goldens import FORWARD, golden_case, relative_error
+
+from swinir_jax import SwinIR, cpu
+from swinir_jax.checkpoints.names import params_from_official
+
+
+@pytest.mark.parametrize("path", FORWARD, ids=lambda path: path.stem)
+def test_modules_and_cpu_equal_the_original_and_each_other(path):
+    config, weights, lq, expected = golden_case(path)
+    params = params_from_official(weights, config)
+    by_modules = jax.jit(SwinIR(config).apply)({"params": params}, lq)
+    on_cpu = jax.jit(lambda weights, lq: cpu.restore(weights, lq, config))(cpu.prepare(params, config), lq)
+    assert by_modules.shape == on_cpu.shape == expected.shape
+    assert relative_error(by_modules, expected) < 1e-5
+    assert relative_error(on_cpu, expected) < 1e-5
+    assert relative_error(on_cpu, by_modules) < 2e-6
