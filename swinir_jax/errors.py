@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-_PROBLEMS_SHOWN = 3
-
 
 class InputError(ValueError):
     """A file, option or array from the user cannot be used.
@@ -16,10 +14,10 @@ class NotFiniteError(InputError):
     """A network answered with values that are not finite."""
 
 
-def first_few(problems: Sequence[str]) -> str:
+def first_few(problems: Sequence[str], shown: int = 3) -> str:
     """Joins the first problems of many, and says how many more there are."""
-    more = len(problems) - _PROBLEMS_SHOWN
-    return "; ".join(problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    more = len(problems) - shown
+    return "; ".join(problems[:shown]) + (f"; and {more} more" if more > 0 else "")
 
 
 def option(field: str) -> str:

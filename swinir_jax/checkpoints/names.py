@@ -12,10 +12,11 @@ import numpy as np
 
 from swinir_jax.checkpoints.architecture import Tensors
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, first_few
 from swinir_jax.models import SwinIR
 from swinir_jax.models.windows import relative_position_index, shift_mask, shift_regions
 
+_PROBLEMS_SHOWN = 10  # more than elsewhere: which entries differ tells in what the architectures do
 BUFFERS = ("attn_mask", "relative_position_index")
 
 # By the rank of a `weight`: the Flax name, and the axes that bring PyTorch's layout to Flax's.
@@ -108,7 +109,7 @@ def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, An
 
     Raises:
       InputError: if any tensor is missing, unexpected, of a wrong shape or not of floats, or a buffer differs
-        from what the architecture makes; all of them in one message.
+        from what the architecture makes; the message says how many and names the first.
     """
     parameters, buffers = split_buffers(tensors)
     expected = official_shapes(config)
@@ -120,7 +121,8 @@ def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, An
             problems.append(f"{name} has values that are not finite")
     problems += _buffer_problems(buffers, config)
     if problems:
-        raise InputError(f"The weights do not fit the model ({len(problems)} problems): " + "; ".join(sorted(problems)))
+        listed = first_few(sorted(problems), _PROBLEMS_SHOWN)
+        raise InputError(f"The weights do not fit the model ({len(problems)} problems): {listed}")
     leaves = dict(to_flax(name, tensor) for name, tensor in parameters.items())
     flat = {path: np.array(leaf, np.float32, order="C") for path, leaf in leaves.items()}  # no views of a file
     return flax.traverse_util.unflatten_dict(flat, sep="/")
@@ -163,7 +165,7 @@ def params_to_official(params: Mapping[str, Any], config: SwinIRConfig) -> dict[
     flat = flax.traverse_util.flatten_dict(dict(params), sep="/")
     problems = shape_problems({path: np.shape(leaf) for path, leaf in flat.items()}, parameter_shapes(config))
     if problems:
-        raise InputError("The parameters do not fit the model: " + "; ".join(sorted(problems)))
+        raise InputError(f"The parameters do not fit the model: {first_few(sorted(problems), _PROBLEMS_SHOWN)}")
     named = dict(to_official(path, np.asarray(leaf)) for path, leaf in flat.items())
     tensors = {**{name: named[name] for name in official_shapes(config)}, **official_buffers(config)}
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}

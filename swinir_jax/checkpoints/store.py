@@ -13,7 +13,7 @@ import numpy as np
 
 from swinir_jax.checkpoints.names import parameter_shapes, shape_problems
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, first_few
 from swinir_jax.files import cannot_write, holding_interrupts, make_folder, replacing
 
 CONFIG_FILE = "config.json"
@@ -85,7 +85,7 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRCo
     flat = load_params(folder / PARAMS_FOLDER)
     problems = shape_problems({path: leaf.shape for path, leaf in flat.items()}, parameter_shapes(config))
     if problems:
-        raise InputError(f"{folder}: {CONFIG_FILE} contradicts the weights: " + "; ".join(sorted(problems)))
+        raise InputError(f"{folder}: {CONFIG_FILE} contradicts the weights: {first_few(sorted(problems))}.")
     return flax.traverse_util.unflatten_dict(flat, sep="/"), config
 
 

@@ -119,7 +119,8 @@ def validate(
 
     def restore(lq: np.ndarray) -> np.ndarray:
         try:
-            return restorer.restore(lq)
+            with np.errstate(over="ignore", invalid="ignore"):  # of ruined weights, which the answer tells
+                return restorer.restore(lq)
         except NotFiniteError as error:
             raise DivergenceError("The validation's answers are not finite") from error
 

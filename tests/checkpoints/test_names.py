@@ -140,6 +140,14 @@ def test_every_problem_is_in_one_error():
         assert part in message
 
 
+def test_of_hundreds_of_problems_the_first_few_are_named():
+    with pytest.raises(InputError, match=r"\(300 problems\): missing .*; and 290 more$") as caught:
+        params_from_official(
+            {f"other{i}": np.zeros(1, np.float32) for i in range(300 - len(official_shapes(TINY)))}, TINY
+        )
+    assert len(str(caught.value)) < 1000
+
+
 TABLE = "layers.{}.residual_group.blocks.{}.attn.relative_position_bias_table"
 FIRST = {"conv_first.weight": np.zeros((4, 3, 3, 3), np.float32)}
 ONE_LAYER = {
