@@ -175,7 +175,6 @@ def test_a_run_that_diverges_ends_with_1_and_says_what_may_help(runs):
     assert not any((runs.folder / "diverged" / "checkpoints").iterdir())
 
 
-@pytest.mark.xfail(strict=True, reason="the network itself promotes ranks")
 def test_two_steps_under_strict_promotion(runs):
     strict = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise"}
     process = runs.start("strict", *FIELDS, *runs.images, "--steps", "2", **strict)
