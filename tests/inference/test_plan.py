@@ -89,3 +89,10 @@ def test_an_accelerator_which_computes_fast_compiles_less():
     counts = Counter([(side, side) for side in range(100, 400, 20)] * 100)
     programs = [len(set(layout().together(counts, platform).values())) for platform in ("cpu", "gpu")]
     assert programs[0] > programs[1]
+
+
+def test_a_network_of_one_size_takes_tiles_of_its_own():
+    config = SwinIRConfig(ape=True, img_size=(16, 24))
+    plan = Layout.of(config, tile="auto", overlap=None, blend="smooth", pad="reflect")
+    assert plan.alone((3, 5)) == plan.alone((300, 500)) == (16, 24)
+    assert plan.together(Counter(sizes(10)), "cpu") == {}
