@@ -169,6 +169,8 @@ class Service:
                 body = await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout(text="The body took too long.\n") from None
+        except ConnectionError:  # the client has gone, and nobody reads this
+            raise web.HTTPBadRequest(text="The body ended early.\n") from None
         image = await asyncio.to_thread(decode, body, self._limits)
         try:
             async with asyncio.timeout(self._limits.seconds):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -83,14 +84,14 @@ class Layout:
         """The size of an image after padding."""
         return padded_side(size[0], self.window, self.pad), padded_side(size[1], self.window, self.pad)
 
-    def alone(self, padded: Shape, limit: int = 0) -> Shape:
+    def alone(self, size: Shape, limit: int = 0) -> Shape:
         """The tile of an image that shares none with others.
 
         A tile fits the image: a side of the tile is no longer than that of the image, and with `tile="auto"` no longer
         than it takes for the number of tiles. As the official script does, `pad="official"` has square tiles.
 
         Args:
-          padded: size of the image.
+          size: of the image, before padding.
           limit: with "auto", the largest side for the memory; 0 if the whole image fits.
 
         Raises:
@@ -98,15 +99,14 @@ class Layout:
         """
         if self.only:
             return self.only
+        padded = self.padded(size)
         side = limit if self.tile == "auto" else self.tile
         if not side:
             return padded
         if self.pad == "official":
             side = min(side, *padded)
             if side <= self.overlap and padded != (side, side):
-                raise InputError(
-                    f"An image of {padded[1]}x{padded[0]} (padded) is too narrow for an overlap of {self.overlap}."
-                )
+                raise InputError(f"An image of {size[1]}x{size[0]} is too narrow for an overlap of {self.overlap}.")
             return side, side
         fit = self._balanced if self.tile == "auto" else min
         return fit(padded[0], side), fit(padded[1], side)
@@ -121,7 +121,7 @@ class Layout:
         compiled programs finds them again in another run.
 
         Args:
-          counts: how often each padded size will be restored.
+          counts: how often images of each size will be restored.
           platform: "cpu" or another, for the time that compiling takes.
           limit: with `tile="auto"`, the largest side for the memory.
 
@@ -131,17 +131,19 @@ class Layout:
         """
         if self.tile == 0 or self.pad == "official" or len({self.alone(size) for size in counts}) <= _MAX_ALONE:
             return {}
-        sizes = np.array(list(counts))
+        often: Counter[Shape] = Counter()
+        for size, count in counts.items():
+            often[self.padded(size)] += count
+        sizes = np.array(list(often))
         sides = _ladder(self.window, limit if self.tile == "auto" else self.tile)
         high, wide = (self._run_length(lengths[:, None], sides) for lengths in sizes.T)
         pixels = (high[:, :, None] * wide[:, None, :]).reshape(len(sizes), -1)
         too_many = pixels > np.maximum(MAX_WORK * sizes.prod(axis=1), pixels.min(axis=1))[:, None]
-        work = np.where(too_many, _FORBIDDEN, pixels) * np.array(list(counts.values()))[:, None]
+        work = np.where(too_many, _FORBIDDEN, pixels) * np.array(list(often.values()))[:, None]
         chosen = _choose(work, _PROGRAM_PIXELS.get(platform, _ACCELERATOR_PROGRAM_PIXELS))
         best = [chosen[i] for i in work[:, chosen].argmin(axis=1)]
         return {
-            size: (int(sides[i // len(sides)]), int(sides[i % len(sides)]))
-            for size, i in zip(counts, best, strict=True)
+            size: (int(sides[i // len(sides)]), int(sides[i % len(sides)])) for size, i in zip(often, best, strict=True)
         }
 
     def grid(self, padded: Shape, tile: Shape) -> Tiling:

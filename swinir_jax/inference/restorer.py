@@ -164,7 +164,7 @@ class Restorer:
         Args:
           sizes: (height, width) of each image, in pixels; a size that comes often counts for more.
         """
-        counts = Counter(self._layout.padded(size) for size in sizes)
+        counts = Counter(sizes)
         if self._self_ensemble:
             counts += Counter({(w, h): count for (h, w), count in counts.items()})
         platform = self._programs.devices.first.platform
@@ -192,8 +192,7 @@ class Restorer:
     def _restore_once(self, image: np.ndarray) -> np.ndarray:
         layout, size = self._layout, image.shape[:2]
         turns = 8 if self._self_ensemble else 1
-        padded = layout.padded(size)
-        tiling = layout.grid(padded, self._tile_for(padded))
+        tiling = layout.grid(layout.padded(size), self._tile_for(size))
         lq = pad_image(image, tiling.height, tiling.width, layout.pad)
         total = len(tiling) * turns
         if len(tiling) == 1 and not layout.only:  # with ape, an image cannot be split among devices
@@ -203,11 +202,12 @@ class Restorer:
             restored = tiling.restore(lq, self._programs.run, self._batch_size, lambda n: self._done(n, total))
         return cut(restored, size, layout.scale, layout.pad)
 
-    def _tile_for(self, padded: Shape) -> Shape:
-        """The tile of an image of a padded size."""
+    def _tile_for(self, size: Shape) -> Shape:
+        """The tile of an image of (height, width)."""
+        padded = self._layout.padded(size)
         if padded in self._planned:
             return self._planned[padded]
-        return self._layout.alone(padded, self._fitting_side(*padded) if self.tile == "auto" else 0)
+        return self._layout.alone(size, self._fitting_side(*padded) if self.tile == "auto" else 0)
 
     def _fitting_side(self, height: int, width: int, batch_size: int = 1) -> int:
         """0 if images of this size fit into the memory, else the side of a tile that does."""

@@ -92,8 +92,9 @@ class StreamingRestorer(Restorer):
         check_target(target, height, width)
         self._check_options(source)
         unfinished = read_progress(target)
-        padded = self._layout.padded((source.height, source.width))
-        tiling = self._layout.grid(padded, self._affordable_tile(source, padded, unfinished))
+        tiling = self._layout.grid(
+            self._layout.padded((source.height, source.width)), self._affordable_tile(source, unfinished)
+        )
         about = self._about(source, tiling)
         tile = "{1}x{0}".format(*tiling.tile)
         logger.info("%s: %dx%d, by rows of tiles of %s", path, source.width, source.height, tile)
@@ -134,22 +135,22 @@ class StreamingRestorer(Restorer):
                 f"{source.path}: an image in colour larger than memory takes an RGB network to enlarge it."
             )
 
-    def _affordable_tile(self, source: RowSource, padded: Shape, unfinished: Mapping[str, Any] | None) -> Shape:
+    def _affordable_tile(self, source: RowSource, unfinished: Mapping[str, Any] | None) -> Shape:
         """The largest tiles whose program and rows fit into the memory; if possible, as was begun with."""
-        layout, devices = self._layout, self._programs.devices
+        layout, devices, size = self._layout, self._programs.devices, (source.height, source.width)
         sides = [0]  # of explicit tiles, the one that there is
         if self.tile == "auto":
-            largest = min(MAX_AUTO_TILE, max(padded)) // layout.window * layout.window
+            largest = min(MAX_AUTO_TILE, max(layout.padded(size))) // layout.window * layout.window
             largest = max(largest, layout.smallest())
-            fitting = self._fitting_side(*layout.alone(padded, largest), self._batch_size)
+            fitting = self._fitting_side(*layout.alone(size, largest), self._batch_size)
             sides = [*range(fitting or largest, layout.smallest() - 1, -layout.window)]
-        tiles = [layout.alone(padded, side) for side in sides]
+        tiles = [layout.alone(size, side) for side in sides]
         shape = (self._batch_size, *tiles[0], self.model.config.in_chans)
         in_memory = self._programs.need(shape) if devices.first.platform == "cpu" else 0
         pixels, budget = math.prod(tiles[0]), self._left()
         begun = [tile for tile in tiles if unfinished and unfinished.get("tile") == list(tile)]
         for tile in begun + tiles:
-            need = in_memory * math.prod(tile) / pixels + self._row_bytes(source, padded, tile[0])
+            need = in_memory * math.prod(tile) / pixels + self._row_bytes(source, tile[0])
             if need <= budget:
                 return tile
         raise InputError(
@@ -158,10 +159,10 @@ class StreamingRestorer(Restorer):
             f"{_resident_bytes() / 1e6:.0f}. Take smaller tiles or allow more memory."
         )
 
-    def _row_bytes(self, source: RowSource, padded: Shape, tile: int) -> int:
+    def _row_bytes(self, source: RowSource, tile: int) -> int:
         """What is held of an image besides the program: floats of a row of tiles, and samples on their way."""
         scale, itemsize = self.model.config.upscale, source.head.pixels.itemsize
-        row = padded[1] * source.channels
+        row = self._layout.padded((1, source.width))[1] * source.channels
         lq = tile * row * (3 * 4 + itemsize) + source.block_bytes  # one row of tiles, the next, and that being padded
         return lq + tile * row * scale**2 * 4 + row * scale * (_ROWS * 3 * 4 + GROUP * 5 * itemsize)
 

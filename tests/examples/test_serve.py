@@ -207,6 +207,23 @@ def test_a_slow_body_is_408_and_holds_its_place_in_the_queue():
     assert asyncio.run(run())[:2] == (408, b"The body took too long.\n")
 
 
+def test_a_client_that_goes_away_is_no_failure_and_leaves_its_place(caplog):
+    async def ends_early():
+        yield b"\x89PNG"
+        raise ConnectionError
+
+    async def run():
+        async with serving(serve.Limits(queue=1)) as (_, client):
+            with pytest.raises((aiohttp.ClientError, ConnectionError)):
+                await post(client, ends_early())
+            await inside(client, 0)
+            return await post(client, b"")
+
+    with caplog.at_level("ERROR"):
+        assert asyncio.run(run())[0] == 400
+    assert caplog.text == ""
+
+
 def test_a_failure_is_500_and_the_service_goes_on(monkeypatch):
     run_batch = serve.Batcher._run
     failures = iter([MemoryError("out of memory")])
