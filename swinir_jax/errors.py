@@ -1,5 +1,6 @@
 """The exception that means: what the caller gave cannot be used, and the message says why."""
 
+import unicodedata
 from collections.abc import Sequence
 
 
@@ -23,3 +24,8 @@ def first_few(problems: Sequence[str], shown: int = 3) -> str:
 def option(field: str) -> str:
     """A dotted field as it is typed: `optimizer.learning_rate` is `--optimizer.learning-rate`."""
     return f"--{field.replace('_', '-')}"
+
+
+def printable(text: str) -> str:
+    """Makes one line of a text: control characters and bytes of names that are no UTF-8 are escaped as in Python."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)

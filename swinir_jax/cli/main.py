@@ -7,13 +7,12 @@ import io
 import logging
 import os
 import sys
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from tqdm import tqdm
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, printable
 
 # Modules of this package; each has add_arguments(parser) and run(args) -> exit code, and is imported when it is used.
 COMMANDS: Mapping[str, str] = {
@@ -81,11 +80,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)
-
-
-def printable(text: str) -> str:
-    """Makes one line of a text: control characters and bytes of names that are no UTF-8 are escaped as in Python."""
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
 
 
 def _prepare_streams() -> None:

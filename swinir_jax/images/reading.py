@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, printable
 from swinir_jax.images import box_reader, heif_reader, jxl_reader, pillow_reader, png_reader, pnm_reader, tiff_reader
 from swinir_jax.images.colour import fit_profile
 from swinir_jax.images.formats import BEGINNING_BYTES, NO_PICTURE, format_of
@@ -114,7 +114,7 @@ def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
             warnings.simplefilter("ignore")  # Pillow warns of damaged metadata
             yield
     except Exception as error:  # damaged files make the decoders raise nearly anything
-        raise InputError(f"{os.fspath(path)}: {' '.join(_reason(error).splitlines())}") from error
+        raise InputError(printable(f"{os.fspath(path)}: {' '.join(_reason(error).splitlines())}")) from error
 
 
 def _reason(error: Exception) -> str:

@@ -109,7 +109,7 @@ class RowWriter:
             self._file.truncate(self._state.size)
             self._file.seek(0, os.SEEK_END)
         except OSError as error:
-            raise cannot_write(self._partial, error) from error
+            raise cannot_write(self._target, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +141,7 @@ class RowWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise cannot_write(self._partial, error) from error
+            raise cannot_write(self._target, error) from error
         write_bytes(progress_file(self._target), json.dumps(dataclasses.asdict(self._state)).encode())
 
     def finish(self) -> None:
