@@ -22,7 +22,7 @@ $(VENV)/torch-ready: $(VENV)/ready
 	touch $@
 
 # What a new Python or a new JAX breaks first: networks, files, weights, configs.
-FAST := $(addprefix tests/, models images checkpoints test_config.py test_configs.py)
+FAST := $(addprefix tests/, models cpu images checkpoints test_config.py test_configs.py)
 
 .PHONY: demo test test-fast test-newest test-torch lint docs clean
 demo: $(VENV)/ready
