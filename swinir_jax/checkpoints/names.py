@@ -59,8 +59,7 @@ def parameter_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
     model = SwinIR(config)
     sides = config.img_sides if config.ape else (config.window_size, config.window_size)
     lq = jax.ShapeDtypeStruct((1, *sides, config.in_chans), jnp.float32)
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # whatever the user's program allows
-        tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # the key, too, is not made
+    tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # the key, too, is not made
     return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
 
 

@@ -89,9 +89,7 @@ class Programs:
         if shape not in self._compiled:
             start = time.perf_counter()
             release_unused()  # by reading the weights, say
-            # What the user's own code may mix says nothing about ours.
-            with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-                self._compiled[shape] = self.devices.compile(self.model, self.weights, shape)
+            self._compiled[shape] = self.devices.compile(self.model, self.weights, shape)
             release_unused()
             logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)
         return self._compiled[shape]
