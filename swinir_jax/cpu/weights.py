@@ -14,6 +14,7 @@ from swinir_jax.models.windows import relative_position_index
 Weights = dict[str, Any]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # weights that are not finite show in the answer
 def prepare(params: Mapping[str, Any], config: SwinIRConfig, keep: jax.Array | None = None) -> Weights:
     """Makes weights of parameters.
 
