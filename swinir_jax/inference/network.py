@@ -35,9 +35,13 @@ def network_for(model: SwinIR, platform: str, *, fast: bool = True) -> Network:
     if fast and platform == "cpu":
         return Network(
             functools.partial(_prepare, model.config),
-            lambda weights, lq: cpu.restore(weights, lq, model.config, model.dtype),
+            functools.partial(cpu.restore, config=model.config, dtype=model.dtype),
         )
-    return Network(lambda params: params, lambda params, lq: model.apply({"params": params}, lq))
+
+    def restore(params: Any, lq: jax.Array) -> Any:
+        return model.apply({"params": params}, lq)
+
+    return Network(lambda params: params, restore)
 
 
 def _prepare(config: SwinIRConfig, params: Mapping[str, Any]) -> Any:
