@@ -14,7 +14,7 @@ from PIL import Image
 from swinir_jax.errors import InputError
 from swinir_jax.images import Picture, write_picture
 
-DATA = Path(__file__).parent / "data" / "inputs"
+DATA = Path(__file__).parent / "data" / "pictures"
 H, W = 23, 34  # not square, and odd
 ICC = b"not a profile, but kept byte for byte" * 40
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import logging
 import os
 import shutil
 import stat
@@ -13,6 +14,8 @@ from typing import BinaryIO
 from swinir_jax.errors import InputError
 from swinir_jax.images.finding import describe_left_out, find_pictures, is_picture
 from swinir_jax.images.formats import BEGINNING_BYTES, format_of
+
+logger = logging.getLogger(__name__)
 
 STANDARD_STREAM = "-"
 
@@ -90,35 +93,48 @@ def _expand(argument: str, inputs: Inputs, out: Path, spool: Path, recursive: bo
             raise InputError("standard input: is closed or a terminal, not a picture.")
         yield _copied(sys.stdin.buffer, "standard input", Path("stdin"), spool)
     elif os.path.isdir(path):
-        found = find_pictures(path, recursive=recursive)
-        inputs.left_out += found.left_out
-        if not found.pictures:
-            deeper = "" if recursive else " (--recursive looks deeper)"
-            others = f"; {describe_left_out(found.left_out)}" if found.left_out else ""
-            raise InputError(f"{path}: no pictures in this folder{deeper}{others}.")
-        if recursive and _is_searched(out, path, found.pictures):
-            raise InputError(f"{out}: lies in {path}, whose subfolders are inputs; choose a folder outside.")
-        for file in found.pictures:
-            yield Source(str(file), file, file.relative_to(path))
+        yield from _in_folder(path, inputs, out, recursive)
     elif os.path.lexists(path):
         yield _file_or_pipe(path, spool)
     elif glob.has_magic(argument):
-        files = [file for file in map(Path, sorted(_matches(path))) if not os.path.isdir(file)]
-        pictures = [file for file in files if is_picture(file)]
-        inputs.left_out += sorted(set(files) - set(pictures))
-        if not pictures:
-            raise InputError(f"{argument}: no picture matches this pattern.")
-        for file in pictures:
-            yield Source(str(file), file, Path(file.name))
+        yield from _of_pattern(path, inputs)
     else:
         raise InputError(f"{path}: no such file or folder.")
 
 
-def _is_searched(out: Path, folder: Path, pictures: Sequence[Path]) -> bool:
-    """Whether results would lie where pictures are searched for, behind links too."""
+def _in_folder(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> Iterator[Source]:
     place = Path(os.path.realpath(out))
-    searched = {Path(os.path.realpath(parent)) for parent in {folder, *(picture.parent for picture in pictures)}}
-    return not searched.isdisjoint((place, *place.parents))
+    if recursive and Path(os.path.realpath(folder)) in (place, *place.parents):
+        raise InputError(f"{out}: lies in {folder}, whose subfolders are inputs; choose a folder outside.")
+    found = find_pictures(folder, recursive=recursive)
+    inputs.left_out += found.left_out
+    results = _folders_behind_links(found.pictures, folder, place)
+    pictures = [file for file in found.pictures if file.parent not in results]
+    if not pictures:
+        deeper = "" if recursive else " (--recursive looks deeper)"
+        others = f"; {describe_left_out(found.left_out)}" if found.left_out else ""
+        raise InputError(f"{folder}: no pictures in this folder{deeper}{others}.")
+    for file in pictures:
+        yield Source(str(file), file, file.relative_to(folder))
+
+
+def _folders_behind_links(pictures: Sequence[Path], searched: Path, place: Path) -> set[Path]:
+    """Folders of pictures that lie where the results go, to which links lead from the folder that is searched."""
+    folders = {picture.parent for picture in pictures} - {searched}
+    found = {folder for folder in folders if place in ((real := Path(os.path.realpath(folder))), *real.parents)}
+    for folder in sorted(found):
+        logger.warning("%s: passed over, as the results go there", folder)
+    return found
+
+
+def _of_pattern(pattern: Path, inputs: Inputs) -> Iterator[Source]:
+    files = [file for file in map(Path, sorted(_matches(pattern))) if not os.path.isdir(file)]
+    pictures = [file for file in files if is_picture(file)]
+    inputs.left_out += sorted(set(files) - set(pictures))
+    if not pictures:
+        raise InputError(f"{pattern}: no picture matches this pattern.")
+    for file in pictures:
+        yield Source(str(file), file, Path(file.name))
 
 
 def _file_or_pipe(path: Path, spool: Path) -> Source:

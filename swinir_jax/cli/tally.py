@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from swinir_jax.errors import printable
 from swinir_jax.images import describe_left_out
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Tally:
         """Says what is wrong with a picture: the reason, or else the error's text."""
         self.failed.append(name)
         reason = reason or str(error)
-        said = reason if name in reason else f"{name}: {reason}"
+        said = reason if printable(name) in printable(reason) else f"{name}: {reason}"
         logger.error("failed: %s", said, exc_info=error if self.debug else None)
 
     def tell(self, where: object) -> None:

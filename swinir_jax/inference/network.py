@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from swinir_jax import cpu
+from swinir_jax.config import SwinIRConfig
 from swinir_jax.models import SwinIR
 
 
@@ -33,10 +34,19 @@ def network_for(model: SwinIR, platform: str, *, fast: bool = True) -> Network:
     """
     if fast and platform == "cpu":
         return Network(
-            lambda params: cpu.prepare(jax.tree.map(np.asarray, dict(params)), model.config),
-            lambda weights, lq: cpu.restore(weights, lq, model.config, model.dtype),
+            functools.partial(_prepare, model.config),
+            functools.partial(cpu.restore, config=model.config, dtype=model.dtype),
         )
-    return Network(lambda params: params, lambda params, lq: model.apply({"params": params}, lq))
+
+    def restore(params: Any, lq: jax.Array) -> Any:
+        return model.apply({"params": params}, lq)
+
+    return Network(lambda params: params, restore)
+
+
+def _prepare(config: SwinIRConfig, params: Mapping[str, Any]) -> Any:
+    with np.errstate(over="ignore", invalid="ignore"):  # of ruined weights, which the answer tells
+        return cpu.prepare(jax.tree.map(np.asarray, dict(params)), config)
 
 
 def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array], jax.Array]:

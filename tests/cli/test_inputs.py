@@ -109,12 +109,31 @@ def test_sockets(tmp_path):
 
 
 def test_results_must_not_lie_among_recursive_inputs():
-    os.symlink("../empty", "in/link")
-    Path("empty/a.png").touch()
-    for out in ("in/deep/restored", "in", "empty", "in/link/restored", "in/deep"):
+    for out in ("in/deep/restored", "in", "in/deep"):
         with pytest.raises(InputError, match="choose a folder outside"):
             find("in", out=out, recursive=True)
     assert len(pairs("in", out="in/deep/restored")) == 2
+
+
+def test_results_behind_a_link_are_no_inputs(caplog):
+    os.symlink("..", "in/up")
+    for name in ("beside/a.png", "out/b.png", "out/deep/c.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    names = [name for name, _ in pairs("in", recursive=True)]
+    assert "in/up/beside/a.png" in names
+    assert not any("out" in name for name in names)
+    assert [record.getMessage() for record in caplog.records] == [
+        "in/up/out: passed over, as the results go there",
+        "in/up/out/deep: passed over, as the results go there",
+    ]
+
+
+def test_nothing_but_results_behind_a_link():
+    os.mkdir("links")
+    os.symlink("../in", "links/in")
+    with pytest.raises(InputError, match="links: no pictures"):
+        find("links", out="in", recursive=True)
 
 
 def test_a_broken_link_is_an_input_and_will_be_named():
