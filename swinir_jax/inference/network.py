@@ -45,8 +45,7 @@ def network_for(model: SwinIR, platform: str, *, fast: bool = True) -> Network:
 
 
 def _prepare(config: SwinIRConfig, params: Mapping[str, Any]) -> Any:
-    with np.errstate(over="ignore", invalid="ignore"):  # of ruined weights, which the answer tells
-        return cpu.prepare(jax.tree.map(np.asarray, dict(params)), config)
+    return cpu.prepare(jax.tree.map(np.asarray, dict(params)), config)
 
 
 def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array], jax.Array]:
