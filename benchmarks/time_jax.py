@@ -42,7 +42,7 @@ def restoring(model: swinir_jax.SwinIR, side: int, tile: int | str) -> tuple[Cal
     lq = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
     start = time.perf_counter()
     if tile != "auto":
-        restorer._programs.compiled((1, tile or side, tile or side, 3))
+        restorer.engine.programs.compiled((1, tile or side, tile or side, 3))
     return lambda: restorer.restore(lq), time.perf_counter() - start
 
 
@@ -53,7 +53,7 @@ def restoring_a_file(model: swinir_jax.SwinIR, side: int) -> tuple[Callable[[], 
 
     restorer, folder = swinir_jax.Restorer(model, random_params(model.config)), tempfile.TemporaryDirectory()
     start = time.perf_counter()
-    restorer._programs.compiled((1, *restorer._layout.padded((side, side)), 3))
+    restorer.engine.programs.compiled((1, *restorer.engine.layout.padded((side, side)), 3))
     seconds = time.perf_counter() - start
 
     def call() -> None:

@@ -41,7 +41,7 @@ def compare(config: SwinIRConfig, size: tuple[int, int], mesh: jax.sharding.Mesh
     expected = Restorer(SwinIR(config), params, **options).restore(lq)
     held = Restorer(SwinIR(config), params, mesh=mesh, **options)
     restored = held.restore(lq)
-    (program,) = held._programs._compiled.values()
+    (program,) = held.engine.programs._compiled.values()
     collectives = (
         r" (all-gather|all-reduce|all-to-all|collective-permute|collective-broadcast|reduce-scatter)(?:-start)?\("
     )

@@ -16,7 +16,7 @@ from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.cli.main import main
-from swinir_jax.inference import streaming
+from swinir_jax.inference import engine
 
 DOCS = Path(__file__).parents[1] / "docs"
 PACKAGE = DOCS.parent / "swinir_jax"
@@ -32,7 +32,7 @@ def page(name: str) -> str:
 @pytest.mark.parametrize("name", PAGES)
 def test_blocks_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(streaming, "_resident_bytes", lambda: 0)  # or --memory would have to cover all earlier tests
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)  # or --memory would have to cover all earlier tests
     photo = Image.open(DOCS / "astronaut.png").convert("RGB").crop((100, 40, 140, 72))
     photo.save("photo.png")
     photo.save("photo.tif")

@@ -1,4 +1,4 @@
-"""Images of one number of channels through a network of another."""
+"""Restoration of gray images by RGB networks and of RGB images by gray networks."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from swinir_jax.metrics import FULL_RANGE_LUMA
 _LUMA = np.array(FULL_RANGE_LUMA, np.float32)
 _CHROMA_SCALE = np.array([1.772, 1.402], np.float32)  # (B - Y) and (R - Y) over Cb and Cr
 
-Network = Callable[[np.ndarray], np.ndarray]  # [h, w, C] -> [h * scale, w * scale, C], both of the network's C
+Network = Callable[[np.ndarray], np.ndarray]  # [h, w, C] -> [h * scale, w * scale, C] with the network's C
 
 
 def resize(image: np.ndarray, scale: int) -> np.ndarray:
@@ -25,12 +25,12 @@ def resize(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def gray_through_rgb(image: np.ndarray, network: Network, scale: int) -> np.ndarray:
-    """`[h, w, 1]` through a network for RGB: as three equal channels, of whose results the luma is taken."""
+    """Restores `[h, w, 1]` as three equal channels by an RGB network, and takes the luma of the result."""
     return network(np.repeat(image, 3, axis=-1)) @ _LUMA[:, None]
 
 
 def rgb_through_gray(image: np.ndarray, network: Network, scale: int) -> np.ndarray:
-    """`[h, w, 3]` through a network for gray: it restores the luma; the chroma is resized."""
+    """Restores the luma of `[h, w, 3]` by a gray network, and resizes the chroma."""
     luma = image @ _LUMA[:, None]
     chroma = resize((image[..., [2, 0]] - luma) / _CHROMA_SCALE, scale)
     luma = network(luma)
@@ -39,30 +39,30 @@ def rgb_through_gray(image: np.ndarray, network: Network, scale: int) -> np.ndar
     return np.stack([red, green, blue], axis=-1)
 
 
-def _as_it_is(image: np.ndarray, network: Network, scale: int) -> np.ndarray:
+def _unchanged(image: np.ndarray, network: Network, scale: int) -> np.ndarray:
     return network(image)
 
 
-# By the channels of the image (without alpha) and of the network, where they differ.
+# By channels of the image (without alpha) and of the network.
 _THROUGH = {(1, 3): gray_through_rgb, (3, 1): rgb_through_gray}
 
 
 def through_network(image: np.ndarray, network: Network, channels: int, scale: int) -> np.ndarray:
-    """Restores an image by a network for `channels` channels.
+    """Restores an image by a network of another or the same number of channels.
 
     Args:
       image: `[h, w, C]` float32.
       network: `[h, w, channels]` -> `[h * scale, w * scale, channels]`.
-      channels: of the network.
+      channels: channels of the network.
       scale: HQ / LQ side ratio.
 
     Returns:
       `[h * scale, w * scale, C]` float32.
 
     Raises:
-      InputError: if there is no way from C channels to the network's.
+      InputError: if the network cannot restore images of C channels.
     """
     given = image.shape[-1]
     if given != channels and (given, channels) not in _THROUGH:
-        raise InputError(f"This network restores images of {channels} channels, got one of {given}.")
-    return _THROUGH.get((given, channels), _as_it_is)(image, network, scale)
+        raise InputError(f"This network restores images of {channels} channels, got an image of {given}.")
+    return _THROUGH.get((given, channels), _unchanged)(image, network, scale)

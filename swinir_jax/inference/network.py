@@ -1,4 +1,4 @@
-"""The network as the functions that suit a device: what a Restorer, an export and a pipeline run."""
+"""The network as pure functions for a platform, as restorers, exports and pipelines run it."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -13,11 +13,11 @@ from swinir_jax.models import SwinIR
 
 
 class Network(NamedTuple):
-    """A network in two steps, `restore(prepare(params), lq)`.
+    """A network as two functions, called as `restore(prepare(params), lq)`.
 
     Attributes:
-      prepare: `params -> weights`, to be called once and outside of a compiled program.
-      restore: `(weights, lq) -> restored`, a pure function to be compiled.
+      prepare: `params -> weights`, to call once, outside of a compiled program.
+      restore: `(weights, lq) -> restored`, a pure function to compile.
     """
 
     prepare: Callable[[Mapping[str, Any]], Any]
@@ -25,12 +25,12 @@ class Network(NamedTuple):
 
 
 def network_for(model: SwinIR, platform: str, *, fast: bool = True) -> Network:
-    """A network for a platform.
+    """Returns the functions for a platform.
 
     Args:
-      model: the network.
-      platform: "cpu" or another.
-      fast: whether CPUs take `swinir_jax.cpu`, which is two to three times as fast there as the model's modules.
+      model: network to run.
+      platform: "cpu", or the name of any other platform of JAX.
+      fast: whether a CPU runs `swinir_jax.cpu`, two to three times as fast there as `model.apply`.
     """
     if fast and platform == "cpu":
         return Network(
@@ -49,18 +49,18 @@ def _prepare(config: SwinIRConfig, params: Mapping[str, Any]) -> Any:
 
 
 def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array], jax.Array]:
-    """`jax.jit(model.apply)` with the parameters in it, by the code that is fastest on JAX's default device.
+    """Returns a jitted function of images alone, made of the fastest code for JAX's default device.
 
-    On CPUs this is `swinir_jax.cpu`, equal to float32 rounding; elsewhere `model.apply` itself. For restoring: where a
-    derivative is asked on a CPU, `model.apply` takes less memory.
+    The code is `swinir_jax.cpu` on a CPU, equal to `model.apply` up to float32 rounding, and `model.apply` on other
+    devices. To differentiate on a CPU, `model.apply` takes less memory.
 
     Args:
-      model: from `load_pretrained`.
-      params: from `load_pretrained`.
+      model: network from `load_pretrained`.
+      params: parameters from `load_pretrained`.
 
     Returns:
-      `lq -> restored`, as `SwinIR.__call__` says; compiled for each new shape, and to be used under `jit`, `vmap`,
-      `lax.scan` and the like.
+      `lq -> restored` with the shapes of `SwinIR.__call__`, compiled for each new shape. Can be called inside `jit`,
+      `vmap` and `lax.scan`.
     """
     (device,) = jax.device_put(np.zeros(())).devices()
     network = network_for(model, device.platform)

@@ -1,4 +1,4 @@
-"""A picture file's content through a Restorer."""
+"""Restoration of pictures with profile, alpha and notes."""
 
 import dataclasses
 
@@ -9,14 +9,14 @@ from swinir_jax.inference.restorer import Restorer
 
 
 def restore_picture(picture: Picture, restorer: Restorer) -> Picture:
-    """Restores a picture; profile and resolution stay, alpha is resized beside the colours.
+    """Restores a picture; profile and resolution stay, alpha is resized.
 
     Args:
-      picture: as read from a file.
-      restorer: for any number of channels.
+      picture: picture as read from a file.
+      restorer: restorer of any network.
 
     Returns:
-      The restored picture of the same kind, with notes on what was done to it beyond the network.
+      The restored picture of the same kind, with a note on each change that the network did not make.
     """
     pixels = picture.pixels if picture.pixels.ndim == 3 else picture.pixels[..., None]
     notes = list(picture.notes)
@@ -33,7 +33,7 @@ def restore_picture(picture: Picture, restorer: Restorer) -> Picture:
     return dataclasses.replace(picture, pixels=restored, alpha=alpha, notes=tuple(notes))
 
 
-# By the channels of the picture and of the network.
+# By channels of the picture (without alpha) and of the network.
 CHANNEL_NOTES = {
     (1, 3): "gray, restored as three equal channels by an RGB network",
     (3, 1): "colour through a gray network: the luma was restored, the chroma resized",

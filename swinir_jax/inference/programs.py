@@ -1,4 +1,4 @@
-"""The network, compiled for one shape of images after another."""
+"""Compiled programs of the network, one for each shape of its input."""
 
 import logging
 import time
@@ -17,14 +17,14 @@ logger = logging.getLogger(__name__)
 
 
 class Programs:
-    """The network on devices, compiled for each shape when it is first run.
+    """Compiles the network for each input shape on first use, and runs it.
 
-    Can be pickled and copied: the weights travel, a copy compiles anew on devices of the same platform.
+    Can be pickled and copied: the copy takes the weights along and compiles anew on devices of the same platform.
 
     Attributes:
       model: the network.
-      devices: that run it.
-      weights: what the programs take in place of the parameters, on the devices.
+      devices: devices that run the network.
+      weights: the parameters as the programs take them, on the devices.
     """
 
     def __init__(self, model: SwinIR, params: Mapping[str, Any], mesh: jax.sharding.Mesh | None, *, fast: bool):
@@ -32,17 +32,17 @@ class Programs:
 
         Args:
           model: the network.
-          params: its parameters.
-          mesh: the devices; None for one, as `jax.jit` would choose: that to which parameters are committed, else
-            JAX's default device.
-          fast: whether a CPU takes `swinir_jax.cpu`.
+          params: parameters of the network.
+          mesh: devices of this process; None for one device: the one that holds committed parameters, else JAX's
+            default device.
+          fast: whether a single CPU runs `swinir_jax.cpu`.
 
         Raises:
-          InputError: if the mesh is none of this process.
+          InputError: if the mesh has devices of other processes.
         """
         leaves = jax.tree.leaves(params)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-            raise traced("A Restorer")
+            raise not_traceable("A Restorer")
         self.model = model
         self.devices = Devices(_one_device(leaves) if mesh is None else mesh, fast=fast)
         self.weights = self.devices.place(params, model)
@@ -50,10 +50,10 @@ class Programs:
 
     def _forget(self) -> None:
         self._compiled: dict[tuple[int, ...], jax.stages.Compiled] = {}
-        self._needs: dict[tuple[int, ...], int] = {}  # bytes, of programs that were dropped, too
+        self._needs: dict[tuple[int, ...], int] = {}  # bytes; also of dropped programs
 
     def __len__(self) -> int:
-        """Programs that are held."""
+        """Returns the number of compiled programs."""
         return len(self._compiled)
 
     def __getstate__(self) -> tuple[SwinIR, Devices, Any]:
@@ -74,7 +74,7 @@ class Programs:
           `[B, h * upscale, w * upscale, C]` float32.
 
         Raises:
-          InputError: if the device has not enough memory.
+          InputError: if the memory of the device does not suffice.
         """
         try:
             return self.devices.run(self.compiled(batch.shape), self.weights, batch)
@@ -85,32 +85,32 @@ class Programs:
             raise InputError(f"Not enough memory for {w}x{h} pixels at once; take smaller tiles (tile=N).") from error
 
     def compiled(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
-        """The program for `[B, h, w, C]` images."""
+        """Returns the program for `[B, h, w, C]` images."""
         if shape not in self._compiled:
             start = time.perf_counter()
-            release_unused()  # by reading the weights, say
+            release_unused()  # reading the weights has freed memory
             self._compiled[shape] = self.devices.compile(self.model, self.weights, shape)
             release_unused()
             logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)
         return self._compiled[shape]
 
     def need(self, shape: tuple[int, ...]) -> int:
-        """Memory that the program for `[B, h, w, C]` images takes, in bytes; compiles it, once."""
+        """Returns the bytes that the program for `[B, h, w, C]` images takes; compiles the program if necessary."""
         if shape not in self._needs:
             self._needs[shape] = program_bytes(self.compiled(shape))
         return self._needs[shape]
 
     def drop(self, shape: tuple[int, ...]) -> None:
-        """Forgets a program that is not to be run."""
+        """Forgets a program that will not run."""
         self._compiled.pop(shape, None)
 
     def free(self) -> float:
-        """Memory that is free for programs, in bytes of each device."""
+        """Returns the free memory of each device in bytes."""
         return free_bytes(self.devices.first) / self.devices.sharing
 
 
-def traced(what: str) -> InputError:
-    """The error for what is called inside a transformation of JAX."""
+def not_traceable(what: str) -> InputError:
+    """Returns the error for a call inside a transformation of JAX."""
     return InputError(
         f"{what} reads and writes NumPy arrays, and cannot be transformed by jax.jit, vmap or grad; "
         'there, call model.apply({"params": params}, lq).'
@@ -118,9 +118,9 @@ def traced(what: str) -> InputError:
 
 
 def _one_device(leaves: list[Any]) -> jax.sharding.Mesh:
-    held = [leaf.devices() for leaf in leaves if isinstance(leaf, jax.Array) and leaf.committed]
-    local = [device for devices in held for device in devices if device.process_index == jax.process_index()]
-    if not local:  # wherever JAX would put an array
+    committed = [leaf.devices() for leaf in leaves if isinstance(leaf, jax.Array) and leaf.committed]
+    local = [device for devices in committed for device in devices if device.process_index == jax.process_index()]
+    if not local:  # then the default device, where JAX puts an array
         local = [*jax.device_put(np.zeros(())).devices()]
     device = min(local, key=lambda device: device.id)
     return jax.sharding.Mesh(np.array([device]), ("devices",))

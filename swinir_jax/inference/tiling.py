@@ -1,4 +1,4 @@
-"""Tiles of one static shape, and how their overlaps become one image."""
+"""Division of an image into tiles of one static shape, and blending of their overlaps."""
 
 import dataclasses
 import itertools
@@ -15,26 +15,26 @@ Network = Callable[[np.ndarray], np.ndarray]
 
 
 def tile_starts(side: int, tile: int, overlap: int) -> list[int]:
-    """First pixel of each tile along one side; the last tile ends with the side.
+    """Returns the first pixel of each tile along one side; the last tile ends with the side.
 
-    All are multiples of the window if `side`, `tile` and `overlap` are.
+    The pixels are multiples of the window if `side`, `tile` and `overlap` are.
 
     Args:
-      side: at least `tile`, in pixels.
-      tile: side of a tile.
-      overlap: of neighbouring tiles, below `tile` unless one tile is enough; the last two may overlap by more.
+      side: side of the image in pixels, at least `tile`.
+      tile: side of a tile in pixels.
+      overlap: pixels that neighbours share, fewer than `tile` unless one tile suffices; the last two may share more.
     """
     return [0] if side == tile else [*range(0, side - tile, tile - overlap), side - tile]
 
 
 def blend_weights(length: int, ramp: int, blend: Blend) -> np.ndarray:
-    """How much each pixel of a tile counts along one axis.
+    """Returns the weight of each pixel of a tile along one axis.
 
     Args:
-      length: of the tile, in pixels of the output.
-      ramp: length of the overlap, in pixels of the output.
-      blend: "average" counts all alike, as the official test script; "smooth" fades the borders, where the network
-        saw least, in and out along the overlap, so that no seam shows.
+      length: side of the tile in output pixels.
+      ramp: overlap in output pixels.
+      blend: "average" weights all pixels alike, as the official test script does; "smooth" lets weights fall along the
+        overlap to the border of the tile, where the network saw the least context, so that no seam shows.
 
     Returns:
       `[length]` float32, above 0.
@@ -51,11 +51,11 @@ class Tiling:
     """A grid of tiles over one image.
 
     Attributes:
-      rows, cols: first pixel of the tiles, along each axis.
-      tile: height and width of each tile.
-      overlap: of neighbouring tiles, in pixels.
+      rows, cols: first pixel of each tile, along each axis.
+      tile: height and width of each tile in pixels.
+      overlap: pixels that neighbouring tiles share.
       scale: HQ / LQ side ratio.
-      blend: how overlaps are merged.
+      blend: blending of overlaps.
     """
 
     rows: list[int]
@@ -70,22 +70,22 @@ class Tiling:
 
     @property
     def height(self) -> int:
-        """Of the image that the grid covers, in pixels."""
+        """Height of the image that the grid covers, in pixels."""
         return self.rows[-1] + self.tile[0]
 
     @property
     def width(self) -> int:
-        """Of the image that the grid covers, in pixels."""
+        """Width of the image that the grid covers, in pixels."""
         return self.cols[-1] + self.tile[1]
 
     def restore(self, image: np.ndarray, run: Network, batch_size: int, done: Callable[[int], None]) -> np.ndarray:
         """Runs the network over all tiles and blends the results.
 
         Args:
-          image: `[H, W, C]`, padded so that the grid covers it.
-          run: the network.
-          batch_size: tiles in one call; a short last batch is filled up by repeating a tile.
-          done: called with the number of tiles that were finished.
+          image: `[H, W, C]` of the grid's height and width.
+          run: function of a batch of tiles.
+          batch_size: tiles in one call; a short last batch is filled with copies of a tile.
+          done: called with the number of tiles just finished.
 
         Returns:
           `[H * scale, W * scale, C]` float32.
@@ -99,7 +99,7 @@ class Tiling:
         return restored
 
     def first_needed(self, band: int) -> int:
-        """The first row of tiles, as an index, that has a part in a band."""
+        """Returns the index of the first row of tiles that reaches into a band."""
         return next(i for i, y in enumerate(self.rows) if y + self.tile[0] > self.rows[band])
 
     def bands(
@@ -112,18 +112,19 @@ class Tiling:
         *,
         first: int = 0,
     ) -> Iterator[np.ndarray]:
-        """As `restore`, from the top, holding one row of tiles: band i begins with the tiles of `rows[i]`.
+        """Restores from top to bottom, with one row of tiles in memory; band i begins with the tiles of `rows[i]`.
 
         Args:
-          read: (first row, behind the last) -> those rows of the image, `[n, W, C]`; called from top to bottom.
-          channels: C.
-          run: as in `restore`.
-          batch_size: as in `restore`.
-          done: as in `restore`.
-          first: the band to begin with; it and those below are the same whatever is left out.
+          read: function from (first row, row after the last) to those rows of the image, `[n, W, C]`; called from top
+            to bottom.
+          channels: number of channels C.
+          run: as for `restore`.
+          batch_size: as for `restore`.
+          done: as for `restore`.
+          first: index of the first band to restore; bands do not depend on it.
 
         Yields:
-          `[n * scale, W * scale, C]` float32, all rows before those of the next band; valid until then.
+          `[n * scale, W * scale, C]` float32, the rows up to the next band; valid until the next one is yielded.
         """
         begin = self.first_needed(first)
         height, width = self.tile
@@ -149,7 +150,7 @@ class Tiling:
             total[kept:] = 0
 
     def _norm(self, starts: list[int], weights: np.ndarray) -> np.ndarray:
-        """The sum of weights along one axis; that of a pixel is the product of both axes'."""
+        """Returns the sum of weights along one axis; the sum at a pixel is the product over both axes."""
         side = len(weights) // self.scale
         norm = np.zeros((starts[-1] + side) * self.scale, np.float32)
         for start in starts:
@@ -165,5 +166,5 @@ def _run_all(
 ) -> Iterator[np.ndarray]:
     while batch := list(itertools.islice(tiles, batch_size)):
         restored = run(np.stack(batch + [batch[-1]] * (batch_size - len(batch))))
-        done(len(batch))  # now: nobody asks for what would follow the last tile
+        done(len(batch))  # before the yield, because the caller takes nothing after the last tile
         yield from restored[: len(batch)]

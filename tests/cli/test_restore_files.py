@@ -19,7 +19,7 @@ from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli import restore
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference import streaming
+from swinir_jax.inference import engine
 
 CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,))
 PNG = pillow_bytes(make_pixels(3), "PNG")
@@ -272,7 +272,7 @@ def test_a_background_in_place_of_alpha(run, monkeypatch):
 
 @pytest.mark.parametrize("memory", [[], ["--tile", "32", "--memory", "8MB"]])
 def test_metadata_is_kept_or_stripped(run, monkeypatch, memory):
-    monkeypatch.setattr(streaming, "_resident_bytes", lambda: 0)
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "A. Author"
     h = 1000 if memory else 20

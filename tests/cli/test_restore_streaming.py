@@ -19,7 +19,7 @@ from swinir_jax.cli.main import main
 from swinir_jax.cli.model_options import add_memory_option
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.images.row_writing import RowWriter, progress_file
-from swinir_jax.inference import streaming
+from swinir_jax.inference import engine
 
 CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,))
 
@@ -35,7 +35,7 @@ def model(tmp_path_factory):
 def small_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-    monkeypatch.setattr(streaming, "_resident_bytes", lambda: 0)
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
 
 
 def picture(name, *shape):
@@ -83,8 +83,8 @@ SLOW = """
 import sys, time
 from swinir_jax.cli.main import main
 from swinir_jax.images.row_writing import RowWriter, progress_file
-from swinir_jax.inference import streaming
-streaming._resident_bytes = lambda: 0
+from swinir_jax.inference import engine
+engine.resident_bytes = lambda: 0
 write = RowWriter.write
 def slow(self, rows):
     write(self, rows)

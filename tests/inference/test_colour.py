@@ -36,5 +36,5 @@ def test_chroma_is_enlarged():
 
 
 def test_no_way_from_five_channels():
-    with pytest.raises(InputError, match="3 channels, got one of 5"):
+    with pytest.raises(InputError, match="3 channels, got an image of 5"):
         through_network(np.zeros((4, 4, 5), np.float32), lambda x: x, 3, 1)

@@ -68,5 +68,7 @@ def test_a_cpu_takes_its_own_program_unless_told_otherwise():
     lq = np.random.default_rng(0).random((48, 64, 3), dtype=np.float32)  # several groups of windows
     fast, slow = (Restorer(SwinIR(TINY), params, tile=0, fast=fast) for fast in (True, False))
     np.testing.assert_allclose(fast.restore(lq), slow.restore(lq), atol=1e-5)
-    loops = [" while(" in program.as_text() for held in (fast, slow) for program in held._programs._compiled.values()]
+    loops = [
+        " while(" in program.as_text() for held in (fast, slow) for program in held.engine.programs._compiled.values()
+    ]
     assert loops == [True, False]

@@ -39,7 +39,7 @@ found["mesh"] = Restorer(model, params, mesh=jax.make_mesh((2,), ("x",)))
 found["copy"] = copy.copy(found["committed"])
 found["deep copy"] = copy.deepcopy(found["committed"])
 found["pickled mesh"] = pickle.loads(pickle.dumps(found["mesh"]))
-found = {name: held._programs.compiled((2, 8, 8, 3)) for name, held in found.items()}
+found = {name: held.engine.programs.compiled((2, 8, 8, 3)) for name, held in found.items()}
 print(json.dumps({
     name: sorted(device.id for device in jax.tree.leaves(program.input_shardings)[0].device_set)
     for name, program in found.items()
@@ -84,9 +84,9 @@ def test_a_pickle_has_no_compiled_programs():
     held = Restorer(*NETWORK, tile=16)
     before = len(pickle.dumps(held))
     held(PHOTO)
-    assert len(held._programs) == 1
+    assert len(held.engine.programs) == 1
     assert len(pickle.dumps(held)) == before
-    assert len(through_pickle(held)._programs) == 0
+    assert len(through_pickle(held).engine.programs) == 0
 
 
 def test_a_restorer_in_processes_that_are_spawned():

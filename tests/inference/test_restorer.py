@@ -108,8 +108,8 @@ def test_tiles_begin_on_multiples_of_seven():
     config = dataclasses.replace(TINY, window_size=7, img_size=14)
     seen = []
     held = Restorer(*network(config), tile=30, overlap=8, pad="minimal")
-    assert (held.tile, held._layout.overlap) == (28, 14)
-    held._programs.run = lambda batch: seen.append(batch) or batch.repeat(2, axis=1).repeat(2, axis=2)
+    assert (held.tile, held.engine.layout.overlap) == (28, 14)
+    held.engine.run = lambda batch: seen.append(batch) or batch.repeat(2, axis=1).repeat(2, axis=2)
     ramp = np.broadcast_to(np.arange(60, dtype=np.float32)[:, None, None], (60, 60, 3))
     held.restore(ramp)
     assert {float(tile[0, 0, 0, 0]) % 7 for tile in seen} == {0.0}
@@ -146,15 +146,15 @@ def test_self_ensemble_is_the_mean_over_eight_turns(tiny):
 def test_auto_takes_the_whole_image_where_it_fits_and_tiles_where_not(tiny, monkeypatch):
     lq = photo(160, 200, 3, dtype=np.float32)
     held = Restorer(*tiny)
-    padded = held._layout.padded((160, 200))
-    need = held._programs.need((1, *padded, 3))
-    assert held._tile_for((160, 200)) == padded == (176, 216)
+    padded = held.engine.layout.padded((160, 200))
+    need = held.engine.programs.need((1, *padded, 3))
+    assert held.engine.tile((160, 200)) == padded == (176, 216)
     monkeypatch.setattr(programs, "free_bytes", lambda device: need)  # of which only a share is taken
-    tile = held._tile_for((160, 200))
+    tile = held.engine.tile((160, 200))
     assert 40 <= min(tile) <= max(tile) < 176
-    assert held._programs.need((1, *tile, 3)) < need
+    assert held.engine.programs.need((1, *tile, 3)) < need
     assert held.restore(lq).shape == (320, 400, 3)
-    assert {shape[1:3] for shape in held._programs._compiled} == {tile}
+    assert {shape[1:3] for shape in held.engine.programs._compiled} == {tile}
 
 
 def test_many_sizes_share_one_program(tiny):
@@ -163,7 +163,7 @@ def test_many_sizes_share_one_program(tiny):
     held.plan(sizes)
     for size in sizes:
         held(photo(*size, 3))
-    assert len(held._programs) == 1
+    assert len(held.engine.programs) == 1
 
 
 def test_few_sizes_stay_whole(tiny):
@@ -199,7 +199,7 @@ def test_tiles_that_cannot_be(tiny, options, word):
         (np.zeros((2, 8, 8, 3), np.uint8), r"\[h, w, C\]"),
         (np.zeros((0, 8, 3), np.uint8), "shape"),
         (np.zeros((8, 8, 3), np.int32), "int32"),
-        (np.zeros((8, 8, 5), np.uint8), "3 channels, got one of 5"),
+        (np.zeros((8, 8, 5), np.uint8), "3 channels, got an image of 5"),
         (np.full((8, 8, 3), np.nan, np.float32), "finite"),
         (np.concatenate([np.ones((8, 8, 3)), np.full((8, 8, 1), np.nan)], axis=-1), "finite"),
         ([[1, 2], [3]], "Not an image"),
@@ -213,7 +213,7 @@ def test_images_that_cannot_be_restored(tiny, image, word):
 def test_official_tiles_shrink_to_the_shorter_side(tiny):
     shapes = []
     held = Restorer(*tiny, tile=32, overlap=8, pad="official")
-    held._programs.run = lambda batch: shapes.append(batch.shape) or batch.repeat(2, axis=1).repeat(2, axis=2)
+    held.engine.run = lambda batch: shapes.append(batch.shape) or batch.repeat(2, axis=1).repeat(2, axis=2)
     held.restore(photo(13, 70, 3, dtype=np.float32))
     assert set(shapes) == {(1, 16, 16, 3)}  # min(tile, h, w) of the padded 16x72, as the official script
     with pytest.raises(InputError, match="too narrow"):
@@ -266,8 +266,8 @@ def test_byte_order_does_not_matter(tiny):
 
 
 def test_small_tiles_overlap_by_half(tiny):
-    assert Restorer(*tiny, tile=32)._layout.overlap == 16
-    assert Restorer(*tiny, tile=128)._layout.overlap == 32
+    assert Restorer(*tiny, tile=32).engine.layout.overlap == 16
+    assert Restorer(*tiny, tile=128).engine.layout.overlap == 32
 
 
 COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)], np.uint8)
@@ -306,7 +306,7 @@ def test_without_a_margin_the_border_of_a_flat_colour_is_off():
 def test_a_tile_fits_a_narrow_picture(tiny):
     shapes = []
     held = Restorer(*tiny, tile=256)
-    held._programs.run = lambda batch: shapes.append(batch.shape) or batch.repeat(2, axis=1).repeat(2, axis=2)
+    held.engine.run = lambda batch: shapes.append(batch.shape) or batch.repeat(2, axis=1).repeat(2, axis=2)
     image = photo(3, 700, 3, dtype=np.float32)
     np.testing.assert_allclose(held.restore(image), image.repeat(2, axis=0).repeat(2, axis=1), rtol=1e-6)
     assert set(shapes) == {(1, 24, 256, 3)}

@@ -13,7 +13,7 @@ from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.images.row_writing import GROUP, RowWriter, progress_file
-from swinir_jax.inference import streaming
+from swinir_jax.inference import engine
 from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.streaming import StreamingRestorer
 
@@ -147,7 +147,7 @@ def test_other_weights_begin_anew(tmp_path, monkeypatch, killed_after_a_group, c
 
 @pytest.fixture
 def nothing_in_use(monkeypatch):
-    monkeypatch.setattr(streaming, "_resident_bytes", lambda: 0)
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
 
 
 def test_auto_takes_tiles_by_the_memory_and_keeps_those_it_began_with(
@@ -156,16 +156,16 @@ def test_auto_takes_tiles_by_the_memory_and_keeps_those_it_began_with(
     source = photo(tmp_path / "a.png", H, 300, 3)
     auto, tiles = restorer(), {}
     for memory in (30_000_000, 8_000_000):
-        auto.memory = memory
+        auto.engine.memory = memory
         with pytest.raises(KilledError):
             auto.restore_file(source, tmp_path / f"{memory}.png")
         tiles[memory] = json.loads(progress_file(tmp_path / f"{memory}.png").read_text())["about"]["tile"]
     assert min(tiles[30_000_000]) > min(tiles[8_000_000]) >= 40
     monkeypatch.undo()
-    auto.memory = 10**10
+    auto.engine.memory = 10**10
     auto.restore_file(source, tmp_path / "8000000.png")  # though far more memory is allowed
     same = StreamingRestorer(MODEL, WEIGHTS[1])
-    same._planned = {same._layout.padded((H, 300)): tuple(tiles[8_000_000])}
+    same.engine._shared_tiles = {same.engine.layout.padded((H, 300)): tuple(tiles[8_000_000])}
     expected = same(read_picture(source).pixels)
     np.testing.assert_array_equal(read_picture(tmp_path / "8000000.png").pixels, expected)
 
