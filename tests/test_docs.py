@@ -60,7 +60,7 @@ def test_blocks_run(name, tmp_path, monkeypatch):
 
 
 def test_the_endings_of_weight_files_are_all_there():
-    sentence = page("converting").split("## What is understood")[1].split("\n\n")[0]
+    sentence = page("converting").split("## Which files are read")[1].split("\n\n")[0]
     assert {*re.findall(r"`(\.\w+)`", sentence)} == {*weight_file.SUFFIXES}
 
 
