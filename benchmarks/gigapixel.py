@@ -65,7 +65,7 @@ def largest_difference(model: Path, source: Path, target: Path, tile: int, first
     step, scale = tile - OVERLAP, CONFIG.upscale
     top, height = first * step, 2 * step + tile
     pixels = RowWindow(open_rows(source), top).read(top, top + height)
-    restored = Restorer(*load_pretrained(model), tile=tile, overlap=OVERLAP)(pixels)
+    restored = Restorer(*load_pretrained(model), tile=tile, overlap=OVERLAP, pad="minimal")(pixels)
     begin, end = (OVERLAP if first else 0) * scale, 3 * step * scale  # rows beyond overlap other tiles
     written = RowWindow(open_rows(target), top * scale + begin).read(top * scale + begin, top * scale + end)
     difference = np.round(restored[begin:end] * 255) - np.round(written * 255)
@@ -93,7 +93,8 @@ def main() -> None:
         if not model.is_dir():
             make_model(model)
         command = ["restore", str(source), "--out", str(target), "--model", str(model)]
-        command += ["--overlap", str(OVERLAP), "--memory", args.memory]
+        # Without a margin, tiles begin at the same pixels in the whole image and in the rows that are compared.
+        command += ["--overlap", str(OVERLAP), "--pad", "minimal", "--memory", args.memory]
         start = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", "swinir_jax.cli.main", *command], stderr=subprocess.PIPE, text=True
