@@ -3,25 +3,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE := docs/astronaut.png
 
-# The newest of the tested Pythons that is found, on the PATH or as pyenv's; the oldest is tested by `make test`.
+# The newest tested Python on the PATH or in pyenv; `make test` runs on $(PYTHON).
 NEWEST ?= $(firstword $(shell for version in 3.13 3.12; do \
 	for python in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python$$version; do \
 	$$python -c "" 2> /dev/null && command -v $$python; done; done))
 
-# Made anew whenever what it is made from changes.
+# Rebuilt when one of these files changes.
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# PyTorch, to check against: the tests that use it skip without.
+# PyTorch, to compare with; without it, the tests that need it are skipped.
 $(VENV)/torch-ready: $(VENV)/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps spandrel==0.4.2 torchvision==0.28.0 einops
 	touch $@
 
-# What a new Python or a new JAX breaks first: networks, files, weights, configs.
+# Tests that a new Python or JAX breaks first: networks, files, weights, configs.
 FAST := $(addprefix tests/, models cpu images checkpoints test_config.py test_configs.py)
 
 .PHONY: demo test test-fast test-newest test-torch lint docs clean
@@ -53,7 +53,7 @@ docs: $(VENV)/ready
 clean:
 	rm -rf $(VENV) .venv-newest out docs/_build docs/generated
 
-# The README's quality table, from measurements; SETS holds Set5, Set12, McMaster and classic5.
+# Measures the README's quality table; SETS holds Set5, Set12, McMaster and classic5.
 SETS ?= ../shared/data/testsets
 .PHONY: benchmark-table
 benchmark-table: $(VENV)/ready

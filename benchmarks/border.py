@@ -1,8 +1,8 @@
-"""Measures what a margin around the image does to its border, its scores and its time.
+"""Measures what a margin around the image does to the border, the scores and the time, for docs/tiling.md.
 
     python benchmarks/border.py --sets TESTSETS
 
-TESTSETS holds `Set5/HR` and `Set5/LR_bicubic/X2` and `X4`. Writes the table of docs/tiling.md.
+TESTSETS holds `Set5/HR`, `Set5/LR_bicubic/X2` and `Set5/LR_bicubic/X4`.
 """
 
 import argparse
@@ -30,14 +30,14 @@ SIDE = 96
 
 
 def rim(restored: np.ndarray) -> int:
-    """How far a flat colour's result is from the middle's mean, at most, in levels of 8 bits."""
+    """Returns the largest distance of a flat colour's result from the mean of the middle, in levels of 8 bits."""
     h, w, _ = restored.shape
     middle = restored[h // 3 : -h // 3, w // 3 : -w // 3].reshape(-1, restored.shape[-1])
     return int(np.abs(restored - np.round(middle.astype(np.float64).mean(axis=0))).max())
 
 
 def rims(model_name: str) -> list[str]:
-    """The rim behind each margin, whole; and with the one chosen, in tiles and by rows."""
+    """Measures the rim behind each margin on whole images, and behind the default margin in tiles and by rows."""
     model, params = load_pretrained(model_name)
     scale, side = model.config.upscale, SIDE + 2 * max(MARGINS)
     whole = Restorer(model, params, tile=0, pad="minimal")
@@ -59,7 +59,7 @@ def rims(model_name: str) -> list[str]:
 
 
 def scores(name: str, sets: Path) -> list[str]:
-    """PSNR on Set5 by the official padding and with the margin, and how many times as long the margin takes."""
+    """Measures PSNR on Set5 with the official padding and with the margin."""
     measured = bundled_scores()[name][0]
     task, level = measured["task"], measured["level"]
     scale = level if TASKS[task].level == "scale" else 1
@@ -73,7 +73,7 @@ def scores(name: str, sets: Path) -> list[str]:
 
 
 def seconds(name: str, side: int) -> dict[str, float]:
-    """Of all cores together, the least of five turns for a square, by padding."""
+    """Measures CPU seconds over all cores for a square, the least of six turns, of which the first compiles."""
     image, least = np.zeros((side, side, 3), np.float32), {"minimal": np.inf, "reflect": np.inf}
     restorers = {pad: Restorer(*load_pretrained(name), tile=0, pad=pad) for pad in least}
     for _, (pad, restorer) in itertools.product(range(6), restorers.items()):
@@ -84,8 +84,8 @@ def seconds(name: str, side: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures all and writes the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measures all networks and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=Path, required=True)
     args = parser.parse_args()
     rows = []

@@ -1,6 +1,9 @@
-"""Draws what the bundled models do to a photograph: python benchmarks/crops.py (writes docs/crops.png).
+"""Draws what the bundled models do to a photograph, for docs/crops.png.
 
-One row a model: what it is given, its answer and the truth; of docs/astronaut.png, degraded as the test sets are.
+    python benchmarks/crops.py
+
+Each row shows one model: the input, the answer and the truth. The photograph is docs/astronaut.png, degraded like the
+test sets.
 """
 
 import numpy as np
@@ -15,8 +18,8 @@ from swinir_jax.tasks import TASKS
 
 OUT = ROOT / "docs" / "crops.png"
 CROP = (72, 8, 168, 104)  # left, top, right, bottom: the face
-SIDE = 240  # of a panel
-LABEL = 18  # height of the line above a row
+SIDE = 240  # pixels of a panel
+LABEL = 18  # pixels of the line above a row
 
 # Model, task, level, and what the left panel shows.
 ROWS = (
@@ -28,7 +31,7 @@ ROWS = (
 
 
 def panels(model: str, task: str, level: int) -> list[Image.Image]:
-    """Crops of what the network is given, its answer and the truth."""
+    """Returns crops of the network's input, the answer and the truth."""
     network, params = load_pretrained(model)
     restorer = Restorer(network, params, pad=TASKS[task].pad)
     ((_, images),) = evaluate(task, level, restorer.restore, [(PHOTO, None)])
@@ -38,7 +41,7 @@ def panels(model: str, task: str, level: int) -> list[Image.Image]:
 
 
 def main() -> None:
-    """Draws all rows."""
+    """Draws all rows and writes the picture."""
     rows = [row for row in ROWS if row[0] in bundled_models()]
     sheet = Image.new("RGB", (3 * SIDE, len(rows) * (SIDE + LABEL)), "white")
     pen = ImageDraw.Draw(sheet)

@@ -1,10 +1,10 @@
-"""Counts the patches a second that the training pipeline gives, by task and number of threads.
+"""Measures how many patches a second the training pipeline delivers, by task and number of threads.
 
     python benchmarks/data.py FOLDER [--threads 1 2] [--seconds 5] [--cache-mb 2048] [--json FILE]
 
-FOLDER holds images, or what `swinir-jax prepare-data` wrote. One epoch comes first, uncounted, so that what fits in the
-cache is in it; with --cache-mb 0 every patch costs the decoding of its image. A training step that takes fewer patches
-a second never waits for data.
+FOLDER holds images, or the output of `swinir-jax prepare-data`. An uncounted epoch first fills the cache; with
+--cache-mb 0, every patch costs the decoding of an image. A training step that takes fewer patches a second never waits
+for data.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CASES: Mapping[str, tuple[Degradation, int, int, int]] = {
 
 
 def measure(case: str, folder: str, threads: int, seconds: float, cache_mb: int) -> float:
-    """Patches a second."""
+    """Measures patches a second."""
     degradation, patch_size, scale, channels = CASES[case]
     config = DataConfig(
         degradation=degradation,
@@ -51,13 +51,13 @@ def measure(case: str, folder: str, threads: int, seconds: float, cache_mb: int)
 
 
 def main() -> None:
-    """Measures all cases, in turns of the threads, and prints a table."""
+    """Measures each case with each number of threads, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each figure")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds for each figure")
     parser.add_argument("--cache-mb", type=int, default=2048)
-    parser.add_argument("--json", help="file for the figures")
+    parser.add_argument("--json", help="write the figures to this file")
     args = parser.parse_args()
     print("patches a second".ljust(28), *(f"{threads} threads".rjust(12) for threads in args.threads))
     found: dict[str, dict[int, float]] = {}

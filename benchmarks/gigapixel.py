@@ -1,10 +1,10 @@
-"""Restores a made image of 20,000 x 20,000 pixels in 2 GB, and prints the peak memory of the process.
+"""Restores a generated image of 20,000 x 20,000 pixels in 2 GB, and prints the peak memory of the process.
 
     python benchmarks/gigapixel.py [--side 20000] [--memory 2GB] [--folder DIR] [--json FILE]
 
-The network is tiny and its weights are random: what is measured is the way of the image, not the network. Rows of the
-result at the top and in the middle are compared with those of the same tiles restored in memory. Started again with the
-same --folder, it goes on where it was stopped.
+The network is tiny and has random weights, because reading, tiling and writing are measured, not the network. Rows of
+the result, at the top and in the middle, are compared with the same tiles restored in memory. With the same --folder, a
+second start continues where the first was stopped.
 """
 
 import argparse
@@ -35,7 +35,7 @@ STRIP = 100  # rows
 
 
 def make_image(path: Path, side: int) -> None:
-    """Writes waves and noise as an uncompressed RGB TIFF in strips."""
+    """Writes waves and noise as an uncompressed RGB TIFF, in strips."""
 
     def strips() -> Iterator[np.ndarray]:
         rng = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def make_image(path: Path, side: int) -> None:
 
 
 def make_model(folder: Path) -> None:
-    """Saves the network with random weights."""
+    """Saves a network with random weights."""
     shapes = jax.eval_shape(SwinIR(CONFIG).init, jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))["params"]
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: (0.1 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes)
@@ -61,24 +61,24 @@ def make_model(folder: Path) -> None:
 
 
 def largest_difference(model: Path, source: Path, target: Path, tile: int, first: int) -> int:
-    """Compares rows of the result, from a tile's first row on, with three rows of tiles restored in memory."""
+    """Compares rows of the result with three rows of tiles, from the `first` on, restored in memory."""
     step, scale = tile - OVERLAP, CONFIG.upscale
     top, height = first * step, 2 * step + tile
     pixels = RowWindow(open_rows(source), top).read(top, top + height)
-    restored = Restorer(*load_pretrained(model), tile=tile, overlap=OVERLAP)(pixels)
-    begin, end = (OVERLAP if first else 0) * scale, 3 * step * scale  # beside these, there are other tiles
+    restored = Restorer(*load_pretrained(model), tile=tile, overlap=OVERLAP, pad="minimal")(pixels)
+    begin, end = (OVERLAP if first else 0) * scale, 3 * step * scale  # rows beyond overlap other tiles
     written = RowWindow(open_rows(target), top * scale + begin).read(top * scale + begin, top * scale + end)
     difference = np.round(restored[begin:end] * 255) - np.round(written * 255)
     return int(np.abs(difference).max())
 
 
 def main() -> None:
-    """Makes what is missing, runs the command and reports."""
+    """Makes the image and the network if they are missing, runs the command and reports."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=20_000)
     parser.add_argument("--memory", default="2GB")
-    parser.add_argument("--folder", type=Path, help="for the image, the network and the result (default: temporary)")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--folder", type=Path, help="place of image, network and result (default: temporary)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
@@ -93,7 +93,8 @@ def main() -> None:
         if not model.is_dir():
             make_model(model)
         command = ["restore", str(source), "--out", str(target), "--model", str(model)]
-        command += ["--overlap", str(OVERLAP), "--memory", args.memory]
+        # Without a margin, tiles begin at the same pixels in the whole image and in the rows that are compared.
+        command += ["--overlap", str(OVERLAP), "--pad", "minimal", "--memory", args.memory]
         start = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", "swinir_jax.cli.main", *command], stderr=subprocess.PIPE, text=True

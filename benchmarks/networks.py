@@ -1,4 +1,4 @@
-"""The two networks that the benchmarks time, and how both implementations are timed."""
+"""The two networks that the benchmarks time, and the timing that both implementations share."""
 
 import json
 import resource
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tables import ROOT
 
 COMMON = dict(in_chans=3, img_size=64, window_size=8, img_range=1.0, mlp_ratio=2.0, resi_connection="1conv")
-COMMON |= dict(drop_path_rate=0.0)  # the original has it on in training only
+COMMON |= dict(drop_path_rate=0.0)  # the original drops paths in training only
 NETWORKS = {
     "light": dict(COMMON, upscale=2, embed_dim=60, depths=[6] * 4, num_heads=[6] * 4, upsampler="pixelshuffledirect"),
     "classical": dict(COMMON, upscale=4, embed_dim=180, depths=[6] * 6, num_heads=[6] * 6, upsampler="pixelshuffle"),
@@ -20,12 +20,12 @@ PHOTO_SIDE = 256
 
 
 def report(call: Callable[[], object], started: float, compiling: float | None = None) -> None:
-    """Calls once and five times more, and prints one JSON line.
+    """Times a first call and five more, and prints one JSON line.
 
     Args:
-      call: what to time; returns when the work is done.
+      call: function to time, which returns when the work is done.
       started: `time.perf_counter()` when the process began.
-      compiling: seconds that compilation took before the first call; None where the first call compiles.
+      compiling: seconds of compilation before the first call; None if the first call compiles.
     """
     before = time.perf_counter()
     call()

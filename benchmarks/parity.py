@@ -1,4 +1,4 @@
-"""Measures how far the network is from the original PyTorch implementation, and writes the table of docs/parity.md.
+"""Measures how far the network is from the original PyTorch implementation, for the table of docs/parity.md.
 
     python benchmarks/parity.py
 
@@ -19,7 +19,7 @@ from goldens import FORWARD, golden_case, relative_error
 
 
 def network(config: SwinIRConfig) -> str:
-    """Such as `180 features, 6 RSTBs, pixelshuffle x4`."""
+    """Describes a network: `180 features, 6 RSTBs, pixelshuffle x4`."""
     upsampler = f", {config.upsampler} x{config.upscale}" if config.upsampler else ""
     channels = f", {config.in_chans} channel" if config.in_chans == 1 else ""
     return f"{config.embed_dim} features, {len(config.depths)} RSTBs{upsampler}{channels}"

@@ -1,8 +1,8 @@
-"""Measures what bfloat16 costs in quality, for each bundled model, and writes the table of docs/precision.md.
+"""Measures what bfloat16 costs in quality, for each bundled model, for the table of docs/precision.md.
 
     python benchmarks/precision.py --sets TESTSETS [--model NAME ...]
 
-TESTSETS is as for `quality.py`, which says on which set and level a bundled model is measured first. Written are
+TESTSETS is as for `quality.py`; a model is measured on the first set and level that `quality.py` has for it. Writes
 `benchmarks/results/precision.json` and the table; models that are not named keep their rows.
 """
 
@@ -26,7 +26,7 @@ DTYPES = ("float32", "bfloat16")
 
 
 def evaluate(sets: Path, row: Row, dtype: str, out: Path) -> dict[str, Any]:
-    """What `swinir-jax evaluate --json` writes of one row of `quality.BUNDLED`; the restored images are in `out`."""
+    """Runs `swinir-jax evaluate --json` for one row of `quality.BUNDLED`; the restored images go to `out`."""
     model, task, name, level, given = row
     hq, lq, _ = SETS[name]
     scores = out / "scores.json"
@@ -40,7 +40,7 @@ def evaluate(sets: Path, row: Row, dtype: str, out: Path) -> dict[str, Any]:
 
 
 def compare(sets: Path, row: Row) -> dict[str, Any]:
-    """One row in both types, by the first metric that the set is reported in: decibels."""
+    """Measures one row in both dtypes, in dB, by the first metric that is reported for the set."""
     model, task, name, level, _ = row
     metric = SETS[name][2][0]
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def compare(sets: Path, row: Row) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The page's table."""
+    """Formats the page's table."""
     cells = [
         (
             row["model"],
@@ -81,7 +81,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measures and writes both files."""
+    """Measures the models and writes results and table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=Path, required=True, help="folder of the test sets")
     parser.add_argument("--model", nargs="+", choices=bundled_models(), default=[*bundled_models()])

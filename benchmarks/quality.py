@@ -1,10 +1,10 @@
-"""Measures the baselines and the bundled models, and writes what the package and the README say of them.
+"""Measures the baselines and the bundled models, and writes their scores into the package and the README.
 
     python benchmarks/quality.py --sets TESTSETS [--model NAME ...]     (`make benchmark-table`)
 
-TESTSETS holds `Set5/HR`, `Set5/LR_bicubic/X2`..., `Set12`, `McMaster` and `classic5`. Written are
-`benchmarks/results/quality.json`, `swinir_jax/pretrained/scores.json` and the tables of the README and of
-`swinir_jax/pretrained/README.md`; models and baselines that are not named keep their rows.
+TESTSETS holds `Set5/HR`, `Set5/LR_bicubic/X2`..., `Set12`, `McMaster` and `classic5`. Writes
+`benchmarks/results/quality.json`, `swinir_jax/pretrained/scores.json` and the tables of `README.md` and
+`swinir_jax/pretrained/README.md`. Models and baselines that are not named keep their rows.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from swinir_jax.evaluation.report import format_score
 RESULTS = ROOT / "benchmarks" / "results" / "quality.json"
 SCORES = ROOT / "swinir_jax" / "pretrained" / "scores.json"
 
-# Set, its ground truth and LQ folders, and the metrics that the literature reports for it.
+# Test set -> folders of ground truth and LQ, and the metrics that the literature reports.
 _SR = ("psnr_y", "ssim_y")
 SETS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
     "Set5": ("Set5/HR", "Set5/LR_bicubic/X{level}", _SR),
@@ -33,7 +33,7 @@ SETS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
     "classic5": ("classic5", None, ("psnr", "ssim", "psnr_b")),
 }
 
-# Model, task, set, level, and whether the LQ files are the given ones or made from the ground truth.
+# Model, task, set, level, and whether the set's LQ files are used; else LQ is made from the ground truth.
 Row = tuple[str, str, str, int, bool]
 BASELINES: tuple[Row, ...] = (
     *(("bicubic", "classical_sr", "Set5", scale, False) for scale in (2, 3, 4)),
@@ -43,7 +43,7 @@ BASELINES: tuple[Row, ...] = (
     *(("input", "jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
     *(("input", "color_jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
 )
-# Of each model, the row that stands for it comes first.
+# The first row of a model is the one that `swinir-jax models` shows.
 BUNDLED: tuple[Row, ...] = (
     ("lightweight_x2", "lightweight_sr", "Set5", 2, True),
     ("lightweight_x4", "lightweight_sr", "Set5", 4, True),
@@ -54,7 +54,7 @@ LEVEL_OPTIONS = {"dn": "--noise", "sr": "--scale", "car": "--jpeg"}
 
 
 def measure(sets: Path, row: Row) -> dict[str, Any]:
-    """One row, by the command that a user would type."""
+    """Measures one row, by the command that a user would type."""
     model, task, name, level, given = row
     hq, lq, metrics = SETS[name]
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +80,7 @@ def measure(sets: Path, row: Row) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Models beside their baselines and what the paper reports."""
+    """Formats scores beside those of the baseline and of the paper."""
     lines = []
     for row in rows:
         paper = published(row["task"], row["model"], row["set"], row["level"])
@@ -94,7 +94,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def with_baseline(row: dict[str, Any], baselines: list[dict[str, Any]]) -> dict[str, Any]:
-    """A bundled model's row, beside what the same images score before it."""
+    """Adds to a bundled model's row the scores of the same images before restoration."""
     same = {"set": row["set"], "level": row["level"], "given_lq": row["given_lq"]}
     task = "classical_sr" if row["task"] == "lightweight_sr" else row["task"]  # the same protocol
     found = next(b for b in baselines if same.items() <= b.items() and b["task"] == task)

@@ -1,10 +1,11 @@
-"""Watches the memory of examples/serve.py under load: does it stay level?
+"""Watches whether the memory of examples/serve.py stays level under load.
 
     python benchmarks/soak.py [--seconds 600] [--clients 40]
 
-Starts the service on a free port of 127.0.0.1. Clients ask one request after the other: pictures of five sizes, a third
-of the requests broken (cut short, no picture, too large, a client that goes away). Prints the resident memory of the
-service every ten seconds, and at the end the means of the second quarter, when all programs are compiled, and the last.
+Starts the service on a free port of 127.0.0.1. Each client sends one request after the other: pictures of five sizes,
+and a third of broken requests (cut short, no picture, too large, a client that goes away). Prints the resident memory
+of the service every ten seconds, and at the end the means of the last quarter and of the second, by when all programs
+are compiled.
 """
 
 import argparse
@@ -25,11 +26,11 @@ from PIL import Image
 from tables import ROOT
 
 SIZES = ((32, 32), (48, 64), (64, 64), (96, 80), (128, 96))
-EVERY = 10  # seconds
+INTERVAL = 10  # seconds
 
 
 def png(height: int, width: int, seed: int) -> bytes:
-    """A picture file of noise."""
+    """Makes a picture file of noise."""
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)).save(file, "PNG")
     return file.getvalue()
@@ -40,14 +41,14 @@ BROKEN = [GOOD[0][:500], b"hello", b"", png(600, 600, 9), GOOD[4][:-100] + bytes
 
 
 async def ends_early():
-    """A body whose client goes away."""
+    """Sends part of a body, then goes away."""
     yield GOOD[0][:500]
     await asyncio.sleep(0.2)
     raise ConnectionError
 
 
-async def ask_on(address: str, seed: int, answers: collections.Counter) -> None:
-    """One client, until it is cancelled."""
+async def request_forever(address: str, seed: int, answers: collections.Counter) -> None:
+    """Acts as one client until the task is cancelled."""
     draw = random.Random(seed)
     async with aiohttp.ClientSession() as client:
         while True:
@@ -63,23 +64,24 @@ async def ask_on(address: str, seed: int, answers: collections.Counter) -> None:
 
 
 async def watch(process: psutil.Process, port: int, seconds: float, clients: int) -> list[int]:
-    """Resident memory in MB, every ten seconds."""
+    """Returns the resident memory in MB, measured every ten seconds."""
     answers: collections.Counter = collections.Counter()
-    asking = [asyncio.create_task(ask_on(f"http://127.0.0.1:{port}/restore", seed, answers)) for seed in range(clients)]
+    address = f"http://127.0.0.1:{port}/restore"
+    tasks = [asyncio.create_task(request_forever(address, seed, answers)) for seed in range(clients)]
     start, series = time.perf_counter(), []
     while (passed := time.perf_counter() - start) < seconds:
         series.append(process.memory_info().rss // 2**20)
         print(f"{passed:4.0f} s  {series[-1]:4} MB  {process.num_threads()} threads  {dict(answers)}", flush=True)
-        await asyncio.sleep(EVERY)
-    for task in asking:
+        await asyncio.sleep(INTERVAL)
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*asking, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     return series
 
 
 def main() -> None:
-    """Runs service and clients."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Runs the service and the clients."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--clients", type=int, default=40)
     args = parser.parse_args()

@@ -1,9 +1,10 @@
-"""Times swinir_jax beside PyTorch on this machine, alternating, each case in a process of its own.
+"""Times swinir_jax and PyTorch in turns on this machine, each case in a process of its own.
 
     python benchmarks/speed.py --pytorch OTHER_ENV/bin/python [--rounds 3] [--plot] [--case light_256 ...]
 
-OTHER_ENV holds torch and spandrel; without --pytorch only our side is timed. `benchmarks/results/speed.json` and
-the README's table are written, and with --plot `benchmarks/results/speed.png`, time against size.
+OTHER_ENV holds torch and spandrel; without --pytorch, only swinir_jax is timed. Writes `benchmarks/results/speed.json`
+and the README's table, and with --plot `benchmarks/results/speed.png`, time against size. Needs `pip install
+'.[benchmark,train]'`.
 """
 
 import argparse
@@ -28,13 +29,13 @@ PLOT = HERE / "results" / "speed.png"
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One row: arguments of time_jax.py and time_pytorch.py."""
+    """One row of the table: arguments of time_jax.py, of time_pytorch.py, and of both."""
 
     title: str
     both: tuple[str, ...]
     ours: tuple[str, ...] = ()
     theirs: tuple[str, ...] = ()
-    beside: bool = True  # whether PyTorch runs it, too
+    beside: bool = True  # whether PyTorch is timed, too
 
 
 _COMPILE = ("--compile",)
@@ -64,7 +65,7 @@ SIZES = {
 
 
 def run(python: str, script: str, arguments: tuple[str, ...], cache: str) -> dict[str, float]:
-    """One process; its JSON line."""
+    """Runs one process and returns the figures of its JSON line."""
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache, "PYTHONPATH": str(HERE.parent)}
     environment |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     command = [python, str(HERE / script), *arguments]
@@ -75,7 +76,7 @@ def run(python: str, script: str, arguments: tuple[str, ...], cache: str) -> dic
 
 
 def measure(case: Case, pytorch: str | None, rounds: int) -> dict[str, list[dict[str, float]]]:
-    """All rounds of a case: ours from a cold start, ours with a warm compilation cache, PyTorch; in turns."""
+    """Measures a case in rounds of three turns: swinir_jax with a cold and a warm compilation cache, and PyTorch."""
     found: dict[str, list[dict[str, float]]] = {"cold": [], "warm": [], "pytorch": []}
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as cache:
@@ -87,7 +88,7 @@ def measure(case: Case, pytorch: str | None, rounds: int) -> dict[str, list[dict
 
 
 def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Medians over the rounds, and the ratios with their spread."""
+    """Computes medians over the rounds, and the ratio of both implementations with its spread."""
 
     def median(state: str, key: str) -> float | None:
         values = [entry[key] for entry in found[state]]
@@ -118,7 +119,7 @@ def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """The README's table."""
+    """Formats the README's table."""
     caption = (
         f"{machine()}; float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless said, in turns.\n\n"
     )
@@ -152,14 +153,14 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def machine() -> str:
-    """Processor and number of cores."""
+    """Describes processor and number of cores."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
     return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def plot(rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Time against size, in pixels of the input."""
+    """Plots seconds against pixels of the input."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4))
@@ -176,7 +177,7 @@ def plot(rows: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measures the cases, prints and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pytorch", metavar="PYTHON", help="an interpreter with torch and spandrel")
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,4 +1,4 @@
-"""Tables that are written into a page, between two comments."""
+"""Markdown tables, and the pages that they are written into."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +7,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown."""
+    """Formats a Markdown table."""
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ["---"] * len(head), *rows))
 
 
 def replace_table(page: Path, name: str, text: str) -> None:
-    """Puts a text between `<!-- name: ... -->` and `<!-- end of name -->`, each on a line of its own."""
+    """Replaces the text between the lines `<!-- name: ... -->` and `<!-- end of name -->` of a page."""
     before, begin, rest = page.read_text().partition(f"<!-- {name}: ")
     comment, newline, rest = rest.partition("\n")
     _, end, after = rest.partition(f"<!-- end of {name} -->")

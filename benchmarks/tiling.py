@@ -1,6 +1,8 @@
-"""Measures how far tiles are from the whole image, and writes the table of docs/tiling.md.
+"""Measures how far results in tiles are from the whole image's, for the table of docs/tiling.md.
 
-python benchmarks/tiling.py
+    python benchmarks/tiling.py
+
+Restores docs/astronaut.png by the default model.
 """
 
 from typing import get_args

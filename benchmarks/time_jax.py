@@ -1,10 +1,10 @@
-"""Times swinir_jax in a process of its own.
+"""Times one case of swinir_jax, in a process of its own.
 
-    python time_jax.py light|classical SIDE [--train BATCH] [--tile auto|N|0] [--file]
+    python benchmarks/time_jax.py light|classical SIDE [--train BATCH] [--tile auto|N|0] [--file]
 
-Prints one JSON line: seconds from the start of Python to the first answer, of compiling, the median and minimum of the
-next five calls, and the peak memory of the process in MB. float32, batch 1, random weights. A call with `--file` reads
-docs/astronaut.png, restores it and writes a PNG.
+Prints one JSON line: seconds from the start of Python to the first answer, seconds of compiling, median and minimum of
+the next five calls, and the peak memory of the process in MB. float32, batch 1, random weights. With `--file`, a call
+reads docs/astronaut.png, restores it and writes a PNG.
 """
 
 import time
@@ -29,15 +29,15 @@ from swinir_jax.training.sharding import divide_cpu
 
 
 def random_params(config: swinir_jax.SwinIRConfig) -> dict:
-    """Parameters that are fast to make."""
+    """Draws parameters, faster than the model's own initialisation."""
     rng = np.random.default_rng(0)
     flat = {name: 0.02 * rng.standard_normal(shape, np.float32) for name, shape in parameter_shapes(config).items()}
     return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
 def restoring(model: swinir_jax.SwinIR, side: int, tile: int | str) -> tuple[Callable[[], object], float]:
-    """A call that restores one image, and the seconds that its program took to compile."""
-    # As PyTorch is timed: the network alone, without a margin.
+    """Returns a function that restores one image, and the seconds of compiling."""
+    # Without a margin, because PyTorch is timed on the network alone.
     restorer = swinir_jax.Restorer(model, random_params(model.config), tile=tile, pad="minimal")
     lq = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
     start = time.perf_counter()
@@ -47,7 +47,7 @@ def restoring(model: swinir_jax.SwinIR, side: int, tile: int | str) -> tuple[Cal
 
 
 def restoring_a_file(model: swinir_jax.SwinIR, side: int) -> tuple[Callable[[], object], float]:
-    """A call that does for a picture file of this side what the command does, and the seconds of compiling."""
+    """Returns a function that restores a picture file as the command does, and the seconds of compiling."""
     from swinir_jax.images import read_picture, write_picture
     from swinir_jax.inference.pictures import restore_picture
 
@@ -63,7 +63,7 @@ def restoring_a_file(model: swinir_jax.SwinIR, side: int) -> tuple[Callable[[], 
 
 
 def training(model: swinir_jax.SwinIR, side: int, batch: int) -> tuple[Callable[[], object], float]:
-    """A call that makes one step of the training command, and the seconds that it took to compile."""
+    """Returns a function that takes one step of the training command, and the seconds of compiling."""
     from swinir_jax.configs import load_experiment
     from swinir_jax.training.sharding import compile_step, make_mesh, place_batch, place_state
     from swinir_jax.training.state import create_state
@@ -75,26 +75,26 @@ def training(model: swinir_jax.SwinIR, side: int, batch: int) -> tuple[Callable[
     data = place_batch(mesh, {"lq": lq, "hq": hq})
     recipe = load_experiment(f"lightweight_sr_x{scale}")
     recipe = dataclasses.replace(recipe, network=model.config)
-    held = [place_state(mesh, create_state(recipe, random_params(model.config)))]
+    states = [place_state(mesh, create_state(recipe, random_params(model.config)))]
     start = time.perf_counter()
-    program = compile_step(mesh, held[0]).lower(held[0], data).compile()
+    program = compile_step(mesh, states[0]).lower(states[0], data).compile()
     seconds = time.perf_counter() - start
     release_unused()
 
     def call() -> None:
-        held[0], _ = jax.block_until_ready(program(held[0], data))
+        states[0], _ = jax.block_until_ready(program(states[0], data))
 
     return call, seconds
 
 
 def main() -> None:
     """Times one case."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("side", type=int)
     parser.add_argument("--train", type=int, default=0, metavar="BATCH")
     parser.add_argument("--tile", default="0")
-    parser.add_argument("--file", action="store_true", help=f"needs SIDE {PHOTO_SIDE}")
+    parser.add_argument("--file", action="store_true", help=f"needs a SIDE of {PHOTO_SIDE}")
     args = parser.parse_args()
     if args.file and args.side != PHOTO_SIDE:
         parser.error(f"the picture's side is {PHOTO_SIDE}")

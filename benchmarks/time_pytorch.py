@@ -1,7 +1,9 @@
-"""Times SwinIR under PyTorch: python time_pytorch.py light|classical SIDE [--compile] [--train BATCH] [--file].
+"""Times one case of SwinIR under PyTorch, in a process of its own.
 
-Runs in an environment with torch and spandrel, which holds the SwinIR that PyTorch's upscaling tools share. Prints the
-same JSON line as time_jax.py.
+    python benchmarks/time_pytorch.py light|classical SIDE [--compile] [--train BATCH] [--file]
+
+Needs an environment with torch and spandrel, which has the SwinIR that PyTorch's upscaling tools share. Prints the same
+JSON line as time_jax.py.
 """
 
 import time
@@ -18,7 +20,7 @@ import torch
 from networks import NETWORKS, PHOTO, report
 from PIL import Image
 
-library = torch.library.Library("torchvision", "DEF")  # a CPU build of PyTorch has none of torchvision's operators
+library = torch.library.Library("torchvision", "DEF")  # a CPU build of PyTorch lacks torchvision's operators
 for name in ("nms", "qnms"):
     library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 warnings.filterwarnings("ignore")
@@ -28,7 +30,7 @@ def main() -> None:
     """Times one case."""
     from spandrel.architectures.SwinIR import SwinIR
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("side", type=int)
     parser.add_argument("--compile", action="store_true")

@@ -1,4 +1,4 @@
-"""How Sphinx builds the documentation: `make docs`."""
+"""Sphinx settings of the documentation, which `make docs` builds."""
 
 import re
 
@@ -21,7 +21,7 @@ templates_path = ["_templates"]
 html_theme = "furo"
 html_title = project
 html_show_copyright = False
-highlight_language = "sh"  # of the blocks that name none
+highlight_language = "sh"  # of code blocks that name no language
 myst_heading_anchors = 3
 
 autoclass_content = "both"  # the class says what it is, __init__ what it takes
@@ -41,12 +41,12 @@ napoleon_use_ivar = True
 
 
 def setup(app: Sphinx) -> None:
-    """Registers the hook below, before napoleon's."""
+    """Registers `_from_markdown` to run before napoleon."""
     app.connect("autodoc-process-docstring", _from_markdown, priority=400)
 
 
 def _from_markdown(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Docstrings write `code` as Markdown does; reStructuredText has other marks for it, and a meaning for `|`."""
+    """Turns `code` in docstrings from Markdown into reStructuredText, and escapes `|`, a substitution there."""
 
     def restructured(match: re.Match[str]) -> str:
         return f"``{match[1]}``" if match[1] else r"\|"

@@ -1,10 +1,10 @@
-"""Deblurs by gradient through the network, which serves as the picture's prior.
+"""Deblurs a photograph by gradient descent through the network.
 
     python examples/deblur.py [--small]
 
-Shows an inverse problem: of all pictures that the network can make, find the one that, blurred, is the blurred picture
-given. What is optimised is the network's input, a picture of half the size; the blur could be any differentiable loss
-of information.
+Shows an inverse problem with the network as the prior: among all pictures that the network can produce, find the one
+whose blur is the given blurred picture. Adam optimises the network's input, a picture of half the size. Any other
+differentiable degradation can take the place of the blur.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from PIL import Image
 import swinir_jax
 
 PHOTO = Path(__file__).parents[1] / "docs" / "astronaut.png"
-SIGMA = 1.6  # of the blur, in pixels
+SIGMA = 1.6  # standard deviation of the blur, in pixels
 
 
 def blur(image: jax.Array, sigma: float = SIGMA) -> jax.Array:
-    """Gaussian blur of `[B, h, w, C]`; beyond the border the picture is mirrored."""
+    """Blurs `[B, h, w, C]` by a Gaussian of `sigma` pixels; beyond the border, the images are mirrored."""
     radius = int(3 * sigma)
     kernel = jnp.exp(-0.5 * (jnp.arange(-radius, radius + 1) / sigma) ** 2)
     kernel /= kernel.sum()
@@ -40,17 +40,17 @@ def blur(image: jax.Array, sigma: float = SIGMA) -> jax.Array:
 def deblur(
     model: swinir_jax.SwinIR, params: Mapping[str, Any], blurred: jax.Array, *, steps: int, learning_rate: float = 0.03
 ) -> tuple[jax.Array, jax.Array]:
-    """Finds the network's input whose answer, blurred, comes closest to what is given.
+    """Finds the network's input for which the blurred answer comes closest to `blurred`.
 
     Args:
-      model: a network for twice the size.
-      params: its parameters.
-      blurred: `[B, h, w, C]` float in [0, 1], of even sides.
-      steps: of Adam.
-      learning_rate: of Adam.
+      model: a network that enlarges by 2.
+      params: parameters of the network.
+      blurred: `[B, h, w, C]` float in [0, 1], with even sides.
+      steps: number of Adam's steps.
+      learning_rate: Adam's first learning rate, which a cosine lets fall to 0.
 
     Returns:
-      The deblurred picture, `[B, h, w, C]`, and the mean squared error at each step, `[steps]`.
+      The deblurred images, `[B, h, w, C]`, and the mean squared error at each step, `[steps]`.
     """
     b, h, w, c = blurred.shape
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
@@ -70,14 +70,14 @@ def deblur(
 
 
 def psnr(image: jax.Array, truth: jax.Array) -> float:
-    """In dB, of values in [0, 1]."""
+    """PSNR in dB of images in [0, 1]."""
     return float(-10 * jnp.log10(jnp.mean((image - truth) ** 2)))
 
 
 def main() -> None:
-    """Blurs the photograph, deblurs it and says how close each is to the sharp one."""
+    """Blurs the photograph, deblurs it, prints how close both are to the sharp one, and writes them side by side."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="a part of 32 pixels, half of the steps: seconds")
+    parser.add_argument("--small", action="store_true", help="32 pixels and half the steps, for a run of seconds")
     parser.add_argument("--out", type=Path, default=Path("out/deblurred.png"), help="default: %(default)s")
     args = parser.parse_args()
     model, params = swinir_jax.load_pretrained("lightweight_x2")

@@ -1,9 +1,9 @@
-"""Averages several checkpoints of one network in one program: `vmap` over their stacked parameters.
+"""Averages the answers of several checkpoints in one program, by `vmap` over their stacked parameters.
 
     python examples/ensemble.py [--small] [WEIGHTS ...]
 
-Shows the mean of the networks' answers and where they disagree. Without WEIGHTS (two or more of one architecture, each
-as `load_pretrained` takes it), copies of the bundled network with slightly changed weights stand in.
+Shows the mean of the answers and where they disagree. WEIGHTS are checkpoints of one architecture, named as for
+`load_pretrained`; the default is the bundled network. Two slightly changed copies join a checkpoint that is alone.
 """
 
 import argparse
@@ -22,36 +22,36 @@ PHOTO = Path(__file__).parents[1] / "docs" / "astronaut.png"
 
 
 def stack(checkpoints: Sequence[Mapping[str, Any]]) -> Any:
-    """The parameters of several networks as one tree, of which each leaf has a leading axis for them."""
+    """Stacks the parameters of several networks into one tree, whose leaves have a leading axis of networks."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *checkpoints)
 
 
 def ensemble(model: swinir_jax.SwinIR, stacked: Any, lq: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and standard deviation of the answers of all networks.
+    """Computes mean and standard deviation of the answers of all networks.
 
     Args:
-      model: the architecture of all.
-      stacked: from `stack`.
+      model: the architecture of all networks.
+      stacked: parameters from `stack`.
       lq: `[B, h, w, C]` float in [0, 1].
 
     Returns:
-      Both `[B, h * scale, w * scale, C]` float32.
+      Mean and standard deviation, both `[B, h * scale, w * scale, C]` float32.
     """
     answers = jax.vmap(lambda params: model.apply({"params": params}, lq))(stacked)
     return answers.mean(axis=0), answers.std(axis=0)
 
 
 def perturbed(params: Mapping[str, Any], seed: int) -> Any:
-    """A stand-in for another checkpoint: each weight changed by about one percent."""
+    """Changes each weight by about one percent, as a stand-in for another checkpoint."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: leaf * rng.normal(1, 0.01, leaf.shape).astype(np.float32), params)
 
 
 def main() -> None:
-    """Writes the mean, and the disagreement as a gray picture."""
+    """Restores the photograph, and writes the mean and the disagreement, the latter as a gray picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", nargs="*", metavar="WEIGHTS", help="checkpoints of one architecture")
-    parser.add_argument("--small", action="store_true", help="a corner of 32 pixels: seconds")
+    parser.add_argument("--small", action="store_true", help="a corner of 32 pixels, for a run of seconds")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder; default: %(default)s")
     args = parser.parse_args()
     networks = [swinir_jax.load_pretrained(name) for name in args.weights or ["lightweight_x2"]]

@@ -1,10 +1,10 @@
-"""Fine-tunes the bundled network on a handful of own photographs.
+"""Fine-tunes the bundled network on a few photographs of your own.
 
     python examples/fine_tune.py [--small] [--photos FOLDER] [--steps N] [--out FOLDER]
+    swinir-jax restore photo.jpg --model out/fine_tuned --out restored/
 
-Shows the training step as a plain function of a state and a batch; `python train.py` is the way for whole runs, with
-checkpoints and validation. Without FOLDER, ten crops of the example photograph stand in. The result is a model folder:
-`swinir-jax restore photo.jpg --model FOLDER --out restored/`.
+Shows the training step as a plain function of a state and a batch. For whole runs, with checkpoints and validation, use
+`python train.py`. Without `--photos`, ten crops of the example photograph stand in. The result is a model folder.
 """
 
 import argparse
@@ -32,12 +32,12 @@ PHOTO = Path(__file__).parents[1] / "docs" / "astronaut.png"
 
 
 def fine_tune(experiment: Experiment, params: Any, batches: Iterable[Mapping[str, np.ndarray]]) -> Any:
-    """Takes one step of training for each batch.
+    """Takes one training step for each batch.
 
     Args:
-      experiment: the network, optimiser and loss.
-      params: to start from.
-      batches: of `{"lq": [B, h, w, C], "hq": [B, h * scale, w * scale, C]}`, float32 in [0, 1].
+      experiment: network, optimiser and loss.
+      params: parameters to start from.
+      batches: `{"lq": [B, h, w, C], "hq": [B, h * scale, w * scale, C]}` each, float32 in [0, 1].
 
     Returns:
       The parameters after the last step.
@@ -51,13 +51,13 @@ def fine_tune(experiment: Experiment, params: Any, batches: Iterable[Mapping[str
 
 
 def mean_error(model: swinir_jax.SwinIR, params: Any, batch: Mapping[str, np.ndarray]) -> float:
-    """Mean absolute error of what the network makes of a batch."""
+    """Returns the mean absolute error of the network on a batch."""
     restored = jax.jit(model.apply)({"params": params}, batch["lq"])
     return float(np.abs(restored - batch["hq"]).mean())
 
 
 def write_crops(folder: Path, count: int, side: int) -> None:
-    """Cuts photographs out of the example photograph."""
+    """Writes square crops of the example photograph, as a stand-in for several photographs."""
     rng = np.random.default_rng(0)
     image = np.asarray(Image.open(PHOTO).convert("RGB"))
     for i in range(count):
@@ -66,11 +66,11 @@ def write_crops(folder: Path, count: int, side: int) -> None:
 
 
 def main() -> None:
-    """Fine-tunes and writes a model folder."""
+    """Fine-tunes, prints the error before and after, and writes a model folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, help="folder of sharp photographs")
     parser.add_argument("--steps", type=int, default=20, help="default: %(default)s")
-    parser.add_argument("--small", action="store_true", help="patches of 16 pixels, 4 at a time: a minute")
+    parser.add_argument("--small", action="store_true", help="small patches and batches, for a run of a minute")
     parser.add_argument("--out", type=Path, default=Path("out/fine_tuned"), help="a new folder; default: %(default)s")
     args = parser.parse_args()
     model, params = swinir_jax.load_pretrained("lightweight_x2")
@@ -84,13 +84,13 @@ def main() -> None:
         )
         experiment = dataclasses.replace(
             load_experiment("lightweight_sr_x2"),
-            # Small steps, and nothing dropped at random: the network has been trained already.
+            # The network is trained already: it needs small steps, and no stochastic depth.
             network=dataclasses.replace(model.config, drop_path_rate=0.0),
             optimizer=OptimizerConfig(learning_rate=5e-5, schedule="constant"),
             steps=args.steps,
         )
         batches = TrainingBatches(data, scale=2, channels=3, batch_size=4 if args.small else 16, seed=0)
-        seen = next(batches)  # measured before and after; its patches are of the same photographs
+        seen = next(batches)  # for measuring before and after; these patches come from the same photographs
         tuned = fine_tune(experiment, params, itertools.islice(batches, args.steps))
         batches.close()
     before, after = (mean_error(model, weights, seen) for weights in (params, tuned))

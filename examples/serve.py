@@ -1,15 +1,16 @@
-"""Serves a network by HTTP: an example of how, not a product.
+"""Serves a network over HTTP: an example to start from, not a product.
 
     python examples/serve.py --port 8080 &
     curl --data-binary @photo.png http://127.0.0.1:8080/restore --output restored.png
     curl http://127.0.0.1:8080/healthz
 
-Pictures that are padded to the same size are restored in one batch, by one compiled program. At most `--queue` requests
-are inside at a time, which bounds the memory. Answers to POST /restore:
+Pictures of the same padded size share a batch and a compiled program. At most `--queue` requests are inside at a time,
+which bounds the memory. Answers to POST /restore:
     200  the restored picture, an RGB PNG        413  more bytes or pixels than allowed
     400  not a picture; the text says why        503  the queue is full: see Retry-After
-    408  the body took too long to come          504  restoring took too long
-SIGTERM and Ctrl-C end it after the requests that are inside. glibc's malloc keeps some memory for each of the threads:
+    408  the body took too long to arrive        504  restoring took too long
+
+SIGTERM and Ctrl-C end the service after the requests that are inside. glibc's malloc keeps some memory for each thread:
 `MALLOC_ARENA_MAX=1` in front of the command saves about 80 MB (`benchmarks/soak.py`).
 """
 
@@ -34,31 +35,31 @@ from swinir_jax.inference.network import network_for
 from swinir_jax.inference.padding import cut, pad_image, padded_side
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-MODES = ("L", "P", "RGB")  # what becomes RGB without a loss that matters
+MODES = ("L", "P", "RGB")  # modes that convert to RGB; transparent colours become opaque
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a request may take."""
+    """Limits of the service, each an option of the command."""
 
     queue: int = 32  # requests inside at a time
-    body: int = 8 * 2**20  # bytes
-    pixels: int = 512 * 512
-    seconds: float = 60.0  # for the body to come, and again for the answer
-    batch: int = 1  # pictures restored at a time; a GPU gains by 8, a CPU gains nothing
-    programs: int = 16  # compiled ones that are kept, one for each padded size
+    body: int = 8 * 2**20  # bytes of a request's body
+    pixels: int = 512 * 512  # pixels of a picture
+    seconds: float = 60.0  # for the body to arrive, and again for the answer
+    batch: int = 1  # pictures restored at a time; a GPU gains from 8, a CPU gains nothing
+    programs: int = 16  # compiled programs that are kept, one for each padded size
 
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """A picture `[H, W, 3]` float32, padded to windows, and the place for its answer `[H * scale, W * scale, 3]`."""
+    """A picture `[H, W, 3]` float32, padded to windows, and a future for the answer `[H * scale, W * scale, 3]`."""
 
     padded: np.ndarray
     answer: asyncio.Future[np.ndarray]
 
 
 class Batcher:
-    """Restores pictures as they come, those of one padded size together, in one worker thread."""
+    """Restores pictures as they arrive, those of one padded size together, in one worker thread."""
 
     def __init__(self, model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits):
         self._config, self._batch = model.config, limits.batch
@@ -69,7 +70,7 @@ class Batcher:
         self._arrived = asyncio.Event()
 
     async def restore(self, image: np.ndarray) -> np.ndarray:
-        """As `Restorer(model, params, tile=0)(image)`: `[h, w, 3]` uint8 -> `[h * scale, w * scale, 3]` uint8."""
+        """Restores `[h, w, 3]` uint8 to `[h * scale, w * scale, 3]` uint8, as a Restorer with `tile=0` does."""
         h, w, _ = image.shape
         window, scale = self._config.window_size, self._config.upscale
         height, width = padded_side(h, window, "reflect"), padded_side(w, window, "reflect")
@@ -81,7 +82,7 @@ class Batcher:
         return np.round(255 * np.clip(restored, 0, 1)).astype(np.uint8)
 
     async def work(self) -> None:
-        """Runs until it is cancelled."""
+        """Restores batch after batch until the task is cancelled."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1) as worker:
             while True:
@@ -93,10 +94,10 @@ class Batcher:
                 answers: list[np.ndarray | Exception]
                 try:
                     answers = list(await loop.run_in_executor(worker, self._run, [job.padded for job in jobs]))
-                except Exception as error:  # of this batch alone: the service goes on
+                except Exception as error:  # concerns this batch alone: the service goes on
                     answers = [error] * len(jobs)
                 for job, answer in zip(jobs, answers, strict=True):
-                    if job.answer.done():  # nobody waits any more
+                    if job.answer.done():  # nobody waits for the answer any more
                         continue
                     if isinstance(answer, Exception):
                         job.answer.set_exception(answer)
@@ -104,15 +105,15 @@ class Batcher:
                         job.answer.set_result(answer)
 
     def _next_batch(self) -> list[Job]:
-        """The oldest job and others of its size; those that nobody waits for any more are dropped."""
+        """Takes the oldest job and others of the same size; jobs that nobody waits for any more are dropped."""
         jobs = [job for job in self._jobs if not job.answer.done()]
         batch = [job for job in jobs if job.padded.shape == jobs[0].padded.shape][: self._batch]
         self._jobs = collections.deque(job for job in jobs if job not in batch)
         return batch
 
     def _run(self, images: list[np.ndarray]) -> np.ndarray:
-        rest = [images[-1]] * (self._batch - len(images))  # so that each size needs one program
-        return np.asarray(self._program(images[0].shape)(self._weights, np.stack(images + rest)))[: len(images)]
+        filling = [images[-1]] * (self._batch - len(images))  # full batches, so that each size needs one program
+        return np.asarray(self._program(images[0].shape)(self._weights, np.stack(images + filling)))[: len(images)]
 
     def _compile(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
         lq = jax.ShapeDtypeStruct((self._batch, *shape), np.float32)
@@ -120,43 +121,43 @@ class Batcher:
 
 
 def decode(body: bytes, limits: Limits) -> np.ndarray:
-    """A picture file to `[h, w, 3]` uint8, upright; raises the HTTP answer for one that cannot be taken."""
+    """Decodes a picture file to `[h, w, 3]` uint8, upright; raises the HTTP answer for a file that is not accepted."""
     try:
         with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            if image.width * image.height > limits.pixels:  # told by the header: nothing was decoded yet
+            if image.width * image.height > limits.pixels:  # from the header: nothing is decoded yet
                 text = f"{image.width} x {image.height} pixels are more than the limit of {limits.pixels}.\n"
                 raise web.HTTPRequestEntityTooLarge(limits.pixels, image.width * image.height, text=text)
             if image.mode not in MODES:
-                raise web.HTTPBadRequest(text=f"Pictures of the kind {image.mode} are not taken, only {MODES}.\n")
+                raise web.HTTPBadRequest(text=f"Mode {image.mode} is not accepted, only {', '.join(MODES)}.\n")
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except web.HTTPException:
         raise
-    except Exception as error:  # damaged files make the decoders raise nearly anything
+    except Exception as error:  # decoders of damaged files raise nearly anything
         raise web.HTTPBadRequest(
             text=f"Not a whole {' or '.join(FORMATS)} picture: {type(error).__name__}.\n"
         ) from error
 
 
 def encode(image: np.ndarray) -> bytes:
-    """`[h, w, 3]` uint8 to a PNG file."""
+    """Encodes `[h, w, 3]` uint8 as a PNG file."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
 class Service:
-    """The handlers, and the number of requests that are inside."""
+    """The HTTP handlers, which count the requests that are inside."""
 
     def __init__(self, batcher: Batcher, limits: Limits):
         self._batcher, self._limits, self._inside = batcher, limits, 0
 
     async def healthz(self, request: web.Request) -> web.Response:
-        """Says that the service is up, and how full."""
+        """Answers with the number of requests inside and the largest allowed."""
         return web.json_response({"inside": self._inside, "queue": self._limits.queue})
 
     async def restore(self, request: web.Request) -> web.Response:
         """Restores the picture that is the request's body."""
-        if self._inside >= self._limits.queue:  # before the body is read: it takes memory, too
+        if self._inside >= self._limits.queue:  # asked before the body is read, which takes memory, too
             raise web.HTTPServiceUnavailable(text="The queue is full.\n", headers={"Retry-After": "1"})
         self._inside += 1
         try:
@@ -182,13 +183,13 @@ class Service:
 
 
 def make_app(model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits) -> web.Application:
-    """The service as an aiohttp application, for an RGB network."""
+    """Makes the service, as an aiohttp application, for an RGB network."""
     batcher = Batcher(model, params, limits)
     service = Service(batcher, limits)
 
     async def working(app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(batcher.work())
-        yield  # until the last request was answered
+        yield  # until the last request is answered
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -200,9 +201,9 @@ def make_app(model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits
 
 
 def main() -> None:
-    """Serves until it is told to stop."""
+    """Serves until a signal stops it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="lightweight_x2", help="as load_pretrained takes it; default: %(default)s")
+    parser.add_argument("--model", default="lightweight_x2", help="name, folder or weight file; default: %(default)s")
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=8080, help="default: %(default)s")
     for field in dataclasses.fields(Limits):

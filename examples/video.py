@@ -1,9 +1,9 @@
-"""Restores a video in one program: `lax.scan` goes over the frames and takes the last result along.
+"""Restores a video in one program, by `lax.scan` over the frames.
 
     python examples/video.py [--small]
 
-Shows that only one frame's activations are in memory, and that what is carried from frame to frame is differentiable
-and on the device; here it measures how much the restored video changes from one frame to the next.
+Shows that only one frame's activations are in memory, and that the scan can carry a result from frame to frame: here
+the last restored frame, to measure how much the video changes. The whole program is differentiable.
 """
 
 import argparse
@@ -24,15 +24,15 @@ PHOTO = Path(__file__).parents[1] / "docs" / "astronaut.png"
 def restore_video(
     model: swinir_jax.SwinIR, params: Mapping[str, Any], frames: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Restores frame by frame.
+    """Restores a video frame by frame.
 
     Args:
-      model: the network.
-      params: its parameters.
+      model: network.
+      params: parameters of the network.
       frames: `[T, h, w, C]` float in [0, 1].
 
     Returns:
-      The restored frames `[T, h * scale, w * scale, C]`, and the mean absolute change from each to the next, `[T - 1]`.
+      The restored frames `[T, h * scale, w * scale, C]`, and the mean absolute change between neighbours, `[T - 1]`.
     """
 
     def step(previous: jax.Array, lq: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -46,14 +46,14 @@ def restore_video(
 
 
 def pan(image: np.ndarray, side: int, count: int) -> np.ndarray:
-    """A video of a camera that moves over a photograph `[h, w, C]` uint8: `[T, side, side, C]` float32."""
+    """Makes a video from a camera that moves over a photograph `[h, w, C]` uint8: `[T, side, side, C]` float32."""
     return np.stack([image[2 * t : 2 * t + side, 3 * t : 3 * t + side] for t in range(count)]).astype(np.float32) / 255
 
 
 def main() -> None:
-    """Writes the restored video as an animated WebP."""
+    """Restores the video and writes it as an animated WebP."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="three frames of 24 pixels: seconds")
+    parser.add_argument("--small", action="store_true", help="three frames of 24 pixels, for a run of seconds")
     parser.add_argument("--out", type=Path, default=Path("out/video.webp"), help="default: %(default)s")
     args = parser.parse_args()
     model, params = swinir_jax.load_pretrained("lightweight_x2")

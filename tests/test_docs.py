@@ -1,4 +1,4 @@
-"""The documentation's code runs, and its tables say what the code does."""
+"""The documentation's code runs, and the tables agree with the code."""
 
 import dataclasses
 import re
@@ -20,7 +20,7 @@ from swinir_jax.inference import engine
 
 DOCS = Path(__file__).parents[1] / "docs"
 PACKAGE = DOCS.parent / "swinir_jax"
-# Pages of blocks that run one after the other, in a folder where a tiny network has the bundled one's name.
+# Pages whose blocks run in order, in a folder where a tiny network has the name of the bundled one.
 PAGES = ("getting_started", "converting", "tiling", "precision", "devices", "exporting")
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -32,7 +32,7 @@ def page(name: str) -> str:
 @pytest.mark.parametrize("name", PAGES)
 def test_blocks_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)  # or --memory would have to cover all earlier tests
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)  # else --memory would have to cover all earlier tests
     photo = Image.open(DOCS / "astronaut.png").convert("RGB").crop((100, 40, 140, 72))
     photo.save("photo.png")
     photo.save("photo.tif")
@@ -60,7 +60,7 @@ def test_blocks_run(name, tmp_path, monkeypatch):
 
 
 def test_the_endings_of_weight_files_are_all_there():
-    sentence = page("converting").split("## What is understood")[1].split("\n\n")[0]
+    sentence = page("converting").split("## Which files are read")[1].split("\n\n")[0]
     assert {*re.findall(r"`(\.\w+)`", sentence)} == {*weight_file.SUFFIXES}
 
 
@@ -77,7 +77,7 @@ def test_the_table_of_parity_has_all_cases_within_the_tolerance():
     assert max(found.values()) < 1e-5
 
 
-def test_the_architecture_page_shows_the_layers_that_lint_holds():
+def test_the_architecture_page_shows_the_layers_that_lint_checks():
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())
     [contract] = project["tool"]["importlinter"]["contracts"]
     drawn = re.search(r"```text\n(.*?)```", page("architecture"), re.DOTALL)[1]

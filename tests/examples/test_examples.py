@@ -1,4 +1,4 @@
-"""What the short examples claim, on networks that compile at once; deblurring with the bundled one, as a command."""
+"""The short examples on networks that compile at once, and deblurring as a command with the bundled network."""
 
 import dataclasses
 import os

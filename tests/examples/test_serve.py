@@ -1,4 +1,4 @@
-"""The example's HTTP service, in this process, with clients of the same event loop."""
+"""The example's HTTP service, in this process, with clients on the same event loop."""
 
 import asyncio
 import collections
@@ -38,7 +38,7 @@ def png(image):
 
 @contextlib.asynccontextmanager
 async def serving(limits=LIMITS):
-    """Yields the runner and a client."""
+    """Runs the service; yields the runner and a client."""
     runner = web.AppRunner(serve.make_app(MODEL, PARAMS, limits))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -50,7 +50,7 @@ async def serving(limits=LIMITS):
 
 
 async def post(client, body):
-    """Status, content and headers of one answer."""
+    """Posts a body; returns status, content and headers of the answer."""
     async with client.post("/restore", data=body() if callable(body) else body) as response:
         return response.status, await response.read(), response.headers
 
@@ -65,12 +65,12 @@ def pixels(content):
 
 
 def assert_restored(content, expected):
-    """To one level of 8 bits."""
+    """Compares to one level of 8 bits."""
     np.testing.assert_allclose(pixels(content).astype(int), expected, rtol=0, atol=1)
 
 
 class Gate:
-    """Stops the worker before each batch until it is opened, and notes how many pictures that batch has."""
+    """Stops the worker before each batch until the gate is opened, and notes the number of pictures in each batch."""
 
     def __init__(self, monkeypatch):
         self.entered, self.opened, self.batches = threading.Event(), threading.Event(), []
@@ -156,7 +156,7 @@ def test_waiting_pictures_of_one_padded_size_share_a_batch(gate):
             await asyncio.to_thread(gate.entered.wait)
             answers += [asyncio.create_task(post(client, png(image))) for image in rest]
             await inside(client, 6)
-            await asyncio.sleep(0.2)  # from inside to the batcher: decoding
+            await asyncio.sleep(0.2)  # decoding, between counting and batching
             gate.opened.set()
             return await asyncio.gather(*answers)
 
@@ -169,7 +169,7 @@ def test_waiting_pictures_of_one_padded_size_share_a_batch(gate):
 
 
 async def inside(client, count):
-    """Waits until so many requests are inside."""
+    """Waits until `count` requests are inside."""
     async with asyncio.timeout(60):
         while (await (await client.get("/healthz")).json())["inside"] != count:
             await asyncio.sleep(0.01)
