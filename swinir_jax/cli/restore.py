@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             raise InputError("--compare writes a second picture, for which standard output has no place.")
         inputs = find_inputs(args.inputs, goal.path, Path(spool), recursive=args.recursive)
         goal.check_count(len(inputs.sources))
-        tally = Tally(len(inputs.sources) + len(inputs.problems), inputs.left_out, args.debug)
+        tally = Tally(inputs, args.debug)
         for name, error in inputs.problems.items():
             tally.fail(name, error)
         tiles = tqdm(disable=args.quiet or None, unit="tile", leave=False)  # None: only where a terminal is

@@ -55,9 +55,3 @@ def format_of(beginning: bytes) -> str | None:
 def format_by_name(path: Path) -> str | None:
     """Tells a picture's format from the ending of its name; None if no format has this ending."""
     return READABLE.get(path.suffix.lower())
-
-
-def is_image_file(path: Path) -> bool:
-    """Whether a folder's file is one to read: not hidden, with one of the endings; a broken link is, for its error."""
-    there = path.is_file() or (path.is_symlink() and not path.exists())
-    return there and format_by_name(path) is not None and not path.name.startswith(".")

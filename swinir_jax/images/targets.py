@@ -61,9 +61,6 @@ LIMITS: Mapping[str, Limits] = MappingProxyType(
 WRITABLE: Mapping[str, str] = MappingProxyType({end: name for end, name in READABLE.items() if name in LIMITS})
 """Endings, in lower case, of files that can be written -> their formats."""
 
-SUFFIXES = WRITABLE
-"""The former name."""
-
 _FIRST_ENDINGS = tuple(next(end for end, name in WRITABLE.items() if name == wanted) for wanted in LIMITS)
 _FALLBACKS = (".png", ".tif")  # hold everything, up to some size and up to any
 

@@ -19,9 +19,10 @@ def folder(tmp_path, monkeypatch):
         "in/.hidden.png",
         "in/deep/c.TIF",
         "empty/notes.txt",
+        "above/deep/c.png",
         "spool/x",
     ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
 
@@ -53,6 +54,14 @@ def test_links_to_folders_are_followed():
 
 def test_what_is_left_out_is_listed():
     assert find("in").left_out == [Path("in/notes.txt")]
+
+
+def test_subfolders_that_are_not_searched_are_listed():
+    Path("in/also/.git").mkdir(parents=True)
+    assert find("in").subfolders == [Path("in/also"), Path("in/deep")]
+    assert find("in", "in/deep").subfolders == [Path("in/also")]
+    assert find("in", out="in/also/restored").subfolders == [Path("in/deep")]
+    assert find("in", recursive=True).subfolders == []
 
 
 def test_a_pattern():
@@ -89,7 +98,8 @@ def test_bad_arguments_stop_no_others():
     [
         (["none.png"], "none.png: no such file"),
         ([""], "empty"),
-        (["empty"], "empty: no pictures in this folder .*1 left out, no picture: empty/notes.txt"),
+        (["empty"], "^empty: no pictures in this folder; 1 left out, no picture: empty/notes.txt.$"),
+        (["above"], r"^above: no pictures in this folder; 1 subfolder left out \(--recursive takes it\).$"),
         (["in/*.bmp"], "no picture matches"),
         (["in/*.txt"], "no picture matches"),
         (["n" * 300 + ".png"], "no such file"),

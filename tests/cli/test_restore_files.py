@@ -129,7 +129,7 @@ def test_bad_ones_stop_no_others(run):
     ]
     assert re.fullmatch(
         r"1 of 6 pictures, [\d.]+ s, in out/; 5 not restored: none\.png, in/broken\.png, in/cut\.jpg, \.\.\.; "
-        r"2 left out, no pictures: in/pipe\.png, in/socket\.png",
+        r"2 left out, no pictures: in/pipe\.png, in/socket\.png; 1 subfolder left out \(--recursive takes it\)",
         lines[-1],
     ), lines[-1]
 
@@ -253,6 +253,14 @@ def test_skipped_are_counted(run):
     code, lines = run("in", "--out", "out", "--skip-existing")
     assert code == 0
     assert re.fullmatch(r"1 of 2 pictures, [\d.]+ s, in out/; 1 skipped, as their results exist", lines[-1])
+
+
+def test_folders_that_are_not_searched_are_counted(run):
+    put("in/a.png"), put("in/deep/b.png"), put("in/deeper/c.png")
+    code, lines = run("in", "--out", "out")
+    assert (code, results()) == (0, ["a.png"])
+    assert lines[-1].endswith(" s, in out/; 2 subfolders left out (--recursive takes them)")
+    assert run("in", "--out", "out", "--recursive")[1][-1].endswith(" s, in out/")
 
 
 def test_a_background_in_place_of_alpha(run, monkeypatch):
