@@ -1,4 +1,4 @@
-"""Photographs in and out of files, with nothing lost: depth, alpha, colour profile, resolution and orientation."""
+"""Reading and writing of photographs, with depth, alpha, colour profile, resolution, orientation and metadata."""
 
 from swinir_jax.images.finding import Found, describe_left_out, find_pictures
 from swinir_jax.images.formats import READABLE
