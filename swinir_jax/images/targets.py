@@ -61,7 +61,8 @@ LIMITS: Mapping[str, Limits] = MappingProxyType(
 WRITABLE: Mapping[str, str] = MappingProxyType({end: name for end, name in READABLE.items() if name in LIMITS})
 """Ending in lower case -> format, for all formats that can be written."""
 
-_FIRST_ENDINGS = tuple(next(end for end, name in WRITABLE.items() if name == wanted) for wanted in LIMITS)
+FIRST_ENDINGS = tuple(next(end for end, name in WRITABLE.items() if name == wanted) for wanted in LIMITS)
+"""The usual ending of each format that can be written."""
 _FALLBACKS = (".png", ".tif")  # formats for any picture; TIFF also for sides too long for PNG
 
 
@@ -110,7 +111,7 @@ def target_format(path: str | os.PathLike[str]) -> str:
     """
     name = WRITABLE.get(_ending(path).lower())
     if name is None:
-        raise InputError(f"{os.fspath(path)}: unknown ending; use one of {', '.join(_FIRST_ENDINGS)}")
+        raise InputError(f"{os.fspath(path)}: unknown ending; use one of {', '.join(FIRST_ENDINGS)}")
     return name
 
 

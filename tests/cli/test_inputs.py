@@ -32,15 +32,15 @@ def find(*arguments, out="out", **options):
 
 
 def pairs(*arguments, **options):
-    """Files and where their results go."""
+    """Returns names of files and places of results."""
     return [(source.name, str(source.place)) for source in find(*arguments, **options).sources]
 
 
-def test_a_folder_in_order():
+def test_folder_is_sorted():
     assert pairs("in") == [("in/a.jpg", "a.jpg"), ("in/b.png", "b.png")]
 
 
-def test_recursive_keeps_the_subfolders():
+def test_recursive_search_keeps_subfolders():
     assert pairs("in", recursive=True)[-1] == ("in/deep/c.TIF", "deep/c.TIF")
 
 
@@ -52,7 +52,7 @@ def test_links_to_folders_are_followed():
     assert ("linked/deep/c.TIF", "deep/c.TIF") in found
 
 
-def test_what_is_left_out_is_listed():
+def test_other_files_are_listed():
     assert find("in").left_out == [Path("in/notes.txt")]
 
 
@@ -64,11 +64,11 @@ def test_subfolders_that_are_not_searched_are_listed():
     assert find("in", recursive=True).subfolders == []
 
 
-def test_a_pattern():
+def test_pattern():
     assert pairs("in/*.png") == [("in/b.png", "b.png")]
 
 
-def test_a_pattern_leaves_out_what_is_no_picture():
+def test_other_files_of_a_pattern_are_listed():
     inputs = find("in/*")
     assert [source.name for source in inputs.sources] == ["in/a.jpg", "in/b.png"]
     assert inputs.left_out == [Path("in/notes.txt")]
@@ -83,11 +83,11 @@ def test_brackets_in_names(pattern):
     assert pairs(pattern) == [("album [2020]/a[1].png", "a[1].png")]
 
 
-def test_an_input_named_twice_is_done_once(tmp_path):
+def test_input_named_twice_is_listed_once(tmp_path):
     assert len(pairs("in", "in/b.png", str(tmp_path / "in" / "b.png"))) == 2
 
 
-def test_bad_arguments_stop_no_others():
+def test_bad_arguments_do_not_stop_others():
     inputs = find("none.png", "in/b.png", "empty")
     assert [source.name for source in inputs.sources] == ["in/b.png"]
     assert list(inputs.problems) == ["none.png", "empty"]
@@ -106,26 +106,26 @@ def test_bad_arguments_stop_no_others():
         (["/dev/null"], "neither a file nor"),
     ],
 )
-def test_bad_inputs(arguments, word):
+def test_bad_arguments_are_refused(arguments, word):
     with pytest.raises(InputError, match=word):
         find(*arguments)
 
 
-def test_sockets(tmp_path):
+def test_sockets_are_refused(tmp_path):
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("in/socket.png")
         with pytest.raises(InputError, match=r"in/socket\.png: neither a file nor"):
             find("in/socket.png")
 
 
-def test_results_must_not_lie_among_recursive_inputs():
+def test_output_folder_among_recursive_inputs_is_refused():
     for out in ("in/deep/restored", "in", "in/deep"):
         with pytest.raises(InputError, match="choose a folder outside"):
             find("in", out=out, recursive=True)
     assert len(pairs("in", out="in/deep/restored")) == 2
 
 
-def test_results_behind_a_link_are_no_inputs(caplog):
+def test_results_behind_a_link_are_not_inputs(caplog):
     os.symlink("..", "in/up")
     for name in ("beside/a.png", "out/b.png", "out/deep/c.png"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,14 +139,14 @@ def test_results_behind_a_link_are_no_inputs(caplog):
     ]
 
 
-def test_nothing_but_results_behind_a_link():
+def test_folder_with_only_results_behind_a_link_is_refused():
     os.mkdir("links")
     os.symlink("../in", "links/in")
     with pytest.raises(InputError, match="links: no pictures"):
         find("links", out="in", recursive=True)
 
 
-def test_a_broken_link_is_an_input_and_will_be_named():
+def test_broken_links_are_inputs():
     Path("in/gone.png").symlink_to("nowhere")
     assert ("in/gone.png", "gone.png") in pairs("in")
     assert pairs("in/gone.png") == [("in/gone.png", "gone.png")]
@@ -173,13 +173,13 @@ def test_standard_input(monkeypatch):
         (None, "is closed"),
     ],
 )
-def test_bad_standard_input(monkeypatch, stdin, word):
+def test_bad_standard_input_is_refused(monkeypatch, stdin, word):
     monkeypatch.setattr("sys.stdin", stdin)
     with pytest.raises(InputError, match=f"standard input: {word}"):
         find("-")
 
 
-def test_a_pipe():
+def test_pipe():
     data = pillow_bytes(make_pixels(3), "PNG")
     read, write = os.pipe()
     os.write(write, data)
