@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
-        "source", help="weight file (.pth, .safetensors, ...), https address of one, model folder, or name of a model"
+        "source", help="weight file (.pth, .safetensors, ...) or its https address, model folder, or name of a model"
     )
     parser.add_argument("target", type=Path, help="new model folder, or .safetensors file with the official names")
     parser.add_argument(

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     file = parser.add_mutually_exclusive_group(required=True)
     file.add_argument(
-        "--out", type=Path, metavar="FILE", help="file to write; the self-test is run if this machine is a platform"
+        "--out", type=Path, metavar="FILE", help="file to write; its self-test follows if it runs on this machine"
     )
     file.add_argument("--check", type=Path, metavar="FILE", help="run the self-test of an exported file")
     add_model_options(parser)

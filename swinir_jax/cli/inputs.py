@@ -136,7 +136,7 @@ def _result_folders(pictures: Sequence[Path], searched: Path, results: Path) -> 
     folders = {picture.parent for picture in pictures} - {searched}
     found = {folder for folder in folders if _resolved(folder).is_relative_to(results)}
     for folder in sorted(found):
-        logger.warning("%s: passed over, as the results go there", folder)
+        logger.warning("%s: left out, as the results are written there", folder)
     return found
 
 

@@ -19,7 +19,7 @@ def add_model_options(parser: argparse.ArgumentParser, others: str = "") -> None
     parser.add_argument(
         "--model",
         default=DEFAULT_MODEL,
-        help=f"name, folder, weight file or https address of one{others} (default: %(default)s)",
+        help=f"name of a model, model folder, weight file or its https address{others} (default: %(default)s)",
     )
     parser.add_argument(
         "--dtype",
@@ -42,7 +42,7 @@ def add_weight_options(parser: argparse.ArgumentParser) -> None:
         help="whether windows shift, if no file says so; --no-shift for training patches of one window (default: yes)",
     )
     for name, rule in RULES.items():
-        group.add_argument(option(name), type=float, metavar="X", help=f"replaces the rule: {rule}")
+        group.add_argument(option(name), type=float, metavar="X", help=f"value in place of the rule: {rule}")
 
 
 def add_restorer_options(parser: argparse.ArgumentParser, others: str = "") -> None:

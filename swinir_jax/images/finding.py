@@ -28,9 +28,9 @@ class Found:
 
 
 def describe_left_out(left_out: Sequence[Path]) -> str:
-    """Counts and names files that were left out: `2 left out, no pictures: a/notes.txt, a/film.mp4`."""
-    noun = "picture" if len(left_out) == 1 else "pictures"
-    return f"{len(left_out)} left out, no {noun}: {listed([*map(str, left_out)])}"
+    """Counts and names files that were left out: `2 left out, not pictures: a/notes.txt, a/film.mp4`."""
+    noun = "a picture" if len(left_out) == 1 else "pictures"
+    return f"{len(left_out)} left out, not {noun}: {listed([*map(str, left_out)])}"
 
 
 def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:

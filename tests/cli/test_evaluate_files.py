@@ -13,11 +13,6 @@ from swinir_jax.images import Picture, read_picture, write_picture
 SR = ["evaluate", "--task", "classical_sr", "--scale", "2", "--model", "bicubic"]
 
 
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def save(name, pixels):
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     write_picture(name, Picture(pixels))
@@ -44,7 +39,7 @@ def test_subfolders_and_linked_folders_are_measured(capsys):
     assert main([*SR, "--hq", "set", "--json", "e.json", "--save", "out"]) == 0
     assert names() == ["a", "b/a", "joined/a"]
     assert all(read_picture(f"out/{name}.png").pixels.shape == (24, 28, 3) for name in names())
-    assert capsys.readouterr().out.splitlines()[-1] == "1 left out, no picture: set/notes.txt"
+    assert capsys.readouterr().out.splitlines()[-1] == "1 left out, not a picture: set/notes.txt"
 
 
 def test_template_selects_the_lq_files(capsys):
@@ -55,7 +50,7 @@ def test_template_selects_the_lq_files(capsys):
     command = [*SR, "--hq", "hq", "--lq", "lq", "--json", "e.json"]
     assert main([*command, "--pairs", "X2/{}_LR"]) == 0
     assert names() == ["a/1", "b/1"]
-    assert json.loads(Path("e.json").read_text())["average"]["psnr"] > 25  # each HQ is measured with the right LQ
+    assert json.loads(Path("e.json").read_text())["average"]["psnr"] > 25  # no picture with another's LQ
     assert capsys.readouterr().out.splitlines()[-1] == "2 left out in lq, not called X2/{}_LR"
     assert main(command) == 2
     assert "the option pairs takes a template" in capsys.readouterr().err
@@ -79,7 +74,7 @@ def test_lq_with_sides_rounded_up_is_cropped_to_hq(sides):
     [
         (["--hq", "hq", "--pairs", "{}x2"], "needs a folder of LQ images"),
         (["--hq", "hq", "--save", "hq/restored"], "holds the images that are measured"),
-        (["--hq", "notes"], "notes: no images in this folder (1 left out, no picture: notes/a.txt)"),
+        (["--hq", "notes"], "notes: no images in this folder (1 left out, not a picture: notes/a.txt)"),
         (["--hq", "hq", "--lq", "none"], "none: no such folder"),
     ],
 )

@@ -11,7 +11,7 @@ from swinir_jax.cli.inputs import find_inputs
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder():
     for name in (
         "in/b.png",
         "in/a.jpg",
@@ -22,9 +22,8 @@ def folder(tmp_path, monkeypatch):
         "above/deep/c.png",
         "spool/x",
     ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    monkeypatch.chdir(tmp_path)
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
 
 
 def find(*arguments, out="out", **options):
@@ -98,7 +97,7 @@ def test_bad_arguments_do_not_stop_others():
     [
         (["none.png"], "none.png: no such file"),
         ([""], "empty"),
-        (["empty"], "^empty: no pictures in this folder; 1 left out, no picture: empty/notes.txt.$"),
+        (["empty"], "^empty: no pictures in this folder; 1 left out, not a picture: empty/notes.txt.$"),
         (["above"], r"^above: no pictures in this folder; 1 subfolder left out \(--recursive takes it\).$"),
         (["in/*.bmp"], "no picture matches"),
         (["in/*.txt"], "no picture matches"),
@@ -134,8 +133,8 @@ def test_results_behind_a_link_are_not_inputs(caplog):
     assert "in/up/beside/a.png" in names
     assert not any("out" in name for name in names)
     assert [record.getMessage() for record in caplog.records] == [
-        "in/up/out: passed over, as the results go there",
-        "in/up/out/deep: passed over, as the results go there",
+        "in/up/out: left out, as the results are written there",
+        "in/up/out/deep: left out, as the results are written there",
     ]
 
 

@@ -16,19 +16,6 @@ from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, params_from_official(generated_weights(official_shapes(TINY), 1), TINY), TINY)
-    return str(folder)
-
-
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-
-
 def picture(name="photo.png", shape=(20, 30, 3), dtype=np.uint8, alpha=None, **options):
     values = np.random.default_rng(0).random(shape)
     os.makedirs(os.path.dirname(name) or ".", exist_ok=True)

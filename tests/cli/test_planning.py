@@ -14,11 +14,6 @@ SMALL = Header(20, 30)
 FOLDER = Goal(Path("out"))
 
 
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def source(place, folder="in"):
     return Source(os.path.join(folder, place), Path(folder, place), Path(place))
 

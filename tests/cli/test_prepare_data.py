@@ -16,9 +16,7 @@ OUT = ["--out", "out", "--patch", "16", "--step", "8"]
 
 
 @pytest.fixture(autouse=True)
-def images(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+def images():
     rng = np.random.default_rng(0)
     shapes = {"in/a.png": (24, 30, 3), "in/deep/b.png": (40, 12), "in/c.tif": (24, 30, 3)}
     pixels = {}
@@ -116,7 +114,7 @@ def test_linked_folders_are_read_and_other_files_counted(capsys):
     Path("in/notes.txt").write_text("of the pictures")
     Path("in/a.png").rename("in/a.jpg_large")
     assert main(["prepare-data", "joined", *OUT]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "1 left out, no picture: joined/first/notes.txt"
+    assert capsys.readouterr().out.splitlines()[-1] == "1 left out, not a picture: joined/first/notes.txt"
     assert sorted(set(names())) == ["first/a.jpg_large", "first/c.tif", "first/deep/b.png"]
 
 

@@ -9,34 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import generated_weights
 from picture_files import make_pixels, pillow_bytes
 from PIL import ExifTags, Image
 
-from swinir_jax import SwinIRConfig
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli import restore
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference import streaming
 
-CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,))
 PNG = pillow_bytes(make_pixels(3), "PNG")
 JPEG = pillow_bytes(make_pixels(3), "JPEG")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG), CONFIG)
-    return str(folder)
-
-
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
 
 
 @pytest.fixture
@@ -93,7 +75,7 @@ def test_names_of_results(run):
     assert code == 0
     assert [re.sub("~[0-9a-f]{8}", "~#", name) for name in results()] == sorted(ODD_NAMES.values())
     assert lines[-1].startswith(f"{len(ODD_NAMES)} of {len(ODD_NAMES)} pictures, ")
-    assert lines[-1].endswith(" s, in out/; 1 left out, no picture: in/notes.txt")
+    assert lines[-1].endswith(" s, in out/; 1 left out, not a picture: in/notes.txt")
 
 
 def test_names_are_printed_in_one_line(run):
@@ -129,7 +111,7 @@ def test_bad_inputs_do_not_stop_others(run):
     ]
     assert re.fullmatch(
         r"1 of 6 pictures, [\d.]+ s, in out/; 5 not restored: none\.png, in/broken\.png, in/cut\.jpg, \.\.\.; "
-        r"2 left out, no pictures: in/pipe\.png, in/socket\.png; 1 subfolder left out \(--recursive takes it\)",
+        r"2 left out, not pictures: in/pipe\.png, in/socket\.png; 1 subfolder left out \(--recursive takes it\)",
         lines[-1],
     ), lines[-1]
 

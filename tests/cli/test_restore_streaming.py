@@ -9,32 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import generated_weights
 
 import swinir_jax
-from swinir_jax import SwinIRConfig
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 from swinir_jax.cli.model_options import add_memory_option
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.images.row_writing import RowWriter, progress_file
 from swinir_jax.inference import streaming
 
-CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG), CONFIG)
-    return str(folder)
-
 
 @pytest.fixture(autouse=True)
-def small_memory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+def small_memory(monkeypatch):
     monkeypatch.setattr(streaming, "_resident_bytes", lambda: 0)
 
 

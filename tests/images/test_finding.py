@@ -36,14 +36,14 @@ def test_pictures_are_found_whatever_their_endings(tmp_path):
     (tmp_path / "damaged.png").touch()
     found = find_pictures(tmp_path, recursive=False)
     assert names(found.pictures, tmp_path) == ["a.jfif", "b.jpg_large", "c", "d.txt", "damaged.png"]
-    assert describe_left_out(found.left_out) == f"1 left out, no picture: {tmp_path / 'notes.txt'}"
+    assert describe_left_out(found.left_out) == f"1 left out, not a picture: {tmp_path / 'notes.txt'}"
 
 
 def test_summary_names_the_first_files(tmp_path):
     for i in range(9):
         (tmp_path / f"{i}.txt").touch()
     summary = describe_left_out(find_pictures(tmp_path, recursive=True).left_out)
-    assert summary.startswith("9 left out, no pictures: ")
+    assert summary.startswith("9 left out, not pictures: ")
     assert "2.txt, ..." in summary
     assert "3.txt" not in summary
 
