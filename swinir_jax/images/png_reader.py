@@ -97,15 +97,20 @@ def _colours(file: BinaryIO) -> tuple[bytes | None, bytes | None, tuple[str, ...
         if b"sRGB" in chunks:
             return SRGB, None, ()
         if b"gAMA" in chunks or b"cHRM" in chunks:
-            gamma = struct.unpack(">I", chunks[b"gAMA"])[0] / 100_000 if b"gAMA" in chunks else None
-            values = [value / 100_000 for value in struct.unpack(">8I", chunks.get(b"cHRM", bytes(32)))]
-            white, *primaries = zip(values[::2], values[1::2], strict=True)
-            has_chromaticities = b"cHRM" in chunks
-            points = (white, tuple(primaries)) if has_chromaticities else (None, None)
-            return None, profile_of_gamma(gamma, *points), ()
+            return None, _gamma_profile(chunks.get(b"gAMA"), chunks.get(b"cHRM")), ()
     except Exception:  # the pixels can still be read
         return None, None, ("damaged colour information ignored",)
     return None, None, ()
+
+
+def _gamma_profile(gamma: bytes | None, chromaticities: bytes | None) -> bytes:
+    """Builds a profile from the contents of gAMA and cHRM, which are in units of 1 / 100000."""
+    exponent = None if gamma is None else struct.unpack(">I", gamma)[0] / 100_000
+    if chromaticities is None:
+        return profile_of_gamma(exponent, None, None)
+    values = [value / 100_000 for value in struct.unpack(">8I", chromaticities)]
+    white, *primaries = zip(values[::2], values[1::2], strict=True)
+    return profile_of_gamma(exponent, white, tuple(primaries))
 
 
 def _raw_metadata(file: BinaryIO) -> _Raw:

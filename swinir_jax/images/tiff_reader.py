@@ -27,6 +27,12 @@ _LAB = (tifffile.PHOTOMETRIC.CIELAB, tifffile.PHOTOMETRIC.ICCLAB)
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _UINT, _INT, _FLOAT = tifffile.SAMPLEFORMAT.UINT, tifffile.SAMPLEFORMAT.INT, tifffile.SAMPLEFORMAT.IEEEFP
 
+# Pairs of sample format and bits.
+_KINDS = {(_UINT, 8), (_UINT, 16), (_FLOAT, 16), (_FLOAT, 32), (_FLOAT, 64)}
+_LAB_KINDS = {(_UINT, 8), (_UINT, 16), (_INT, 8), (_INT, 16)}  # a* and b* are signed, so a file may call all signed
+_PILLOW_KINDS = {(_UINT, 1), (_UINT, 2), (_UINT, 4)}
+_PILLOW_OTHER_KINDS = {*_PILLOW_KINDS, (_UINT, 8)}  # kinds of palettes, CMYK and YCbCr
+
 _X_RESOLUTION, _RESOLUTION_UNIT, ICC_PROFILE = 282, 296, 34675  # tags
 _LARGEST_TILE = 1 << 26  # tiles up to this number of pixels may be larger than the picture
 
@@ -50,12 +56,9 @@ def read(file: io.BytesIO) -> Picture:
         is_lab = page.photometric in _LAB
         colours = 3 if is_lab else COLOURS.get(page.photometric)
         kind = page.sampleformat, page.bitspersample
-        if not is_lab and kind in {(_UINT, bits) for bits in ((1, 2, 4) if colours else (1, 2, 4, 8))}:
+        if not is_lab and kind in (_PILLOW_KINDS if colours else _PILLOW_OTHER_KINDS):
             return _read_with_pillow(file, metadata, notes)
-        # In CIELAB a* and b* are signed, so a file may declare all samples signed.
-        other = (_INT, (8, 16)) if is_lab else (_FLOAT, (16, 32, 64))
-        kinds = {(format, bits) for format, depths in ((_UINT, (8, 16)), other) for bits in depths}
-        if not colours or kind not in kinds:
+        if not colours or kind not in (_LAB_KINDS if is_lab else _KINDS):
             names = (getattr(value, "name", value) for value in (page.photometric, page.sampleformat))
             raise InputError("TIFF of the kind {}, {}, {} bits is not supported".format(*names, page.bitspersample))
         pixels, alpha, left_out = _samples(page, colours)

@@ -161,7 +161,7 @@ def test_rgb_profile_of_a_gray_picture_becomes_one_of_gray(read_bytes, name):
 
 @pytest.mark.parametrize("space", [b"CMYK", b"Lab ", b"XYZ "])
 @pytest.mark.parametrize("colours", [0, 3])
-def test_profile_of_other_colours_is_left_out_and_said(read_bytes, tmp_path, space, colours):
+def test_profile_of_other_colours_is_left_out_and_noted(read_bytes, tmp_path, space, colours):
     profile = ICC[:16] + space + ICC[20:]
     picture = read_bytes(
         tiff_bytes(make_pixels(colours), photometric="rgb" if colours else "minisblack", iccprofile=profile)

@@ -70,7 +70,7 @@ def test_turned_heic_is_turned_once(read_bytes):
 
 @pytest.mark.parametrize("bits", [10, 12])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_deep_avif_keeps_its_depth(read_bytes, bits, channels):
+def test_deep_avif_keeps_the_depth(read_bytes, bits, channels):
     samples = make_pixels(channels, np.uint16) >> (16 - bits)
     picture = read_bytes(imagecodecs.avif_encode(samples, level=100, bitspersample=bits))
     expected = spread(samples, bits)
