@@ -14,7 +14,7 @@ from goldens import DATA, TINY, generated_weights, golden_case, relative_error
 from torch_programs import call, items, state_dict, value, write_archive, write_zip
 
 import swinir_jax
-from swinir_jax import InputError
+from swinir_jax import InputError, Restorer
 from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.convert import convert
 from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_from_official
@@ -129,6 +129,34 @@ def test_a_rectangle_there_and_back(tmp_path):
     for name, tensor in original.items():
         np.testing.assert_array_equal(back[name], tensor, strict=True)
     assert error_of(tmp_path / "small.safetensors") < 1e-5
+
+
+def test_a_rectangular_position_embedding_there_and_back(tmp_path):
+    config = dataclasses.replace(TINY, ape=True, img_size=(16, 24), depths=(2,), num_heads=(2,))
+    tensors = {**generated_weights(official_shapes(config), 1), **official_buffers(config)}
+    (tmp_path / "x.safetensors").write_bytes(safetensors.numpy.save(tensors))
+    convert(tmp_path / "x.safetensors", tmp_path / "model")
+    convert(tmp_path / "model", tmp_path / "back.safetensors")
+    back = safetensors.numpy.load_file(tmp_path / "back.safetensors")
+    assert back.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(back[name], tensor, strict=True)
+
+    model, params = swinir_jax.load_pretrained(tmp_path / "model")
+    assert model.config == config
+    restorers = [Restorer(model, params, fast=fast, pad="minimal") for fast in (True, False)]
+    for size in ((16, 24), (37, 41)):  # one tile, and several
+        lq = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
+        fast, by_modules = (restorer.restore(lq) for restorer in restorers)
+        assert fast.shape == (2 * size[0], 2 * size[1], 3)
+        assert relative_error(fast, by_modules) < 2e-6
+
+
+def test_without_masks_the_sides_of_a_rectangular_position_embedding_are_asked_for(tmp_path):
+    config = dataclasses.replace(TINY, ape=True, img_size=(16, 24))
+    (tmp_path / "x.safetensors").write_bytes(safetensors.numpy.save(generated_weights(official_shapes(config), 1)))
+    with pytest.raises(InputError, match=r"x\.safetensors: absolute_pos_embed has 384 positions, no square"):
+        swinir_jax.load_pretrained(tmp_path / "x.safetensors")
 
 
 # Which tensors: wrappers, prefixes, several networks
