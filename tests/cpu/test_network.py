@@ -59,7 +59,7 @@ def test_stochastic_depth_is_that_of_the_modules():
         {"params": params}, lq, deterministic=False, rngs={"dropout": jax.random.key(0)},
         capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
     )  # fmt: skip
-    keep = np.ones((4, 5, 2), np.float32)  # what the modules dropped
+    keep = np.ones((4, 5, 2), np.float32)  # the factors that the modules drew
     blocks = [captured["intermediates"][f"layers_{i}"]["residual_group"][f"blocks_{j}"] for i, j in np.ndindex(2, 3)
               if j < config.depths[i]]  # fmt: skip
     for i, (block, rate) in enumerate(zip(blocks, config.drop_path_rates, strict=True)):
