@@ -45,34 +45,57 @@ def _plain(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SwinIRConfig:
-    """Arguments of the official `SwinIR` class, by their names there; the defaults are the paper's middle size.
+    """Architecture of a SwinIR network, with the argument names of the official `SwinIR` class.
 
-    NumPy's numbers are taken for Python's, lists and arrays for tuples, and `img_size=(64, 64)` for 64.
+    The defaults are the paper's middle size. NumPy's numbers become Python's, lists and arrays become tuples, and
+    `img_size=(64, 64)` becomes 64.
+
+    Attributes:
+      upscale: HQ / LQ side ratio; 1 for denoising and JPEG artefact removal.
+      in_chans: channels of the images, 1 for gray and 3 for RGB.
+      img_size: side of a training patch in LQ pixels, or (height, width); fixes the sizes of `ape`, and windows are
+        shifted only if both sides exceed `window_size`.
+      window_size: side of the attention windows, in pixels.
+      img_range: scale of the network's values; the network sees `(lq - mean) * img_range`.
+      upsampler: reconstruction, a key of UPSCALES: pixelshuffle, pixelshuffledirect, nearest+conv, or empty for upscale
+        1.
+      resi_connection: convolutions at the end of each RSTB and of the body: 1conv or 3conv.
+      embed_dim: channels of the features.
+      depths: Swin Transformer layers in each RSTB.
+      num_heads: attention heads in each RSTB; each number divides `embed_dim`.
+      mlp_ratio: width of the MLPs' hidden layers / `embed_dim`.
+      qkv_bias: biases in the projections to queries, keys and values.
+      qk_scale: factor of the queries; None for 1 / sqrt(channels of a head).
+      ape: absolute position embedding; limits inputs to the padded size `img_size`.
+      patch_norm: LayerNorm of the features before the first RSTB.
+      drop_rate: dropout rate of features, in training.
+      attn_drop_rate: dropout rate of attention weights, in training.
+      drop_path_rate: stochastic depth rate of the last layer, in training; the rates rise linearly from 0 at the first.
+      use_checkpoint: recompute layers in the backward pass, to save memory.
 
     Raises:
       InputError: if the values contradict each other; the message names them.
     """
 
-    upscale: int = 1  # HQ / LQ side ratio; 1 for denoising and JPEG artefact removal
+    upscale: int = 1
     in_chans: int = 3
-    # Training patch, or (height, width); matters to `ape`, and windows never shift unless both are above `window_size`.
     img_size: int | tuple[int, int] = 64
     window_size: int = 8
-    img_range: float = 1.0  # the network sees `(lq - mean) * img_range`
-    upsampler: str = ""  # a key of UPSCALES
-    resi_connection: str = "1conv"  # convolutions that end each RSTB and the body
+    img_range: float = 1.0
+    upsampler: str = ""
+    resi_connection: str = "1conv"
     embed_dim: int = 180
-    depths: tuple[int, ...] = (6,) * 6  # Swin Transformer layers in each RSTB
-    num_heads: tuple[int, ...] = (6,) * 6  # per RSTB
+    depths: tuple[int, ...] = (6,) * 6
+    num_heads: tuple[int, ...] = (6,) * 6
     mlp_ratio: float = 2.0
     qkv_bias: bool = True
-    qk_scale: float | None = None  # None: 1 / sqrt(head dimension)
-    ape: bool = False  # absolute position embedding; fixes the input's padded size to `img_size`
+    qk_scale: float | None = None
+    ape: bool = False
     patch_norm: bool = True
     drop_rate: float = 0.0
     attn_drop_rate: float = 0.0
-    drop_path_rate: float = 0.1  # of the last layer; rises linearly from 0 at the first
-    use_checkpoint: bool = False  # recompute layers in the backward pass, to save memory
+    drop_path_rate: float = 0.1
+    use_checkpoint: bool = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

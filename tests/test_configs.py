@@ -10,6 +10,7 @@ import pytest
 from swinir_jax import configs
 from swinir_jax.checkpoints.zoo import OFFICIAL
 from swinir_jax.cli import train
+from swinir_jax.cli.dataclass_arguments import with_fields
 from swinir_jax.cli.main import main
 from swinir_jax.configs import NAMES, families, load_experiment
 from swinir_jax.errors import InputError
@@ -68,8 +69,9 @@ def test_every_command_of_the_descriptions_can_be_given():
     assert len(commands) >= len(families())
     for command in commands:
         _, _, name, *fields = shlex.split(command.replace("\\\n", ""))
-        arguments = argparse.Namespace(experiment=name, fields=fields, quiet=False, debug=False)
-        assert train._parse(arguments, load_experiment(name)).data.hq.startswith("folder:")
+        arguments = argparse.Namespace(experiment=name, options=fields, quiet=False, debug=False)
+        options = train.parse_options(arguments, load_experiment(name))
+        assert with_fields(load_experiment(name), vars(options)).data.hq.startswith("folder:")
 
 
 def test_help_lists_every_experiment(capsys):

@@ -231,7 +231,7 @@ def test_a_run_that_is_done(whole, capsys):
         ("gray_dn_noise25 --workdir x --optimizer.learning-rat 1", ["--optimizer.learning-rat,", "learning-rate"]),
         ("gray_dn_noise25 --workdir x --steps many", ["--steps", "'many'"]),
         ("gray_dn_noise25 --workdir x --steps 0", ["swinir-jax: error: --steps must be at least 1, got 0"]),
-        ("gray_dn_noise25 --steps 1", ["Missing", "--workdir"]),
+        ("gray_dn_noise25 --steps 1", ["required", "--workdir"]),
         ("gray_dn_noise25 --workdir x --network.depths 6 6", ["depths=(6, 6)"]),
         ("gray_dn_noise25 --workdir x --task classical_sr", ["classical_sr", "3 channels", "--network.in-chans is 1"]),
         ("gray_dn_noise25 --workdir x", ["data.hq", "folder:"]),
