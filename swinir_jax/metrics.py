@@ -4,13 +4,10 @@ import math
 
 import numpy as np
 
+from swinir_jax.colour import check_values, rgb_to_y
 from swinir_jax.errors import InputError
 
 PEAK = 255.0
-
-FULL_RANGE_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601 over 0..255, as in JPEG files and OpenCV's gray
-_Y_FROM_RGB = (65.481, 128.553, 24.966)
-_Y_OFFSET = 16.0
 
 SSIM_WINDOW_SIZE = 11
 SSIM_SIGMA = 1.5
@@ -18,24 +15,6 @@ SSIM_K1, SSIM_K2 = 0.01, 0.03
 
 _JPEG_BLOCK = 8
 _PSNR_B_MIN_SIDE = 2 * _JPEG_BLOCK
-
-
-def rgb_to_y(image: np.ndarray) -> np.ndarray:
-    """Takes the luma of an RGB image: ITU-R BT.601, as MATLAB's `rgb2ycbcr`, not rounded.
-
-    Args:
-      image: `[h, w, 3]` RGB; uint8, or float on the 0..255 scale.
-
-    Returns:
-      `[h, w]` float64 in 16..235.
-
-    Raises:
-      InputError: if the dtype or the shape is another, or a value is not finite.
-    """
-    image = _checked(image, "image")
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"Y needs an RGB image [h, w, 3], got shape {image.shape}.")
-    return image.astype(np.float64) @ (np.array(_Y_FROM_RGB) / PEAK) + _Y_OFFSET
 
 
 def psnr(restored: np.ndarray, hq: np.ndarray, crop: int = 0, y_channel: bool = False) -> float:
@@ -116,12 +95,9 @@ def gaussian_window() -> np.ndarray:
 
 def _checked(image: np.ndarray, name: str) -> np.ndarray:
     image = np.asarray(image)
-    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
-        raise InputError(f"{name} must be uint8, or float on the 0..255 scale, got {image.dtype}.")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise InputError(f"{name} must have shape [h, w], [h, w, 1] or [h, w, 3], got {image.shape}.")
-    if not np.isfinite(image).all():
-        raise InputError(f"{name} has values that are not finite.")
+    check_values(image, name)
     return image
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from swinir_jax.colour import FULL_RANGE_LUMA, rgb_to_y
 from swinir_jax.data.degradations import to_uint8
-from swinir_jax.metrics import FULL_RANGE_LUMA, rgb_to_y
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
