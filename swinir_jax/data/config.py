@@ -39,8 +39,8 @@ class Degradation:
         least, most = LEVELS[self.kind]
         if not least <= self.low <= self.high <= most:
             raise InputError(
-                f"--data.degradation.low and --data.degradation.high of {self.kind} must rise within {least}..{most}, "
-                f"got {self.low} and {self.high}."
+                f"--data.degradation.low and --data.degradation.high of {self.kind} must satisfy "
+                f"{least} <= low <= high <= {most}, got {self.low} and {self.high}."
             )
         if self.kind == "bicubic" and self.low != self.high:
             raise InputError(

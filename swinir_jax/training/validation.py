@@ -55,7 +55,7 @@ def validation_pairs(experiment: Experiment) -> list[Pair]:
         return []
     scale, data_dir = experiment.network.upscale, experiment.data.data_dir
     pairs: list[Pair] = [
-        *open_pairs(config.hq, scale=scale, pairs=config.pairs, data_dir=data_dir, option="validation.hq")
+        *open_pairs(config.hq, scale=scale, pairs=config.pairs, data_dir=data_dir, option="--validation.hq")
     ]
 
     def problem(pair: Pair) -> str | None:

@@ -144,5 +144,5 @@ def test_the_same_generator_draws_the_same():
     ("kind", "low", "high"), [("bicubic", 2, 3), ("bicubic", 0, 0), ("noise", -1, 5), ("noise", 9, 5), ("jpeg", 0, 101)]
 )
 def test_levels_that_make_no_sense_are_refused(kind, low, high):
-    with pytest.raises(InputError, match=f"{low}\\.\\.{high}"):
+    with pytest.raises(InputError, match=f"got {low} and {high}"):
         Degradation(kind=kind, low=low, high=high)

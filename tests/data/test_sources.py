@@ -76,7 +76,7 @@ def test_several_places_are_one_source(tmp_path, records):
 
 def test_a_template_needs_an_lq_folder(tmp_path):
     save(tmp_path / "hq/a.png")
-    with pytest.raises(InputError, match=r"\{\}_LR4.* needs an LQ folder: data\.hq folder:HQ,LQ"):
+    with pytest.raises(InputError, match=r"\{\}_LR4.* needs an LQ folder: --data\.hq folder:HQ,LQ"):
         open_source(f"folder:{tmp_path}/hq", scale=2, pairs="{}_LR4")
 
 
@@ -84,12 +84,14 @@ def test_lq_files_that_the_template_does_not_mean_are_counted(tmp_path, caplog):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/X2/ax2.png", 10, 12), save(tmp_path / "lq/X3/ax3.png", 6, 8)
     source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2, pairs="X2/{}x2")
     assert source.sizes(0) == ((20, 24), (10, 12))
-    assert caplog.messages == [f"{tmp_path}/hq: 1 left out in {tmp_path}/lq, not called X2/{{}}x2"]
+    assert caplog.messages == [f"{tmp_path}/hq: 1 left out in {tmp_path}/lq, not named X2/{{}}x2"]
 
 
 def test_a_weight_that_may_be_of_a_name_is_told(tmp_path):
     save(tmp_path / "scan:2/a.png")
-    with pytest.raises(InputError, match=r"scan: no such folder \(with the weight 2; \\: is a colon in a name\)"):
+    with pytest.raises(
+        InputError, match=r"scan: no such folder \(with the weight 2; write \\: for a colon in a name\)"
+    ):
         open_source(f"folder:{tmp_path}/scan:2", scale=2)
     assert len(open_source(rf"folder:{tmp_path}/scan\:2", scale=2)) == 1
 
@@ -112,7 +114,7 @@ def test_what_is_measured_may_come_from_any_place(tmp_path, records, kind):
         seen.append(image)
         return image.repeat(2, axis=0).repeat(2, axis=1)
 
-    pairs = [*open_pairs(text, scale=2, pairs=template, option="validation.hq")]
+    pairs = [*open_pairs(text, scale=2, pairs=template, option="--validation.hq")]
     [(result, shown)] = evaluate("classical_sr", 2, network, pairs)
     assert result.name == ("b.png_at_row_0" if kind == "records" else "a")
     np.testing.assert_array_equal(shown.hq, hq[:32])
@@ -122,17 +124,17 @@ def test_what_is_measured_may_come_from_any_place(tmp_path, records, kind):
 
 def test_images_to_measure_are_checked(tmp_path):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", 9, 12)
-    with pytest.raises(InputError, match="its LQ image of 12x9, enlarged by 2, is not 24x20"):
-        [*open_pairs(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2, option="validation.hq")]
-    with pytest.raises(InputError, match=r"validation\.hq must be folder:PATH"):
-        [*open_pairs("folder:", scale=2, option="validation.hq")]
+    with pytest.raises(InputError, match="the LQ image of 12x9, enlarged by 2, is not 24x20"):
+        [*open_pairs(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2, option="--validation.hq")]
+    with pytest.raises(InputError, match=r"--validation\.hq must be folder:PATH"):
+        [*open_pairs("folder:", scale=2, option="--validation.hq")]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "data.hq must be folder:PATH"),
-        ("folder:", "data.hq must be folder:PATH"),
+        ("", "--data.hq must be folder:PATH"),
+        ("folder:", "--data.hq must be folder:PATH"),
         ("photos", "got 'photos'"),
         ("zip:photos", "got 'zip:photos'"),
         ("folder:{0}/none", "none: no such folder"),
@@ -168,7 +170,7 @@ def test_pairs_of_other_sizes_are_named(tmp_path, lq, scale):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", *lq)
     source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=scale)
     with pytest.raises(
-        InputError, match=rf"hq/a\.png: its LQ image of {lq[1]}x{lq[0]}, enlarged by {scale}, is not 24x20"
+        InputError, match=rf"hq/a\.png: the LQ image of {lq[1]}x{lq[0]}, enlarged by {scale}, is not 24x20"
     ):
         usable_images(source, side=8, scale=scale, skip_small=True)
 
@@ -195,7 +197,9 @@ def test_small_images_are_an_error_or_left_out(tmp_path, caplog):
     for i, side in enumerate((31, 40, 32, 16)):
         save(tmp_path / f"{i}.png", 50, side)
     source = open_source(f"folder:{tmp_path}", scale=2)
-    with pytest.raises(InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32; .*3\.png: .*skip_small"):
+    with pytest.raises(
+        InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32; .*3\.png: .*--data.skip-small"
+    ):
         usable_images(source, side=32, scale=2, skip_small=False)
     with caplog.at_level(logging.WARNING, "swinir_jax"):
         assert usable_images(source, side=32, scale=2, skip_small=True) == {1: ((50, 40), None), 2: ((50, 32), None)}

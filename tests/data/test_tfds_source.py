@@ -91,7 +91,7 @@ def test_a_prepared_set_of_gray_and_jpeg_images(tmp_path, prepared):
         ("tfds:Not a name!", "tfds:Not a name!: "),
         ("tfds:tiny_set/small:validation", "tfds:tiny_set/small:validation: .*validation"),
         ("tfds:tiny_set/small:train[:0]", "empty"),
-        ("tfds:", "data.hq must be"),
+        ("tfds:", "--data.hq must be"),
     ],
 )
 def test_sets_that_are_none(tmp_path, prepared, text, message):

@@ -202,7 +202,7 @@ def test_real_photographs_are_only_restored(capsys):
         (["--task", "real_sr", "--scale", "2"], "takes --lq"),
         (["--task", "classical_sr", "--scale", "2", "--model", "input", "--hq", "set"], "bicubic"),
         (["--task", "classical_sr", "--scale", "3", "--hq", "set"], "enlarges by 2, not by 3"),
-        (["--task", "color_dn", "--noise", "50", "--hq", "set", "--model", "bicubic"], "no baseline here"),
+        (["--task", "color_dn", "--noise", "50", "--hq", "set", "--model", "bicubic"], "does not fit the task"),
         (["--task", "color_jpeg_car", "--jpeg", "101", "--hq", "set", "--model", "input"], "set/a.png: JPEG quality"),
         (["--task", "color_dn", "--noise", "25", "--hq", "set", "--model", "input", "--save", "set"], "choose another"),
         (["--task", "color_dn", "--noise", "25", "--hq", "tiny", "--model", "input"], "tiny/a.png: SSIM needs"),
