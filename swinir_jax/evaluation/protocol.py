@@ -181,7 +181,7 @@ def average(results: Sequence[Measurement]) -> dict[str, float]:
 def _read(path: File) -> np.ndarray:
     pixels = path.read() if isinstance(path, StoredImage) else read_picture(path).pixels
     if pixels.dtype != np.uint8:
-        raise InputError(f"{path}: the evaluation protocol needs 8-bit images, got {pixels.dtype}.")
+        raise InputError(f"{path}: the protocol needs 8-bit images, got {pixels.dtype}.")
     return pixels
 
 

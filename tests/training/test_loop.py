@@ -213,8 +213,8 @@ def test_a_longer_schedule_tells_how_the_rate_jumps(caplog):
         ({"task": "lightweight_st"}, "nearest is lightweight_sr"),
         ({"task": "real_sr"}, "real_sr cannot be trained"),
         ({"task": "gray_dn"}, "--network.in-chans is 3"),
-        ({"task": "color_dn"}, "learns from noise data"),
-        ({"validation": {"level": 3}}, "validation.level is 3"),
+        ({"task": "color_dn"}, "needs --data.degradation.kind noise"),
+        ({"validation": {"level": 3}}, "validation.level 3 does not fit"),
         (
             {"data": {"degradation": dataclasses.replace(STILL.data.degradation, low=3, high=3)}},
             "--data.degradation.low 3",

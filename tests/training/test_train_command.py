@@ -113,7 +113,7 @@ def test_stopped_killed_and_resumed_gives_the_same_bits(runs, whole, capsys):
     assert process.returncode == -signal.SIGKILL
 
     said = runs.finish("broken")
-    assert "going on after step" in said
+    assert "continuing after step" in said
     ours, theirs = last_checkpoint(workdir), last_checkpoint(whole[0])
     assert int(ours[0].step) == STEPS
     assert_same_bits(ours, theirs)
