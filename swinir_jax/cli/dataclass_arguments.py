@@ -44,7 +44,7 @@ class FieldParser(argparse.ArgumentParser):
                 summary = (inspect.getdoc(value) or "").partition("\n\n")[0].replace("%", "%%")
                 self._add_group(self.add_argument_group(f"{name} options", summary), value, f"{name}.", skip)
             elif name not in skip:
-                text = f"{descriptions[field.name]} (default: {_shown(value)})".replace("%", "%%")
+                text = f"{descriptions.get(field.name, '')} (default: {_shown(value)})".replace("%", "%%")
                 names = [option(name)]
                 if hints[field.name] is bool:
                     names.append(option(f"{prefix}no_{field.name}"))

@@ -47,7 +47,7 @@ def test_two_processes_are_resumed_by_four_and_by_one(folder):
         assert global_batches(folder, processes, 4, state)[0] == all_of_it[5:]
 
 
-def test_a_state_leads_back_on_the_same_object(folder):
+def test_an_iterator_can_be_set_back_to_a_state(folder):
     batches = open_batches(folder, threads=2)
     take(batches, 3)
     state = batches.get_state()
@@ -57,7 +57,7 @@ def test_a_state_leads_back_on_the_same_object(folder):
         np.testing.assert_array_equal(batch["lq"], again["lq"])
 
 
-def test_an_epoch_takes_each_image_once_in_an_order_of_its_own(tmp_path):
+def test_an_epoch_takes_each_image_once_in_a_new_order(tmp_path):
     for i in range(IMAGES):
         save(tmp_path / f"{i}.png", np.full((8, 8), 10 * i, np.uint8))
     batches = open_batches(tmp_path, channels=1, batch=IMAGES)
@@ -68,7 +68,7 @@ def test_an_epoch_takes_each_image_once_in_an_order_of_its_own(tmp_path):
 
 @pytest.fixture
 def two_folders(tmp_path):
-    """One of 3 and one of 6 images; the first value of each is ten times its number."""
+    """Folders of 3 and 6 gray images, whose value is ten times their number."""
     for i in range(9):
         save(tmp_path / ("few" if i < 3 else "many") / f"{i}.png", np.full((8, 8), 10 * i, np.uint8))
     return f"folder:{tmp_path}/few{{}},folder:{tmp_path}/many{{}}"
@@ -79,7 +79,7 @@ def drawn(text, batches, **options):
     return [int(np.rint(value * 25.5)) for batch in taken for value in batch["hq"][:, 0, 0, 0]]
 
 
-def test_several_folders_are_drawn_alike_without_weights(two_folders, tmp_path):
+def test_without_weights_all_images_are_drawn_equally_often(two_folders, tmp_path):
     numbers = drawn(two_folders.format("", ""), 4, batch=9)
     assert all(sorted(numbers[i : i + 9]) == [*range(9)] for i in range(0, 36, 9))
     assert numbers == drawn(tmp_path, 4, batch=9)  # as if they were one folder
@@ -88,7 +88,7 @@ def test_several_folders_are_drawn_alike_without_weights(two_folders, tmp_path):
 @pytest.mark.parametrize(
     ("weights", "share"), [((":2", ""), 2 / 3), ((":0.25", ":0.75"), 1 / 4), ((":1", ":1"), 1 / 2)]
 )
-def test_weights_say_how_often_a_folder_is_drawn(two_folders, caplog, weights, share):
+def test_weights_set_the_share_of_a_folder(two_folders, caplog, weights, share):
     with caplog.at_level(logging.INFO, "swinir_jax"):
         numbers = drawn(two_folders.format(*weights), 18, batch=4)
     few = [number for number in numbers if number < 3]
@@ -101,7 +101,7 @@ def test_weights_say_how_often_a_folder_is_drawn(two_folders, caplog, weights, s
     assert few_message.endswith("/few")
 
 
-def test_a_weighted_stream_is_that_of_any_processes_threads_and_resumption(two_folders):
+def test_a_weighted_stream_does_not_depend_on_processes_threads_or_resumption(two_folders):
     text, options = two_folders.format(":3", ":2"), {"channels": 1, "size": 4}
     alone, _ = global_batches(text, 1, 9, **options)
     assert global_batches(text, 1, 9, threads=0, **options)[0] == alone
@@ -110,7 +110,7 @@ def test_a_weighted_stream_is_that_of_any_processes_threads_and_resumption(two_f
     assert global_batches(text, 4, 4, states[0], **options)[0] == alone[5:]
 
 
-def test_a_folder_of_nothing_but_small_images_is_named(two_folders, tmp_path):
+def test_a_folder_with_only_small_images_is_named(two_folders, tmp_path):
     save(tmp_path / "large/0.png", np.zeros((16, 16), np.uint8))
     with pytest.raises(InputError, match="few: no image is as large as a patch"):
         open_batches(f"folder:{tmp_path}/few,folder:{tmp_path}/large:2", channels=1, size=16, skip_small=True)

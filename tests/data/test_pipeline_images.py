@@ -8,7 +8,7 @@ from swinir_jax.data import sources
 from swinir_jax.errors import InputError
 
 
-def test_gray_of_colour_is_that_of_the_task(tmp_path):
+def test_colour_images_become_gray_as_in_the_task(tmp_path):
     save(tmp_path / "white.png", np.full((16, 16, 3), 255, np.uint8))
     for kind, luma in (("noise", 255), ("jpeg", 235)):
         hq = next(open_batches(tmp_path, kind=kind, low=50, channels=1))["hq"]
@@ -31,13 +31,13 @@ def test_given_lq_images_are_used(tmp_path):
 
 
 def damage(folder, *names):
-    """Keeps the header and loses the pixels."""
+    """Cuts off the ends of files, behind the headers."""
     for path in folder.rglob("*.png"):
         if path.name in names:
             path.write_bytes(path.read_bytes()[:-1000])
 
 
-def test_a_corrupt_file_gives_way_and_is_named_once(folder):
+def test_a_corrupt_file_is_replaced_and_named_once(folder):
     good = patches(*take(open_batches(folder, threads=0), 12))
     damage(folder, "4.png")
     streams = []
@@ -52,7 +52,7 @@ def test_a_corrupt_file_gives_way_and_is_named_once(folder):
 
 
 @pytest.mark.parametrize("threads", [0, 2])
-def test_files_that_change_in_mid_run_are_named_and_counted(folder, threads):
+def test_files_changed_during_a_run_are_named_and_counted(folder, threads):
     batches = open_batches(folder, threads=threads, cache_mb=0)
     next(batches)
     save(folder / "a/0.png", np.zeros((64, 64, 3), np.uint8))
@@ -82,7 +82,7 @@ def test_a_folder_of_corrupt_files_ends_the_run(folder):
         next(open_batches(folder))
 
 
-def test_images_are_decoded_once_while_there_is_room(folder, monkeypatch):
+def test_images_are_decoded_once_within_the_cache_size(folder, monkeypatch):
     reads, read_picture = [], sources.read_picture
 
     def counting(path):

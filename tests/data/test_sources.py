@@ -24,7 +24,7 @@ def save(path, h=20, w=24, channels=3):
     return pixels
 
 
-def test_a_folder_in_any_nesting_without_what_is_hidden(tmp_path):
+def test_nested_folders_without_hidden_files(tmp_path):
     for name in ("b/x/2.png", "b/1.jpg", "a.PNG", ".thumbnails/a.png", "b/.c.png"):
         save(tmp_path / "all.png")
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def test_pairs_of_folders(tmp_path):
     assert usable_images(source, side=16, scale=2, skip_small=False) == {0: ((20, 24), (10, 12))}
 
 
-def test_linked_folders_are_followed_and_what_is_left_out_is_logged(tmp_path, caplog):
+def test_linked_folders_are_followed_and_other_files_are_logged(tmp_path, caplog):
     save(tmp_path / "Flickr2K/deep/1.png"), save(tmp_path / "DF2K/0.png")
     (tmp_path / "Flickr2K/index.html").write_text("<html>")
     (tmp_path / "DF2K/Flickr2K").symlink_to(tmp_path / "Flickr2K")
@@ -80,14 +80,14 @@ def test_a_template_needs_an_lq_folder(tmp_path):
         open_source(f"folder:{tmp_path}/hq", scale=2, pairs="{}_LR4")
 
 
-def test_lq_files_that_the_template_does_not_mean_are_counted(tmp_path, caplog):
+def test_lq_files_outside_the_template_are_counted(tmp_path, caplog):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/X2/ax2.png", 10, 12), save(tmp_path / "lq/X3/ax3.png", 6, 8)
     source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2, pairs="X2/{}x2")
     assert source.sizes(0) == ((20, 24), (10, 12))
     assert caplog.messages == [f"{tmp_path}/hq: 1 left out in {tmp_path}/lq, not named X2/{{}}x2"]
 
 
-def test_a_weight_that_may_be_of_a_name_is_told(tmp_path):
+def test_a_colon_that_may_belong_to_the_name_is_mentioned(tmp_path):
     save(tmp_path / "scan:2/a.png")
     with pytest.raises(
         InputError, match=r"scan: no such folder \(with the weight 2; write \\: for a colon in a name\)"
@@ -97,7 +97,7 @@ def test_a_weight_that_may_be_of_a_name_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["path", "file", "folder", "pairs", "records"])
-def test_what_is_measured_may_come_from_any_place(tmp_path, records, kind):
+def test_images_to_measure_may_come_from_any_place(tmp_path, records, kind):
     hq, lq = save(tmp_path / "hq/deep/a.png", 33, 36), save(tmp_path / "lq/deep/a_q.png", 17, 18)
     folder, _ = records
     text, template = {
@@ -144,7 +144,7 @@ def test_images_to_measure_are_checked(tmp_path):
         ("folder:{0}/good,{0}/other", "a.png has no partner"),
     ],
 )
-def test_sources_that_are_none(tmp_path, text, message):
+def test_unusable_sources_are_refused(tmp_path, text, message):
     save(tmp_path / "good/a.png"), save(tmp_path / "other/b.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=message) as caught:
@@ -166,7 +166,7 @@ def test_unreadable_files_are_named_at_the_start(tmp_path):
 
 
 @pytest.mark.parametrize(("lq", "scale"), [((10, 12), 3), ((11, 12), 2), ((12, 10), 2)])
-def test_pairs_of_other_sizes_are_named(tmp_path, lq, scale):
+def test_pairs_with_other_sizes_are_named(tmp_path, lq, scale):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", *lq)
     source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=scale)
     with pytest.raises(
@@ -183,7 +183,7 @@ def test_lq_sides_may_be_rounded_up(tmp_path, lq):
 
 
 @pytest.mark.parametrize("side", ["hq", "lq"])
-def test_an_image_that_has_changed_its_size_is_not_read(tmp_path, side):
+def test_an_image_with_a_changed_size_is_not_read(tmp_path, side):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", 10, 12)
     source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2)
     images = UsableImages(source, usable_images(source, side=8, scale=2, skip_small=False))
@@ -218,7 +218,7 @@ def records(tmp_path):
     return tmp_path / "records", images
 
 
-def test_records_come_back(records):
+def test_records_keep_names_sizes_and_pixels(records):
     folder, images = records
     source = open_source(f"folder:{folder}", scale=2)
     assert isinstance(source, RecordSource)
@@ -262,7 +262,7 @@ def test_a_damaged_record_is_named(records):
 
 
 @pytest.mark.parametrize("broken", ["shard", "short", "index", "count"])
-def test_folders_of_records_that_are_not_whole(records, broken):
+def test_incomplete_record_folders_are_refused(records, broken):
     folder, _ = records
     shard, index = folder / "00000.array_record", folder / "records.json"
     if broken == "shard":

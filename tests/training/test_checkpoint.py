@@ -29,7 +29,7 @@ TESTS = Path(__file__).parents[1]
 MESH = make_mesh()
 
 
-def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
+def test_a_state_is_restored_bit_for_bit(tmp_path):
     state = state_at(3)
     with opened(tmp_path) as checkpoints:
         assert checkpoints.latest_step() is None
@@ -58,7 +58,7 @@ def test_buffers_may_be_used_again_once_save_returns(tmp_path):
         assert (np.asarray(tree["conv_first"]["kernel"]) == 1).all()
 
 
-def test_saving_does_not_ask_whether_the_run_is_to_stop(tmp_path, monkeypatch):
+def test_saving_does_not_reach_a_preemption_point(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", asked.append)
     with opened(tmp_path) as checkpoints:
@@ -80,7 +80,7 @@ def test_the_last_and_the_best_are_kept(tmp_path):
     assert steps_in(tmp_path) == [8]
 
 
-def test_ten_steps_and_ten_more_in_another_process_are_twenty(tmp_path):
+def test_ten_steps_and_ten_in_another_process_equal_twenty(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     first = run_workers({str(one): 20, str(two): 10})
     second = run_workers({str(two): 20})
@@ -94,14 +94,14 @@ def test_ten_steps_and_ten_more_in_another_process_are_twenty(tmp_path):
     assert_same_bits(*states)
 
 
-# In a process of its own: the limit is one of all its threads.
+# In a separate process, because the limit applies to all threads.
 FULL_DISK = """
 import contextlib, logging, pathlib, resource, signal, sys
 import pytest
 from saved_runs import opened, restored, state_at
 from swinir_jax.training.checkpoint import SaveError
-said = []
-handler = logging.Handler(); handler.emit = lambda record: said.append(record.getMessage())
+messages = []
+handler = logging.Handler(); handler.emit = lambda record: messages.append(record.getMessage())
 logging.getLogger("swinir_jax").addHandler(handler)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -119,14 +119,14 @@ with opened(sys.argv[1], keep_last=1) as checkpoints:
         checkpoints.save(2, state_at(2), {"batches": 2})
         with pytest.raises(SaveError, match=r"/2: could not be saved \\(.*too large.*good one is of step 1"):
             checkpoints.wait()
-    assert not said, said
+    assert not messages, messages
     assert unfinished() == []
     assert checkpoints.latest_step() == 1
     assert restored(checkpoints)[1] == {"batches": 1}
     with full_disk():
         checkpoints.save(3, state_at(3), {"batches": 3})
         assert checkpoints.latest_step() == 1
-    assert "/3: could not be saved" in said[-1], said
+    assert "/3: could not be saved" in messages[-1], messages
     assert unfinished() == []
     checkpoints.save(4, state_at(4), {"batches": 4})
     checkpoints.wait()
@@ -140,7 +140,7 @@ assert unfinished() == []
 """
 
 
-def test_a_full_disk_is_told_and_the_last_good_checkpoint_stays(tmp_path):
+def test_a_full_disk_is_reported_and_the_last_good_checkpoint_stays(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
@@ -168,7 +168,7 @@ checkpoints.wait()
 """
 
 
-def test_a_killed_save_leaves_the_checkpoint_before(tmp_path):
+def test_a_killed_save_leaves_the_previous_checkpoint(tmp_path):
     environment = {**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"}
     result = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment, check=False, timeout=240)
     assert result.returncode == -signal.SIGKILL

@@ -28,6 +28,6 @@ def test_the_experiment_is_stored_and_read(tmp_path):
     [{"steps": 0}, {"batch_size": 0}, {"ema_decay": 1.0}, {"dtype": "float16"}, {"log_every": 0}, {"max_skipped": 0}],
     ids=str,
 )
-def test_values_that_make_no_experiment(values):
+def test_values_out_of_range_are_refused(values):
     with pytest.raises(InputError, match=option(next(iter(values)))):
         Experiment.from_dict({**EXPERIMENT.to_dict(), **values})

@@ -47,7 +47,7 @@ def test_a_run_is_a_model(run, caplog):
     assert Restorer(model, params)(image).shape == (18, 14, 3)
 
 
-def test_a_run_without_validation_gives_its_latest(tmp_path):
+def test_a_run_without_validation_yields_the_latest_weights(tmp_path):
     write_config(tmp_path, STILL)
     with pytest.raises(InputError, match="this run has no checkpoint yet"):
         swinir_jax.load_pretrained(tmp_path)
@@ -59,7 +59,7 @@ def test_a_run_without_validation_gives_its_latest(tmp_path):
 
 
 def saved_with(workdir, *scores, keep_best=1):
-    """A run of checkpoints that are measured in a setting, or not; the step whose weights are taken."""
+    """Saves checkpoints with scores and settings; returns the step that `load_pretrained` chooses."""
     write_config(workdir, STILL)
     with opened(workdir, keep_last=1, keep_best=keep_best) as checkpoints:
         for step, (psnr, setting) in enumerate(scores, 1):
@@ -90,7 +90,7 @@ def test_checkpoints_of_older_versions_have_no_setting(tmp_path):
     assert taken(tmp_path) == 1
 
 
-def test_a_checkpoint_that_training_removes_while_it_is_read(run, monkeypatch):
+def test_a_checkpoint_removed_while_it_is_read_is_replaced_by_the_next(run, monkeypatch):
     def load_params(path, load=run_folder_module.load_params):
         shutil.rmtree(run / "checkpoints" / "2", ignore_errors=True)
         return load(path)
@@ -99,7 +99,7 @@ def test_a_checkpoint_that_training_removes_while_it_is_read(run, monkeypatch):
     assert taken(run) == 3
 
 
-def test_a_damaged_run_is_told(run):
+def test_a_damaged_run_is_named(run):
     (file,) = (run / "checkpoints" / "2" / "ema").glob("manifest.ocdbt")
     file.write_bytes(b"?")
     with pytest.raises(InputError, match="checkpoints/2/ema: damaged") as caught:
