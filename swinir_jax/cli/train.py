@@ -1,8 +1,11 @@
 """`swinir-jax train`, also `python train.py`."""
 
 import argparse
+import contextlib
 import importlib.util
 import logging
+import sys
+from collections.abc import Iterator
 
 import jax
 
@@ -45,11 +48,34 @@ def run(args: argparse.Namespace) -> int:
     if options.quiet or jax.process_index():
         logging.getLogger("swinir_jax").setLevel(logging.ERROR)
     try:
-        train_and_evaluate(experiment, options.workdir, profile=options.profile)
+        with contextlib.nullcontext() if options.debug else _without_background_tracebacks():
+            train_and_evaluate(experiment, options.workdir, profile=options.profile)
     except (TrainingError, SaveError) as error:
         logger.error("%s", error, exc_info=options.debug)
         return EXIT_ENDED_EARLY
     return 0
+
+
+@contextlib.contextmanager
+def _without_background_tracebacks() -> Iterator[None]:
+    """Hides tracebacks of a failed save, which the log reports in one line.
+
+    Orbax closes its event loop during other writes of TensorStore; each of them then prints a traceback.
+    """
+    unraisablehook, asyncio_log = sys.unraisablehook, logging.getLogger("asyncio")
+    level = asyncio_log.level
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            unraisablehook(unraisable)
+
+    sys.unraisablehook = hook
+    asyncio_log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = unraisablehook
+        asyncio_log.setLevel(level)
 
 
 def parse_options(args: argparse.Namespace, experiment: Experiment) -> argparse.Namespace:
