@@ -53,7 +53,7 @@ def initialize_distributed() -> None:
 def _by_hand() -> tuple[str, int, int]:
     missing = [name for name in _BY_HAND if not os.environ.get(name)]
     if missing:
-        raise InputError(f"Training in several processes needs {', '.join(_BY_HAND)}; set {', '.join(missing)}.")
+        raise InputError(f"Training in several processes needs {', '.join(_BY_HAND)}; not set: {', '.join(missing)}.")
     address, *numbers = (os.environ[name] for name in _BY_HAND)
     try:
         count, index = map(int, numbers)

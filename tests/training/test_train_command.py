@@ -1,5 +1,6 @@
 """`train.py` in separate processes: stopped, killed and resumed."""
 
+import importlib
 import json
 import os
 import shutil
@@ -17,8 +18,10 @@ from command_runs import EVERY, FIELDS, STEPS, make_images, metrics
 from training_runs import assert_same_bits
 
 from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.cli import train
 from swinir_jax.cli.main import main
 from swinir_jax.data.pipeline import TrainingBatches
+from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture
 from swinir_jax.training.checkpoint import Checkpoints, read_config
 from swinir_jax.training.sharding import abstract_state, make_mesh
@@ -256,3 +259,9 @@ def test_help_lists_experiments_and_fields(capsys):
     out = capsys.readouterr().out
     assert "--optimizer.learning-rate" in out
     assert "0.0001" in out
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'swinir-jax\[train\]'"):
+        importlib.reload(train)
