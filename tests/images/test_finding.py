@@ -75,6 +75,19 @@ def test_broken_links_are_pictures_and_pipes_are_left_out(tmp_path):
     assert names(found.left_out, tmp_path) == ["pipe"]
 
 
+@pytest.mark.parametrize("recursive", [False, True])
+def test_links_that_lead_back_to_themselves_are_left_out(tmp_path, recursive):
+    save(tmp_path / "good.jpg")
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    (tmp_path / "self").symlink_to("self")
+    found = find_pictures(tmp_path, recursive=recursive)
+    assert names(found.pictures, tmp_path) == ["good.jpg"]
+    assert names(found.left_out, tmp_path) == ["a.png", "b.png", "self"]
+    with pytest.raises(InputError, match="self: no such folder"):
+        find_pictures(tmp_path / "self", recursive=recursive)
+
+
 def test_missing_folder_is_refused():
     with pytest.raises(InputError, match="no-such-folder: no such folder"):
         find_pictures(Path("no-such-folder"), recursive=True)
