@@ -27,6 +27,7 @@ _RAW_PROFILE = "raw profile type "  # keyword, in any case, of texts in which Im
 def read_header(file: BinaryIO) -> tuple[Header, int]:
     """Reads the header of the stored picture and the EXIF orientation; raises Pillow's errors."""
     image = _open(file, _raw_metadata(file))
+    _check_sides(image.width)
     file.seek(_BITS_POSITION)
     bits = 16 if file.read(1) == b"\x10" else 8
     return pillow_reader.header_of(image, bits), pillow_reader.orientation_of(image)[0]
@@ -35,13 +36,15 @@ def read_header(file: BinaryIO) -> tuple[Header, int]:
 def read(file: io.BytesIO) -> Picture:
     """Decodes a whole file; raises the decoders' errors."""
     raw = _raw_metadata(file)
+    image = _open(file, raw)
+    _check_sides(*image.size)
     metadata, notes = collect(raw.exif, raw.xmp, raw.text)
     if raw.is_damaged:
         notes += ("damaged PNG texts ignored",)
     codes, profile, unknown = _colours(file)
     samples, cut = _samples(file)
     notes += unknown + cut
-    return pillow_reader.assemble(_open(file, raw), samples, profile, code_points=codes, metadata=metadata, notes=notes)
+    return pillow_reader.assemble(image, samples, profile, code_points=codes, metadata=metadata, notes=notes)
 
 
 class _Raw(NamedTuple):
@@ -65,10 +68,16 @@ def _open(file: BinaryIO, raw: _Raw) -> Image.Image:
     return image
 
 
+def _check_sides(*sides: int) -> None:
+    """Refuses sides that libpng refuses; only the width matters to a picture that is read by rows."""
+    if max(sides) > png_chunks.MAX_SIDE:
+        raise InputError(f"a side of {max(sides)} pixels is above libpng's limit of {png_chunks.MAX_SIDE}")
+
+
 def _samples(file: BinaryIO) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decodes samples, and notes a missing end."""
     # libpng gets no other chunks, as it would print warnings about profiles and texts.
-    parts, kind = [png_chunks.MAGIC], b""
+    parts, kind, has_pixels = [png_chunks.MAGIC], b"", False
     for kind, length in png_chunks.heads(file):
         if kind not in _PIXEL_CHUNKS:
             continue
@@ -76,8 +85,11 @@ def _samples(file: BinaryIO) -> tuple[np.ndarray, tuple[str, ...]]:
         checksum = file.read(4)
         if len(payload) < length:
             raise InputError("the file is cut short")
+        has_pixels |= kind == b"IDAT" and length > 0
         whole = png_chunks.chunk(kind, payload)
         parts.append(whole if len(checksum) < 4 else whole[:-4] + checksum)
+    if not has_pixels:
+        raise InputError("the file is cut short: it has no pixels")
     is_cut = kind != b"IEND" or len(checksum) < 4
     if kind != b"IEND":
         parts.append(png_chunks.chunk(b"IEND", b""))

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from swinir_jax.errors import InputError
 from swinir_jax.images.formats import READABLE
 from swinir_jax.images.header import Header
+from swinir_jax.images.png_chunks import MAX_SIDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Limits:
 
 LIMITS: Mapping[str, Limits] = MappingProxyType(
     {
-        "PNG": Limits(1_000_000, bits=16, text=True, by_rows=True),  # limit of libpng
+        "PNG": Limits(MAX_SIDE, bits=16, text=True, by_rows=True),
         "JPEG": Limits(65_500, alpha=False, lossless=False),  # limit of libjpeg
         "WebP": Limits(16_383, gray=False),
         "TIFF": Limits(2**31 - 1, bits=16, by_rows=True),
