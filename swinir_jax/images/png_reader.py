@@ -3,7 +3,8 @@
 import io
 import struct
 import zlib
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -11,7 +12,14 @@ from PIL import Image
 
 from swinir_jax.errors import InputError
 from swinir_jax.images import pillow_reader, png_chunks
-from swinir_jax.images.colour import SRGB, profile_of_code_points, profile_of_gamma
+from swinir_jax.images.colour import (
+    SRGB,
+    Point,
+    are_specified,
+    is_profile,
+    profile_of_code_points,
+    profile_of_gamma,
+)
 from swinir_jax.images.header import Header
 from swinir_jax.images.metadata import collect, from_raw_profile
 from swinir_jax.images.picture import CUT_AFTER_PIXELS, Picture
@@ -20,7 +28,7 @@ _BITS_POSITION = 24  # offset of the bit depth in the file
 _PILLOW_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"acTL", b"fcTL"}
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _METADATA_CHUNKS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
-_COLOUR_CHUNKS = {b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM"}
+_FIXED_POINT = 100_000  # units of 1 in gAMA and cHRM
 _RAW_PROFILE = "raw profile type "  # keyword, in any case, of texts in which ImageMagick stores other data
 
 
@@ -98,31 +106,62 @@ def _samples(file: BinaryIO) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def _colours(file: BinaryIO) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
     """Returns code points, profile and notes; builds a profile from code points or gamma if the file embeds none."""
-    chunks = dict(png_chunks.read_chunks(file, _COLOUR_CHUNKS))
-    try:
-        profile = png_chunks.parse_profile(chunks[b"iCCP"]) if b"iCCP" in chunks else None
-        if b"cICP" in chunks:
-            named, notes = profile_of_code_points(chunks[b"cICP"])
-            return chunks[b"cICP"], profile or named, notes
-        if profile:
-            return None, profile, ()
-        if b"sRGB" in chunks:
-            return SRGB, None, ()
-        if b"gAMA" in chunks or b"cHRM" in chunks:
-            return None, _gamma_profile(chunks.get(b"gAMA"), chunks.get(b"cHRM")), ()
-    except Exception:  # the pixels can still be read
-        return None, None, ("damaged colour information ignored",)
-    return None, None, ()
+    sound, notes = _sound_colours(file)
+    codes, profile = sound.get(b"cICP"), sound.get(b"iCCP")
+    if codes and are_specified(codes):
+        named, unknown = profile_of_code_points(codes)
+        return codes, profile or named, notes + unknown
+    if not profile and b"sRGB" in sound:
+        return SRGB, None, notes
+    if not profile and sound.keys() & {b"gAMA", b"cHRM"}:
+        profile = profile_of_gamma(sound.get(b"gAMA"), *sound.get(b"cHRM", (None, None)))
+    return codes, profile, notes
 
 
-def _gamma_profile(gamma: bytes | None, chromaticities: bytes | None) -> bytes:
-    """Builds a profile from the contents of gAMA and cHRM, which are in units of 1 / 100000."""
-    exponent = None if gamma is None else struct.unpack(">I", gamma)[0] / 100_000
-    if chromaticities is None:
-        return profile_of_gamma(exponent, None, None)
-    values = [value / 100_000 for value in struct.unpack(">8I", chromaticities)]
+def _sound_colours(file: BinaryIO) -> tuple[dict[bytes, Any], tuple[str, ...]]:
+    """Parses each colour chunk by itself; leaves out damaged ones, and notes them."""
+    sound: dict[bytes, Any] = {}
+    notes: tuple[str, ...] = ()
+    for kind, payload in png_chunks.read_chunks(file, _COLOUR_CHUNKS):
+        try:
+            sound[kind] = _COLOUR_CHUNKS[kind](payload)
+        except Exception:  # the pixels can still be read
+            notes = ("damaged colour information ignored",)
+    return sound, notes
+
+
+def _parse_code_points(payload: bytes) -> bytes:
+    return bytes(struct.unpack(">4B", payload))
+
+
+def _parse_profile(payload: bytes) -> bytes:
+    profile = png_chunks.parse_profile(payload)
+    if not is_profile(profile):
+        raise ValueError("not a colour profile")
+    return profile
+
+
+def _parse_gamma(payload: bytes) -> float:
+    gamma = struct.unpack(">I", payload)[0] / _FIXED_POINT
+    profile_of_gamma(gamma, None, None)  # raises for a gamma that no profile holds
+    return gamma
+
+
+def _parse_chromaticities(payload: bytes) -> tuple[Point, tuple[Point, ...]]:
+    values = [value / _FIXED_POINT for value in struct.unpack(">8I", payload)]
     white, *primaries = zip(values[::2], values[1::2], strict=True)
-    return profile_of_gamma(exponent, white, tuple(primaries))
+    profile_of_gamma(None, white, tuple(primaries))  # raises for points that are not chromaticities
+    return white, tuple(primaries)
+
+
+# Chunk -> parser that raises for damaged content.
+_COLOUR_CHUNKS: Mapping[bytes, Callable[[bytes], Any]] = {
+    b"cICP": _parse_code_points,
+    b"iCCP": _parse_profile,
+    b"sRGB": bytes,
+    b"gAMA": _parse_gamma,
+    b"cHRM": _parse_chromaticities,
+}
 
 
 def _raw_metadata(file: BinaryIO) -> _Raw:
