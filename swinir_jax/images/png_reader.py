@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import pillow_reader, png_chunks
+from swinir_jax.images import iptc, pillow_reader, png_chunks
 from swinir_jax.images.colour import (
     SRGB,
     Point,
@@ -21,7 +21,7 @@ from swinir_jax.images.colour import (
     profile_of_gamma,
 )
 from swinir_jax.images.header import Header
-from swinir_jax.images.metadata import collect, from_raw_profile
+from swinir_jax.images.metadata import RAW_PROFILE, collect, from_raw_profile
 from swinir_jax.images.picture import CUT_AFTER_PIXELS, Picture
 
 _BITS_POSITION = 24  # offset of the bit depth in the file
@@ -29,7 +29,6 @@ _PILLOW_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"acTL", b"fcTL"}
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _METADATA_CHUNKS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 _FIXED_POINT = 100_000  # units of 1 in gAMA and cHRM
-_RAW_PROFILE = "raw profile type "  # keyword, in any case, of texts in which ImageMagick stores other data
 
 
 def read_header(file: BinaryIO) -> tuple[Header, int]:
@@ -46,7 +45,7 @@ def read(file: io.BytesIO) -> Picture:
     raw = _raw_metadata(file)
     image = _open(file, raw)
     _check_sides(*image.size)
-    metadata, notes = collect(raw.exif, raw.xmp, raw.text)
+    metadata, notes = collect(raw.exif, raw.xmp, raw.text, raw.iptc)
     if raw.is_damaged:
         notes += ("damaged PNG texts ignored",)
     codes, profile, unknown = _colours(file)
@@ -58,6 +57,7 @@ def read(file: io.BytesIO) -> Picture:
 class _Raw(NamedTuple):
     exif: bytes
     xmp: str
+    iptc: bytes
     text: list[tuple[str, str]]
     is_damaged: bool
 
@@ -167,6 +167,7 @@ _COLOUR_CHUNKS: Mapping[bytes, Callable[[bytes], Any]] = {
 def _raw_metadata(file: BinaryIO) -> _Raw:
     """Reads the metadata chunks before and after the pixels."""
     exif, xmp, text, is_damaged = b"", "", [], False
+    raw_profiles: dict[str, bytes] = {}  # by kind
     for kind, payload in png_chunks.read_chunks(file, _METADATA_CHUNKS):
         if kind == b"eXIf":
             exif = payload
@@ -178,8 +179,11 @@ def _raw_metadata(file: BinaryIO) -> _Raw:
             continue
         if keyword == png_chunks.XMP_KEYWORD:
             xmp = value
-        elif keyword.lower().startswith(_RAW_PROFILE):
-            exif = exif or (from_raw_profile(value) if keyword.lower() == f"{_RAW_PROFILE}exif" else b"")
+        elif keyword.lower().startswith(RAW_PROFILE.lower()):
+            raw_profiles[keyword[len(RAW_PROFILE) :].lower()] = from_raw_profile(value)
         else:
             text.append((keyword, value))
-    return _Raw(exif, xmp, text, is_damaged)
+    exif = exif or raw_profiles.get("exif", b"")
+    xmp = xmp or raw_profiles.get("xmp", b"").decode("utf-8", "replace")
+    resources = raw_profiles.get("iptc", b"")
+    return _Raw(exif, xmp, iptc.from_resources(resources) or resources, text, is_damaged)
