@@ -29,6 +29,14 @@ def test_other_files_have_no_format(text):
     assert format_of(text) is None
 
 
+def test_bitmaps_without_a_file_header_are_no_pictures(tmp_path):
+    save(tmp_path / "a.dib", "BMP")
+    save(tmp_path / "b.dib", "DIB")
+    found = find_pictures(tmp_path, recursive=False)
+    assert names(found.pictures, tmp_path) == ["a.dib"]
+    assert names(found.left_out, tmp_path) == ["b.dib"]
+
+
 def test_pictures_are_found_whatever_their_endings(tmp_path):
     for name in ("a.jfif", "b.jpg_large", "c", "d.txt"):
         save(tmp_path / name)
