@@ -55,6 +55,20 @@ def test_results_have_the_kind_of_the_input(model, name, options, shape):
         assert (after.alpha == 7).all()
 
 
+def test_home_folder_is_found_in_every_path(model, monkeypatch):
+    monkeypatch.setenv("HOME", os.getcwd())
+    picture("in/a.png", (40, 40, 3)), picture("~a.png")
+    os.symlink(model, "model")
+    assert main(["restore", "~/in", "~a.png", "--model", "~/model", "--out=~/out"]) == 0
+    assert sorted(os.listdir("out")) == ["a.png", "~a.png"]
+    evaluate = ["evaluate", "--task", "classical_sr", "--scale", "2", "--model", "bicubic"]
+    assert main([*evaluate, "--hq", "~/in", "--json=~/e.json"]) == 0
+    assert os.path.isfile("e.json")
+    assert main(["prepare-data", "~/in"]) == 0
+    assert main(["convert", "~/model", "~/back.safetensors"]) == 0
+    assert not os.path.exists("~")
+
+
 def test_bad_files_in_a_folder_exit_with_1(model, capsys):
     for name in ("in/a.png", "in/c.png"):
         picture(name)
