@@ -163,7 +163,9 @@ def _matching(pattern: str, inputs: Inputs, out: Path, recursive: bool) -> list[
     passed_over = [] if recursive else _without_results(folders, results)
     inputs.subfolders += passed_over
     for folder in folders if recursive else []:
-        if not _resolved(folder).is_relative_to(results):
+        if not os.access(folder, os.R_OK | os.X_OK):
+            inputs.left_out.append(folder)
+        elif not _resolved(folder).is_relative_to(results):
             found = _search(folder, inputs, out, recursive)
             sources += [dataclasses.replace(source, place=folder.name / source.place) for source in found]
     if not sources:

@@ -73,6 +73,13 @@ def test_other_files_of_a_pattern_are_listed():
     assert inputs.left_out == [Path("in/notes.txt")]
 
 
+def test_folder_of_a_pattern_that_cannot_be_opened_is_left_out(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    inputs = find("in/*", recursive=True)
+    assert [source.name for source in inputs.sources] == ["in/a.jpg", "in/b.png"]
+    assert inputs.left_out == [Path("in/notes.txt"), Path("in/deep")]
+
+
 def test_folders_of_a_pattern_are_listed_or_searched():
     inputs = find("in/*", "above/*/*.png")
     assert [source.name for source in inputs.sources] == ["in/a.jpg", "in/b.png", "above/deep/c.png"]
