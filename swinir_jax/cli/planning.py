@@ -104,8 +104,8 @@ def _check_folder(folder: Path) -> None:
     place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
     if place and not os.path.isdir(place):
         raise InputError(
-            f"{place}: is not a folder; --out takes a folder, the name of a picture to write, or {STANDARD_STREAM} for "
-            "standard output."
+            f"{place}: is not a folder and cannot be written into; --out takes a folder, the name of a picture to "
+            f"write, or {STANDARD_STREAM} for standard output."
         )
 
 

@@ -195,5 +195,5 @@ def test_single_picture_in_a_format_that_cannot_be_written_is_refused(ending):
 def test_output_below_a_file_is_refused(out):
     Path("notes.txt").touch()
     Path("link").symlink_to("nowhere")
-    with pytest.raises(InputError, match=r": is not a folder; --out takes a folder, .*, or - for standard output"):
+    with pytest.raises(InputError, match=r": is not a folder .*; --out takes a folder, .*, or - for standard output"):
         Goal.of(out, None, Path("spool"))
