@@ -16,7 +16,7 @@ from swinir_jax.images import Picture, write_picture
 
 DATA = Path(__file__).parent / "data" / "pictures"
 H, W = 23, 34  # not square, and odd
-ICC = b"not a profile, but kept byte for byte" * 40
+ICC = b"a profile of an unknown colour space".ljust(36) + b"acsp" + b"kept byte for byte" * 40
 
 
 def make_pixels(channels, dtype=np.uint8, h=H, w=W):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from swinir_jax.checkpoints.convert import convert
 from swinir_jax.cli.model_options import add_weight_options, weight_options
+from swinir_jax.config import SwinIRConfig
 
 logger = logging.getLogger(__name__)
 
@@ -38,5 +39,13 @@ def run(args: argparse.Namespace) -> int:
         progress=not args.quiet,
         **weight_options(args),
     )
-    logger.info("%s: %s, %s parameters", args.target, config, f"{parameters:,}")
+    logger.info("%s: %s, %s parameters", args.target, _describe(config), f"{parameters:,}")
     return 0
+
+
+def _describe(config: SwinIRConfig) -> str:
+    """Describes an architecture: `enlarges by 2 (pixelshuffledirect), 3 channels, 4 RSTBs of 60 features`."""
+    task = f"enlarges by {config.upscale} ({config.upsampler})" if config.upsampler else "keeps the size"
+    channels = "1 channel" if config.in_chans == 1 else f"{config.in_chans} channels"
+    blocks = "1 RSTB" if len(config.depths) == 1 else f"{len(config.depths)} RSTBs"
+    return f"{task}, {channels}, {blocks} of {config.embed_dim} features"

@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+import logging
 import re
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import jax
 
 from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, load_model
 from swinir_jax.data.folders import find_images
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, listed
 from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair, average, baseline, evaluate
 from swinir_jax.evaluation.published import published
 from swinir_jax.evaluation.report import Report, as_dict, format_score, write_csv, write_json
@@ -20,6 +22,10 @@ from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.tasks import TASKS, Task
+
+logger = logging.getLogger(__name__)
+
+EXIT_SOME_FAILED = 1
 
 _MAX_LEVEL = 1000  # larger scales, sigmas and qualities are typing errors
 
@@ -50,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates a model and prints one row per image."""
+    """Evaluates a model and prints one row per image; an image that cannot be measured is reported and left out."""
     task = TASKS[args.task]
     level = _level(args, task)
     scale = level if task.level == "scale" else 1
@@ -64,8 +70,14 @@ def run(args: argparse.Namespace) -> int:
     _say(args, title)
     start = time.perf_counter()
     results: list[Measurement] = []
-    measured = evaluate(args.task, level, network, [*pairs.values()], bicubic_of_y=bicubic_of_y)
-    for name, (result, images) in zip(pairs, measured, strict=True):
+    failed: list[str] = []
+    for name, pair in pairs.items():
+        try:
+            [(result, images)] = evaluate(args.task, level, network, [pair], bicubic_of_y=bicubic_of_y)
+        except InputError as error:
+            failed.append(name)
+            logger.error("failed: %s", error, exc_info=args.debug)
+            continue
         result = dataclasses.replace(result, name=name)
         if not results:
             _say(args, _row("image", {metric: metric for metric in result.scores}, "seconds"))
@@ -77,20 +89,25 @@ def run(args: argparse.Namespace) -> int:
             write_picture(target, Picture(images.restored))
         if report:
             report.add(name, images)
+    if not results:
+        raise InputError(f"None of the {len(failed)} images could be measured.")
     averages = average(results)
     paper = published(args.task, args.model, str(args.hq), level)
     _say(args, _row("average", _formatted(averages, averages), f"{time.perf_counter() - start:.2f} in all"))
     if paper:
         _say(args, _row("published", _formatted(averages, paper), ""))
     if args.json:
-        write_json(args.json, as_dict({**protocol, "device": jax.devices()[0].device_kind}, results, averages))
+        measured = {**protocol, "images": len(results), "device": jax.devices()[0].device_kind}
+        write_json(args.json, {**as_dict(measured, results, averages), "failed": failed})
     if args.csv:
         write_csv(args.csv, results, averages)
     if report:
         report.finish(title, results, averages, paper)
+    if failed:
+        logger.error("%d of %d images left out of the averages: %s", len(failed), len(pairs), listed(failed))
     if left_out:
         _say(args, left_out)
-    return 0
+    return EXIT_SOME_FAILED if failed else 0
 
 
 def _level(args: argparse.Namespace, task: Task) -> int:
@@ -117,7 +134,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 def _named_pairs(args: argparse.Namespace, task: Task, scale: int) -> tuple[dict[str, Pair], str]:
     """Finds the images; returns pairs by name, in the order of the numbers in names, and a description of other files.
 
-    Names are relative to the folder.
+    A name is the path in the folder without the ending; with the ending, where names would be equal.
     """
     if task.degrade is None:
         if args.lq is None or args.hq is not None:
@@ -128,13 +145,18 @@ def _named_pairs(args: argparse.Namespace, task: Task, scale: int) -> tuple[dict
     else:
         found = find_images(args.hq, args.lq, scale=scale, template=args.pairs)
     place = args.hq or args.lq
-    pairs: dict[str, Pair] = {}
-    for first, second in sorted(found.pairs, key=lambda pair: _by_numbers(pair[0])):
-        name = first.stem if place.is_file() else (first.relative_to(place).parent / first.stem).as_posix()
-        if name in pairs:
-            raise InputError(f"More than one image is called {name}.")
-        pairs[name] = (None, first) if task.degrade is None else (first, second)
-    return pairs, found.left_out
+    files = sorted(found.pairs, key=lambda pair: _by_numbers(pair[0]))
+    names = _names([Path(first.name) if place.is_file() else first.relative_to(place) for first, _ in files])
+    pairs = [(None, first) if task.degrade is None else (first, second) for first, second in files]
+    return dict(zip(names, pairs, strict=True)), found.left_out
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """Returns different names of files: without endings, but with them where names would be equal."""
+    names = [(file.parent / file.stem).as_posix() for file in files]
+    while clashes := {name for name, count in Counter(names).items() if count > 1}:
+        names = [file.as_posix() if name in clashes else name for file, name in zip(files, names, strict=True)]
+    return names
 
 
 def _by_numbers(path: Path) -> list[int | str]:
@@ -166,13 +188,19 @@ def _protocol(
         "images": count,
         "hq": str(args.hq),
         "lq": str(args.lq) if args.lq else "made from the ground truth",
-        "degradation": "Y is rounded and resized alone for psnr_y and ssim_y" if bicubic_of_y else task.protocol,
+        "degradation": _degradation(args, task, bicubic_of_y),
         "crop": scale if task.crops_scale else 0,
     }
     if args.model in BASELINES:
         return protocol
     settings = {name: getattr(args, name) for name in ("weights", "dtype", "tile", "self_ensemble")}
     return {**protocol, "pad": task.pad, **settings}
+
+
+def _degradation(args: argparse.Namespace, task: Task, bicubic_of_y: bool) -> str:
+    if args.lq and task.degrade:
+        return "unknown: LQ files are given"
+    return "Y is rounded and resized alone for psnr_y and ssim_y" if bicubic_of_y else task.protocol
 
 
 def _formatted(metrics: Mapping[str, float], scores: Mapping[str, float]) -> dict[str, str]:

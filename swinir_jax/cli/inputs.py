@@ -108,27 +108,38 @@ def _expand(argument: str, inputs: Inputs, out: Path, spool: Path, recursive: bo
     elif os.path.lexists(path):
         yield _file_or_pipe(path, spool)
     elif glob.has_magic(argument):
-        yield from _matching(path, inputs)
+        yield from _matching(argument, inputs, out, recursive)
     else:
-        raise InputError(f"{path}: no such file or folder.")
+        raise InputError(f"{argument}: no such file or folder.")
 
 
-def _in_folder(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> Iterator[Source]:
+def _in_folder(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> list[Source]:
+    inside = Inputs()
+    sources = _search(folder, inside, out, recursive)
+    inputs.left_out += inside.left_out
+    inputs.subfolders += inside.subfolders
+    if not sources:
+        others = [describe_left_out(inside.left_out)] if inside.left_out else []
+        others += [describe_subfolders(inside.subfolders)] if inside.subfolders else []
+        raise InputError("; ".join([f"{folder}: no pictures in this folder", *others]) + ".")
+    return sources
+
+
+def _search(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> list[Source]:
+    """Returns the pictures in a folder, and adds other contents to `inputs`."""
     results = _resolved(out)
     if recursive and results.is_relative_to(_resolved(folder)):
         raise InputError(f"{out}: lies in {folder}, whose subfolders are inputs; choose a folder outside.")
     found = find_pictures(folder, recursive=recursive)
     inputs.left_out += found.left_out
-    subfolders = [path for path in found.subfolders if not results.is_relative_to(_resolved(path))]
-    inputs.subfolders += subfolders
+    inputs.subfolders += _without_results(found.subfolders, results)
     result_folders = _result_folders(found.pictures, folder, results)
     pictures = [file for file in found.pictures if file.parent not in result_folders]
-    if not pictures:
-        others = [describe_left_out(found.left_out)] if found.left_out else []
-        others += [describe_subfolders(subfolders)] if subfolders else []
-        raise InputError("; ".join([f"{folder}: no pictures in this folder", *others]) + ".")
-    for file in pictures:
-        yield Source(str(file), file, file.relative_to(folder))
+    return [Source(str(file), file, file.relative_to(folder)) for file in pictures]
+
+
+def _without_results(folders: Sequence[Path], results: Path) -> list[Path]:
+    return [folder for folder in folders if not results.is_relative_to(_resolved(folder))]
 
 
 def _result_folders(pictures: Sequence[Path], searched: Path, results: Path) -> set[Path]:
@@ -140,14 +151,27 @@ def _result_folders(pictures: Sequence[Path], searched: Path, results: Path) -> 
     return found
 
 
-def _matching(pattern: Path, inputs: Inputs) -> Iterator[Source]:
-    files = [file for file in map(Path, sorted(_matches(pattern))) if not os.path.isdir(file)]
+def _matching(pattern: str, inputs: Inputs, out: Path, recursive: bool) -> list[Source]:
+    """Returns the pictures that match a pattern, and those below matching folders if the search is recursive."""
+    matches = [*map(Path, sorted(_matches(Path(pattern))))]
+    files = [path for path in matches if not os.path.isdir(path)]
     pictures = [file for file in files if is_picture(file)]
     inputs.left_out += sorted(set(files) - set(pictures))
-    if not pictures:
-        raise InputError(f"{pattern}: no picture matches this pattern.")
-    for file in pictures:
-        yield Source(str(file), file, Path(file.name))
+    sources = [Source(str(file), file, Path(file.name)) for file in pictures]
+    searched = {path.parent for path in matches}  # ** matches the contents of folders, too
+    folders, results = sorted(set(matches) - set(files) - searched), _resolved(out)
+    passed_over = [] if recursive else _without_results(folders, results)
+    inputs.subfolders += passed_over
+    for folder in folders if recursive else []:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            inputs.left_out.append(folder)
+        elif not _resolved(folder).is_relative_to(results):
+            found = _search(folder, inputs, out, recursive)
+            sources += [dataclasses.replace(source, place=folder.name / source.place) for source in found]
+    if not sources:
+        others = f"; {describe_subfolders(passed_over)}" if passed_over else ""
+        raise InputError(f"{pattern}: no picture matches this pattern{others}.")
+    return sources
 
 
 def _file_or_pipe(path: Path, spool: Path) -> Source:

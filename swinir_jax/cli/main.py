@@ -6,6 +6,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       Exit code: 0; 1 if some files failed; 2 for bad input; 130 after Ctrl-C.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = [_expanded(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     debug = "--debug" in argv
     try:
         args = _parse(argv)
@@ -59,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("swinir-jax: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _expanded(argument: str) -> str:
+    """Puts the home folder in place of `~` in a path, where the shell has not: in quotes and behind `--option=`."""
+    return re.sub(r"\A((?:--[\w.-]+=)?)~(?=/|\Z)", lambda match: match[1] + os.path.expanduser("~"), argument)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ from swinir_jax.errors import InputError
 from swinir_jax.files import name_hash, shortened
 from swinir_jax.images import Header, read_picture
 from swinir_jax.images.formats import format_by_name
-from swinir_jax.images.targets import LIMITS, WRITABLE, fitting_ending, target_format
+from swinir_jax.images.targets import FIRST_ENDINGS, LIMITS, WRITABLE, fitting_ending, target_format
+
+_FILE_ENDING = re.compile(r"\.[a-z0-9]{1,5}", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +27,14 @@ class Goal:
       is_file: whether `path` is a file.
       is_stream: whether the file is a temporary one for standard output.
       ending: ending that the user chose; None to choose one for each input.
+      is_doubtful: whether `path` is a new folder whose name ends like that of a file.
     """
 
     path: Path
     is_file: bool = False
     is_stream: bool = False
     ending: str | None = None
+    is_doubtful: bool = False
 
     @classmethod
     def of(cls, out: str, ending: str | None, spool: Path) -> "Goal":
@@ -41,21 +46,27 @@ class Goal:
           spool: folder for the temporary file of standard output.
 
         Raises:
-          InputError: if `out` is empty, or a file in a format that cannot be written or is not that of `ending`.
+          InputError: if `out` is empty, a file in a format that cannot be written or is not that of `ending`, or lies
+            below a file.
         """
         path = Path(out)
         if not out:
             raise InputError("The name of --out is empty.")
+        if "://" in out:
+            raise InputError(f"{out}: results are written into local folders, not to an address.")
         if out == STANDARD_STREAM:
             if sys.stdout is None or sys.stdout.isatty():
                 raise InputError("standard output: is closed or a terminal; a picture goes into a file or a pipe.")
             ending = ending or ".png"
             return cls(spool / f"result{ending}", is_file=True, is_stream=True, ending=ending)
-        if out.endswith(os.sep) or os.path.isdir(path) or format_by_name(path) is None:
-            return cls(path, ending=ending)
+        is_folder = out.endswith(os.sep) or os.path.isdir(path)
+        if is_folder or format_by_name(path) is None:
+            _check_folder(path)
+            return cls(path, ending=ending, is_doubtful=not is_folder and bool(_FILE_ENDING.fullmatch(path.suffix)))
         if ending and target_format(path) != target_format(ending):
             raise InputError(f"{path}: --format asks for {target_format(ending)}; leave one of the two out.")
         target_format(path)  # raises if the format cannot be written
+        _check_folder(path.parent)
         return cls(path, is_file=True, ending=path.suffix)
 
     @property
@@ -68,14 +79,34 @@ class Goal:
             return "to standard output"
         return f"as {self.path}" if self.is_file else f"in {self.path}{os.sep}"
 
-    def check_count(self, count: int) -> None:
-        """Checks the number of pictures.
+    def check_inputs(self, inputs: Sequence[str], count: int) -> None:
+        """Checks that the goal suits the inputs.
+
+        Args:
+          inputs: files, folders and patterns, as the user named them.
+          count: number of pictures that these name.
 
         Raises:
-          InputError: if more than one picture is to be written to one file.
+          InputError: if more than one picture is to be written to one file, or a single picture to a new folder whose
+            name looks like that of a file.
         """
         if self.is_file and count > 1:
             raise InputError(f"{self.path.name}: {count} pictures need a folder, not a file.")
+        if self.is_doubtful and count == len(inputs) == 1 and not os.path.isdir(inputs[0]):
+            raise InputError(
+                f"{self.path}: no picture is written as {self.path.suffix}; use one of {', '.join(FIRST_ENDINGS)}, or "
+                f"name a folder as {self.path}{os.sep}."
+            )
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder whose place, or the place of a folder above it, is taken by a file or a device."""
+    place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
+    if place and not os.path.isdir(place):
+        raise InputError(
+            f"{place}: is not a folder and cannot be written into; --out takes a folder, the name of a picture to "
+            f"write, or {STANDARD_STREAM} for standard output."
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         if goal.is_stream and args.compare:
             raise InputError("--compare writes a second picture, which standard output cannot hold.")
         inputs = find_inputs(args.inputs, goal.path, Path(spool), recursive=args.recursive)
-        goal.check_count(len(inputs.sources))
+        goal.check_inputs(args.inputs, len(inputs.sources))
         tally = Tally(inputs, args.debug)
         for name, error in inputs.problems.items():
             tally.fail(name, error)

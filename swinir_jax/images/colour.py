@@ -13,7 +13,7 @@ from swinir_jax.images.picture import Picture
 Point = tuple[float, float]  # chromaticity x, y
 
 # Signature of an ICC profile's colour space -> channels, 0 where no picture is stored in the space.
-# Data with another signature is not a profile and is kept as it is.
+# A profile of another colour space is kept as it is.
 _CHANNELS = {b"RGB ": 3, b"GRAY": 1, b"CMYK": 4, b"CMY ": 0, b"Lab ": 0, b"Luv ": 0, b"XYZ ": 0, b"YCbr": 0, b"Yxy ": 0}
 _D65, _SRGB_PRIMARIES = (0.3127, 0.3290), ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 _RGB_CURVES = (b"rTRC", b"gTRC", b"bTRC")
@@ -28,6 +28,7 @@ _PRIMARIES = {
     11: ((0.314, 0.351), ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
     12: (_D65, ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
 }
+_HEADER_BYTES, _SIGNATURE = 128, b"acsp"  # of an ICC profile
 _UNSPECIFIED = 2
 _HDR = {16: "PQ", 18: "HLG"}
 SRGB = bytes([1, 13, 0, 1])
@@ -54,6 +55,16 @@ _CURVES = {  # code point -> curve
 }
 
 
+def is_profile(data: bytes) -> bool:
+    """Returns whether bytes begin like an ICC profile."""
+    return len(data) > _HEADER_BYTES and data[36:40] == _SIGNATURE
+
+
+def are_specified(codes: bytes) -> bool:
+    """Returns whether code points, in the layout of cICP, name primaries and curve."""
+    return _UNSPECIFIED not in codes[:2]
+
+
 def profile_of_code_points(codes: bytes) -> tuple[bytes | None, tuple[str, ...]]:
     """Builds the colour profile that code points stand for.
 
@@ -65,7 +76,7 @@ def profile_of_code_points(codes: bytes) -> tuple[bytes | None, tuple[str, ...]]
       points; unknown ones are noted.
     """
     primaries, curve = codes[:2]
-    if codes[:2] == SRGB[:2] or _UNSPECIFIED in (primaries, curve):
+    if codes[:2] == SRGB[:2] or not are_specified(codes):
         return None, ()
     if primaries not in _PRIMARIES or curve not in _CURVES:
         name = _HDR.get(curve, f"code points {primaries}/{curve}")
@@ -92,15 +103,19 @@ def fit_profile(profile: bytes | None, channels: int) -> tuple[bytes | None, tup
     """Adapts a profile to a number of channels.
 
     Args:
-      profile: profile of any colour space; data that is not a profile is passed on.
+      profile: profile of any colour space, or damaged data.
       channels: 1 for gray, 3 for RGB.
 
     Returns:
       A profile with the same look of gray, and notes; None and a note if no profile fits.
     """
-    space = _CHANNELS.get(profile[16:20], channels) if profile else channels
-    if not profile or space == channels:
-        return profile or None, ()
+    if not profile:
+        return None, ()
+    if not is_profile(profile):
+        return None, ("damaged colour profile ignored",)
+    space = _CHANNELS.get(profile[16:20], channels)
+    if space == channels:
+        return profile, ()
     try:
         curves = {bytes(_tags(profile)[name]) for name in (_RGB_CURVES if space == 3 else (b"kTRC",))}
         if space in (1, 3) and len(curves) == 1:

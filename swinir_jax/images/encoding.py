@@ -13,7 +13,9 @@ from PIL import Image
 
 from swinir_jax.images.colour import SRGB
 from swinir_jax.images.exif import EXIF_PREFIX, ORIENTATION, Exif
+from swinir_jax.images.iptc import to_resources, to_segment
 from swinir_jax.images.jxl_header import mark_as_srgb
+from swinir_jax.images.metadata import RAW_PROFILE, to_raw_profile
 from swinir_jax.images.picture import Picture
 from swinir_jax.images.png_chunks import MAGIC, XMP_KEYWORD, chunk, text_chunk
 from swinir_jax.images.tiff_writing import encode_tiff
@@ -44,6 +46,8 @@ def encode_png(picture: Picture, quality: int) -> bytes:
         chunks += chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
         chunks += text_chunk(XMP_KEYWORD, metadata.xmp.decode("utf-8", "replace"))
+    if metadata.iptc:
+        chunks += text_chunk(f"{RAW_PROFILE}iptc", to_raw_profile("iptc", to_resources(metadata.iptc)))
     chunks += b"".join(text_chunk(*text) for text in metadata.text)
     data = bytes(imagecodecs.png_encode(samples_of(picture)))
     ihdr_end = len(MAGIC) + 25
@@ -57,7 +61,9 @@ def _pixels_per_metre(dpi: tuple[float, float]) -> tuple[int, int]:
 def _encode_jpeg(picture: Picture, quality: int) -> bytes:
     comment = "".join(text for _, text in picture.metadata.text)  # at most one text is left
     dpi = picture.dpi or (0, 0)
-    return _encode_with_pillow(picture, "JPEG", quality=quality, subsampling="4:4:4", dpi=dpi, comment=comment)
+    segments = to_segment(picture.metadata.iptc) if picture.metadata.iptc else b""
+    options: dict[str, Any] = dict(quality=quality, subsampling="4:4:4", dpi=dpi, comment=comment, extra=segments)
+    return _encode_with_pillow(picture, "JPEG", **options)
 
 
 def _encode_webp(picture: Picture, quality: int) -> bytes:

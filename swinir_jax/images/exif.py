@@ -12,17 +12,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 # Tags.
-ORIENTATION, EXIF_IFD, GPS_IFD, XMP = 274, 34665, 34853, 700
+ORIENTATION, EXIF_IFD, GPS_IFD, XMP, IPTC, PHOTOSHOP = 274, 34665, 34853, 700, 33723, 34377
 DESCRIPTION, SOFTWARE, DATE, ARTIST, COPYRIGHT = 270, 305, 306, 315, 33432
 
 # Types of values.
-BYTE, ASCII, SHORT, LONG, _IFD, LONG8, _IFD8 = 1, 2, 3, 4, 13, 16, 18
+BYTE, ASCII, SHORT, LONG, UNDEFINED, _IFD, LONG8, _IFD8 = 1, 2, 3, 4, 7, 13, 16, 18
 
 EXIF_PREFIX = b"Exif\0\0"
 """Bytes before the TIFF structure in JPEG and the files of some other formats."""
 
 # Kept tags of the main directory; the numbers are make, model, host computer, ratings and the texts of Windows.
 _KEPT = {DESCRIPTION, 271, 272, ORIENTATION, SOFTWARE, DATE, ARTIST, 316, 18246, 18249, COPYRIGHT, *range(40091, 40096)}
+_KEPT |= {IPTC, PHOTOSHOP}
 _SIZES = {40962, 40963}  # width and height in pixels, in the EXIF directory
 _INTEROPERABILITY = 40965  # directory that names the kind of the file
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}

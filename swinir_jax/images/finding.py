@@ -1,7 +1,9 @@
 """The pictures in a folder."""
 
 import dataclasses
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,9 +38,9 @@ def describe_left_out(left_out: Sequence[Path]) -> str:
 def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
     """Finds the pictures in a folder by their content.
 
-    Hidden files and folders are ignored. Links are followed, except a link to a folder that contains the link. A file
-    whose name ends like a picture's counts as a picture even if the content is damaged, so that reading the file
-    reports the damage.
+    Hidden files and folders are ignored. Links are followed, except a link to a folder that contains the link; a link
+    that leads back to itself is left out. A file whose name ends like a picture's counts as a picture even if the
+    content is damaged, so that reading the file reports the damage.
 
     Args:
       folder: folder to search.
@@ -54,7 +56,7 @@ def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
     try:
         os.listdir(folder)
     except OSError as error:
-        raise InputError(f"{folder}: {'no such folder' if not folder.is_dir() else error.strerror}.") from error
+        raise InputError(f"{folder}: {error.strerror if os.path.isdir(folder) else 'no such folder'}.") from error
     files, subfolders = _walk(folder, recursive)
     with ThreadPoolExecutor(_THREADS) as threads:
         verdicts = dict(zip(files, threads.map(is_picture, files), strict=True))
@@ -83,7 +85,7 @@ def _walk(folder: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
             continue
         for entry in entries:
             path = Path(place, entry.name)
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 files.append(path)
             elif recursive:
                 pending.append((path, ancestors | {identity}))
@@ -92,14 +94,23 @@ def _walk(folder: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
     return sorted(files), sorted(subfolders)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself, or into a folder that cannot be searched
+        return False
+
+
 def is_picture(file: Path) -> bool:
     """Returns whether a file's name or its first bytes are those of a picture."""
-    if format_by_name(file):
-        return file.is_file() or not file.exists()  # reading a broken link gives the error that names the link
+    has_name = format_by_name(file) is not None
     try:
-        if not file.is_file():  # opening a pipe or a device could block
+        if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe or a device could block
             return False
+        if has_name:
+            return True
         with open(file, "rb") as opened:
             return format_of(opened.read(BEGINNING_BYTES)) is not None
-    except OSError:
-        return False
+    except OSError as error:
+        # Reading a broken link gives the error that names the link; a link that leads back to itself has no file.
+        return has_name and error.errno != errno.ELOOP

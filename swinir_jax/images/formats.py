@@ -35,7 +35,7 @@ READABLE: Mapping[str, str] = {
         "JPEG": ".jpg .jpeg .jpe .jfif .jpg_large",
         "WebP": ".webp",
         "TIFF": ".tif .tiff",
-        "BMP": ".bmp .dib",
+        "BMP": ".bmp",
         "GIF": ".gif",
         "AVIF": ".avif",
         "HEIF": ".heic .heif .hif",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from swinir_jax.images import exif as exif_data
+from swinir_jax.images import iptc as iptc_data
 from swinir_jax.images.exif import EXIF_PREFIX, Exif
 
 # PNG keyword -> EXIF tag that holds the text in formats without texts.
@@ -38,14 +39,16 @@ class Metadata:
       exif: TIFF structure, without the prefix `Exif`; empty if there is none.
       xmp: XML packet in UTF-8; empty if there is none.
       text: keywords, named as in PNG, and texts.
+      iptc: IPTC data; empty if there are none.
     """
 
     exif: bytes = b""
     xmp: bytes = b""
     text: tuple[tuple[str, str], ...] = ()
+    iptc: bytes = b""
 
     def __bool__(self) -> bool:
-        return bool(self.exif or self.xmp or self.text)
+        return bool(self.exif or self.xmp or self.text or self.iptc)
 
     def parsed_exif(self) -> Exif | None:
         """Returns the EXIF data by directories; None if there are none."""
@@ -60,15 +63,20 @@ class Metadata:
                 lost.append(keyword)
             else:
                 exif = dataclasses.replace(exif, main={**exif.main, tag: entry})
-        return Metadata(exif.to_bytes() if exif else b"", self.xmp), tuple(lost)
+        return dataclasses.replace(self, exif=exif.to_bytes() if exif else b"", text=()), tuple(lost)
 
 
+RAW_PROFILE = "Raw profile type "
+"""Beginning of the keywords of PNG texts in which ImageMagick stores other data, encoded by `to_raw_profile`."""
 NO_METADATA = Metadata()
 DAMAGED_EXIF = "damaged EXIF data ignored"
 
 
 def collect(
-    exif: exif_data.Buffer | None = None, xmp: bytes | str | None = None, text: Iterable[tuple[str, str]] = ()
+    exif: exif_data.Buffer | None = None,
+    xmp: bytes | str | None = None,
+    text: Iterable[tuple[str, str]] = (),
+    iptc: bytes = b"",
 ) -> tuple[Metadata, tuple[str, ...]]:
     """Collects a file's metadata, without what does not hold for the restored picture.
 
@@ -76,9 +84,10 @@ def collect(
       exif: EXIF data with or without the prefix `Exif`, or a whole TIFF file.
       xmp: XMP packet.
       text: keywords and texts.
+      iptc: IPTC data; by default those in a tag of `exif`.
 
     Returns:
-      The metadata, and a note if EXIF data were damaged and left out.
+      The metadata, and notes if EXIF or IPTC data were damaged and left out.
     """
     notes: tuple[str, ...] = ()
     kept = b""
@@ -86,17 +95,33 @@ def collect(
         try:
             has_prefix = exif[: len(EXIF_PREFIX)] == EXIF_PREFIX
             parsed = Exif.parse(exif[len(EXIF_PREFIX) :] if has_prefix else exif)
-            kept = parsed.to_bytes() if parsed else b""
+            parsed, in_tags = _split_iptc(parsed)
+            kept, iptc = parsed.to_bytes() if parsed else b"", iptc or in_tags
         except ValueError:
             notes = (DAMAGED_EXIF,)
+    sound = iptc_data.sound(iptc)
+    if iptc and not sound:
+        notes += ("damaged IPTC data ignored",)
     packet = xmp.encode() if isinstance(xmp, str) else (xmp or b"")
     for pattern, replacement in _XMP_EDITS:
         packet = pattern.sub(replacement, packet)
-    return Metadata(kept, packet, tuple(text)), notes
+    return Metadata(kept, packet, tuple(text), sound), notes
+
+
+def _split_iptc(exif: Exif) -> tuple[Exif, bytes]:
+    """Takes the tags of IPTC data and of Photoshop's resources out of EXIF data, and returns the IPTC data in them."""
+    main = dict(exif.main)
+    iptc, resources = (main.pop(tag).data if tag in main else b"" for tag in (exif_data.IPTC, exif_data.PHOTOSHOP))
+    return dataclasses.replace(exif, main=main), iptc or iptc_data.from_resources(resources)
+
+
+def to_raw_profile(name: str, data: bytes) -> str:
+    """Encodes data for PNG as ImageMagick does: a name, a length and the data in hexadecimal digits."""
+    return f"\n{name}\n{len(data):8}\n{data.hex()}\n"
 
 
 def from_raw_profile(value: str) -> bytes:
-    """Decodes a PNG text of ImageMagick: a name, a length and the data in hexadecimal digits; empty if damaged."""
+    """Decodes the text of `to_raw_profile`; returns nothing if it is damaged."""
     try:
         return bytes.fromhex("".join(value.split()[2:]))
     except ValueError:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import cut_jpeg
+from swinir_jax.images import cut_jpeg, iptc
 from swinir_jax.images.formats import BEGINNING_BYTES, NO_PICTURE, format_of
 from swinir_jax.images.header import Header
 from swinir_jax.images.metadata import DAMAGED_EXIF, Metadata, collect
@@ -99,11 +99,12 @@ def assemble(image: Image.Image, samples: np.ndarray, profile: bytes | None, **f
 
 
 def metadata_of(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
-    """Collects EXIF data, XMP and comment of an opened image; notes damaged EXIF data."""
+    """Collects EXIF and IPTC data, XMP and comment of an opened image; notes damaged data."""
     comment = image.info.get("comment", b"")
     text = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
     texts = [("Comment", text.strip("\0 "))] if text.strip("\0 ") else []
-    return collect(image.info.get("exif"), image.info.get("xmp"), texts)
+    resources = image.info.get("photoshop", {})  # in JPEG only
+    return collect(image.info.get("exif"), image.info.get("xmp"), texts, resources.get(iptc.RESOURCE, b""))
 
 
 def orientation_of(image: Image.Image) -> tuple[int, tuple[str, ...]]:

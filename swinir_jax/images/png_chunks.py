@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
+MAX_SIDE = 1_000_000
+"""Longest side in pixels that libpng decodes and encodes."""
 XMP_KEYWORD = "XML:com.adobe.xmp"
 _MAX_INFLATED = 1 << 24  # largest size of a decompressed text or profile in bytes
 

@@ -3,30 +3,38 @@
 import io
 import struct
 import zlib
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import pillow_reader, png_chunks
-from swinir_jax.images.colour import SRGB, profile_of_code_points, profile_of_gamma
+from swinir_jax.images import iptc, pillow_reader, png_chunks
+from swinir_jax.images.colour import (
+    SRGB,
+    Point,
+    are_specified,
+    is_profile,
+    profile_of_code_points,
+    profile_of_gamma,
+)
 from swinir_jax.images.header import Header
-from swinir_jax.images.metadata import collect, from_raw_profile
+from swinir_jax.images.metadata import RAW_PROFILE, collect, from_raw_profile
 from swinir_jax.images.picture import CUT_AFTER_PIXELS, Picture
 
 _BITS_POSITION = 24  # offset of the bit depth in the file
 _PILLOW_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"acTL", b"fcTL"}
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _METADATA_CHUNKS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
-_COLOUR_CHUNKS = {b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM"}
-_RAW_PROFILE = "raw profile type "  # keyword, in any case, of texts in which ImageMagick stores other data
+_FIXED_POINT = 100_000  # units of 1 in gAMA and cHRM
 
 
 def read_header(file: BinaryIO) -> tuple[Header, int]:
     """Reads the header of the stored picture and the EXIF orientation; raises Pillow's errors."""
     image = _open(file, _raw_metadata(file))
+    _check_sides(image.width)
     file.seek(_BITS_POSITION)
     bits = 16 if file.read(1) == b"\x10" else 8
     return pillow_reader.header_of(image, bits), pillow_reader.orientation_of(image)[0]
@@ -35,18 +43,21 @@ def read_header(file: BinaryIO) -> tuple[Header, int]:
 def read(file: io.BytesIO) -> Picture:
     """Decodes a whole file; raises the decoders' errors."""
     raw = _raw_metadata(file)
-    metadata, notes = collect(raw.exif, raw.xmp, raw.text)
+    image = _open(file, raw)
+    _check_sides(*image.size)
+    metadata, notes = collect(raw.exif, raw.xmp, raw.text, raw.iptc)
     if raw.is_damaged:
         notes += ("damaged PNG texts ignored",)
     codes, profile, unknown = _colours(file)
     samples, cut = _samples(file)
     notes += unknown + cut
-    return pillow_reader.assemble(_open(file, raw), samples, profile, code_points=codes, metadata=metadata, notes=notes)
+    return pillow_reader.assemble(image, samples, profile, code_points=codes, metadata=metadata, notes=notes)
 
 
 class _Raw(NamedTuple):
     exif: bytes
     xmp: str
+    iptc: bytes
     text: list[tuple[str, str]]
     is_damaged: bool
 
@@ -65,10 +76,16 @@ def _open(file: BinaryIO, raw: _Raw) -> Image.Image:
     return image
 
 
+def _check_sides(*sides: int) -> None:
+    """Refuses sides that libpng refuses; only the width matters to a picture that is read by rows."""
+    if max(sides) > png_chunks.MAX_SIDE:
+        raise InputError(f"a side of {max(sides)} pixels is above libpng's limit of {png_chunks.MAX_SIDE}")
+
+
 def _samples(file: BinaryIO) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decodes samples, and notes a missing end."""
     # libpng gets no other chunks, as it would print warnings about profiles and texts.
-    parts, kind = [png_chunks.MAGIC], b""
+    parts, kind, has_pixels = [png_chunks.MAGIC], b"", False
     for kind, length in png_chunks.heads(file):
         if kind not in _PIXEL_CHUNKS:
             continue
@@ -76,8 +93,11 @@ def _samples(file: BinaryIO) -> tuple[np.ndarray, tuple[str, ...]]:
         checksum = file.read(4)
         if len(payload) < length:
             raise InputError("the file is cut short")
+        has_pixels |= kind == b"IDAT" and length > 0
         whole = png_chunks.chunk(kind, payload)
         parts.append(whole if len(checksum) < 4 else whole[:-4] + checksum)
+    if not has_pixels:
+        raise InputError("the file is cut short: it has no pixels")
     is_cut = kind != b"IEND" or len(checksum) < 4
     if kind != b"IEND":
         parts.append(png_chunks.chunk(b"IEND", b""))
@@ -86,36 +106,68 @@ def _samples(file: BinaryIO) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def _colours(file: BinaryIO) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
     """Returns code points, profile and notes; builds a profile from code points or gamma if the file embeds none."""
-    chunks = dict(png_chunks.read_chunks(file, _COLOUR_CHUNKS))
-    try:
-        profile = png_chunks.parse_profile(chunks[b"iCCP"]) if b"iCCP" in chunks else None
-        if b"cICP" in chunks:
-            named, notes = profile_of_code_points(chunks[b"cICP"])
-            return chunks[b"cICP"], profile or named, notes
-        if profile:
-            return None, profile, ()
-        if b"sRGB" in chunks:
-            return SRGB, None, ()
-        if b"gAMA" in chunks or b"cHRM" in chunks:
-            return None, _gamma_profile(chunks.get(b"gAMA"), chunks.get(b"cHRM")), ()
-    except Exception:  # the pixels can still be read
-        return None, None, ("damaged colour information ignored",)
-    return None, None, ()
+    sound, notes = _sound_colours(file)
+    codes, profile = sound.get(b"cICP"), sound.get(b"iCCP")
+    if codes and are_specified(codes):
+        named, unknown = profile_of_code_points(codes)
+        return codes, profile or named, notes + unknown
+    if not profile and b"sRGB" in sound:
+        return SRGB, None, notes
+    if not profile and sound.keys() & {b"gAMA", b"cHRM"}:
+        profile = profile_of_gamma(sound.get(b"gAMA"), *sound.get(b"cHRM", (None, None)))
+    return codes, profile, notes
 
 
-def _gamma_profile(gamma: bytes | None, chromaticities: bytes | None) -> bytes:
-    """Builds a profile from the contents of gAMA and cHRM, which are in units of 1 / 100000."""
-    exponent = None if gamma is None else struct.unpack(">I", gamma)[0] / 100_000
-    if chromaticities is None:
-        return profile_of_gamma(exponent, None, None)
-    values = [value / 100_000 for value in struct.unpack(">8I", chromaticities)]
+def _sound_colours(file: BinaryIO) -> tuple[dict[bytes, Any], tuple[str, ...]]:
+    """Parses each colour chunk by itself; leaves out damaged ones, and notes them."""
+    sound: dict[bytes, Any] = {}
+    notes: tuple[str, ...] = ()
+    for kind, payload in png_chunks.read_chunks(file, _COLOUR_CHUNKS):
+        try:
+            sound[kind] = _COLOUR_CHUNKS[kind](payload)
+        except Exception:  # the pixels can still be read
+            notes = ("damaged colour information ignored",)
+    return sound, notes
+
+
+def _parse_code_points(payload: bytes) -> bytes:
+    return bytes(struct.unpack(">4B", payload))
+
+
+def _parse_profile(payload: bytes) -> bytes:
+    profile = png_chunks.parse_profile(payload)
+    if not is_profile(profile):
+        raise ValueError("not a colour profile")
+    return profile
+
+
+def _parse_gamma(payload: bytes) -> float:
+    gamma = struct.unpack(">I", payload)[0] / _FIXED_POINT
+    profile_of_gamma(gamma, None, None)  # raises for a gamma that no profile holds
+    return gamma
+
+
+def _parse_chromaticities(payload: bytes) -> tuple[Point, tuple[Point, ...]]:
+    values = [value / _FIXED_POINT for value in struct.unpack(">8I", payload)]
     white, *primaries = zip(values[::2], values[1::2], strict=True)
-    return profile_of_gamma(exponent, white, tuple(primaries))
+    profile_of_gamma(None, white, tuple(primaries))  # raises for points that are not chromaticities
+    return white, tuple(primaries)
+
+
+# Chunk -> parser that raises for damaged content.
+_COLOUR_CHUNKS: Mapping[bytes, Callable[[bytes], Any]] = {
+    b"cICP": _parse_code_points,
+    b"iCCP": _parse_profile,
+    b"sRGB": bytes,
+    b"gAMA": _parse_gamma,
+    b"cHRM": _parse_chromaticities,
+}
 
 
 def _raw_metadata(file: BinaryIO) -> _Raw:
     """Reads the metadata chunks before and after the pixels."""
     exif, xmp, text, is_damaged = b"", "", [], False
+    raw_profiles: dict[str, bytes] = {}  # by kind
     for kind, payload in png_chunks.read_chunks(file, _METADATA_CHUNKS):
         if kind == b"eXIf":
             exif = payload
@@ -127,8 +179,11 @@ def _raw_metadata(file: BinaryIO) -> _Raw:
             continue
         if keyword == png_chunks.XMP_KEYWORD:
             xmp = value
-        elif keyword.lower().startswith(_RAW_PROFILE):
-            exif = exif or (from_raw_profile(value) if keyword.lower() == f"{_RAW_PROFILE}exif" else b"")
+        elif keyword.lower().startswith(RAW_PROFILE.lower()):
+            raw_profiles[keyword[len(RAW_PROFILE) :].lower()] = from_raw_profile(value)
         else:
             text.append((keyword, value))
-    return _Raw(exif, xmp, text, is_damaged)
+    exif = exif or raw_profiles.get("exif", b"")
+    xmp = xmp or raw_profiles.get("xmp", b"").decode("utf-8", "replace")
+    resources = raw_profiles.get("iptc", b"")
+    return _Raw(exif, xmp, iptc.from_resources(resources) or resources, text, is_damaged)

@@ -12,7 +12,7 @@ import imagecodecs
 
 from swinir_jax.errors import InputError
 from swinir_jax.images import png_reader
-from swinir_jax.images.png_chunks import MAGIC, chunk, heads, read_chunks_without_pixels
+from swinir_jax.images.png_chunks import MAGIC, MAX_SIDE, chunk, heads, read_chunks_without_pixels
 from swinir_jax.images.reading import checked
 from swinir_jax.images.rows import BLOCK_ROWS, Block, RowSource
 
@@ -25,7 +25,9 @@ def open_png(path: Path, file: BinaryIO) -> RowSource | None:
     """Reads the header of a PNG; returns None if the rows have to be decoded together."""
     (_, header), *chunks = read_chunks_without_pixels(file)
     ihdr = _Ihdr(*struct.unpack(_IHDR, header))
-    if ihdr.colour_type not in _CHANNELS or ihdr.bits not in (8, 16) or ihdr.interlaced or not ihdr.height:
+    if ihdr.colour_type not in _CHANNELS or ihdr.bits not in (8, 16) or ihdr.interlaced:
+        return None
+    if not ihdr.height or ihdr.width > MAX_SIDE:  # a row of any width would be decoded below
         return None
     row_bytes = 1 + ihdr.width * _CHANNELS[ihdr.colour_type] * ihdr.bits // 8  # the first byte names the filter
     first_row = io.BytesIO(_png(ihdr._replace(height=1), bytes(row_bytes), chunks))

@@ -11,8 +11,10 @@ from swinir_jax.images.header import Header
 from swinir_jax.images.picture import Picture, full_range
 
 _GAP = rb"(?:\s|#[^\n\r]*[\n\r])+"
-_HEAD = re.compile(rb"P([1-6])" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)")
-_MAXIMUM = re.compile(_GAP + rb"(\d+)")
+_DIGITS = 10  # longest number; Python refuses to convert thousands of digits
+_NUMBER = rb"(\d{1,%d})(?!\d)" % _DIGITS
+_HEAD = re.compile(rb"P([1-6])" + _GAP + _NUMBER + _GAP + _NUMBER)
+_MAXIMUM = re.compile(_GAP + _NUMBER)
 
 
 class _Head(NamedTuple):
@@ -57,6 +59,8 @@ def read(file: io.BytesIO) -> Picture:
         text = re.sub(rb"#[^\n\r]*", b"", data[head.end :])
         # The digits of a bitmap need no spaces between them.
         numbers = re.findall(rb"[01]" if head.kind == 1 else rb"\d+", text)
+        if max(map(len, numbers), default=0) > _DIGITS:
+            raise InputError("a sample of the PPM is damaged")
         samples = _take(np.array(numbers, np.int64), count)
     # In bitmaps 1 is black.
     samples = head.maximum - samples if head.kind in (1, 4) else np.minimum(samples, head.maximum)

@@ -1,5 +1,6 @@
 """Writing of pictures of any size, by rows; a later process continues what a killed one has begun."""
 
+import contextlib
 import dataclasses
 import io
 import itertools
@@ -79,7 +80,8 @@ class RowWriter:
     """Writer of a PNG or tiled BigTIFF file from top to bottom.
 
     Compressed rows are gathered in a hidden file beside the target, and the progress in `progress_file`. The target
-    appears when all rows are written.
+    appears when all rows are written. Both hidden files are removed after an error that a later run would meet again,
+    such as a damaged input; they stay after an interruption or an error of the system.
     """
 
     def __init__(self, target: Path, head: Picture, height: int, settings: Mapping[str, Any]):
@@ -116,8 +118,12 @@ class RowWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._file.close()
+        is_final = isinstance(error, InputError) and not isinstance(error.__cause__, OSError)
+        if is_final or not self.rows:
+            with contextlib.suppress(OSError):  # the first error is the one to report
+                self._remove_unfinished()
 
     @property
     def rows(self) -> int:
@@ -155,10 +161,13 @@ class RowWriter:
         with new_file(self._target) as file:
             self._write_png(file) if self._is_png else self._write_tiff(file)
         try:
-            progress_file(self._target).unlink(missing_ok=True)
-            self._partial.unlink()
+            self._remove_unfinished()
         except OSError as error:
             raise cannot_write(self._target, error) from error
+
+    def _remove_unfinished(self) -> None:
+        progress_file(self._target).unlink(missing_ok=True)
+        self._partial.unlink(missing_ok=True)
 
     def _store(self, rows: np.ndarray) -> None:
         for data in self._png_parts(rows) if self._is_png else _tiff_tiles(rows):

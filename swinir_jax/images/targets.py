@@ -9,6 +9,7 @@ from types import MappingProxyType
 from swinir_jax.errors import InputError
 from swinir_jax.images.formats import READABLE
 from swinir_jax.images.header import Header
+from swinir_jax.images.png_chunks import MAX_SIDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Limits:
       profile: whether the format holds a colour profile; otherwise colours are converted to sRGB.
       metadata: whether the format holds EXIF and XMP data.
       text: whether the format holds texts with keywords.
+      iptc: whether the format holds IPTC data.
       by_rows: whether pictures larger than memory can be written.
     """
 
@@ -35,6 +37,7 @@ class Limits:
     profile: bool = True
     metadata: bool = True
     text: bool = False
+    iptc: bool = False
     by_rows: bool = False
 
     def lacks(self, header: Header) -> str:
@@ -47,10 +50,10 @@ class Limits:
 
 LIMITS: Mapping[str, Limits] = MappingProxyType(
     {
-        "PNG": Limits(1_000_000, bits=16, text=True, by_rows=True),  # limit of libpng
-        "JPEG": Limits(65_500, alpha=False, lossless=False),  # limit of libjpeg
+        "PNG": Limits(MAX_SIDE, bits=16, text=True, iptc=True, by_rows=True),
+        "JPEG": Limits(65_500, alpha=False, lossless=False, iptc=True),  # limit of libjpeg
         "WebP": Limits(16_383, gray=False),
-        "TIFF": Limits(2**31 - 1, bits=16, by_rows=True),
+        "TIFF": Limits(2**31 - 1, bits=16, iptc=True, by_rows=True),
         "BMP": Limits(2**31 - 1, profile=False, metadata=False),
         "AVIF": Limits(65_536, lossless=False, gray=False),
         "JPEG XL": Limits(2**30 - 1, bits=16, profile=False),  # imagecodecs does not pass profiles to libjxl

@@ -72,7 +72,7 @@ def read(file: io.BytesIO) -> Picture:
 
 
 def read_metadata(page: tifffile.TiffPage, content: Buffer) -> tuple[Metadata, tuple[str, ...]]:
-    """Collects EXIF data and XMP of a file's content; notes damaged EXIF data."""
+    """Collects EXIF and IPTC data and XMP of a file's content; notes damaged data."""
     return collect(content, page.tags.valueof(XMP))
 
 

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
-from swinir_jax.images.exif import BYTE, LONG, LONG8, XMP, Exif
+from swinir_jax.images.exif import BYTE, IPTC, LONG, LONG8, UNDEFINED, XMP, Exif
 from swinir_jax.images.picture import Picture
 
 # tifffile refuses to write tags that point to directories, so each is written with the number before and then renamed.
@@ -65,6 +65,8 @@ def _tags(picture: Picture, exif: Exif | None, bigtiff: bool) -> list[tuple[int,
     tags: list[tuple[int, int, int, bytes | int, bool]] = []
     if picture.metadata.xmp:
         tags.append((XMP, BYTE, len(picture.metadata.xmp), picture.metadata.xmp, True))
+    if picture.metadata.iptc:
+        tags.append((IPTC, UNDEFINED, len(picture.metadata.iptc), picture.metadata.iptc, True))
     if exif:
         tags += [(tag, kind, count, data, True) for tag, (kind, count, data) in exif.main.items()]
         kind = LONG8 if bigtiff else LONG

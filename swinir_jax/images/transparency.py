@@ -42,12 +42,15 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     """Parses a CSS colour name or `#rrggbb` to red, green and blue in 0..255.
 
     Raises:
-      InputError: if the text is not a colour.
+      InputError: if the text is not a colour, or a colour with alpha.
     """
     try:
-        return ImageColor.getrgb(text)[:3]
+        colour = ImageColor.getrgb(text)
     except ValueError as error:
         raise InputError(f"{text!r} is not a colour: use white, black or #rrggbb.") from error
+    if len(colour) != 3:
+        raise InputError(f"{text!r} is a colour with alpha, and a background is opaque: use #rrggbb.")
+    return colour
 
 
 def extend_colours(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:

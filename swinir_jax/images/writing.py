@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from swinir_jax.images.header import Header
 from swinir_jax.images.picture import Picture
 from swinir_jax.images.targets import LIMITS, Limits, cannot_hold, target_format
 
-_MAX_SEGMENT = 65_500  # largest size of EXIF or XMP data in JPEG, in bytes
+_MAX_SEGMENT = 65_500  # largest size of EXIF, XMP or IPTC data in JPEG, in bytes
 
 
 def write_picture(
@@ -100,13 +101,14 @@ def _fit_metadata(picture: Picture, name: str, limits: Limits) -> tuple[Picture,
         metadata = dataclasses.replace(metadata, text=comments)
         if texts:
             lost.append(f"texts left out, which {name} cannot hold: {', '.join(texts)}")
+    if not limits.iptc and metadata.iptc:
+        metadata = dataclasses.replace(metadata, iptc=b"")
+        lost.append(f"IPTC data (author, caption, rights) left out: {name} cannot hold them")
     if name == "JPEG":
-        if len(metadata.exif) > _MAX_SEGMENT:
-            metadata = dataclasses.replace(metadata, exif=b"")
-            lost.append("EXIF data left out: too long for JPEG")
-        if len(metadata.xmp) > _MAX_SEGMENT:
-            metadata = dataclasses.replace(metadata, xmp=b"")
-            lost.append("XMP data left out: too long for JPEG")
+        long = [kind for kind in ("exif", "xmp", "iptc") if len(getattr(metadata, kind)) > _MAX_SEGMENT]
+        nothing: dict[str, Any] = dict.fromkeys(long, b"")
+        metadata = dataclasses.replace(metadata, **nothing)
+        lost += [f"{kind.upper()} data left out: too long for JPEG" for kind in long]
     return dataclasses.replace(picture, metadata=metadata), lost
 
 

@@ -86,7 +86,54 @@ def test_bad_folders_are_refused(capsys, options, message):
     assert message in capsys.readouterr().err
 
 
-def test_equal_names_are_refused_without_ground_truth_too(capsys):
-    photo("set/a.png"), photo("set/a.bmp")
-    assert main(["evaluate", "--task", "real_sr", "--scale", "2", "--model", "bicubic", "--lq", "set"]) == 2
-    assert "More than one image is called a" in capsys.readouterr().err
+def test_images_of_equal_names_are_measured_under_their_full_names():
+    for name in ("set/a.png", "set/a.bmp", "set/a.bmp.png", "set/b.png"):
+        photo(name)
+    full = ["a.bmp", "a.bmp.png", "a.png", "b"]
+    assert main([*SR, "--hq", "set", "--json", "e.json", "--save", "out", "--quiet"]) == 0
+    assert names() == full
+    assert sorted(path.name for path in Path("out").iterdir()) == [f"{name}.png" for name in full]
+    real_sr = ["evaluate", "--task", "real_sr", "--scale", "2", "--model", "bicubic"]
+    assert main([*real_sr, "--lq", "set", "--json", "e.json", "--quiet"]) == 0
+    assert names() == full
+
+
+def test_pairs_of_equal_names_are_found_by_their_full_names():
+    for name in ("a.png", "a.bmp"):
+        save(f"lq/{name}", imresize(photo(f"hq/{name}"), 1 / 2))
+    assert main([*SR, "--hq", "hq", "--lq", "lq", "--json", "e.json", "--quiet"]) == 0
+    assert names() == ["a.bmp", "a.png"]
+
+
+def test_images_that_cannot_be_measured_are_left_out_of_the_averages(capsys):
+    photo("set/a.png"), photo("set/b.png"), photo("set/d.png", 4, 4)
+    Path("set/b.png").write_bytes(Path("set/b.png").read_bytes()[:-100])
+    Path("set/c.png").write_text("no picture")
+    assert main([*SR, "--hq", "set", "--json", "e.json", "--csv", "e.csv"]) == 1
+    printed = capsys.readouterr()
+    failed = [line.split(": ")[1] for line in printed.err.splitlines() if line.startswith("failed: ")]
+    assert failed == ["set/b.png", "set/c.png", "set/d.png"]
+    assert printed.err.splitlines()[-1] == "3 of 4 images left out of the averages: b, c, d"
+    report = json.loads(Path("e.json").read_text())
+    assert (names(), report["failed"]) == (["a"], ["b", "c", "d"])
+    assert Path("e.csv").read_text().splitlines()[-1].startswith("average,")
+    assert report["protocol"]["images"] == 1
+    assert main([*SR, "--hq", "set/a.png", "--json", "e.json", "--quiet"]) == 0
+    again = json.loads(Path("e.json").read_text())
+    assert (again["average"], again["failed"]) == (report["average"], [])
+
+
+def test_set_without_a_measured_image_is_refused(capsys):
+    Path("set").mkdir()
+    Path("set/a.png").write_text("no picture")
+    assert main([*SR, "--hq", "set", "--json", "e.json"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("None of the 1 images could be measured.")
+    assert not Path("e.json").exists()
+
+
+def test_degradation_of_given_lq_files_is_unknown(capsys):
+    save("lq/a.png", imresize(photo("hq/a.png"), 1 / 2))
+    for lq, degradation in ((["--lq", "lq"], "unknown: LQ files are given"), ([], "Y is rounded")):
+        assert main([*SR, "--hq", "hq", *lq, "--json", "e.json"]) == 0
+        assert f"degradation {degradation}" in capsys.readouterr().out
+        assert json.loads(Path("e.json").read_text())["protocol"]["degradation"].startswith(degradation)

@@ -73,6 +73,28 @@ def test_other_files_of_a_pattern_are_listed():
     assert inputs.left_out == [Path("in/notes.txt")]
 
 
+def test_folder_of_a_pattern_that_cannot_be_opened_is_left_out(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    inputs = find("in/*", recursive=True)
+    assert [source.name for source in inputs.sources] == ["in/a.jpg", "in/b.png"]
+    assert inputs.left_out == [Path("in/notes.txt"), Path("in/deep")]
+
+
+def test_folders_of_a_pattern_are_listed_or_searched():
+    inputs = find("in/*", "above/*/*.png")
+    assert [source.name for source in inputs.sources] == ["in/a.jpg", "in/b.png", "above/deep/c.png"]
+    assert inputs.subfolders == [Path("in/deep")]
+    assert find("in/*", "in/deep").subfolders == []
+    assert find("in/*", out="in/deep/restored").subfolders == []
+    assert pairs("in/*", recursive=True)[2:] == [("in/deep/c.TIF", "deep/c.TIF")]
+    assert find("in/**").subfolders == []
+    with pytest.raises(InputError, match=r"no picture matches this pattern; 1 subfolder left out"):
+        find("above/*")
+    assert [name for name, _ in pairs("in/*", out="in/deep", recursive=True)] == ["in/a.jpg", "in/b.png"]
+    with pytest.raises(InputError, match="choose a folder outside"):
+        find("in/d*", out="in/deep/restored", recursive=True)
+
+
 @pytest.mark.parametrize(
     "pattern", ["album [2020]/*.png", "album [2020]/a[[]1].png", "album [2020]", "album [2020]/a[1].png"]
 )
@@ -96,6 +118,8 @@ def test_bad_arguments_do_not_stop_others():
     ("arguments", "word"),
     [
         (["none.png"], "none.png: no such file"),
+        (["https://host/a.png"], "^https://host/a.png: no such file"),
+        (["https://host/a.png?size=9"], r"^https://host/a.png\?size=9: no picture matches"),
         ([""], "empty"),
         (["empty"], "^empty: no pictures in this folder; 1 left out, not a picture: empty/notes.txt.$"),
         (["above"], r"^above: no pictures in this folder; 1 subfolder left out \(--recursive takes it\).$"),

@@ -12,6 +12,7 @@ from goldens import DATA, TINY, generated_weights
 
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli import restore
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
 
@@ -53,6 +54,33 @@ def test_results_have_the_kind_of_the_input(model, name, options, shape):
     assert (after.alpha is None) == (before.alpha is None)
     if after.alpha is not None:
         assert (after.alpha == 7).all()
+
+
+def test_home_folder_is_found_in_every_path(monkeypatch):
+    monkeypatch.setenv("HOME", os.getcwd())
+    seen = {}
+    monkeypatch.setattr(restore, "run", lambda args: seen.update(vars(args)))
+    main(
+        [
+            "restore",
+            "~/in",
+            "~",
+            "~a.png",
+            "b~/c",
+            "--out=~/out",
+            "--model",
+            "~/model",
+            "--weights-dir=~",
+            "--blend=smooth",
+        ]
+    )
+    home = os.getcwd()
+    assert seen["inputs"] == [f"{home}/in", home, "~a.png", "b~/c"]
+    assert (seen["out"], seen["model"], seen["weights_dir"]) == (f"{home}/out", f"{home}/model", home)
+    picture("in/a.png", (40, 40, 3))
+    command = ["evaluate", "--task", "classical_sr", "--scale", "2", "--model", "bicubic"]
+    assert main([*command, "--hq", "~/in", "--json=~/e.json"]) == 0
+    assert sorted(os.listdir()) == ["e.json", "in"]
 
 
 def test_bad_files_in_a_folder_exit_with_1(model, capsys):
@@ -188,7 +216,11 @@ def test_debug_shows_the_traceback():
 def test_convert_there_and_back(capsys):
     source = str(DATA / "checkpoints" / "params.pth")
     assert main(["convert", source, "model"]) == 0
-    assert "img_range=1" in capsys.readouterr().err
+    *_, assumed, told = capsys.readouterr().err.splitlines()
+    assert "img_range=1" in assumed
+    assert re.fullmatch(
+        r"model: enlarges by 2 \(pixelshuffle\w*\), 3 channels, \d RSTBs? of \d+ features, [\d,]+ parameters", told
+    )
     assert main(["convert", "model", "back.safetensors"]) == 0
     assert main(["convert", source, "model"]) == 2  # the folder exists
     assert main(["convert", str(DATA / "checkpoints" / "truncated.pth"), "other"]) == 2

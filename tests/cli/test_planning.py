@@ -166,6 +166,7 @@ def test_goal_is_a_file_or_a_folder(monkeypatch):
         ("a.heic", None, r"a\.heic: "),
         ("a.png", ".jpg", "asks for JPEG"),
         ("", None, "empty"),
+        ("s3://bucket/results", None, "s3://bucket/results: .* local folders"),
     ):
         with pytest.raises(InputError, match=word):
             Goal.of(out, ending, spool)
@@ -173,4 +174,26 @@ def test_goal_is_a_file_or_a_folder(monkeypatch):
     with pytest.raises(InputError, match="standard output: is closed"):
         Goal.of("-", None, spool)
     with pytest.raises(InputError, match="2 pictures need a folder"):
-        Goal.of("a.png", None, spool).check_count(2)
+        Goal.of("a.png", None, spool).check_inputs(["a.jpg", "b.jpg"], 2)
+
+
+@pytest.mark.parametrize("ending", ["tga", "psd", "PDF", "svg", "exr", "ico", "dng", "jepg", "jpg2", "dib", "v2"])
+def test_single_picture_in_a_format_that_cannot_be_written_is_refused(ending):
+    os.mkdir("in")
+    os.mkdir("there.tga")
+    spool = Path("spool")
+    with pytest.raises(InputError, match=rf"^a\.{ending}: no picture is written as \.{ending}; .* as a\.{ending}/\.$"):
+        Goal.of(f"a.{ending}", None, spool).check_inputs(["a.png"], 1)
+    Goal.of(f"a.{ending}/", None, spool).check_inputs(["a.png"], 1)
+    Goal.of(f"a.{ending}", None, spool).check_inputs(["a.png", "b.png"], 2)
+    Goal.of(f"a.{ending}", None, spool).check_inputs(["in"], 1)
+    Goal.of("there.tga", None, spool).check_inputs(["a.png"], 1)
+    Goal.of("scans of 2020.results", None, spool).check_inputs(["a.png"], 1)
+
+
+@pytest.mark.parametrize("out", ["notes.txt", "notes.txt/deep", "notes.txt/a.png", "link", "/dev/null"])
+def test_output_below_a_file_is_refused(out):
+    Path("notes.txt").touch()
+    Path("link").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r": is not a folder .*; --out takes a folder, .*, or - for standard output"):
+        Goal.of(out, None, Path("spool"))

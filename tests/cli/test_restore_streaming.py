@@ -55,12 +55,20 @@ def test_interrupted_run_is_continued(model, capsys, monkeypatch):
 
     monkeypatch.setattr(RowWriter, "write", interrupt)
     assert main(command) == 130
-    assert "512 of 2000 rows are kept; the same command goes on" in capsys.readouterr().err
+    assert "512 of 2000 rows are kept; the same command continues" in capsys.readouterr().err
     monkeypatch.setattr(RowWriter, "write", write)
     assert main([*command, "--memory", "9GB"]) == 0
-    assert "goes on behind row 512 of 2000" in capsys.readouterr().err
+    assert "continues after row 512 of 2000" in capsys.readouterr().err
     assert main([*command[:-1], "9GB"]) == 0  # no unfinished result is left
     assert "by rows" not in capsys.readouterr().err
+
+
+def test_damaged_image_leaves_no_hidden_file(model, capsys):
+    path = Path(picture("large.png", 1000, 100, 3))
+    path.write_bytes(path.read_bytes()[:-20_000])
+    assert main(["restore", "large.png", "--model", model, "--out", "out", *TILES]) == 2
+    assert "failed: large.png: the file is cut short" in capsys.readouterr().err
+    assert os.listdir("out") == []
 
 
 # Restores with the memory limit of this test, and pauses after each group of rows, so that it can be killed.
@@ -91,7 +99,7 @@ def test_killed_run_is_continued(model, capsys):
     first.wait()
     assert not os.path.exists("a.png")
     assert main([*command, "a.png"]) == 0
-    assert "goes on behind row" in capsys.readouterr().err
+    assert "continues after row" in capsys.readouterr().err
     assert main([*command, "b.png"]) == 0
     with open("a.png", "rb") as a, open("b.png", "rb") as b:
         assert a.read() == b.read()

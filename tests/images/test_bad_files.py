@@ -27,6 +27,7 @@ from PIL import Image
 
 from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture, read_size, reading
+from swinir_jax.images.row_reading import open_rows
 
 
 @pytest.mark.parametrize("read", [read_picture, read_size])
@@ -124,6 +125,15 @@ def test_png_without_the_last_bytes_is_complete(tmp_path, length):
     assert picture.notes == ("the file is cut short after the last pixel",)
 
 
+def test_png_without_pixels_is_cut_short(tmp_path):
+    path = tmp_path / "a.png"
+    data = pillow_bytes(make_pixels(3), "PNG")
+    end = png_chunk(b"IEND", b"")
+    for cut in (data[:33], data[:33] + end, data[:33] + png_chunk(b"IDAT", b"") + end, data[:38]):
+        path.write_bytes(cut)
+        assert_refused(read_picture, path, "the file is cut short")
+
+
 def test_missing_tiff_tiles_are_refused(tmp_path):
     data = bytearray(tiff_bytes(make_pixels(0), photometric="minisblack", tile=(16, 16)))
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
@@ -163,6 +173,19 @@ def test_decompression_bomb_is_refused_by_its_header(tmp_path, kind):
     gigabytes = "4.05" if kind == "png of 16 bits" else "2.03"  # three copies of the samples
     parts = ["15001 x 15000 pixels", f"{gigabytes} GB", "1.00 GB are allowed", "--memory"]
     assert_refused(functools.partial(read_picture, memory=10**9), path, *parts)
+
+
+def test_png_wider_than_the_limit_is_refused_before_a_row_is_decoded(tmp_path, capfd):
+    path = tmp_path / "wide.png"
+    path.write_bytes(huge_header("png", 1, 2**31 - 1))
+    with limited_memory(10**6):
+        for read in (read_size, read_picture):
+            assert_refused(read, path, "2147483647 pixels", "limit of 1000000")
+        assert open_rows(path) is None
+    path.write_bytes(huge_header("png", 1_000_001, 2))
+    assert open_rows(path).height == 1_000_001  # only the width of a row is limited
+    assert_refused(read_picture, path, "1000001 pixels", "limit of 1000000")
+    assert capfd.readouterr().err == ""  # libpng prints warnings
 
 
 def test_free_memory_is_the_default_limit(tmp_path, monkeypatch):

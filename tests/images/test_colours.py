@@ -1,5 +1,6 @@
 import io
 import struct
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -126,6 +127,67 @@ def test_damaged_colours_cost_nothing_else(read_bytes, chunk):
     picture = read_bytes(insert_chunk(pillow_bytes(make_pixels(3), "PNG"), chunk))
     np.testing.assert_array_equal(picture.pixels, make_pixels(3))
     assert picture.notes == ("damaged colour information ignored",)
+
+
+def iccp(profile):
+    return png_chunk(b"iCCP", b"name\0\0" + zlib.compress(profile))
+
+
+GAMMA = png_chunk(b"gAMA", struct.pack(">I", 55556))
+DAMAGED = {
+    "cICP cut short": png_chunk(b"cICP", b"\1"),
+    "iCCP not compressed": png_chunk(b"iCCP", b"name\0\0garbage"),
+    "iCCP not a profile": iccp(b"no profile" * 40),
+    "gAMA of 0": png_chunk(b"gAMA", bytes(4)),
+    "cHRM without points": png_chunk(b"cHRM", bytes(32)),
+}
+SOUND = {
+    "code points": png_chunk(b"cICP", bytes([12, 13, 0, 1])),
+    "profile": iccp(P3),
+    "gamma": GAMMA,
+    "primaries": png_chunk(b"cHRM", struct.pack(">8I", *CHRM)),
+}
+
+
+@pytest.mark.parametrize("sound", SOUND)
+@pytest.mark.parametrize("damaged", DAMAGED)
+def test_damaged_colour_chunk_leaves_sound_ones_in_force(read_bytes, damaged, sound):
+    png = pillow_bytes(make_pixels(3), "PNG")
+    alone = read_bytes(insert_chunk(png, SOUND[sound]))
+    for chunks in (SOUND[sound] + DAMAGED[damaged], DAMAGED[damaged] + SOUND[sound]):
+        picture = read_bytes(insert_chunk(png, chunks))
+        assert (picture.icc_profile, picture.code_points) == (alone.icc_profile, alone.code_points)
+        assert picture.icc_profile is not None
+        assert picture.notes == ("damaged colour information ignored",)
+
+
+def test_precedence_of_sound_colour_chunks(read_bytes):
+    png = pillow_bytes(make_pixels(3), "PNG")
+    chunks = [SOUND["code points"], SOUND["profile"], png_chunk(b"sRGB", b"\0"), GAMMA]
+    found = []
+    for first in range(len(chunks)):
+        picture = read_bytes(insert_chunk(png, b"".join(reversed(chunks[first:]))))
+        found.append((picture.code_points, picture.icc_profile))
+    gamma = read_bytes(insert_chunk(png, GAMMA)).icc_profile
+    assert found == [(bytes([12, 13, 0, 1]), P3), (None, P3), (bytes([1, 13, 0, 1]), None), (None, gamma)]
+
+
+@pytest.mark.parametrize("codes", [(2, 2), (9, 2), (2, 13)])
+def test_unspecified_code_points_leave_the_gamma_in_force(read_bytes, codes):
+    png = pillow_bytes(make_pixels(3), "PNG")
+    picture = read_bytes(insert_chunk(png, png_chunk(b"cICP", bytes([*codes, 0, 1])) + GAMMA))
+    assert picture.icc_profile == read_bytes(insert_chunk(png, GAMMA)).icc_profile
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF"])
+def test_data_that_are_no_profile_are_left_out_and_noted(read_bytes, tmp_path, name):
+    picture = read_bytes(pillow_bytes(make_pixels(3), name, icc_profile=b"no profile" * 40))
+    assert picture.icc_profile is None
+    [note] = picture.notes
+    assert note.startswith("damaged colour")
+    made = Picture(make_pixels(3), icc_profile=b"no profile" * 40)
+    assert write_picture(tmp_path / "a.png", made) == ("damaged colour profile ignored",)
+    assert read_picture(tmp_path / "a.png").notes == ()
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".avif"])

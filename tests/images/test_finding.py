@@ -29,6 +29,14 @@ def test_other_files_have_no_format(text):
     assert format_of(text) is None
 
 
+def test_bitmaps_without_a_file_header_are_no_pictures(tmp_path):
+    save(tmp_path / "a.dib", "BMP")
+    save(tmp_path / "b.dib", "DIB")
+    found = find_pictures(tmp_path, recursive=False)
+    assert names(found.pictures, tmp_path) == ["a.dib"]
+    assert names(found.left_out, tmp_path) == ["b.dib"]
+
+
 def test_pictures_are_found_whatever_their_endings(tmp_path):
     for name in ("a.jfif", "b.jpg_large", "c", "d.txt"):
         save(tmp_path / name)
@@ -73,6 +81,19 @@ def test_broken_links_are_pictures_and_pipes_are_left_out(tmp_path):
     found = find_pictures(tmp_path, recursive=False)
     assert names(found.pictures, tmp_path) == ["gone.png"]
     assert names(found.left_out, tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_links_that_lead_back_to_themselves_are_left_out(tmp_path, recursive):
+    save(tmp_path / "good.jpg")
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    (tmp_path / "self").symlink_to("self")
+    found = find_pictures(tmp_path, recursive=recursive)
+    assert names(found.pictures, tmp_path) == ["good.jpg"]
+    assert names(found.left_out, tmp_path) == ["a.png", "b.png", "self"]
+    with pytest.raises(InputError, match="self: no such folder"):
+        find_pictures(tmp_path / "self", recursive=recursive)
 
 
 def test_missing_folder_is_refused():

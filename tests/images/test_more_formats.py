@@ -176,6 +176,12 @@ def test_damaged_ppm_is_refused(tmp_path, data):
     assert_refused(read_picture, tmp_path / "a.ppm")
 
 
+@pytest.mark.parametrize("data", [b"P6 %s 1 255\n", b"P6 1 %s 255\n", b"P5 1 1 %s\n", b"P4 1 %s\n", b"P2 1 1 255 %s"])
+def test_endless_number_in_a_ppm_is_damage(tmp_path, data):
+    (tmp_path / "a.ppm").write_bytes(data % (b"1" * 5000))
+    assert_refused(read_picture, tmp_path / "a.ppm", "of the PPM is damaged")
+
+
 @pytest.mark.parametrize(("format", "data"), [("HEIF (HEIC)", "heic"), ("JPEG XL", "jxl")])
 def test_missing_library_is_named(tmp_path, monkeypatch, format, data):
     def missing(name):

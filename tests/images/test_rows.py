@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 
 import numpy as np
@@ -6,6 +7,7 @@ import tifffile
 from picture_files import ICC, assert_refused, make_pixels, pillow_bytes, tiff_bytes
 from PIL import Image
 
+from swinir_jax.errors import InputError
 from swinir_jax.files import companion
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.images.row_reading import decoded_rows, open_rows
@@ -160,6 +162,31 @@ def test_unfinished_file_with_other_settings_is_dropped(tmp_path):
     companion(tmp_path / "a.png", ".partial").write_bytes(b"short")
     assert write(target, picture, {"a": 2}, 64) == 0
     np.testing.assert_array_equal(read_picture(target).pixels, picture.pixels)
+
+
+def fail_after(target, rows, error, cause=None):
+    picture = Picture(make_pixels(0, h=600))
+    with (
+        contextlib.suppress(type(error)),
+        RowWriter(target, Picture(picture.pixels[:1]), 600, {}) as writer,
+    ):
+        writer.write(picture.pixels[:rows])
+        raise error from cause
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "cause", "kept"),
+    [
+        (300, InputError("the file is damaged"), ValueError(), 0),
+        (300, InputError("cannot be read"), OSError(5, "Input/output error"), 2),
+        (300, KeyboardInterrupt(), None, 2),
+        (10, KeyboardInterrupt(), None, 0),
+    ],
+)
+def test_unfinished_file_is_kept_only_if_a_later_run_can_continue_it(tmp_path, rows, error, cause, kept):
+    fail_after(tmp_path / "a.png", rows, error, cause)
+    assert len(list(tmp_path.iterdir())) == kept
+    assert is_unfinished(tmp_path / "a.png") == bool(kept)
 
 
 def test_tiff_is_a_tiled_bigtiff(tmp_path):

@@ -6,6 +6,12 @@ from swinir_jax.errors import InputError
 from swinir_jax.images import extend_colours, flatten
 
 
+@pytest.mark.parametrize("background", ["#ff000080", "#f008", "rgba(255, 0, 0, 128)"])
+def test_background_with_alpha_is_refused(background):
+    with pytest.raises(InputError, match="is a colour with alpha"):
+        flatten(make_picture(3, True), background)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("colours", [0, 3])
 @pytest.mark.parametrize("size", [(23, 34), (1, 7), (5, 1), (64, 64)])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from goldens import generated_weights
+from picture_files import ICC
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
@@ -60,14 +61,14 @@ TILES = {"tile": 24, "overlap": 8}
 )
 def test_the_result_is_that_of_tiles_in_memory(tmp_path, names, dtype, options):
     source, target = tmp_path / names[0], tmp_path / names[1]
-    photo(source, H, W, 3, dtype=dtype, icc_profile=b"profile", dpi=(72, 72))
+    photo(source, H, W, 3, dtype=dtype, icc_profile=ICC, dpi=(72, 72))
     COUNTS.clear()
     assert restorer(**options).restore_file(source, target)[0] == 2 * H
     assert sum(count for count, _ in COUNTS) == COUNTS[0][1]
     restored, expected = read_picture(target), restore_picture(read_picture(source), restorer(**options))
     np.testing.assert_array_equal(restored.pixels, expected.pixels)
     assert restored.pixels.dtype == dtype
-    assert restored.icc_profile == b"profile"
+    assert restored.icc_profile == ICC
     assert restored.dpi == pytest.approx((72, 72), abs=0.1)
 
 
