@@ -1,11 +1,10 @@
 """`swinir-jax train`, also `python train.py`."""
 
 import argparse
-import contextlib
+import functools
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterator
 
 import jax
 
@@ -47,35 +46,31 @@ def run(args: argparse.Namespace) -> int:
         divide_cpu(experiment.batch_size // experiment.optimizer.accumulate, experiment.shard_optimizer)
     if options.quiet or jax.process_index():
         logging.getLogger("swinir_jax").setLevel(logging.ERROR)
+    if not options.debug:
+        _hide_background_tracebacks()
     try:
-        with contextlib.nullcontext() if options.debug else _without_background_tracebacks():
-            train_and_evaluate(experiment, options.workdir, profile=options.profile)
+        train_and_evaluate(experiment, options.workdir, profile=options.profile)
     except (TrainingError, SaveError) as error:
         logger.error("%s", error, exc_info=options.debug)
         return EXIT_ENDED_EARLY
     return 0
 
 
-@contextlib.contextmanager
-def _without_background_tracebacks() -> Iterator[None]:
-    """Hides tracebacks of a failed save, which the log reports in one line.
+@functools.cache
+def _hide_background_tracebacks() -> None:
+    """Hides tracebacks of a failed save, which the log reports in one line, up to the end of the process.
 
-    Orbax closes its event loop during other writes of TensorStore; each of them then prints a traceback.
+    Orbax closes its event loop during other writes of TensorStore; each of them then prints a traceback, some when the
+    interpreter ends.
     """
-    unraisablehook, asyncio_log = sys.unraisablehook, logging.getLogger("asyncio")
-    level = asyncio_log.level
+    unraisablehook = sys.unraisablehook
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             unraisablehook(unraisable)
 
     sys.unraisablehook = hook
-    asyncio_log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        sys.unraisablehook = unraisablehook
-        asyncio_log.setLevel(level)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 def parse_options(args: argparse.Namespace, experiment: Experiment) -> argparse.Namespace:

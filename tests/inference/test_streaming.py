@@ -110,7 +110,7 @@ def test_goes_on_where_it_was_killed(tmp_path, suffix, monkeypatch, killed_after
     COUNTS.clear()
     with caplog.at_level(logging.INFO):
         restorer(**TILES).restore_file(source, target)
-    assert f"goes on behind row {GROUP} of {2 * H}" in caplog.text
+    assert f"continues after row {GROUP} of {2 * H}" in caplog.text
     skipped, *run = [count for count, _ in COUNTS]
     assert skipped > len(run) / 2  # the rows of tiles that are done, but for those that overlap the next
     assert skipped + sum(run) == COUNTS[0][1]
@@ -185,7 +185,7 @@ def test_size_if_fits(tmp_path, nothing_in_use):
         ("a.png", "b.png", {"tile": 0}, "tile=0"),
         ("a.png", "b.png", {"self_ensemble": True}, "self-ensemble"),
         ("a.png", "b.png", {"memory": 10_000}, "smaller tiles or allow more memory"),
-        ("a.webp", "b.png", {"memory": 10_000}, "not read by rows"),
+        ("a.webp", "b.png", {"memory": 10_000}, "cannot be read by rows"),
     ],
 )
 def test_refused(tmp_path, nothing_in_use, name, target, options, message):
@@ -198,7 +198,7 @@ def test_refused(tmp_path, nothing_in_use, name, target, options, message):
 @pytest.mark.parametrize("tile", ["auto", 32])
 def test_less_memory_than_the_process_holds_is_refused(tmp_path, tile):
     source = photo(tmp_path / "a.png", H, W, 3)
-    with pytest.raises(InputError, match=r"; 0 MB are left of the 1 MB allowed, of which the process holds [1-9]"):
+    with pytest.raises(InputError, match=r"; 0 MB are left, beside the [1-9]\d* MB that the process holds"):
         StreamingRestorer(MODEL, WEIGHTS[1], tile=tile, memory=10**6).restore_file(source, tmp_path / "b.png")
 
 
