@@ -2,6 +2,7 @@
 
 import random
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def test_a_legacy_file_must_bring_each_storage(tmp_path):
 def test_an_archive_in_another_compression_is_refused(tmp_path):
     path = write_zip(tmp_path / "a.pt", tensor(storage(), 0, (6,), (1,)), SIX, compression=zipfile.ZIP_LZMA)
     assert "compressed again, in a way that is not read" in refusal(path)  # its dictionary can be of any size
+
+
+def test_an_entry_larger_than_announced_is_not_unpacked_whole(tmp_path):
+    path = write_zip(tmp_path / "a.pt", value(bytes(1 << 26).decode()), compression=zipfile.ZIP_BZIP2)
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 24 : entry + 28] = struct.pack("<I", 100)  # the announced size
+    path.write_bytes(content)
+    tracemalloc.start()
+    refusal(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
 
 
 def test_what_a_small_archive_unpacks_to_is_bounded(tmp_path, monkeypatch):
