@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from goldens import DATA
-from torch_programs import SIX, call, name, storage, tensor, value, write_legacy, write_zip
+from torch_programs import SIX, call, name, storage, tensor, tensor_of_dtype, value, write_legacy, write_zip
 
 from swinir_jax.checkpoints import torch_file
 from swinir_jax.checkpoints.torch_file import read_torch_file
@@ -48,6 +48,12 @@ def refusal(path: Path) -> str:
 )
 def test_a_tensor_outside_its_storage_is_refused(tmp_path, write, offset, shape, strides):
     refusal(write(tmp_path / "a.pt", tensor(storage(), offset, shape, strides), SIX))
+
+
+def test_a_tensor_whose_dtype_is_given_apart_stays_in_its_storage(tmp_path):
+    path = tmp_path / "a.pt"
+    assert read_torch_file(write_zip(path, tensor_of_dtype("torch.uint64", 24, (3,), "0"), SIX)).shape == (3,)
+    assert "beyond its storage" in refusal(write_zip(path, tensor_of_dtype("torch.uint64", 24, (4,), "0"), SIX))
 
 
 def test_a_tensor_cannot_pass_for_a_storage(tmp_path):
