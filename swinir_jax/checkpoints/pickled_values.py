@@ -222,6 +222,9 @@ _DTYPES: list[tuple[*tuple[str, ...], np.dtype]] = [
     ("BoolStorage", "bool", np.dtype(np.bool_)),
     ("ComplexFloatStorage", "complex64", np.dtype(np.complex64)),
     ("ComplexDoubleStorage", "complex128", np.dtype(np.complex128)),
+    ("QInt8Storage", np.dtype(np.int8)),  # of quantized tensors, which are not read: only the size counts
+    ("QUInt8Storage", np.dtype(np.uint8)),
+    ("QInt32Storage", np.dtype(np.int32)),
 ]
 _DTYPES_BY_NAME = {f"torch.{name}": dtype for *names, dtype in _DTYPES for name in names}
 _NUMPY_DTYPES = {f"{dtype.kind}{dtype.itemsize}": dtype for *_, dtype in _DTYPES if dtype.kind in "biuf"}

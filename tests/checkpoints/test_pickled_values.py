@@ -79,6 +79,12 @@ def test_weights_of_eight_bits_are_read(tmp_path):
         np.testing.assert_array_equal(found, expected, strict=True)
 
 
+def test_a_quantized_tensor_in_an_old_file_is_not_read(tmp_path):
+    program = call("torch._utils._rebuild_qtensor", storage("QUInt8Storage", 8))
+    found = read_torch_file(write_legacy(tmp_path / "a.pt", items(x=program), bytes(8), count=8))
+    assert found["x"].name == "torch._utils._rebuild_qtensor"
+
+
 def write_legacy_of_one(path, program, storages):
     ((key, data),) = storages.items()
     return write_legacy(path, program, data, (key,), len(data))
