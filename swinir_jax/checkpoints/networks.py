@@ -43,8 +43,9 @@ def choose_network(tensors: Mapping[str, Tensor], weights: Weights, file_name: s
     networks = _networks(tensors)
     if not networks:
         return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, np.ndarray)} or dict(tensors), []
-    averaged = [prefix for prefix in networks if _is_averaged(prefix, tensors, networks)]
-    raw = [prefix for prefix in networks if prefix not in averaged]
+    is_averaged = {prefix: _is_averaged(prefix, tensors, networks) for prefix in networks}
+    averaged = [prefix for prefix in networks if is_averaged[prefix]]
+    raw = [prefix for prefix in networks if not is_averaged[prefix]]
     if not (candidates := raw if weights == "raw" else averaged or raw):
         return {}, []
     chosen = candidates[0]
@@ -129,8 +130,9 @@ def _averaged_copy(tensors: Mapping[str, Tensor], parameters: Network, prefix: s
     if len(tensors) < len(parameters):
         return None
     found = {_letters(key): tensor for key, tensor in tensors.items()}
-    beginnings = [prefix[i:] for i in range(len(prefix) + 1) if i == 0 or prefix[i - 1] == "."]
-    namings = [[_letters(beginning + name) for name in parameters] for beginning in beginnings]
+    plain = [_letters(name) for name in parameters]
+    beginnings = [_letters(prefix[i:]) for i in range(len(prefix) + 1) if i == 0 or prefix[i - 1] == "."]
+    namings = [[start + name for name in plain] for start in beginnings if start + plain[0] in found]
     if len(found) == len(parameters):
         namings.append([str(i) for i in range(len(parameters))])
     for keys in namings:
