@@ -140,6 +140,8 @@ class SwinIRConfig:
             )
         if not self.img_range > 0:
             raise InputError(f"img_range must be positive, got {self.img_range}.")
+        if self.ape and any(side % self.window_size for side in self.img_sides):  # images are padded to whole windows
+            raise InputError(f"ape=True: img_size={self.img_size} is not a multiple of window_size={self.window_size}.")
 
     def _check_upscale(self) -> None:
         if self.upsampler not in UPSCALES:

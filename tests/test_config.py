@@ -72,6 +72,8 @@ def test_windows_shift_only_where_the_image_was_larger(img_size, shift):
         ({"depths": np.array([6.0, 6.0])}, "depths"),
         ({"in_chans": np.True_}, "in_chans"),
         ({"mlp_ratio": np.float32("nan")}, "finite"),
+        ({"ape": True, "img_size": (16, 20)}, r"ape=True: img_size=\(16, 20\) is not a multiple of window_size=8"),
+        ({"ape": True, "img_size": 4}, "ape=True: img_size=4 is not a multiple of window_size=8"),
     ],
 )
 def test_contradictions_are_named(arguments, word):

@@ -33,6 +33,12 @@ def tensor(source: bytes, offset: object, shape: object, strides: object) -> byt
     return call("torch._utils._rebuild_tensor_v2", source, value(offset), value(shape), value(strides), rest)
 
 
+def tensor_of_dtype(dtype: str, size: int, shape: tuple[int, ...], key: str = "x") -> bytes:
+    rest = value(False) + call("collections.OrderedDict") + name(dtype)
+    source = storage("storage.UntypedStorage", size, key)
+    return call("torch._utils._rebuild_tensor_v3", source, value(0), value(shape), value((1,)), rest)
+
+
 def write_zip(
     path: Path, program: bytes, data: bytes = b"", byteorder: bytes = b"little", compression: int = 0
 ) -> Path:

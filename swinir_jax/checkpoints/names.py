@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import flax
 import jax
@@ -15,6 +15,8 @@ from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError, first_few
 from swinir_jax.models import SwinIR
 from swinir_jax.models.windows import relative_position_index, shift_mask, shift_regions
+
+T = TypeVar("T")
 
 _PROBLEMS_SHOWN = 10  # more than elsewhere, because the names show in what two architectures differ
 BUFFERS = ("attn_mask", "relative_position_index")
@@ -90,7 +92,7 @@ def official_buffers(config: SwinIRConfig) -> dict[str, np.ndarray]:
     return buffers
 
 
-def split_buffers(tensors: Tensors) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def split_buffers(tensors: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
     """Splits a file's tensors into parameters and buffers."""
     buffers = {name: t for name, t in tensors.items() if name.rsplit(".", 1)[-1] in BUFFERS}
     return {name: t for name, t in tensors.items() if name not in buffers}, buffers
@@ -141,7 +143,7 @@ def _buffer_problems(buffers: Tensors, config: SwinIRConfig) -> list[str]:
     for name, buffer in buffers.items():
         if name not in expected:
             problems.append(f"unexpected buffer {name}")
-        elif buffer.shape != expected[name].shape or not np.array_equal(buffer, expected[name]):
+        elif not np.array_equal(buffer, expected[name].astype(buffer.dtype)):  # masks are saved in any dtype
             problems.append(f"buffer {name} differs from what the architecture makes")
     return problems
 

@@ -8,13 +8,16 @@ import argparse
 import dataclasses
 import math
 import pickle
+import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
+
+FLOAT8 = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")  # as in ml_dtypes
 
 _LONGEST_NAME = 256  # characters of a class with its module
 
@@ -37,6 +40,17 @@ class Placeholder(dict):
         self[f"element {len(self)}"] = element
 
 
+class UnreadTensor(Placeholder):
+    """Stand-in for a tensor of a kind that is not read, such as a sparse or a quantized one.
+
+    Attributes:
+      shape: nothing is known of the tensor's shape.
+    """
+
+    __slots__ = ()
+    shape: ClassVar[tuple[int, ...]] = ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Reference:
     """The name of an unknown class or function, which cannot be called."""
@@ -47,13 +61,16 @@ class Reference:
         """Returns a stand-in for an object that the class makes.
 
         Raises:
-          pickle.UnpicklingError: if this is a function, or a class of Python's other than those of plain values.
+          pickle.UnpicklingError: if this is a function that does not make a tensor, or a class of Python's other than
+            those of plain values.
         """
+        if _MAKERS_OF_TENSORS.fullmatch(self.name):
+            return UnreadTensor(self.name)
         module, _, last = self.name.rpartition(".")
         if module.split(".")[0] in sys.stdlib_module_names:
             is_value = module in _VALUE_MODULES or (module == "builtins" and last in _BUILTIN_VALUES)
         else:
-            is_value = last[:1].isupper() or module.startswith(_NUMPY_FUNCTIONS)
+            is_value = last[:1].isupper() or module.startswith(_NUMPY_MAKERS)
         if not is_value:
             raise pickle.UnpicklingError(f"refused: it asks to call {self.name!r}, and nothing in a file is run")
         return Placeholder(self.name)
@@ -100,7 +117,9 @@ class Storage:
     limit: int
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.ndarray:
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.ndarray | UnreadTensor:
+    if type(storage) is UnreadTensor:
+        return storage
     if type(storage) is not Storage:
         raise pickle.UnpicklingError("a tensor without a storage")
     numbers = (offset, *shape, *strides)
@@ -117,6 +136,23 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.
     array: np.ndarray = np.ndarray(shape, storage.dtype, storage.data, offset * itemsize, byte_strides)
     array.flags.writeable = False
     return array
+
+
+def _tensor_of_dtype(
+    storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any, hooks: Any, dtype: Any, *_: Any
+) -> np.ndarray | UnreadTensor:
+    if not isinstance(dtype, np.dtype):
+        return UnreadTensor(dtype.name)
+    return _tensor(dataclasses.replace(storage, dtype=dtype), offset, shape, strides)
+
+
+def _tensor_of_class(function: Any, tensor_class: Any, arguments: Any, *_: Any) -> Any:
+    return call(function, arguments)
+
+
+def call(function: Any, arguments: Any) -> Any:
+    """Calls one of `_CALLABLES`; for a `Reference`, returns a stand-in for its result."""
+    return function.represent() if type(function) is Reference else function(*arguments)
 
 
 class NumpyArray(np.ndarray):
@@ -137,6 +173,12 @@ class NumpyArray(np.ndarray):
 
 def _numpy_array(*_: Any) -> np.ndarray:
     return np.empty(0).view(NumpyArray)
+
+
+def _numpy_from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray | Placeholder:
+    if not isinstance(dtype, np.dtype):
+        return Placeholder("numpy.ndarray")
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
 
 
 def _numpy_dtype(code: Any, *_: Any) -> np.dtype | Placeholder:
@@ -162,18 +204,27 @@ def _empty_ordered_dict() -> OrderedDict:  # Python 3 adds the items afterwards
     return OrderedDict()
 
 
-# PyTorch's storage class, its dtype, NumPy's
-_DTYPES = [
+# PyTorch's storage class, where a dtype has one, its dtype, NumPy's
+_DTYPES: list[tuple[*tuple[str, ...], np.dtype]] = [
     ("DoubleStorage", "float64", np.dtype(np.float64)),
     ("FloatStorage", "float32", np.dtype(np.float32)),
     ("HalfStorage", "float16", np.dtype(np.float16)),
     ("BFloat16Storage", "bfloat16", np.dtype(ml_dtypes.bfloat16)),
+    *((name, np.dtype(getattr(ml_dtypes, name))) for name in FLOAT8),
     ("LongStorage", "int64", np.dtype(np.int64)),
     ("IntStorage", "int32", np.dtype(np.int32)),
     ("ShortStorage", "int16", np.dtype(np.int16)),
     ("CharStorage", "int8", np.dtype(np.int8)),
-    ("ByteStorage", "uint8", np.dtype(np.uint8)),
+    ("ByteStorage", "storage.UntypedStorage", "uint8", np.dtype(np.uint8)),
+    ("uint16", np.dtype(np.uint16)),
+    ("uint32", np.dtype(np.uint32)),
+    ("uint64", np.dtype(np.uint64)),
     ("BoolStorage", "bool", np.dtype(np.bool_)),
+    ("ComplexFloatStorage", "complex64", np.dtype(np.complex64)),
+    ("ComplexDoubleStorage", "complex128", np.dtype(np.complex128)),
+    ("QInt8Storage", np.dtype(np.int8)),  # of quantized tensors, which are not read: only the size counts
+    ("QUInt8Storage", np.dtype(np.uint8)),
+    ("QInt32Storage", np.dtype(np.int32)),
 ]
 _DTYPES_BY_NAME = {f"torch.{name}": dtype for *names, dtype in _DTYPES for name in names}
 _NUMPY_DTYPES = {f"{dtype.kind}{dtype.itemsize}": dtype for *_, dtype in _DTYPES if dtype.kind in "biuf"}
@@ -183,6 +234,8 @@ _NUMPY_DTYPES = {f"{dtype.kind}{dtype.itemsize}": dtype for *_, dtype in _DTYPES
 _CALLABLES: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_of_dtype,
+    "torch._tensor._rebuild_from_type_v2": _tensor_of_class,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
     "torch.Size": _first,
@@ -193,9 +246,13 @@ _CALLABLES: Mapping[str, Callable[..., Any]] = {
     "_codecs.encode": EncodedBytes,
     "numpy.dtype": _numpy_dtype,
     **{
-        f"numpy.{core}.multiarray.{name}": function
+        f"numpy.{core}.{name}": function
         for core in ("core", "_core")
-        for name, function in (("scalar", _numpy_scalar), ("_reconstruct", _numpy_array))
+        for name, function in (
+            ("multiarray.scalar", _numpy_scalar),
+            ("multiarray._reconstruct", _numpy_array),
+            ("numeric._frombuffer", _numpy_from_buffer),
+        )
     },
 }
 
@@ -205,5 +262,7 @@ _BUILTIN_VALUES = {
     *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object"),
     *("range", "set", "slice", "str", "tuple"),
 }
-_NUMPY_FUNCTIONS = ("numpy.random", "numpy._core.numeric")  # make random generators and arrays of protocol 5
+_NUMPY_MAKERS = ("numpy.random",)  # make random generators
+# PyTorch's functions that make tensors, and a part of sparse ones.
+_MAKERS_OF_TENSORS = re.compile(r"torch\.(_utils|_tensor)\._rebuild\w*|torch\.serialization\._get_layout")
 _PYTHON_2 = {"__builtin__": "builtins"}  # protocol 2 writes names as Python 2 had them

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,13 +13,16 @@ from swinir_jax.checkpoints import store
 from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift, with_shift
 from swinir_jax.checkpoints.download import is_address, locate_address, locate_official
 from swinir_jax.checkpoints.names import params_from_official, split_buffers
+from swinir_jax.checkpoints.networks import Weights
 from swinir_jax.checkpoints.run import is_run, load_run, run_folder
 from swinir_jax.checkpoints.torch_file import unpacked_archive
-from swinir_jax.checkpoints.weight_file import Weights, read_weight_file
+from swinir_jax.checkpoints.weight_file import SUFFIXES, read_weight_file
 from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, unknown_model
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, listed
 from swinir_jax.models import SwinIR
+
+_PART = re.compile(r"-\d{5}-of-\d{5}\.")  # in the names of sharded weights
 
 logger = logging.getLogger(__name__)
 
@@ -82,30 +86,42 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
     path, text = Path(name), os.fspath(name)
     if is_address(name):
         return locate_address(text, progress=progress)
-    if path.is_file() or (path.is_dir() and (store.is_model(path) or unpacked_archive(path))):
+    files = _weight_files(path)
+    if path.is_file() or (path.is_dir() and ((store.is_model(path) and not files) or unpacked_archive(path))):
         return path
     if text in (bundled := bundled_models()):
         return bundled[text]
     if (stem := text.removesuffix(".pth")) in OFFICIAL:
         return locate_official(OFFICIAL[stem], weights_dir, progress=progress)
+    if files:
+        raise InputError(f"{path}: not a converted model but a folder of weights; name the file: {listed(files)}.")
     if path.exists():
         raise InputError(f"{path}: holds no model: neither {store.CONFIG_FILE} of a converted one nor weights.")
     raise unknown_model(text)
+
+
+def _weight_files(folder: Path) -> list[str]:
+    """Returns the names of the weight files in a folder that is no converted model, by suffix."""
+    if not folder.is_dir() or (folder / store.PARAMS_FOLDER).exists():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def _load_file(
     path: Path, img_range: float | None, qk_scale: float | None, shift: bool | None, weights: Weights
 ) -> tuple[dict[str, Any], SwinIRConfig]:
     tensors, notes = read_weight_file(path, weights)
-    for note in notes:
-        logger.warning(note)
     if img_range is None and path.stem in OFFICIAL:
         img_range = OFFICIAL[path.stem].config.img_range
     try:
         config = infer_config(tensors, img_range=img_range, qk_scale=qk_scale, shift=shift)
         params = params_from_official(tensors, config)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        if _PART.search(path.name):
+            notes.append("By name, the file is one of several parts of a network; join the parts in one file first.")
+        raise InputError(" ".join([f"{path}: {str(error).removesuffix('.')}.", *notes])) from error
+    for note in notes:
+        logger.warning(note)
     if path.stem not in OFFICIAL and path not in bundled_models().values():
         arguments = {"img_range": img_range, "qk_scale": qk_scale}
         assumptions = [

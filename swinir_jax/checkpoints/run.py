@@ -11,8 +11,8 @@ import flax
 from etils import epath
 
 from swinir_jax.checkpoints.names import parameter_shapes, shape_problems
+from swinir_jax.checkpoints.networks import Weights
 from swinir_jax.checkpoints.store import load_params
-from swinir_jax.checkpoints.weight_file import Weights
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError, first_few
 

@@ -4,10 +4,12 @@ There are two formats, as in PyTorch's `torch/serialization.py`: a zip archive s
 pickles followed by the bytes of the storages. The archive may have been compressed again, or unpacked into a folder.
 """
 
+import bz2
 import io
 import mmap
 import os
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,7 +20,7 @@ import numpy as np
 
 from swinir_jax.checkpoints.pickled_values import Placeholder
 from swinir_jax.checkpoints.unpickler import Unpickler
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, listed, printable
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -73,6 +75,11 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path}: not a PyTorch file, or a damaged one ({repr(error)[:200]}).") from error
 
 
+def is_torch_file(head: bytes) -> bool:
+    """Returns whether a file that begins with `head` is an archive or a pickle."""
+    return re.match(rb"PK\x03\x04|\x80[\x02-\x05]", head) is not None
+
+
 def unpacked_archive(folder: Path) -> Path | None:
     """Returns the folder into which a file of `torch.save` was unpacked: `folder` or one in it; None without any."""
     folders = (folder, *sorted(path for path in folder.iterdir() if path.is_dir()))
@@ -95,20 +102,27 @@ def _read(path: Path) -> Any:
 def _read_zip(file: BinaryIO, mapped: mmap.mmap) -> Any:
     whole = np.frombuffer(mapped, np.uint8)
     with zipfile.ZipFile(file) as archive:
-        entries = {entry.filename: entry for entry in archive.infolist()}
+        entries = {entry.filename.replace("\\", "/"): entry for entry in archive.infolist()}
 
         def content(name: str) -> np.ndarray:
             entry = entries[name]
             if entry.compress_type == zipfile.ZIP_DEFLATED:  # by another program: PyTorch compresses nothing
                 return np.frombuffer(archive.read(entry), np.uint8)
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise pickle.UnpicklingError(f"the archive was compressed again, in a way that is not read ({name!r})")
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_BZIP2):
+                raise pickle.UnpicklingError(
+                    f"the archive was compressed again, in a way that is not read ({name!r}); unpack it into a folder"
+                )
             # Only the header in front of the data tells how much padding lies between them.
             magic, name_length, extra_length = struct.unpack_from("<4s22xHH", mapped, entry.header_offset)
             start = entry.header_offset + 30 + name_length + extra_length
-            if magic != _ZIP_MAGIC or start < 0 or start + entry.file_size > whole.size:
+            if magic != _ZIP_MAGIC or start < 0 or start + entry.compress_size > whole.size:
                 raise pickle.UnpicklingError(f"the archive is damaged at its entry {name!r}")
-            return whole[start : start + entry.file_size]
+            data = whole[start : start + entry.compress_size]
+            if entry.compress_type == zipfile.ZIP_BZIP2:  # zipfile would unpack more than the announced size
+                data = np.frombuffer(bz2.BZ2Decompressor().decompress(data.data, entry.file_size), np.uint8)
+            if data.size != entry.file_size:
+                raise pickle.UnpicklingError(f"the archive is damaged at its entry {name!r}")
+            return data
 
         sizes = {name: entry.file_size for name, entry in entries.items()}
         return _read_entries(sizes, content, max(whole.size, min(sum(sizes.values()), _LARGEST_UNPACKED)))
@@ -124,7 +138,10 @@ def _read_entries(sizes: Mapping[str, int], content: Callable[[str], np.ndarray]
     """Reads the object in an archive, by the sizes of its entries and a function that reads the bytes of one."""
     pickles = [name for name in sizes if name.split("/")[-1] == _PICKLE]
     if not pickles:
-        raise pickle.UnpicklingError(f"an archive, but not PyTorch's: no {_PICKLE} in it")
+        names = printable(listed(list(sizes)))
+        raise pickle.UnpicklingError(
+            f"an archive, but not PyTorch's: no {_PICKLE} in it; if the weights are among {names}, unpack it first"
+        )
     root = min(pickles, key=len).removesuffix(_PICKLE)
 
     def read(name: str, fits: Callable[[int], bool]) -> np.ndarray:
@@ -149,7 +166,10 @@ def _read_legacy(file: BinaryIO, mapped: mmap.mmap) -> Any:
     def unpickler() -> Unpickler:
         return Unpickler(mapped, lambda key, dtype, size: np.zeros(size, np.uint8), len(mapped))
 
-    if (unpickler().load(), unpickler().load()) != (_LEGACY_MAGIC, _LEGACY_PROTOCOL):
+    magic = unpickler().load()
+    if type(magic) is not int or magic != _LEGACY_MAGIC:
+        raise pickle.UnpicklingError("a pickle, but not of torch.save")
+    if unpickler().load() != _LEGACY_PROTOCOL:
         raise pickle.UnpicklingError("not a PyTorch file")
     unpickler().load()  # facts about the writing machine; the bytes are always little-endian
     main = unpickler()

@@ -2,21 +2,31 @@
 
 import argparse
 import pickle
+import struct
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
-from swinir_jax.checkpoints.pickled_values import NumpyArray, Placeholder, Reference, Storage, find, size_in_bytes
+from swinir_jax.checkpoints.pickled_values import (
+    NumpyArray,
+    Placeholder,
+    Reference,
+    Storage,
+    UnreadTensor,
+    call,
+    find,
+    size_in_bytes,
+)
 
 _LONGEST_KEY = 16  # elements of a tuple
 
 # The instructions of pickles written by `torch.save` that Python's own unpickler may execute.
 _OPCODES = """
     PROTO FRAME STOP MARK BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET
-    NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT
-    BINUNICODE SHORT_BINUNICODE BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES
+    POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
+    BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8
     EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT
     GLOBAL STACK_GLOBAL BINPERSID
 """
@@ -39,6 +49,7 @@ class Unpickler(pickle._Unpickler):
     stack: list[Any]
     pop_mark: Callable[[], list[Any]]
     append: Callable[[Any], None]
+    read: Callable[[int], bytes]
 
     def __init__(self, stream: Any, load_storage: Callable[[str, np.dtype, int], np.ndarray], limit: int):
         super().__init__(stream, encoding="latin1")
@@ -50,9 +61,13 @@ class Unpickler(pickle._Unpickler):
         """Returns what a name stands for, as `pickled_values.find`."""
         return find(module, name)
 
-    def persistent_load(self, pid: Any) -> Storage:
-        """Returns the storage of a tensor."""
+    def persistent_load(self, pid: Any) -> Storage | UnreadTensor | Reference:
+        """Returns the storage of a tensor, or the class of a module (in files of before PyTorch 1.6)."""
         match pid:
+            case ("module", Reference() as module_class, *_):
+                return module_class
+            case ("storage", Reference(name), *_):
+                return UnreadTensor(name)
             case ("storage", np.dtype() as dtype, str() as key, _, int() as count, *view) if view in ([], [None]):
                 if key not in self.storages:
                     size = count * dtype.itemsize
@@ -68,11 +83,18 @@ class Unpickler(pickle._Unpickler):
 
     def _reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack[-1]
-        self.stack[-1] = function.represent() if type(function) is Reference else function(*arguments)
+        self.stack[-1] = call(function, arguments)
 
     def _newobj_ex(self) -> None:
         self.stack.pop()  # the keyword arguments
         self._reduce()
+
+    def _bytearray8(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(self.read(size))  # read at once, because Python's unpickler makes room for any size first
+
+    def _next_buffer(self) -> None:
+        raise pickle.UnpicklingError("its arrays lie in buffers outside of the file; save it without buffer_callback")
 
     def _empty_set(self) -> None:  # sets stay empty: hashing nested elements could take for ever
         self.append(Placeholder("builtins.set"))
@@ -117,6 +139,8 @@ class Unpickler(pickle._Unpickler):
         pickle.REDUCE[0]: _reduce,
         pickle.NEWOBJ[0]: _reduce,
         pickle.NEWOBJ_EX[0]: _newobj_ex,
+        pickle.BYTEARRAY8[0]: _bytearray8,
+        pickle.NEXT_BUFFER[0]: _next_buffer,
         pickle.EMPTY_SET[0]: _empty_set,
         pickle.ADDITEMS[0]: _additems,
         pickle.FROZENSET[0]: _frozenset,

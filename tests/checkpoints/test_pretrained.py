@@ -66,13 +66,14 @@ def without_a_bias(tmp_path):
 
 def with_one_more(tmp_path):
     tensors = safetensors.numpy.load_file(FILES / "bare.safetensors")
-    tensors["head.weight"] = np.zeros(3, np.float32)
+    tensors["layers.0.head.weight"] = np.zeros(3, np.float32)
     (tmp_path / "odd.safetensors").write_bytes(safetensors.numpy.save(tensors))
     return tmp_path / "odd.safetensors"
 
 
 @pytest.mark.parametrize(
-    ("write", "word"), [(without_a_bias, r"missing.*fc2\.bias"), (with_one_more, r"unexpected.*head\.weight")]
+    ("write", "word"),
+    [(without_a_bias, r"missing.*fc2\.bias"), (with_one_more, r"unexpected.*layers\.0\.head\.weight")],
 )
 def test_missing_and_unexpected_tensors_are_named(tmp_path, write, word):
     with pytest.raises(InputError, match=word) as caught:

@@ -2,12 +2,13 @@
 
 import random
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
 from goldens import DATA
-from torch_programs import SIX, call, name, storage, tensor, value, write_legacy, write_zip
+from torch_programs import SIX, call, name, storage, tensor, tensor_of_dtype, value, write_legacy, write_zip
 
 from swinir_jax.checkpoints import torch_file
 from swinir_jax.checkpoints.torch_file import read_torch_file
@@ -49,6 +50,12 @@ def test_a_tensor_outside_its_storage_is_refused(tmp_path, write, offset, shape,
     refusal(write(tmp_path / "a.pt", tensor(storage(), offset, shape, strides), SIX))
 
 
+def test_a_tensor_whose_dtype_is_given_apart_stays_in_its_storage(tmp_path):
+    path = tmp_path / "a.pt"
+    assert read_torch_file(write_zip(path, tensor_of_dtype("torch.uint64", 24, (3,), "0"), SIX)).shape == (3,)
+    assert "beyond its storage" in refusal(write_zip(path, tensor_of_dtype("torch.uint64", 24, (4,), "0"), SIX))
+
+
 def test_a_tensor_cannot_pass_for_a_storage(tmp_path):
     expanded = tensor(storage(), 0, (50,), (0,))  # 50 elements, 4 bytes behind them
     refusal(write_zip(tmp_path / "a.pt", tensor(expanded, 0, (50,), (1,)), SIX))
@@ -73,6 +80,19 @@ def test_a_legacy_file_must_bring_each_storage(tmp_path):
 def test_an_archive_in_another_compression_is_refused(tmp_path):
     path = write_zip(tmp_path / "a.pt", tensor(storage(), 0, (6,), (1,)), SIX, compression=zipfile.ZIP_LZMA)
     assert "compressed again, in a way that is not read" in refusal(path)  # its dictionary can be of any size
+
+
+def test_an_entry_larger_than_announced_is_not_unpacked_whole(tmp_path):
+    path = write_zip(tmp_path / "a.pt", value(bytes(1 << 26).decode()), compression=zipfile.ZIP_BZIP2)
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 24 : entry + 28] = struct.pack("<I", 100)  # the announced size
+    path.write_bytes(content)
+    tracemalloc.start()
+    refusal(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
 
 
 def test_what_a_small_archive_unpacks_to_is_bounded(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ def read(monkeypatch, content, weights="ema"):
 @pytest.mark.parametrize("path", [
     "", "_orig_mod.", "net.", "netG.", "net_g.", "generator.", "params_ema.", "module._orig_mod.", "model.module.net.",
     "state_dict/module._orig_mod.", "net/", "net_g/", "netG/", "generator/", "G/", "ema/", "model_ema/", "weights/",
-    "a/b/c/d/e/f/g/h.i.j.", "my model/", "checkpoint/0/",
+    "a/b/c/d/e/f/g/h.i.j.", "my model/", "checkpoint/0/", "net._checkpoint_wrapped_module.",
 ])  # fmt: skip
 def test_any_wrapper_and_prefix(monkeypatch, path):
     tensors, notes = read(monkeypatch, {"iter": 3, **under(path, WEIGHTS)})
@@ -40,7 +40,8 @@ def test_any_wrapper_and_prefix(monkeypatch, path):
 
 @pytest.mark.parametrize("averaged", [
     "params_ema/", "params-ema/", "ema/", "model_ema/", "net_g_ema/", "netG_ema/", "EMA/", "modelEMA/", "emaModel/",
-    "ema_model.", "state_dict_ema/", "swa_model/module.", "generator_avg/", "ema/shadow/",
+    "ema_model.", "state_dict_ema/", "swa_model/module.", "generator_avg/", "ema/shadow/", "average_model/",
+    "averaged/", "moving_average/", "polyak/", "params_slow/",
 ])  # fmt: skip
 @pytest.mark.parametrize("raw", ["params/", "net_g/", "model/"])
 @pytest.mark.parametrize("first", [True, False])
@@ -69,10 +70,10 @@ def test_other_words_are_not_averages(monkeypatch, name):
 
 
 def test_the_first_of_several_networks_is_taken_and_the_others_named(monkeypatch):
-    content = {**under("student/", WEIGHTS), **under("teacher/", OTHERS), **under("netG_B/", OTHERS)}
+    content = {**under("netG_A/", WEIGHTS), **under("netG_C/", OTHERS), **under("netG_B/", OTHERS)}
     tensors, notes = read(monkeypatch, content)
     assert tensors[FIRST] is WEIGHTS[FIRST]
-    assert notes == ["x.pth holds several networks; took the first, student, and left teacher, netG_B."]
+    assert notes == ["x.pth holds several networks; took the first, netG_A, and left netG_C, netG_B."]
 
 
 def test_networks_beside_each_other_do_not_mix(monkeypatch):
@@ -89,6 +90,32 @@ def test_modules_outside_of_the_network_are_left_and_named(monkeypatch):
     tensors, notes = read(monkeypatch, {"state_dict": {**disc, **vgg, **under("net_g.", WEIGHTS)}, **optimizer})
     assert tensors.keys() == WEIGHTS.keys()
     assert notes == ["x.pth holds more than the network; left state_dict.net_d, state_dict.loss."]
+
+
+WRAPPERS = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_forward_module")
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("prefix", ["", "net."])
+def test_wrapped_modules_in_the_middle_of_names(monkeypatch, wrapper, prefix):
+    wrapped = {prefix + name.replace("blocks.0.", f"blocks.0.{wrapper}."): t for name, t in WEIGHTS.items()}
+    tensors, notes = read(monkeypatch, wrapped)
+    assert tensors.keys() == WEIGHTS.keys()
+    assert not notes
+
+
+def test_two_networks_that_differ_in_a_wrapper_alone_do_not_mix(monkeypatch):
+    tensors, notes = read(monkeypatch, {**under("", WEIGHTS), **under("module.", OTHERS)})
+    assert all(tensors[name] is WEIGHTS[name] for name in WEIGHTS)
+    assert "left module" in notes[0]
+
+
+def test_plain_attributes_of_pickled_modules_are_no_weights(monkeypatch):
+    def module(parameters, **modules):
+        return {"": {"_parameters": parameters, "_buffers": {}, "_modules": modules, "mean": np.zeros((1, 3, 1, 1))}}
+
+    network = module({}, conv_first=module({"weight": WEIGHTS[FIRST]}))
+    assert read(monkeypatch, {"net": network})[0].keys() == {FIRST}
 
 
 def test_shared_and_endless_containers_are_entered_once(monkeypatch):
