@@ -1,7 +1,7 @@
 """SwinIR image restoration in JAX and Flax.
 
-`load_pretrained` gives a model and its weights, `Restorer` restores photographs with them, `fast_apply` batches of
-arrays. `export_network` writes both into one file, and `load_exported` runs that, without Flax.
+`load_pretrained` loads a model and its weights. `Restorer` restores photographs, `fast_apply` batches of arrays.
+`export_network` writes model and weights to one file, which `load_exported` runs without Flax.
 """
 
 import importlib
@@ -31,7 +31,7 @@ __all__ = [
     "load_pretrained",
 ]
 
-# Imported when they are used: exported networks run where Flax and Orbax are not installed.
+# Modules are imported at first use, as exported networks run where Flax and Orbax are not installed.
 _MODULES = {
     "Restorer": "inference.restorer",
     "SwinIR": "models",

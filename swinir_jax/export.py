@@ -1,4 +1,4 @@
-"""Networks as files that run without the code of the model: the side that writes."""
+"""Export of a network to a file that runs without the model's code."""
 
 import contextlib
 import os
@@ -18,8 +18,8 @@ from swinir_jax.models import SwinIR
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
-# Of the self-test, by dtype: well above what another order of sums leads to (1e-6 and 1e-3), well below a wrong result.
 TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "bfloat16": 1e-2}
+"""Dtype -> tolerance of the self-test, well above rounding errors (1e-6 and 1e-3) and well below wrong results."""
 
 
 def export_network(
@@ -30,31 +30,32 @@ def export_network(
     platforms: Sequence[str] = PLATFORMS,
     shape: Sequence[int] | None = None,
 ) -> None:
-    """Writes a network with its weights as a file for `load_exported`.
+    """Writes a network with its weights to a file for `load_exported`.
 
-    The platforms need not be there: the program is lowered for each, and compiled where it runs, anew for each shape.
-    A file for CPUs alone has the program of `swinir_jax.cpu`, two to three times as fast there as the one for all.
+    The program is lowered for each platform, which this machine need not have, and compiled where it runs, once for
+    each shape. A file for CPUs only contains the program of `swinir_jax.cpu`, which is two to three times as fast on a
+    CPU as the program for all platforms.
 
     Args:
-      model: from `load_pretrained`; float32 or bfloat16.
-      params: from `load_pretrained`.
-      path: of the file, which is replaced if it exists.
-      platforms: of `PLATFORMS`, on which it is to run.
-      shape: `[B, H, W, C]` that it is to take, sides in multiples of the window; None for any batch and size.
+      model: network from `load_pretrained`; float32 or bfloat16.
+      params: parameters from `load_pretrained`.
+      path: file to write or replace.
+      platforms: platforms of the program, from `PLATFORMS`.
+      shape: fixed `[B, H, W, C]` of the input, H and W multiples of the window; None for any batch and size.
 
     Raises:
-      InputError: if the network has no program of this shape, dtype or platform, or the file cannot be written.
+      InputError: if the network cannot be exported with this shape, dtype or platform, or the file cannot be written.
     """
     config, dtype = model.config, jnp.dtype(model.dtype).name
     unknown = [name for name in platforms if name not in PLATFORMS]
     if unknown or not platforms:
-        raise InputError(f"platforms are of {', '.join(PLATFORMS)}, got {', '.join(unknown) or 'none'}.")
+        raise InputError(f"Platforms are {', '.join(PLATFORMS)}, got {', '.join(unknown) or 'none'}.")
     if dtype not in TOLERANCES:
         raise InputError(f"Networks are exported in {' or '.join(TOLERANCES)}, got {dtype}.")
     m = config.window_size
     if shape is None and config.ape:
         height, width = config.img_sides
-        raise InputError(f"This network, with ape, takes one size alone: shape=(B, {height}, {width}, C).")
+        raise InputError(f"This network, with ape, takes only one size: shape=(B, {height}, {width}, C).")
     if shape is not None:
         _check_shape(shape, model)
 
@@ -67,7 +68,7 @@ def export_network(
     dims = jax.export.symbolic_shape(f"b, {m}*h, {m}*w, {config.in_chans}") if shape is None else tuple(shape)
     with _without_source_lines():
         program = jax.export.export(jax.jit(restore), platforms=platforms)(jax.ShapeDtypeStruct(dims, jnp.float32))
-    # Of any shape, a test of padding, too, and of shifted windows.
+    # The input of the default self-test needs padding, and has shifted windows.
     test_shape = (2, 2 * m + 3, 3 * m - 2, config.in_chans) if shape is None else tuple(shape)
     test = SelfTest(seed=0, shape=test_shape, tolerance=TOLERANCES[dtype])
     expected = samples(np.asarray(jax.jit(restore)(test.input())))
@@ -76,22 +77,22 @@ def export_network(
 
 @contextlib.contextmanager
 def _without_source_lines() -> Iterator[None]:
-    """Keeps the paths of this machine out of programs; equal exports are equal files then, too."""
-    option = "jax_traceback_in_locations_limit"
-    before = getattr(jax.config, option)
-    jax.config.update(option, 0)
+    """Keeps source paths out of programs, so that equal exports are equal files on all machines."""
+    name = "jax_traceback_in_locations_limit"
+    limit = getattr(jax.config, name)
+    jax.config.update(name, 0)
     try:
         yield
     finally:
-        jax.config.update(option, before)
+        jax.config.update(name, limit)
 
 
 def _check_shape(shape: Sequence[int], model: SwinIR) -> None:
     config, text = model.config, ",".join(map(str, shape))
     if len(shape) != 4 or min(shape) < 1 or shape[3] != config.in_chans:
-        raise InputError(f"A shape is [B, H, W, {config.in_chans}] for this network, got {text}.")
+        raise InputError(f"The shape must be [B, H, W, {config.in_chans}] for this network, got {text}.")
     if shape[1] % config.window_size or shape[2] % config.window_size:
-        raise InputError(f"Sides of a fixed shape are multiples of the window, {config.window_size}: got {text}.")
+        raise InputError(f"H and W of a shape must be multiples of the window, {config.window_size}: got {text}.")
     if config.ape and (shape[1], shape[2]) != config.img_sides:
         height, width = config.img_sides
-        raise InputError(f"This network, with ape, takes {height}x{width} pixels alone, got {text}.")
+        raise InputError(f"This network, with ape, takes only H={height} and W={width}, got {text}.")

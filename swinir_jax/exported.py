@@ -1,7 +1,7 @@
-"""Exported networks: one file that holds program, weights and a self-test, and runs without the model's code.
+"""Exported networks: files with program, weights and a self-test, which run without the model's code.
 
-A file is a zip archive of `metadata.json` (config, dtype and the self-test's input), `program.bin` (what `jax.export`
-serialises, weights inside) and `expected.npy` (the self-test's answer). Nothing here needs Flax.
+A file is a zip archive of `metadata.json` (config, dtype and the self-test's input), `program.bin` (a program with its
+weights, serialised by `jax.export`) and `expected.npy` (the self-test's result). This module does not need Flax.
 """
 
 import dataclasses
@@ -22,17 +22,17 @@ from swinir_jax.errors import InputError
 
 FORMAT = "swinir-jax exported network 1"
 _METADATA, _PROGRAM, _EXPECTED = "metadata.json", "program.bin", "expected.npy"
-_SAMPLES = 4096  # values of the self-test's answer that are kept
+_SAMPLES = 4096  # largest number of stored values of the self-test's result
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelfTest:
-    """An input, of which the network's answer is known.
+    """An input whose result is stored.
 
     Attributes:
-      seed: of NumPy's default generator, which draws the input from [0, 1).
-      shape: `[B, h, w, C]` of the input.
-      tolerance: `||y - expected|| / ||expected||` that rounding on another platform may lead to.
+      seed: seed of NumPy's default generator, which draws the input from [0, 1).
+      shape: shape `[B, h, w, C]` of the input.
+      tolerance: largest `||y - expected|| / ||expected||` that rounding on another platform may cause.
     """
 
     seed: int
@@ -40,27 +40,27 @@ class SelfTest:
     tolerance: float
 
     def input(self) -> np.ndarray:
-        """The input, float32."""
+        """Returns the float32 input."""
         return np.random.default_rng(self.seed).random(self.shape, dtype=np.float32)
 
 
 def samples(restored: np.ndarray) -> np.ndarray:
-    """Evenly spaced values of an answer, to be compared with those of another."""
+    """Returns evenly spaced values of a result, for comparison with another result."""
     return np.ravel(restored)[:: math.ceil(restored.size / _SAMPLES)]
 
 
 class ExportedNetwork:
     """A network from a file: `network(lq) -> restored`.
 
-    Can be part of `jax.jit`, `jax.lax.scan` and the like, but not be differentiated or mapped over by `vmap`. It is
-    compiled again for each new shape.
+    The network can be called inside `jax.jit` or `jax.lax.scan`, but not under `jax.grad` or `jax.vmap`. It is compiled
+    once for each shape.
 
     Attributes:
-      config: of the network.
-      dtype: of its matrix products and convolutions.
-      platforms: on which it runs: "cpu", "cuda", "rocm", "tpu".
-      shape: `[B, H, W, C]` that the program takes, with letters where any number will do.
-      test: the self-test.
+      config: network configuration.
+      dtype: dtype of matrix products and convolutions.
+      platforms: platforms of the program: "cpu", "cuda", "rocm", "tpu".
+      shape: input shape `[B, H, W, C]` of the program, with letters for variable sizes.
+      test: self-test.
     """
 
     def __init__(self, program: jax.export.Exported, metadata: Mapping[str, Any], expected: np.ndarray):
@@ -77,18 +77,18 @@ class ExportedNetwork:
         """Restores a batch of images of one size, as `SwinIR` does.
 
         Args:
-          lq: `[B, h, w, C]`, float in [0, 1]. Sides that are no multiples of the window are padded by reflection, and
-            the result is cut to size; the padded shape has to be the file's, where that is fixed.
+          lq: `[B, h, w, C]`, float in [0, 1]. Images are padded by reflection to multiples of the window; if the file
+            has a fixed shape, the padded images must have it.
 
         Returns:
-          `[B, h * upscale, w * upscale, C]` float32; about [0, 1], not clipped.
+          `[B, h * upscale, w * upscale, C]` float32, about [0, 1], not clipped.
 
         Raises:
-          InputError: if the array is none that the file restores, or the file is for other platforms.
+          InputError: if the file is for other platforms or other arrays.
         """
         if not self.runs_here():
-            here = jax.default_backend()
-            raise InputError(f"This network was exported for {', '.join(self.platforms)}, and JAX runs on {here} here.")
+            platforms = ", ".join(self.platforms)
+            raise InputError(f"This network was exported for {platforms}, and JAX runs on {jax.default_backend()}.")
         lq = jnp.asarray(lq)
         if not jnp.issubdtype(lq.dtype, jnp.floating):
             raise InputError(f"A network takes floats in [0, 1], got {lq.dtype}; divide 8-bit images by 255.")
@@ -97,29 +97,29 @@ class ExportedNetwork:
         return self._jitted(lq)
 
     def runs_here(self) -> bool:
-        """Whether the file is for JAX's default platform."""
-        here = jax.default_backend()
-        return not {"gpu": {"cuda", "rocm"}}.get(here, {here}).isdisjoint(self.platforms)
+        """Returns whether the file is for JAX's default platform."""
+        backend = jax.default_backend()
+        return not {"gpu": {"cuda", "rocm"}}.get(backend, {backend}).isdisjoint(self.platforms)
 
     def self_test(self) -> float:
-        """`||y - expected|| / ||expected||` of the self-test here and now; passed if at most `test.tolerance`."""
+        """Runs the self-test; returns `||y - expected|| / ||expected||`, which must be at most `test.tolerance`."""
         found = samples(np.asarray(self(self.test.input()), np.float64))
         return float(np.linalg.norm(found - self._expected) / np.linalg.norm(self._expected))
 
     def _restore(self, lq: jax.Array) -> jax.Array:
         (_, h, w, _), m, scale = lq.shape, self.config.window_size, self.config.upscale
         padded = jnp.pad(lq.astype(jnp.float32), ((0, 0), (0, -h % m), (0, -w % m), (0, 0)), mode="reflect")
-        if any(isinstance(ours, int) and ours != side for ours, side in zip(self.shape, padded.shape, strict=True)):
+        if any(isinstance(fixed, int) and fixed != side for fixed, side in zip(self.shape, padded.shape, strict=True)):
             raise InputError(self._refusal(lq.shape))
         return self._program.call(padded)[:, : h * scale, : w * scale]
 
     def _refusal(self, shape: tuple[int, ...]) -> str:
-        taken = ", ".join(map(str, self.shape))
-        return f"This network takes [{taken}], padded to multiples of the window; got an array of shape {shape}."
+        expected = ", ".join(map(str, self.shape))
+        return f"This network takes [{expected}], padded to multiples of the window; got an array of shape {shape}."
 
 
 def pack(program: jax.export.Exported, config: SwinIRConfig, dtype: str, test: SelfTest, expected: np.ndarray) -> bytes:
-    """The content of a file that `load_exported` reads."""
+    """Returns the content of a file for `load_exported`."""
     metadata = {
         "format": FORMAT,
         "jax": jax.__version__,
@@ -137,24 +137,25 @@ def pack(program: jax.export.Exported, config: SwinIRConfig, dtype: str, test: S
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # no time: equal exports, equal files
+            # A ZipInfo has a fixed date, so that equal exports are equal files.
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
 
 def load_exported(path: str | os.PathLike[str]) -> ExportedNetwork:
-    """Reads a network that `swinir-jax export` or `export_network` wrote.
+    """Loads a network that `swinir-jax export` or `export_network` wrote.
 
-    `jax.export` promises that a file runs under releases of JAX up to six months newer than the one that wrote it, and
-    up to three weeks older. Needs the package `flatbuffers`.
+    `jax.export` promises that a file runs under releases of JAX up to six months newer and three weeks older than the
+    one that wrote it. The package `flatbuffers` must be installed.
 
     Args:
-      path: the file.
+      path: exported file.
 
     Returns:
-      A function of `[B, h, w, C]` arrays.
+      A network for `[B, h, w, C]` arrays.
 
     Raises:
-      InputError: if there is no such file, it is damaged or none of these, or this JAX is too old or too new for it.
+      InputError: if the file does not exist, is damaged or not an exported network, or needs another release of JAX.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -164,7 +165,7 @@ def load_exported(path: str | os.PathLike[str]) -> ExportedNetwork:
         array = np.load(io.BytesIO(expected), allow_pickle=False)
     except OSError as error:
         raise InputError(f"{os.fspath(path)}: cannot be read ({error.strerror or error}).") from error
-    except Exception as error:  # of zipfile and zlib, any, where bytes are damaged
+    except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise errors of nearly any class
         raise InputError(f"{os.fspath(path)}: damaged, or not an exported network ({error}).") from error
     if found != FORMAT:
         raise InputError(f"{os.fspath(path)}: is a {found!r}; this version reads {FORMAT!r}.")
@@ -172,7 +173,7 @@ def load_exported(path: str | os.PathLike[str]) -> ExportedNetwork:
         return ExportedNetwork(jax.export.deserialize(bytearray(program)), metadata, array)
     except ImportError:
         raise
-    except Exception as error:  # whatever the parser stumbles over
+    except Exception as error:  # the parser's errors have no common class
         raise InputError(
             f"{os.fspath(path)}: exported by JAX {metadata.get('jax')}, cannot be read by {jax.__version__} ({error})."
         ) from error

@@ -1,4 +1,4 @@
-"""Writing so that nobody ever sees half a file, and names that file systems take."""
+"""Writing of whole files, and names that file systems accept."""
 
 import contextlib
 import hashlib
@@ -10,15 +10,16 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from swinir_jax.errors import InputError
 
 NAME_BYTES = 255
-"""How long a file's name may be on all common file systems."""
+"""Longest file name on all common file systems."""
 
 
 def shortened(name: str, ending: str = "") -> str:
-    """Joins a name and an ending; what would be too long for a file is cut in the name, and a hash tells it apart."""
+    """Joins a name and an ending; a name too long for a file is cut, and a hash keeps it unique."""
     raw, room = os.fsencode(name), NAME_BYTES - len(os.fsencode(ending))
     if len(raw) <= room:
         return name + ending
@@ -27,23 +28,23 @@ def shortened(name: str, ending: str = "") -> str:
 
 
 def companion(target: Path, ending: str) -> Path:
-    """A hidden file beside a target, always under the same short name, however long that of the target is."""
+    """Returns a hidden file beside a target, whose short name depends on the target's name and the ending alone."""
     target = Path(os.path.realpath(target))
     return target.with_name(f".{name_hash(target.name)[:16]}{ending}")
 
 
 def name_hash(name: str) -> str:
-    """64 hexadecimal digits that tell names apart, of whatever bytes they are."""
+    """Returns a hash of a file name, which may hold any bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yields a hidden name beside `target`, and renames it to `target` at the end; gone if anything is raised.
+    """Yields a hidden path beside `target`, and renames it to `target` at the end; removes it after an error.
 
     Args:
-      target: a file, which may exist, or a folder, which may not (or is empty). A link stays, and what it points to
-        is replaced.
+      target: file, or folder that does not exist or is empty. If `target` is a link, the file it points to is
+        replaced.
 
     Raises:
       OSError: if the rename fails.
@@ -54,31 +55,38 @@ def replacing(target: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, target)
     except BaseException:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
+        with contextlib.suppress(OSError):  # the first error is the one to report
             shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
         raise
 
 
-def write_bytes(target: Path, data: bytes) -> None:
-    """Writes a file that is there whole or not at all, even after a power cut.
+@contextlib.contextmanager
+def new_file(target: Path) -> Iterator[BinaryIO]:
+    """Yields a new file, open for writing and reading, that replaces `target` once it is complete and on the disk.
 
     Raises:
-      InputError: if it cannot be written; nothing is left behind.
+      InputError: if the file cannot be written; `target` stays as it was.
     """
     try:
-        with replacing(target) as temporary, open(temporary, "xb") as file:
-            file.write(data)
+        with replacing(target) as temporary, open(temporary, "x+b") as file:
+            yield file
             file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name with no content
+            os.fsync(file.fileno())  # otherwise a power cut could leave the new name without content
     except OSError as error:
         raise cannot_write(target, error) from error
 
 
+def write_bytes(target: Path, data: bytes) -> None:
+    """Writes a whole file; raises the error of `new_file`."""
+    with new_file(target) as file:
+        file.write(data)
+
+
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, if they are not there.
+    """Makes a folder and the folders above it, where they do not exist.
 
     Raises:
-      InputError: if something else is there, it cannot be made or nothing can be written into it.
+      InputError: if the folder cannot be made or written into, or a file is in the place.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,10 +97,10 @@ def make_folder(folder: Path) -> None:
 
 
 def check_file_target(target: Path) -> None:
-    """Tells before the work whether a file can be written; its folder may still have to be made.
+    """Checks that a file can be written, before the work; the folder need not exist yet.
 
     Raises:
-      InputError: if the name is too long for the file system, or something that is no file is there.
+      InputError: if the name is too long for the file system, or a folder or device has the name.
     """
     try:
         mode = target.stat().st_mode
@@ -106,8 +114,8 @@ def check_file_target(target: Path) -> None:
 
 @contextlib.contextmanager
 def holding_interrupts() -> Iterator[None]:
-    """Lets Ctrl-C take effect only afterwards, for what leaves files behind when it is broken off."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
+    """Delays Ctrl-C until the end of the block, for work that would leave files behind."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield
         return
     received: list[int] = []
@@ -121,5 +129,5 @@ def holding_interrupts() -> Iterator[None]:
 
 
 def cannot_write(target: Path, error: OSError) -> InputError:
-    """The error for a target that could not be written."""
+    """Returns the error for a target that could not be written."""
     return InputError(f"{target}: cannot be written ({error.strerror or error}).")

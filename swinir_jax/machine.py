@@ -1,4 +1,4 @@
-"""The memory that the machine has left."""
+"""Free memory of the machine."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,12 @@ _CGROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "me
 
 
 def free_machine_bytes() -> int:
-    """Memory that this process can still take, in bytes; no more than a container it runs in allows."""
+    """Returns the memory that this process can still take, in bytes, within the limit of a container."""
     return max(0, min([psutil.virtual_memory().available, *_container_bytes()]))
 
 
 def _container_bytes() -> list[int]:
-    """What a container may still take, which the machine's own figures do not show."""
+    """Returns the memory that each control group of a container leaves; psutil does not know these limits."""
     free = []
     for folder, (limit, use) in zip(_CGROUPS, _CGROUP_FILES, strict=True):
         try:
@@ -24,6 +24,6 @@ def _container_bytes() -> list[int]:
             )
             cached = int(reclaimable[1]) if reclaimable else 0
             free.append(int((folder / limit).read_text()) - int((folder / use).read_text()) + cached)
-        except (OSError, ValueError):  # no such container, or one without a limit ("max")
+        except (OSError, ValueError):  # there is no control group, or no limit ("max")
             continue
     return free

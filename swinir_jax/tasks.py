@@ -1,4 +1,4 @@
-"""The paper's tasks: what each restores and how each is measured, once and for all."""
+"""The paper's tasks: degradations and protocols."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ Level = Literal["scale", "noise", "jpeg"]
 
 
 def _shrink(hq: np.ndarray, scale: int) -> np.ndarray:
-    """MATLAB's bicubic imresize on uint8: equal to the published LR files bit for bit."""
+    """Shrinks like MATLAB's bicubic imresize on uint8; the result equals the published LR files bit for bit."""
     return imresize(hq, 1 / scale) / 255
 
 
@@ -31,15 +31,15 @@ class Task:
     """One task of the paper.
 
     Attributes:
-      level: which number says how hard it is, by its command-line name.
-      degrade: `(hq, level) -> lq`: uint8 HQ, whose sides are multiples of the scale, to float LQ in [0, 1] (noise may
-        exceed it); None where there is no ground truth.
-      colours: brings an uint8 file of gray or RGB to what the task measures: `[h, w]` or `[h, w, 3]`.
-      channels: of the networks.
-      metrics: what is reported; keys of METRICS. Empty where there is no ground truth.
-      protocol: the degradation in words, for the log.
-      crops_scale: whether as many pixels as the scale are cut from each side before measuring.
-      pad: how an image is padded to multiples of the window.
+      level: degradation level, by the name of the command-line option.
+      degrade: `(hq, level) -> lq`, from uint8 HQ, whose sides are multiples of the scale, to float LQ in [0, 1], which
+        noise may exceed; None for a task without ground truth.
+      colours: function from a uint8 image in gray or RGB to the measured image, `[h, w]` or `[h, w, 3]`.
+      channels: number of channels of the networks.
+      metrics: reported metrics, keys of METRICS; empty for a task without ground truth.
+      protocol: description of the degradation for logs.
+      crops_scale: whether a border as wide as the scale is cropped before measuring.
+      pad: padding to multiples of the window.
     """
 
     level: Level
@@ -52,7 +52,7 @@ class Task:
     pad: Literal["official", "minimal"] = "official"
 
 
-# Each takes restored and HQ as uint8, and the pixels to cut from each side.
+# Name -> function of restored and HQ image, uint8, and of the width of the cropped border.
 METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], float]] = {
     "psnr": psnr,
     "ssim": ssim,
@@ -78,7 +78,7 @@ _COLOR_DN = Task(
     colours=as_rgb,
     channels=3,
     metrics=_COLOUR,
-    protocol="Gaussian noise, seed 0 an image, colour drawn in BGR, not clipped",
+    protocol="Gaussian noise, seed 0 for each image, colours drawn in BGR, not clipped",
 )
 _COLOR_JPEG = Task(
     level="jpeg",

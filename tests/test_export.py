@@ -29,14 +29,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dynamic(folder):
-    """Of any shape, for three platforms."""
+    """Exports a network for any shape and three platforms."""
     export_network(SwinIR(TINY), PARAMS, folder / "dynamic", platforms=("cpu", "cuda", "tpu"))
     return folder / "dynamic"
 
 
 @pytest.fixture(scope="module")
 def small(folder):
-    """Of one shape, bfloat16."""
+    """Exports a bfloat16 network for one shape."""
     export_network(SwinIR(SMALL, dtype=jnp.bfloat16), SMALL_PARAMS, folder / "small", shape=(1, 8, 12, 1))
     return folder / "small"
 
@@ -46,7 +46,7 @@ def images(*shape):
 
 
 def rewritten(source, target, **members):
-    """A copy with other members."""
+    """Copies an exported file with other members."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
             new.writestr(name, members.get(name.split(".")[0], old.read(name)))
@@ -54,7 +54,7 @@ def rewritten(source, target, **members):
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 24, 3), (1, 61, 51, 3)])  # 12 windows, and 56 after padding
-def test_any_batch_and_size_is_what_the_model_answers(dynamic, shape):
+def test_exported_network_of_any_size_equals_the_model(dynamic, shape):
     lq = images(*shape)
     expected = jax.jit(SwinIR(TINY).apply)({"params": PARAMS}, lq)
     restored = load_exported(dynamic)(lq)
@@ -62,13 +62,13 @@ def test_any_batch_and_size_is_what_the_model_answers(dynamic, shape):
     assert relative_error(restored, expected) < 1e-6
 
 
-def test_inside_other_programs(dynamic):
+def test_network_inside_jit_and_scan(dynamic):
     network, lq = load_exported(dynamic), images(2, 1, 16, 24, 3)
     _, restored = jax.jit(lambda lq: jax.lax.scan(lambda carry, frame: (carry, network(frame)), 0, lq))(lq)
     np.testing.assert_allclose(restored, [network(frame) for frame in lq], atol=1e-5)
 
 
-def test_what_a_file_says(dynamic, small):
+def test_attributes_of_a_loaded_network(dynamic, small):
     network = load_exported(dynamic)
     assert (network.config, network.dtype, network.platforms) == (TINY, "float32", ("cpu", "cuda", "tpu"))
     assert [str(side) for side in network.shape] == ["b", "8*h", "8*w", "3"]
@@ -87,7 +87,7 @@ def test_equal_exports_are_equal_files(small, tmp_path):
     assert (tmp_path / "again").read_bytes() == small.read_bytes()
 
 
-def test_one_shape_is_padded_and_cut(small):
+def test_image_is_padded_to_the_fixed_shape(small):
     lq, network = images(1, 7, 9, 1), load_exported(small)
     expected = jax.jit(SwinIR(SMALL, dtype=jnp.bfloat16).apply)({"params": SMALL_PARAMS}, lq)
     np.testing.assert_allclose(network(lq), expected, atol=1e-2)
@@ -96,7 +96,7 @@ def test_one_shape_is_padded_and_cut(small):
             network(images(*shape))
 
 
-def test_files_name_no_path_of_the_machine(dynamic):
+def test_files_contain_no_source_paths(dynamic):
     with zipfile.ZipFile(dynamic) as archive:
         program = archive.read("program.bin")
     assert b".py" not in program
@@ -111,13 +111,13 @@ def test_files_name_no_path_of_the_machine(dynamic):
         (np.zeros((1, 8, 8, 3), np.uint8), "divide 8-bit images by 255"),
     ],
 )
-def test_arrays_that_cannot_be_restored(dynamic, lq, word):
+def test_arrays_that_cannot_be_restored_are_refused(dynamic, lq, word):
     with pytest.raises(InputError, match=word):
         load_exported(dynamic)(lq)
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 24, 3), (1, 61, 51, 3)])
-def test_a_file_for_cpus_alone_has_their_program_for_any_size(tmp_path, shape):
+def test_file_for_cpus_only_has_the_cpu_program(tmp_path, shape):
     export_network(SwinIR(TINY), PARAMS, tmp_path / "cpu", platforms=("cpu",))
     network, lq = load_exported(tmp_path / "cpu"), images(*shape)
     assert "stablehlo.while" in network._program.mlir_module()  # loops over layers and groups of windows
@@ -160,7 +160,7 @@ except ImportError as error:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"shape": (1, 8, 12)}, "A shape is"),
+        ({"shape": (1, 8, 12)}, "The shape must be"),
         ({"shape": (1, 8, 12, 3)}, "got 1,8,12,3"),
         ({"shape": (0, 8, 12, 1)}, "got 0,8,12,1"),
         ({"shape": (1, 8, 13, 1)}, "multiples of the window, 4"),
@@ -168,7 +168,7 @@ except ImportError as error:
         ({"platforms": ()}, "got none"),
     ],
 )
-def test_what_cannot_be_exported(tmp_path, options, word):
+def test_bad_shapes_and_platforms_are_refused(tmp_path, options, word):
     with pytest.raises(InputError, match=word):
         export_network(SwinIR(SMALL), SMALL_PARAMS, tmp_path / "x", **options)
     assert not list(tmp_path.iterdir())
@@ -184,20 +184,20 @@ def test_position_embedding_has_one_size(tmp_path):
     assert load_exported(tmp_path / "x").self_test() < 1e-6
 
 
-def test_another_dtype():
+def test_other_dtypes_are_refused():
     with pytest.raises(InputError, match="got float64"):
         export_network(SwinIR(SMALL, dtype=jnp.float64), SMALL_PARAMS, "x")
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
-def test_truncated_files(small, tmp_path, share):
+def test_truncated_files_are_refused(small, tmp_path, share):
     data = small.read_bytes()
     (tmp_path / "cut").write_bytes(data[: int(share * len(data))])
     with pytest.raises(InputError, match="cut: damaged, or not an exported network"):
         load_exported(tmp_path / "cut")
 
 
-def test_a_changed_byte(small, tmp_path):
+def test_changed_byte_is_found(small, tmp_path):
     data = bytearray(small.read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "changed").write_bytes(data)
@@ -205,7 +205,7 @@ def test_a_changed_byte(small, tmp_path):
         load_exported(tmp_path / "changed")
 
 
-def test_foreign_files(small, tmp_path):
+def test_other_files_are_refused(small, tmp_path):
     with pytest.raises(InputError, match="nothing: cannot be read"):
         load_exported(tmp_path / "nothing")
     with pytest.raises(InputError, match="cannot be read"):
@@ -231,11 +231,11 @@ def test_command(tmp_path, capsys):
     save_model(tmp_path / "model", SMALL_PARAMS, SMALL)
     export = ["export", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "out"), "--shape", "1,8,8,1"]
     assert main([*export, "--platforms", "cuda,tpu"]) == 0
-    said = capsys.readouterr().err
-    assert "float32, [1, 8, 8, 1], for cuda, tpu" in said
-    assert "not tested" in said
+    output = capsys.readouterr().err
+    assert "float32, [1, 8, 8, 1], for cuda, tpu" in output
+    assert "not tested" in output
     assert main(["export", "--check", str(tmp_path / "out")]) == 2
-    assert "exported for cuda, tpu, and JAX runs on cpu here" in capsys.readouterr().err
+    assert "exported for cuda, tpu, and JAX runs on cpu" in capsys.readouterr().err
     assert main([*export, "--platforms", "cpu"]) == 0
     assert "self-test passed" in capsys.readouterr().err
 
@@ -259,7 +259,7 @@ def test_command_checks(small, tmp_path, capsys):
         (["--out", "x", "--shape", "1,a"], "--shape"),
     ],
 )
-def test_command_lines_that_cannot_be(options, word, capsys):
+def test_bad_command_lines_are_refused(options, word, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["export", *options])
     assert word in capsys.readouterr().err

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+SIX = np.arange(6, dtype="<f4").tobytes()  # the bytes of a storage
+
 
 def value(x: object) -> bytes:
     return pickle.dumps(x, 2)[2:-1]  # without PROTO and STOP

@@ -1,1 +1,1 @@
-"""Weights: reading, converting, storing, finding."""
+"""Weights: finding, reading, converting and storing them."""

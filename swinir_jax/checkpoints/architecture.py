@@ -1,4 +1,4 @@
-"""Reads a network's whole configuration off the names and shapes of its tensors."""
+"""Infers a network's configuration from the names and shapes of its tensors."""
 
 import dataclasses
 import math
@@ -12,35 +12,35 @@ from swinir_jax.checkpoints.foreign import kind_of_network
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 
-Tensors = Mapping[str, np.ndarray]  # by official name, in PyTorch's layout
+Tensors = Mapping[str, np.ndarray]  # parameters and buffers by official name, in PyTorch's layout
 
-# What no file tells, in words; `infer_config` follows them.
+# How `infer_config` chooses the arguments that no file holds, in words for the log.
 RULES: Mapping[str, str] = {
     "img_range": "255 for a window of 7 without upsampler (the official JPEG models), else 1",
     "qk_scale": "1 / sqrt(head dimension)",
 }
 
-_LARGEST_WINDOW = 64  # a position table for more would make indices that fill the memory
+_LARGEST_WINDOW = 64  # relative positions of much larger windows would fill the memory
 
 
 def infer_config(
     tensors: Tensors, *, img_range: float | None = None, qk_scale: float | None = None, shift: bool | None = None
 ) -> SwinIRConfig:
-    """The configuration of the network that official tensors belong to.
+    """Infers the configuration of the network to which official tensors belong.
 
-    What no file tells comes from RULES. Windows are taken to shift where `tells_shift` is false.
+    RULES choose what no file holds. Windows are assumed to shift where `tells_shift` is false.
 
     Args:
-      tensors: parameters and buffers by official name, in PyTorch's layout.
-      img_range: takes the place of the rule.
-      qk_scale: takes the place of the rule.
-      shift: whether windows shift, in place of what is read or assumed.
+      tensors: parameters and buffers.
+      img_range: value that replaces the rule.
+      qk_scale: value that replaces the rule.
+      shift: whether windows shift; None for what the tensors tell, or for the assumption.
 
     Returns:
-      The configuration; whether all tensors fit it is `params_from_official`'s to say.
+      The configuration. `params_from_official` checks that all tensors fit it.
 
     Raises:
-      InputError: if these are not the tensors of a SwinIR.
+      InputError: if these are not the tensors of a SwinIR, or contradict `shift`.
     """
     if kind := kind_of_network(tensors):
         raise InputError(f"These are not the weights of a SwinIR but of {kind}.")
@@ -52,7 +52,7 @@ def infer_config(
     if img_range is None:
         img_range = 255.0 if window == 7 and not upsampler else 1.0
     if shift is False and _masks(tensors):
-        raise InputError("shift=False contradicts its attn_mask buffers, by which windows shift.")
+        raise InputError("shift=False contradicts the attn_mask buffers: with them, windows shift.")
     config = SwinIRConfig(
         upscale=upscale,
         in_chans=in_chans,
@@ -74,20 +74,20 @@ def infer_config(
 
 
 def tells_shift(tensors: Tensors) -> bool:
-    """Whether a file tells if windows shift.
+    """Returns whether a network's tensors tell if its windows shift.
 
-    A network trained on patches no larger than the window never shifts it and has no `attn_mask`. But others, too, come
-    without: people delete the masks, as they hinder loading for another size. With absolute position embedding, the
-    embedding's size tells.
+    A network trained on patches no larger than the window never shifts windows and has no `attn_mask`. But the lack of
+    masks proves nothing, because people delete them: they hinder loading for another image size. The size of an
+    absolute position embedding is a proof.
     """
     return bool(_masks(tensors)) or "absolute_pos_embed" in tensors or not any(".blocks.1." in name for name in tensors)
 
 
 def with_shift(config: SwinIRConfig, shift: bool) -> SwinIRConfig:
-    """The same network with windows that shift or do not.
+    """Returns the configuration with windows that shift, or that do not.
 
     Raises:
-      InputError: if that contradicts the size of its position embedding or of its windows.
+      InputError: if `shift` contradicts the size of the position embedding or of the windows.
     """
     if bool(config.shift_size) == shift:
         return config
@@ -97,7 +97,7 @@ def with_shift(config: SwinIRConfig, shift: bool) -> SwinIRConfig:
 
 
 def _any_size(window: int) -> int:
-    """A training patch in which windows shift; any will do where there is no position embedding."""
+    """Returns the side of a patch in which windows shift, for networks that do not depend on it."""
     return 8 * window
 
 
@@ -112,15 +112,15 @@ def _tensor(tensors: Tensors, name: str, rank: int) -> np.ndarray:
 
 
 def _groups(tensors: Tensors) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Depth and heads of each RSTB, and the window."""
+    """Returns depth and heads of each RSTB, and the side of the windows."""
     pattern = re.compile(r"layers\.(\d+)\.residual_group\.blocks\.(\d+)\.attn\.relative_position_bias_table")
     blocks = sorted((int(match[1]), int(match[2])) for name in tensors if (match := pattern.fullmatch(name)))
     counts = Counter(group for group, _ in blocks)
     depths = [counts[group] for group in sorted(counts)]
     if not blocks or blocks != [(group, block) for group, depth in enumerate(depths) for block in range(depth)]:
-        raise InputError("These are not the weights of a SwinIR: its layers are not numbered 0, 1, 2 and so on.")
-    prefix, suffix = "layers.{}.residual_group.blocks.0.attn", "relative_position_bias_table"
-    tables = [_tensor(tensors, f"{prefix.format(group)}.{suffix}", 2) for group in range(len(depths))]
+        raise InputError("These are not the weights of a SwinIR: the layers are not numbered 0, 1, 2 and so on.")
+    table_name = "layers.{}.residual_group.blocks.0.attn.relative_position_bias_table"
+    tables = [_tensor(tensors, table_name.format(group), 2) for group in range(len(depths))]
     window = (math.isqrt(tables[0].shape[0]) + 1) // 2
     if window > _LARGEST_WINDOW:
         raise InputError(f"These are not the weights of a SwinIR: windows of {window} pixels.")
@@ -140,16 +140,19 @@ def _img_size(tensors: Tensors, window: int) -> int | tuple[int, int]:
         return _any_size(window)
     positions = _tensor(tensors, "absolute_pos_embed", 3).shape[1]
     if (side := math.isqrt(positions)) ** 2 != positions:
-        raise InputError(f"absolute_pos_embed has {positions} positions, no square, and no attn_mask tells its sides.")
+        raise InputError(
+            f"absolute_pos_embed has {positions} positions, no square; only attn_mask buffers, which are missing, tell "
+            "height and width."
+        )
     return side
 
 
 def _window_grid(mask: np.ndarray) -> tuple[int, int]:
-    """Rows and columns of the windows that a mask is for: the first that it cuts is the last of the first row."""
-    count = mask.shape[0]
-    cut = np.flatnonzero((mask != 0).any(axis=(1, 2)))
-    columns = int(cut[0]) + 1 if cut.size else math.isqrt(count)
-    return count // columns, columns
+    """Returns the rows and columns of windows in a mask: the first masked window is the last of the first row."""
+    windows = mask.shape[0]
+    masked = np.flatnonzero((mask != 0).any(axis=(1, 2)))
+    columns = int(masked[0]) + 1 if masked.size else math.isqrt(windows)
+    return windows // columns, columns
 
 
 def _mlp_ratio(hidden: int, embed_dim: int) -> float:
@@ -158,7 +161,7 @@ def _mlp_ratio(hidden: int, embed_dim: int) -> float:
 
 
 def _upsampler(tensors: Tensors, in_chans: int) -> tuple[str, int]:
-    """The reconstruction and its factor; which convolutions there are tells both."""
+    """Returns upsampler and upscale, which follow from the convolutions after the body."""
     if "conv_up1.weight" in tensors:
         return "nearest+conv", 4 if "conv_up2.weight" in tensors else 2
     if "upsample.0.weight" not in tensors:

@@ -1,4 +1,4 @@
-"""Weights from one form into another."""
+"""Converts weights from one form into another."""
 
 import dataclasses
 import logging
@@ -31,22 +31,22 @@ def convert(
     to_img_range: float | None = None,
     **options: Any,
 ) -> tuple[SwinIRConfig, int]:
-    """Converts anything that `load_pretrained` takes into a model folder, or back into official names.
+    """Converts weights of any kind into a model folder, or into a `.safetensors` file with official names.
 
     Args:
-      source: as for `load_pretrained`.
-      target: a folder that does not exist yet; or a `.safetensors` file, for PyTorch.
-      small: whether the masks in a `.safetensors` file, which PyTorch's strict loading asks for, are those of the
-        smallest image in which windows shift; such a file serves images of any size as well.
-      to_img_range: rewrites the network for this `img_range`; it restores as before.
-      **options: of `load_pretrained`.
+      source: name of the weights, as for `load_pretrained`.
+      target: a new folder, or a `.safetensors` file, for PyTorch.
+      small: whether a `.safetensors` file gets the masks of the smallest image in which windows shift. PyTorch's strict
+        loading asks for masks; any of them serve images of all sizes.
+      to_img_range: value of `img_range` for which the network is rewritten; restored images stay the same.
+      **options: options of `load_pretrained`.
 
     Returns:
-      The architecture and the number of parameters.
+      The network's configuration and the number of parameters.
 
     Raises:
-      InputError: if the source cannot be read, the target not be written, or `to_img_range` is not positive; then
-        nothing is written.
+      InputError: if the source cannot be read, the target cannot be written, or `to_img_range` is not positive; nothing
+        is written then.
     """
     target = Path(target)
     suffix = target.suffix.lower()
@@ -61,18 +61,18 @@ def convert(
         if small and config.shift_size and not config.ape:
             config = dataclasses.replace(config, img_size=2 * config.window_size)
         tensors = params_to_official(params, config)
-        _tell_what_is_lost(tensors, config)
+        _warn_of_losses(tensors, config)
         write_bytes(target, safetensors.numpy.save(tensors))
     else:
         save_model(target, params, config)
     return config, sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def _tell_what_is_lost(tensors: Mapping[str, np.ndarray], config: SwinIRConfig) -> None:
-    """Official names do not hold all of a configuration; who reads them has to know the rest."""
-    guessed = infer_config(tensors)
+def _warn_of_losses(tensors: Mapping[str, np.ndarray], config: SwinIRConfig) -> None:
+    """Warns of arguments that the tensors do not tell and a reader of the file would assume wrongly."""
+    inferred = infer_config(tensors)
     for name in RULES:
-        if (value := getattr(config, name)) != getattr(guessed, name):
+        if (value := getattr(config, name)) != getattr(inferred, name):
             logger.warning("Official names do not tell %s=%s: whoever loads the file must say so.", name, value)
     if not config.shift_size and not tells_shift(tensors):
         logger.warning("Official names do not tell shift=False (--no-shift): whoever loads the file must say so.")
@@ -81,15 +81,15 @@ def _tell_what_is_lost(tensors: Mapping[str, np.ndarray], config: SwinIRConfig) 
 def with_img_range(
     params: Mapping[str, Any], config: SwinIRConfig, img_range: float
 ) -> tuple[dict[str, Any], SwinIRConfig]:
-    """The same network for another `img_range`: only its first and last convolutions see it.
+    """Rewrites a network for another `img_range`, on which only the first and the last convolution depend.
 
     Args:
-      params: of the network, as from `load_pretrained`.
-      config: its architecture.
-      img_range: the new one.
+      params: parameters from `load_pretrained`.
+      config: network configuration.
+      img_range: new value.
 
     Returns:
-      Parameters and configuration.
+      The new parameters and configuration.
 
     Raises:
       InputError: if `img_range` is not positive and finite.
@@ -97,6 +97,6 @@ def with_img_range(
     factor = np.float32(img_range / config.img_range)
     config = dataclasses.replace(config, img_range=img_range)
     last = "upsample_0" if config.upsampler == "pixelshuffledirect" else "conv_last"
-    first = {**params["conv_first"], "kernel": params["conv_first"]["kernel"] / factor}
-    scaled = {name: leaf * factor for name, leaf in params[last].items()}
-    return {**params, "conv_first": first, last: scaled}, config
+    conv_first = {**params["conv_first"], "kernel": params["conv_first"]["kernel"] / factor}
+    conv_last = {name: leaf * factor for name, leaf in params[last].items()}
+    return {**params, "conv_first": conv_first, last: conv_last}, config

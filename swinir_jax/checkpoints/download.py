@@ -1,4 +1,4 @@
-"""Finds weight files on this machine, or fetches them: the official ones by name, others by address."""
+"""Finds weight files on this machine or downloads them: official ones by name, others by address."""
 
 import contextlib
 import hashlib
@@ -25,38 +25,38 @@ from swinir_jax.files import make_folder, replacing
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS_VARIABLE = "SWINIR_JAX_WEIGHTS"  # a folder to look in
-MIRROR_VARIABLE = "SWINIR_JAX_MIRROR"  # takes the place of RELEASE
+WEIGHTS_VARIABLE = "SWINIR_JAX_WEIGHTS"  # environment variable: a folder with official files
+MIRROR_VARIABLE = "SWINIR_JAX_MIRROR"  # environment variable: an address in place of RELEASE
 RELEASE = "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0"
 
 _TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 16
-_HERE = ("127.0.0.1", "::1", "localhost")  # hosts to which nobody listens on the way
+_LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")  # safe without encryption
 
 
 def cache_folder() -> Path:
-    """Where fetched weights are kept for this user."""
+    """Returns the folder in which downloaded weights are kept for this user."""
     return platformdirs.user_cache_path("swinir_jax") / "weights"
 
 
 def locate_official(
     model: OfficialModel, weights_dir: str | os.PathLike[str] | None = None, *, progress: bool = False
 ) -> Path:
-    """The file of an official model, fetched if it is nowhere here.
+    """Finds the file of an official model, or downloads it.
 
-    It is looked for in `weights_dir`, in the folder that $SWINIR_JAX_WEIGHTS names and in `cache_folder()`; what is
-    fetched goes to the first of them that is given.
+    The file is looked for in `weights_dir`, in the folder of $SWINIR_JAX_WEIGHTS and in `cache_folder()`. A download
+    goes to the first of these that is given.
 
     Args:
-      model: an entry of OFFICIAL.
-      weights_dir: a folder to look in first.
-      progress: whether to draw a progress bar while fetching.
+      model: entry of OFFICIAL.
+      weights_dir: folder in which the file is looked for first.
+      progress: whether to draw a progress bar while downloading.
 
     Returns:
-      The path of a file that, if it was fetched, has been read and fits the architecture.
+      The path of the file. A downloaded file has been checked: it fits the model's configuration.
 
     Raises:
-      InputError: if it cannot be fetched; the message has the address and the place for a file fetched by hand.
+      InputError: if the file cannot be downloaded; the message has the address and the path for a download by hand.
     """
     folders = [Path(f) for f in (weights_dir, os.environ.get(WEIGHTS_VARIABLE)) if f] + [cache_folder()]
     for folder in folders:
@@ -72,23 +72,23 @@ def locate_official(
 
 
 def is_address(name: str | os.PathLike[str]) -> bool:
-    """Whether a model's name is an address, of any scheme but `gs://`, by which runs are named."""
-    scheme = re.match(r"([a-z][a-z0-9+.-]+):", os.fspath(name).lower())  # longer than the letter of a drive
+    """Returns whether a model's name is an address; `gs://` is not, because it names runs."""
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):", os.fspath(name).lower())  # two letters at least: `c:` is a drive
     return scheme is not None and scheme[1] != "gs" and not os.path.exists(name)
 
 
 def locate_address(address: str, *, progress: bool = False) -> Path:
-    """The file that was fetched from an address: into `cache_folder()`, once.
+    """Downloads a weight file into `cache_folder()`, once per address.
 
     Args:
-      address: beginning with `https://`; or with `http://`, of this machine.
-      progress: whether to draw a progress bar while fetching.
+      address: address that begins with `https://`, or with `http://` on this machine.
+      progress: whether to draw a progress bar while downloading.
 
     Returns:
-      The path of a file that has been read and holds a SwinIR; its name is the address's last part.
+      The path of the file, named after the last part of the address. The file has been checked: it holds a SwinIR.
 
     Raises:
-      InputError: if the address is of another kind, or what it gives is no such file; then nothing is kept.
+      InputError: if the address begins otherwise, or does not give weights of a SwinIR; nothing is kept then.
     """
     path = _check(address).path
     name = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(path).rpartition("/")[2])[-100:].lstrip(".") or "weights"
@@ -109,23 +109,23 @@ def _check(address: str) -> urllib.parse.SplitResult:
         host = parts.hostname
     except ValueError as error:
         raise InputError(f"{address}: not an address ({error}).") from error
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in _HERE)):
-        raise InputError(f"{address}: weights are fetched from https:// addresses alone.")
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in _LOCAL_HOSTS)):
+        raise InputError(f"{address}: weights are downloaded from https:// addresses only.")
     return parts
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a server elsewhere only where its address might have been given in the first place."""
+    """Follows redirections to other hosts only if their addresses would have been accepted from the user."""
 
     def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
         old, new = map(urllib.parse.urlsplit, (req.full_url, newurl))
-        if (old.scheme, old.hostname) != (new.scheme, new.hostname):  # a mirror may be of any kind
+        if (old.scheme, old.hostname) != (new.scheme, new.hostname):  # the host itself, a mirror, may lack https
             _check(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _fetch(address: str, target: Path, progress: bool, check: Callable[[Tensors], Any]) -> None:
-    """Fetches a weight file whose tensors pass a check; it appears whole or not at all."""
+    """Downloads a weight file and checks its tensors; the file appears whole or not at all."""
     make_folder(target.parent)
     try:
         with replacing(target) as temporary:
@@ -134,7 +134,7 @@ def _fetch(address: str, target: Path, progress: bool, check: Callable[[Tensors]
                 tensors, _ = read_weight_file(temporary)
                 check(tensors)
             except urllib.error.HTTPError as error:
-                with error:  # it is the response, with its connection
+                with error:  # closes the connection
                     raise InputError(f"the server answers {error.code} {error.reason}") from error
             except InputError as error:
                 raise InputError(str(error).replace(f"{temporary}: ", "").removesuffix(".")) from error
@@ -142,8 +142,8 @@ def _fetch(address: str, target: Path, progress: bool, check: Callable[[Tensors]
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError, InputError a ValueError
         reason = " ".join(str(getattr(error, "reason", None) or error).split())
-        raise InputError(f"Could not fetch {address} ({reason}).") from error
-    logger.info("%s: fetched, %d bytes, SHA-256 %s", target, target.stat().st_size, digest)
+        raise InputError(f"Could not download {address} ({reason}).") from error
+    logger.info("%s: downloaded, %d bytes, SHA-256 %s", target, target.stat().st_size, digest)
 
 
 def _download(address: str, path: Path, progress: bool) -> None:

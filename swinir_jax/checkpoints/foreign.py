@@ -1,11 +1,11 @@
-"""Tells what a file is that holds no weights of a SwinIR, by its first bytes or by the names of its tensors."""
+"""Recognises files without weights of a SwinIR, by their first bytes or by the names of their tensors."""
 
 import re
 from collections.abc import Mapping
 
 import numpy as np
 
-# By the beginning of a file; the first that fits.
+# Patterns of a file's first bytes; the first match counts.
 _BEGINNINGS = (
     (rb"\Z", "an empty file"),
     (rb"version https://git-lfs", "a Git LFS pointer in place of the file (`git lfs pull` fetches it)"),
@@ -16,9 +16,9 @@ _BEGINNINGS = (
     (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF", "an image"),
     (rb"%PDF", "a PDF document"),
 )
-HEAD = 512  # bytes that are looked at
+HEAD = 512  # number of first bytes to be matched
 
-# By a tensor's name with its rank behind a colon; the first that fits any of the names.
+# Patterns of a tensor's `name:rank`; the first pattern that matches any tensor counts.
 _NETWORKS = (
     ("an ESRGAN (RRDBNet)", r"(?i)\brdb\d\.conv\d\.(0\.)?weight:"),
     ("HAT", r"\boverlap_attn\.|\.conv_block\.cab\."),
@@ -40,11 +40,11 @@ _NETWORKS = (
 
 
 def kind_of_file(head: bytes) -> str | None:
-    """What a file that begins with `head` is, where that is none of weights; None if that cannot be seen."""
-    return next((kind for beginning, kind in _BEGINNINGS if re.match(beginning, head, re.DOTALL)), None)
+    """Returns the kind of a file that begins with `head` and holds no weights; None if the kind is unknown."""
+    return next((kind for pattern, kind in _BEGINNINGS if re.match(pattern, head, re.DOTALL)), None)
 
 
 def kind_of_network(tensors: Mapping[str, np.ndarray]) -> str | None:
-    """Which other network's these tensors are; None if that cannot be seen."""
+    """Returns the network, other than SwinIR, to which tensors belong; None if it is unknown."""
     names = "\n".join(f"{name}:{tensor.ndim}" for name, tensor in tensors.items())
-    return next((kind for kind, sign in _NETWORKS if re.search(sign, names)), None)
+    return next((kind for kind, pattern in _NETWORKS if re.search(pattern, names)), None)

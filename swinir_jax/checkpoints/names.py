@@ -1,4 +1,4 @@
-"""Official parameter names and layouts <-> the Flax parameter tree, in both directions and bit for bit."""
+"""Converts official parameter names and layouts into the Flax parameter tree and back, bit for bit."""
 
 import math
 import re
@@ -16,10 +16,10 @@ from swinir_jax.errors import InputError, first_few
 from swinir_jax.models import SwinIR
 from swinir_jax.models.windows import relative_position_index, shift_mask, shift_regions
 
-_PROBLEMS_SHOWN = 10  # more than elsewhere: which entries differ tells in what the architectures do
+_PROBLEMS_SHOWN = 10  # more than elsewhere, because the names show in what two architectures differ
 BUFFERS = ("attn_mask", "relative_position_index")
 
-# By the rank of a `weight`: the Flax name, and the axes that bring PyTorch's layout to Flax's.
+# By the rank of a `weight`: the Flax name, and the transposition from PyTorch's layout to Flax's.
 _LEAVES: Mapping[int, tuple[str, tuple[int, ...]]] = {
     1: ("scale", (0,)),  # LayerNorm
     2: ("kernel", (1, 0)),  # Linear: [out, in] -> [in, out]
@@ -28,14 +28,14 @@ _LEAVES: Mapping[int, tuple[str, tuple[int, ...]]] = {
 
 
 def to_flax(name: str, tensor: np.ndarray) -> tuple[str, np.ndarray]:
-    """One official tensor as the path and the array of a Flax leaf.
+    """Converts the name and the layout of an official tensor.
 
     Args:
-      name: such as `layers.0.conv.weight`.
-      tensor: in PyTorch's layout.
+      name: official name, such as `layers.0.conv.weight`.
+      tensor: tensor in PyTorch's layout.
 
     Returns:
-      Such as `layers_0/conv/kernel`, and a view in Flax's layout.
+      The path in the Flax tree, such as `layers_0/conv/kernel`, and a view in Flax's layout.
     """
     *modules, leaf = re.sub(r"\.(\d+)(?=\.)", r"_\1", name).split(".")
     if leaf == "weight" and tensor.ndim in _LEAVES:
@@ -45,7 +45,7 @@ def to_flax(name: str, tensor: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 def to_official(path: str, array: np.ndarray) -> tuple[str, np.ndarray]:
-    """The inverse of `to_flax`."""
+    """Converts the path and the layout of a Flax leaf, the inverse of `to_flax`."""
     *modules, leaf = path.split("/")
     for flax_leaf, axes in _LEAVES.values():
         if leaf == flax_leaf and array.ndim == len(axes):
@@ -55,16 +55,16 @@ def to_official(path: str, array: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 def parameter_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
-    """Shape of each parameter by its path in the Flax tree (`a/b/c`), without computing anything."""
+    """Returns the shape of each parameter by path in the Flax tree (`a/b/c`), without making arrays."""
     model = SwinIR(config)
     sides = config.img_sides if config.ape else (config.window_size, config.window_size)
     lq = jax.ShapeDtypeStruct((1, *sides, config.in_chans), jnp.float32)
-    tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # the key, too, is not made
+    tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # makes no key, either
     return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
 
 
 def official_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
-    """Shape of each parameter by its official name, in PyTorch's layout."""
+    """Returns the shape of each parameter by official name, in PyTorch's layout."""
     named = (
         to_official(path, np.broadcast_to(np.float32(0), shape)) for path, shape in parameter_shapes(config).items()
     )
@@ -72,7 +72,7 @@ def official_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
 
 
 def official_buffers(config: SwinIRConfig) -> dict[str, np.ndarray]:
-    """The buffers that the official class registers, by name: `attn_mask` and `relative_position_index`."""
+    """Returns the buffers of the official class by name: `attn_mask` and `relative_position_index`."""
     m = config.attention_window
     index = relative_position_index(m)
     mask = None
@@ -91,24 +91,24 @@ def official_buffers(config: SwinIRConfig) -> dict[str, np.ndarray]:
 
 
 def split_buffers(tensors: Tensors) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Parameters and buffers of a file, apart."""
+    """Splits a file's tensors into parameters and buffers."""
     buffers = {name: t for name, t in tensors.items() if name.rsplit(".", 1)[-1] in BUFFERS}
     return {name: t for name, t in tensors.items() if name not in buffers}, buffers
 
 
 def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, Any]:
-    """The Flax parameter tree from official tensors; buffers are checked and dropped.
+    """Builds the Flax parameter tree from official tensors; buffers are checked and dropped.
 
     Args:
-      tensors: by official name.
-      config: the architecture that they should fit.
+      tensors: parameters and buffers.
+      config: network configuration.
 
     Returns:
       Nested dict of float32 arrays, as `model.init(...)["params"]`.
 
     Raises:
-      InputError: if any tensor is missing, unexpected, of a wrong shape or not of floats, or a buffer differs
-        from what the architecture makes; the message says how many and names the first.
+      InputError: if a tensor is missing, unexpected, not floating, not finite or has a wrong shape, or a buffer differs
+        from that of the configuration; the message counts the problems and names the first.
     """
     parameters, buffers = split_buffers(tensors)
     expected = official_shapes(config)
@@ -128,7 +128,7 @@ def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, An
 
 
 def shape_problems(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Every missing, unexpected and mis-shaped entry, in words."""
+    """Describes every missing, unexpected or mis-shaped entry."""
     problems = [f"missing {name} {expected[name]}" for name in expected.keys() - found.keys()]
     problems += [f"unexpected {name}" for name in found.keys() - expected.keys()]
     both = expected.keys() & found.keys()
@@ -147,19 +147,19 @@ def _buffer_problems(buffers: Tensors, config: SwinIRConfig) -> list[str]:
 
 
 def params_to_official(params: Mapping[str, Any], config: SwinIRConfig) -> dict[str, np.ndarray]:
-    """The inverse of `params_from_official`, with the buffers made again.
+    """Builds official tensors from the Flax parameter tree, the inverse of `params_from_official`.
 
     The official class loads the result with `strict=True`.
 
     Args:
-      params: the Flax parameter tree.
-      config: its architecture.
+      params: Flax parameter tree.
+      config: network configuration.
 
     Returns:
-      Contiguous arrays by official name, parameters first.
+      Contiguous arrays by official name, first the parameters, then the buffers.
 
     Raises:
-      InputError: if the tree does not fit the architecture.
+      InputError: if the tree does not fit the configuration.
     """
     flat = flax.traverse_util.flatten_dict(dict(params), sep="/")
     problems = shape_problems({path: np.shape(leaf) for path, leaf in flat.items()}, parameter_shapes(config))

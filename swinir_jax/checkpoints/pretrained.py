@@ -1,4 +1,4 @@
-"""Any way of naming weights -> a model and its parameters."""
+"""Loads a model and its parameters, by any name that weights can have."""
 
 import dataclasses
 import logging
@@ -37,28 +37,32 @@ def load_pretrained(
     """Loads a network with its weights.
 
     Args:
-      name: a folder that the converter wrote or that of a training run (its best checkpoint by validation, else the
-        latest), a weight file (`.pth`, `.pt`, `.ckpt`, `.bin`, `.safetensors`) or its https address, or the name of a
-        bundled or an official model (`swinir-jax models` lists them). What is not here is fetched, once.
-      img_range: in place of what the folder or the rule says (see `infer_config`).
+      name: one of
+        - a folder written by the converter;
+        - the folder of a training run: its best checkpoint by validation, else the latest;
+        - a weight file (`.pth`, `.pt`, `.ckpt`, `.bin`, `.safetensors`), or the https address of one;
+        - the name of a bundled or an official model (`swinir-jax models` lists them).
+        Files that are not on this machine are downloaded, once.
+      img_range: value that replaces that of the folder or of the rule (see `infer_config`).
       qk_scale: likewise.
-      shift: whether windows shift, where the file does not tell (see `tells_shift`) or the folder is wrong; None
-        assumes that they do, and says so.
-      weights: "ema" or "raw", where a file or a run holds both.
-      dtype: in which the model computes, float32 or bfloat16.
+      shift: whether windows shift, for files that do not tell (see `tells_shift`) and folders that are wrong; None
+        assumes that windows shift, and logs the assumption.
+      weights: "ema" or "raw", for files and runs that hold both.
+      dtype: dtype in which the model computes, float32 or bfloat16.
       weights_dir: folder in which official files are looked for first.
-      progress: whether to draw a bar while fetching.
+      progress: whether to draw a progress bar while downloading.
 
     Returns:
-      `(model, params)`, for `model.apply({"params": params}, lq)`; the parameters are float32 NumPy arrays.
+      `(model, params)` for `model.apply({"params": params}, lq)`; the parameters are float32 NumPy arrays.
 
     Raises:
-      InputError: if there is no such model, a file is damaged or not one of a SwinIR, or the pieces do not fit.
+      InputError: if there is no such model, a file is damaged or does not hold a SwinIR, or weights and configuration
+        do not fit each other.
     """
     if weights not in get_args(Weights):
         raise InputError(f"weights must be one of {get_args(Weights)}, got {weights!r}.")
     arguments: dict[str, Any] = {"img_range": img_range, "qk_scale": qk_scale}
-    given = {name: value for name, value in arguments.items() if value is not None}
+    overrides = {name: value for name, value in arguments.items() if value is not None}
     if not is_address(name) and is_run(folder := run_folder(name)):
         params, config = load_run(folder, weights)
     elif store.is_model(path := _resolve(name, weights_dir, progress)):
@@ -67,13 +71,13 @@ def load_pretrained(
         params, config = _load_file(path, img_range, qk_scale, shift, weights)
     if shift is not None:
         config = with_shift(config, shift)
-    return SwinIR(dataclasses.replace(config, **given), dtype=dtype), params
+    return SwinIR(dataclasses.replace(config, **overrides), dtype=dtype), params
 
 
 def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] | None, progress: bool) -> Path:
-    """The folder or file that holds the weights.
+    """Returns the folder or the file of the weights.
 
-    A folder without a model, such as one made for results, does not hide a model of the same name.
+    A folder without a model, such as a folder of results, does not hide a model of the same name.
     """
     path, text = Path(name), os.fspath(name)
     if is_address(name):
@@ -85,7 +89,7 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
     if (stem := text.removesuffix(".pth")) in OFFICIAL:
         return locate_official(OFFICIAL[stem], weights_dir, progress=progress)
     if path.exists():
-        raise InputError(f"{path}: holds no model: no {store.CONFIG_FILE} of a converted one, and no weights.")
+        raise InputError(f"{path}: holds no model: neither {store.CONFIG_FILE} of a converted one nor weights.")
     raise unknown_model(text)
 
 
@@ -103,15 +107,15 @@ def _load_file(
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if path.stem not in OFFICIAL and path not in bundled_models().values():
-        given = {"img_range": img_range, "qk_scale": qk_scale}
-        rules = [
+        arguments = {"img_range": img_range, "qk_scale": qk_scale}
+        assumptions = [
             f"{name}={getattr(config, name)} ({RULES[name]}; {name}=... overrides)"
-            for name, value in given.items()
+            for name, value in arguments.items()
             if value is None
         ]
         if shift is None and not tells_shift(tensors):
             missing = "attn_mask buffers" if split_buffers(tensors)[1] else "buffers"
-            rules.append(f"windows shift (there are no {missing}), unless shift=False (--no-shift)")
-        if rules:  # a guess that turns out wrong gives wrong pictures: say that it was one
-            logger.warning("%s does not tell, so by rule: %s.", path.name, "; ".join(rules))
+            assumptions.append(f"windows shift (there are no {missing}), unless shift=False (--no-shift)")
+        if assumptions:  # a wrong one gives wrong pictures
+            logger.warning("%s does not tell, so by rule: %s.", path.name, "; ".join(assumptions))
     return params, config

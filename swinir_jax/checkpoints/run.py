@@ -1,4 +1,4 @@
-"""The folder of a training run as a model: what lies where in it, and its weights."""
+"""Reads the folder of a training run as a model."""
 
 import importlib.util
 import json
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 EXPERIMENT_FILE = "experiment.json"
 CHECKPOINTS_FOLDER = "checkpoints"
-ITEMS: Mapping[Weights, str] = {"ema": "ema", "raw": "params"}  # folders of a checkpoint
+ITEMS: Mapping[Weights, str] = {"ema": "ema", "raw": "params"}  # folders in a checkpoint
 
 
 def run_folder(name: str | os.PathLike[str]) -> epath.Path:
-    """The absolute path of a run, on this machine or in a bucket.
+    """Returns the absolute path of a run, on this machine or in a bucket.
 
     Raises:
-      InputError: if it is in a bucket (`gs://...`) and the package to reach it is not installed.
+      InputError: if the run is in a bucket (`gs://...`) and gcsfs, which reads buckets, is not installed.
     """
     text = os.fspath(name)
     if "://" not in text:
@@ -38,49 +38,49 @@ def run_folder(name: str | os.PathLike[str]) -> epath.Path:
 
 
 def is_run(folder: epath.Path) -> bool:
-    """Whether a folder is that of a training run."""
+    """Returns whether a folder is that of a training run."""
     return (folder / EXPERIMENT_FILE).exists()
 
 
 def comparable_scores(metrics: Mapping[int, Mapping[str, Any] | None]) -> dict[int, float]:
-    """PSNR in dB of the checkpoints that were measured as the newest one is, or would be.
+    """Selects the scores that can be compared: those measured in the validation setting of the newest checkpoint.
 
-    Scores of other images, levels or tiles say nothing about which weights are better.
+    Scores of other images, levels or tiles do not tell which weights are better.
 
     Args:
-      metrics: of each step, as `checkpoint_metrics` makes them; older runs have no setting, and None if nothing at all.
+      metrics: metrics of each step from `checkpoint_metrics`. Older runs have no setting, or None instead of metrics.
 
     Returns:
-      Scores by step; none if validation has been switched off, or nothing was measured in the new setting yet.
+      PSNR in dB by step; empty if validation is off now, or nothing has been measured in the newest setting.
     """
     newest = (metrics[max(metrics)] or {}).get("setting") if metrics else None
     return {step: m["psnr"] for step, m in metrics.items() if m and "psnr" in m and m.get("setting") == newest}
 
 
 def checkpoint_metrics(psnr: float | None, setting: str) -> dict[str, Any]:
-    """What is kept with a checkpoint: how the run is validated at that time, and the score, if there is one."""
+    """Returns the metrics to store with a checkpoint: the validation setting, and PSNR in dB if it was measured."""
     return {"setting": setting} | ({} if psnr is None else {"psnr": psnr})
 
 
 def best_first(scores: Mapping[int, float]) -> list[int]:
-    """Steps from the best score to the worst; of equal ones the later first."""
+    """Sorts steps from the best score to the worst; of equal scores the later step comes first."""
     return sorted(scores, key=lambda step: (scores[step], step), reverse=True)
 
 
 def load_run(folder: epath.Path, weights: Weights) -> tuple[dict[str, Any], SwinIRConfig]:
-    """Reads the weights of a run: of its best checkpoint by validation, or of the latest if none was validated.
+    """Reads the weights of a run's best checkpoint by validation, or of the latest if there are no scores.
 
-    The log says which it is. Only scores of the newest validation's setting count.
+    Only `comparable_scores` count. The log names the checkpoint.
 
     Args:
-      folder: with `experiment.json` and `checkpoints/`; it may be in training.
-      weights: the moving average or the raw ones.
+      folder: folder with `experiment.json` and `checkpoints/`; the run may be in training.
+      weights: "ema" for the moving average, "raw" for the weights themselves.
 
     Returns:
-      The parameters as float32 NumPy arrays, and the configuration.
+      The parameters as float32 NumPy arrays, and the network configuration.
 
     Raises:
-      InputError: if there is no checkpoint yet, or a piece is damaged or does not fit the configuration.
+      InputError: if there is no checkpoint yet, or a file is damaged or does not fit the configuration.
     """
     try:
         config = SwinIRConfig.from_dict(json.loads((folder / EXPERIMENT_FILE).read_text())["network"])
@@ -91,7 +91,7 @@ def load_run(folder: epath.Path, weights: Weights) -> tuple[dict[str, Any], Swin
     try:
         flat = load_params(path)
     except (OSError, ValueError, KeyError) as error:
-        if not path.parent.exists():  # the run, in training, has made room for a newer one
+        if not path.parent.exists():  # the run, in training, has replaced this checkpoint by a newer one
             return load_run(folder, weights)
         raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:200]}).") from error
     problems = shape_problems({name: leaf.shape for name, leaf in flat.items()}, parameter_shapes(config))
@@ -102,7 +102,7 @@ def load_run(folder: epath.Path, weights: Weights) -> tuple[dict[str, Any], Swin
 
 
 def _choose_step(folder: epath.Path) -> tuple[int, str]:
-    """The step whose weights are taken, and why."""
+    """Returns the step of the checkpoint to load, and the reason in words."""
     import orbax.checkpoint as ocp
 
     metrics: dict[int, Mapping[str, Any] | None] = {}

@@ -1,4 +1,4 @@
-"""A converted model: a folder with `config.json` and the parameters as an Orbax checkpoint."""
+"""Stores converted models: folders with `config.json` and the parameters as an Orbax checkpoint."""
 
 import json
 import os
@@ -25,14 +25,14 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
     """Writes a model folder; it appears whole, by one rename, or not at all.
 
     Args:
-      folder: must not exist yet, or be empty.
-      params: as `model.init(...)["params"]`.
-      config: the architecture, to be stored beside them.
+      folder: folder that does not exist or is empty.
+      params: parameters as `model.init(...)["params"]`.
+      config: network configuration.
 
     Raises:
-      InputError: if the folder exists with something in it, or cannot be written.
+      InputError: if the folder is not empty, or cannot be written.
     """
-    import orbax.checkpoint as ocp  # most runs read only .safetensors and need no Orbax
+    import orbax.checkpoint as ocp  # slow to import, and reading .safetensors does not need Orbax
 
     folder = Path(folder).absolute()
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
@@ -40,7 +40,7 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
     make_folder(folder.parent)
     try:
         with replacing(folder) as temporary:
-            temporary.mkdir()  # Orbax would do it in a thread, and wait for minutes where it fails
+            temporary.mkdir()  # Orbax would make it in a thread, and wait for minutes where this fails
             with holding_interrupts(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
                 checkpointer.save(temporary / PARAMS_FOLDER, args=ocp.args.StandardSave(dict(params)))
             content = {
@@ -51,12 +51,12 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
             (temporary / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise cannot_write(folder, error) from error
-    except ValueError as error:  # TensorStore's way to say that the disk is full
+    except ValueError as error:  # raised by TensorStore when the disk is full
         raise InputError(f"{folder}: cannot be written ({' '.join(str(error).split())[:200]}).") from error
 
 
 def is_model(folder: Path) -> bool:
-    """Whether a folder is one that `save_model` writes, or what is left of it."""
+    """Returns whether a folder was written by `save_model`, even if a part of it is missing now."""
     return (folder / CONFIG_FILE).exists() or (folder / PARAMS_FOLDER).is_dir()
 
 
@@ -64,13 +64,13 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRCo
     """Reads a model folder.
 
     Args:
-      folder: as `save_model` writes it.
+      folder: folder written by `save_model`.
 
     Returns:
-      The parameters as float32 NumPy arrays, and the configuration.
+      The parameters as float32 NumPy arrays, and the network configuration.
 
     Raises:
-      InputError: if a piece is missing or damaged, or the parameters do not fit the configuration.
+      InputError: if a file is missing or damaged, or the parameters do not fit the configuration.
     """
     folder = Path(folder).absolute()
     config, checksums = _load_config(folder / CONFIG_FILE)
@@ -80,7 +80,7 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRCo
         for name, checksum in checksums.items()
         if found.get(name) != checksum
     ]
-    if damaged:  # checked first: Orbax reports such in many lines and from several threads
+    if damaged:  # checked before Orbax reads, which reports damage in many lines and from several threads
         raise InputError(f"{folder / PARAMS_FOLDER}: {', '.join(damaged)}; convert the weights again.")
     flat = load_params(folder / PARAMS_FOLDER)
     problems = shape_problems({path: leaf.shape for path, leaf in flat.items()}, parameter_shapes(config))
@@ -98,7 +98,7 @@ def _load_config(path: Path) -> tuple[SwinIRConfig, dict[str, int]]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not readable as a model's configuration ({error}).") from error
     if version != FORMAT_VERSION:
-        raise InputError(f"{path}: format_version {version} is not the one that this version reads, {FORMAT_VERSION}.")
+        raise InputError(f"{path}: format_version is {version}; this version of swinir_jax reads {FORMAT_VERSION}.")
     try:
         return SwinIRConfig.from_dict(values), checksums
     except InputError as error:
@@ -106,10 +106,10 @@ def _load_config(path: Path) -> tuple[SwinIRConfig, dict[str, int]]:
 
 
 def load_params(path: os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The float32 arrays of an Orbax checkpoint of parameters, by their paths in the tree (`a/b/c`).
+    """Reads an Orbax checkpoint of parameters as float32 arrays by path in the tree (`a/b/c`).
 
     Raises:
-      OSError, ValueError: if it is damaged.
+      OSError, ValueError: if the checkpoint is damaged.
     """
     import orbax.checkpoint as ocp
 
@@ -124,6 +124,6 @@ def load_params(path: os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _checksums(folder: Path) -> dict[str, int]:
-    """CRC-32 of each file below a folder, by its path there."""
+    """Returns the CRC-32 of each file below a folder by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): zlib.crc32(path.read_bytes()) for path in files}

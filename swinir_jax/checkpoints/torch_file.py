@@ -1,7 +1,7 @@
-"""Files of `torch.save`, read without PyTorch and without running anything that they hold.
+"""Reads files of `torch.save` without PyTorch and without running any code from them.
 
-Two formats, as in PyTorch's `torch/serialization.py`: the zip archive that it writes since 1.6, and before it a row of
-pickles with the storages' bytes behind them. The archive may have been compressed again, or unpacked into a folder.
+There are two formats, as in PyTorch's `torch/serialization.py`: a zip archive since version 1.6, and before it a row of
+pickles followed by the bytes of the storages. The archive may have been compressed again, or unpacked into a folder.
 """
 
 import io
@@ -16,19 +16,20 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from swinir_jax.checkpoints.unpickler import Placeholder, Unpickler
+from swinir_jax.checkpoints.pickled_values import Placeholder
+from swinir_jax.checkpoints.unpickler import Unpickler
 from swinir_jax.errors import InputError
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_PICKLE = "data.pkl"  # the entry of an archive with all but the storages
+_PICKLE = "data.pkl"  # entry of an archive with everything but the storages
 
-# In bytes: a small file, or one that unpacks to a large one, must not fill the memory.
+# In bytes. A small file, or one that unpacks to a large one, must not fill the memory.
 _LARGEST_PICKLE = 1 << 26
 _LARGEST_UNPACKED = 1 << 30
 
-# What the handlers of pickle, zipfile and NumPy raise on arbitrary bytes; the file's fault, each of them.
+# Errors that pickle, zipfile and NumPy raise on malformed files.
 _MALFORMED = (
     ArithmeticError,
     AttributeError,
@@ -44,22 +45,21 @@ _MALFORMED = (
 
 
 def read_torch_file(path: str | os.PathLike[str]) -> Any:
-    """Reads a file that `torch.save` wrote, in either of its formats.
+    """Reads a file of `torch.save`, in either format.
 
-    Follows `torch.load(path, map_location="cpu", weights_only=True)`. Tensors keep their strides, and where they were
-    saved from (`cuda:3`) is ignored. A zip archive's tensors are views of the mapped file: leave it in place while
-    they are in use.
+    Follows `torch.load(path, map_location="cpu", weights_only=True)`. Tensors keep their strides; their devices are
+    ignored. Tensors of a zip archive are views of the mapped file: leave the file in place while they are in use.
 
     Args:
-      path: a `.pth`, `.pt` or `.ckpt` file, or the folder that it was unpacked into.
+      path: a `.pth`, `.pt` or `.ckpt` file, or the folder into which one was unpacked.
 
     Returns:
-      The saved object. Tensors and parameters are read-only NumPy arrays, bfloat16 ones of `ml_dtypes.bfloat16`;
-      dtypes are NumPy's, `torch.Size` is a tuple, a `Counter` a dict, and of a `torch.device` its type remains.
-      A `Placeholder` stands for an object of an unknown class, with its items and attributes.
+      The saved object. Tensors and parameters are read-only NumPy arrays (bfloat16 by `ml_dtypes`), dtypes are NumPy's,
+      a `torch.Size` is a tuple, a `Counter` a dict, a `torch.device` the name of its type. A `Placeholder` stands for
+      an object of an unknown class, with its items and attributes.
 
     Raises:
-      InputError: if there is no such file, it is damaged or is not PyTorch's, or it asks for anything but data.
+      InputError: if there is no such file, or it is damaged, not PyTorch's, or asks for more than data.
     """
     path = Path(path)
     try:
@@ -74,7 +74,7 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
 
 
 def unpacked_archive(folder: Path) -> Path | None:
-    """The folder, this one or one in it, into which somebody has unpacked a file of `torch.save`; None if none is."""
+    """Returns the folder into which a file of `torch.save` was unpacked: `folder` or one in it; None without any."""
     folders = (folder, *sorted(path for path in folder.iterdir() if path.is_dir()))
     return next((path for path in folders if (path / _PICKLE).is_file()), None)
 
@@ -84,7 +84,7 @@ def _read(path: Path) -> Any:
         if (folder := unpacked_archive(path)) is None:
             raise pickle.UnpicklingError("a folder, not a file")
         return _read_folder(folder)
-    if not path.is_file():  # nor a pipe, which would be waited for
+    if not path.is_file():  # a pipe is refused, too: reading it could wait for ever
         raise pickle.UnpicklingError("no such file")
     with open(path, "rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -103,7 +103,7 @@ def _read_zip(file: BinaryIO, mapped: mmap.mmap) -> Any:
                 return np.frombuffer(archive.read(entry), np.uint8)
             if entry.compress_type != zipfile.ZIP_STORED:
                 raise pickle.UnpicklingError(f"the archive was compressed again, in a way that is not read ({name!r})")
-            # Only the header beside the data tells how much padding lies between the two.
+            # Only the header in front of the data tells how much padding lies between them.
             magic, name_length, extra_length = struct.unpack_from("<4s22xHH", mapped, entry.header_offset)
             start = entry.header_offset + 30 + name_length + extra_length
             if magic != _ZIP_MAGIC or start < 0 or start + entry.file_size > whole.size:
@@ -121,42 +121,42 @@ def _read_folder(folder: Path) -> Any:
 
 
 def _read_entries(sizes: Mapping[str, int], content: Callable[[str], np.ndarray], limit: int) -> Any:
-    """The object that the entries of an archive hold: by name their sizes and, when asked for, their bytes."""
+    """Reads the object in an archive, by the sizes of its entries and a function that reads the bytes of one."""
     pickles = [name for name in sizes if name.split("/")[-1] == _PICKLE]
     if not pickles:
         raise pickle.UnpicklingError(f"an archive, but not PyTorch's: no {_PICKLE} in it")
     root = min(pickles, key=len).removesuffix(_PICKLE)
 
-    def checked(name: str, right: Callable[[int], bool]) -> np.ndarray:
+    def read(name: str, fits: Callable[[int], bool]) -> np.ndarray:
         if (size := sizes.get(root + name)) is None:
             raise pickle.UnpicklingError(f"the archive lacks its entry {root + name!r}")
-        if not right(size):  # looked at first, as a compressed entry can be of any size
+        if not fits(size):  # checked before reading, because a compressed entry can have any size
             raise pickle.UnpicklingError(f"the archive's entry {root + name!r} has {size} bytes, which is wrong")
         return content(root + name)
 
-    big_endian = f"{root}byteorder" in sizes and checked("byteorder", lambda size: size < 100).tobytes() == b"big"
+    big_endian = f"{root}byteorder" in sizes and read("byteorder", lambda size: size < 100).tobytes() == b"big"
 
     def load_storage(key: str, dtype: np.dtype, size: int) -> np.ndarray:
-        data = checked(f"data/{key}", size.__eq__)
+        data = read(f"data/{key}", size.__eq__)
         return data.reshape(-1, dtype.itemsize)[:, ::-1].ravel() if big_endian else data
 
-    program = checked(_PICKLE, lambda size: size <= _LARGEST_PICKLE).tobytes()
+    program = read(_PICKLE, lambda size: size <= _LARGEST_PICKLE).tobytes()
     return Unpickler(io.BytesIO(program), load_storage, limit).load()
 
 
 def _read_legacy(file: BinaryIO, mapped: mmap.mmap) -> Any:
-    # The storages' sizes are known only after the pickle that uses them: it gets empty ones, filled at the end.
+    # The storages come after the pickle that uses them: it gets zeros, which are overwritten at the end.
     def unpickler() -> Unpickler:
         return Unpickler(mapped, lambda key, dtype, size: np.zeros(size, np.uint8), len(mapped))
 
     if (unpickler().load(), unpickler().load()) != (_LEGACY_MAGIC, _LEGACY_PROTOCOL):
         raise pickle.UnpicklingError("not a PyTorch file")
-    unpickler().load()  # about the machine that wrote it; the bytes are little-endian on every one
+    unpickler().load()  # facts about the writing machine; the bytes are always little-endian
     main = unpickler()
     result = main.load()
     keys = unpickler().load()
     if not all(type(key) is str for key in keys) or sorted(keys) != sorted(main.storages):
-        raise pickle.UnpicklingError("the storages in the file are not those that its tensors use")
+        raise pickle.UnpicklingError("the storages in the file are not those of its tensors")
     for storage in map(main.storages.__getitem__, keys):
         (count,) = struct.unpack("<q", mapped.read(8))
         data = mapped.read(storage.data.size)

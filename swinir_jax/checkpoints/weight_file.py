@@ -1,4 +1,4 @@
-"""Official tensors from the files that hold them, whatever they are wrapped in and whatever lies beside them."""
+"""Reads official tensors from files, whatever containers they are wrapped in and whatever lies beside them."""
 
 import os
 import re
@@ -16,59 +16,61 @@ from swinir_jax.errors import InputError
 
 Weights = Literal["ema", "raw"]
 
-SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")  # the usual ones; what a file is, its content tells
+SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")  # the usual ones; the content tells what a file is
 
-_ANCHOR = "conv_first.weight"  # a name that each SwinIR has
-_BODY = "layers.0.residual_group.blocks.0."  # and few networks else
+_ANCHOR = "conv_first.weight"  # a tensor of every SwinIR
+_BODY = "layers.0.residual_group.blocks.0."  # prefix of tensors of every SwinIR, and of few other networks
 _AVERAGED = {"ema", "avg", "averaged", "swa", "shadow"}  # words in the names of averaged weights
-_INVISIBLE = {"", "_modules", "_parameters", "_buffers"}  # attributes that a pickled module keeps its parts in
-_LONGEST_NAME = 256  # characters, with all that the tensors are wrapped in
-_MOST_NAMED = 4  # parts of a file in one note
+_INVISIBLE = {"", "_modules", "_parameters", "_buffers"}  # attributes of a pickled module that hold its parts
+_LONGEST_NAME = 256  # characters of a tensor's full name
+_MOST_LISTED = 4  # parts of a file in one note
 
 
 def read_weight_file(path: str | os.PathLike[str], weights: Weights = "ema") -> tuple[dict[str, np.ndarray], list[str]]:
-    """Reads the tensors of a file's SwinIR by their official names, parameters and buffers.
+    """Reads a SwinIR's parameters and buffers by official name.
 
-    A tensor's full name is all the keys on the way to it, joined by dots; a network is what has the same beginning
-    as some `conv_first.weight`. So wrappers and prefixes need not be known. Of several SwinIRs in a file, an averaged
-    one is taken, by a word such as `ema` in its beginning, and of those the first.
+    The full name of a tensor is the keys of all containers around it and its own, joined by dots. A network is all
+    tensors with the same prefix as a `conv_first.weight`, so that wrappers and prefixes need not be known. Of several
+    SwinIRs in a file, averaged ones are preferred, known by a word such as `ema` in the prefix, and then the first.
 
     Args:
-      path: a file of `torch.save`, the folder into which one was unpacked, or a safetensors file, of any ending.
-      weights: "raw" to take the first network that is not averaged.
+      path: a file of `torch.save`, the folder into which one was unpacked, or a safetensors file; any suffix will do.
+      weights: "raw" to prefer networks that are not averaged.
 
     Returns:
-      The tensors in PyTorch's layout, and what was decided and left out, as sentences for the log. Of a file with
-      no SwinIR, all tensors by their full names.
+      The tensors in PyTorch's layout, and sentences for the log about choices and parts left out. For a file without
+      SwinIR, all tensors by full name.
 
     Raises:
-      InputError: if the file cannot be read or holds no tensors, or not the wanted ones.
+      InputError: if the file cannot be read, or holds no tensors, or no raw ones though these are asked for.
     """
     path = Path(path)
     content = _read(path)
     tensors = _named_tensors(content)
     networks = _networks(tensors)
-    averaged = [place for place in networks if _is_averaged(place, tensors)]
-    raw = [place for place in networks if place not in averaged]
+    averaged = [prefix for prefix in networks if _is_averaged(prefix, tensors)]
+    raw = [prefix for prefix in networks if prefix not in averaged]
     candidates = raw if weights == "raw" else averaged or raw
     if not tensors or (networks and not candidates):
         found = ", ".join(name for name, _ in list(_items(content))[:8]) or "nothing"
         raise InputError(f"{path}: no {'raw ' if weights == 'raw' else ''}weights in it; it holds {found}.")
     if not networks:
         return tensors, []
-    place = candidates[0]
+    chosen = candidates[0]
     notes = []
-    if others := [other for other in networks if other != place]:
-        what = "averaged (EMA) and raw weights" if averaged and raw else "several networks"
-        took = "averaged ones" if place in averaged else "raw ones" if averaged else "first"
-        notes.append(f"{path.name} holds {what}; took the {took}, {_title(place)}, and left {_listed(others)}.")
-    if beside := _modules_beside(place, tensors, networks):
-        notes.append(f"{path.name} holds more than the network, which was left: {_listed(beside)}.")
-    return {name.removeprefix(place): tensors[name] for name in networks[place]}, notes
+    if others := [prefix for prefix in networks if prefix != chosen]:
+        content_kind = "averaged (EMA) and raw weights" if averaged and raw else "several networks"
+        choice = "averaged ones" if chosen in averaged else "raw ones" if averaged else "first"
+        notes.append(
+            f"{path.name} holds {content_kind}; took the {choice}, {_title(chosen)}, and left {_listed(others)}."
+        )
+    if modules := _modules_beside(chosen, tensors, networks):
+        notes.append(f"{path.name} holds more than the network; left {_listed(modules)}.")
+    return {name.removeprefix(chosen): tensors[name] for name in networks[chosen]}, notes
 
 
 def _read(path: Path) -> Any:
-    if not path.is_file():  # a folder, or nothing
+    if not path.is_file():  # a folder, or nothing at all
         return read_torch_file(path)
     try:
         with open(path, "rb") as file:
@@ -91,7 +93,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _named_tensors(content: Any) -> dict[str, np.ndarray]:
-    """All arrays in nested containers, by their full names and in the file's order; each container is entered once."""
+    """Returns all arrays in nested containers by full name, in the file's order; enters each container once."""
     found: dict[str, np.ndarray] = {}
     entered: set[int] = set()
     pending = [("", content)]
@@ -106,7 +108,7 @@ def _named_tensors(content: Any) -> dict[str, np.ndarray]:
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    """What a container holds, by printable names; a place stands for a key that is no text."""
+    """Yields the items of a container by printable name; the index replaces a key that is not a text."""
     pairs: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         pairs = value.items()
@@ -126,41 +128,43 @@ def _join(name: str, key: str) -> str:
 
 
 def _networks(tensors: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
-    """The full names of each network by what they begin with; only SwinIRs, if there are any."""
-    places = {name.removesuffix(_ANCHOR) for name in tensors if f".{name}".endswith(f".{_ANCHOR}")}
-    found: dict[str, list[str]] = {}
+    """Groups the full names of tensors by the prefix of their network; only SwinIRs, if there are any."""
+    prefixes = {name.removesuffix(_ANCHOR) for name in tensors if f".{name}".endswith(f".{_ANCHOR}")}
+    networks: dict[str, list[str]] = {}
     for name in tensors:
-        dots = [i + 1 for i, character in enumerate(name) if character == "."]
-        place = next((name[:i] for i in (*reversed(dots), 0) if name[:i] in places), None)
-        if place is not None:
-            found.setdefault(place, []).append(name)
-    swinirs = {place: names for place, names in found.items() if any(name.startswith(place + _BODY) for name in names)}
-    return swinirs or found
+        ends = [i + 1 for i, character in enumerate(name) if character == "."]
+        longest = next((name[:end] for end in (*reversed(ends), 0) if name[:end] in prefixes), None)
+        if longest is not None:
+            networks.setdefault(longest, []).append(name)
+    swinirs = {
+        prefix: names for prefix, names in networks.items() if any(name.startswith(prefix + _BODY) for name in names)
+    }
+    return swinirs or networks
 
 
-def _is_averaged(place: str, tensors: Mapping[str, np.ndarray]) -> bool:
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", place)
-    counted = f"{place.removesuffix('module.')}n_averaged" in tensors  # PyTorch's AveragedModel
-    return counted or any(word.lower() in _AVERAGED for word in words)
+def _is_averaged(prefix: str, tensors: Mapping[str, np.ndarray]) -> bool:
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", prefix)
+    has_counter = f"{prefix.removesuffix('module.')}n_averaged" in tensors  # of PyTorch's AveragedModel
+    return has_counter or any(word.lower() in _AVERAGED for word in words)
 
 
-def _modules_beside(place: str, tensors: Mapping[str, np.ndarray], networks: Mapping[str, list[str]]) -> list[str]:
-    """The modules that belong to no network, such as a loss's; each by the part of its name that tells it apart."""
-    taken = {name for names in networks.values() for name in names}
-    path = place.split(".")
-    found: dict[str, None] = {}
+def _modules_beside(prefix: str, tensors: Mapping[str, np.ndarray], networks: Mapping[str, list[str]]) -> list[str]:
+    """Returns the modules outside of all networks, such as a loss, by name up to the first key not in `prefix`."""
+    in_networks = {name for names in networks.values() for name in names}
+    prefix_keys = prefix.split(".")
+    modules: dict[str, None] = {}
     for name in tensors:
-        if name.endswith(".weight") and name not in taken:
-            parts = name.split(".")
-            common = next((i for i, (ours, its) in enumerate(zip(path, parts, strict=False)) if ours != its), 0)
-            found[".".join(parts[: common + 1])] = None
-    return [*found]
+        if name.endswith(".weight") and name not in in_networks:
+            keys = name.split(".")
+            common = next((i for i, (a, b) in enumerate(zip(prefix_keys, keys, strict=False)) if a != b), 0)
+            modules[".".join(keys[: common + 1])] = None
+    return [*modules]
 
 
-def _title(place: str) -> str:
-    return place.removesuffix(".") or "the one without a name"
+def _title(prefix: str) -> str:
+    return prefix.removesuffix(".") or "the one without a name"
 
 
-def _listed(places: list[str]) -> str:
-    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
-    return ", ".join(map(_title, places[:_MOST_NAMED])) + more
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(map(_title, names[:_MOST_LISTED])) + more

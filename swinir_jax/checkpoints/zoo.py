@@ -1,4 +1,4 @@
-"""The networks that can be had by name: the 31 official ones, and those in the package."""
+"""Networks known by name: the official ones and those bundled with the package."""
 
 import dataclasses
 import difflib
@@ -19,10 +19,10 @@ class OfficialModel:
     """One file of the original project's release.
 
     Attributes:
-      name: the file's name without `.pth`.
-      task: by its official name.
-      level: what it is for within the task: `x4`, `noise 25`, `quality 40`.
-      config: its architecture.
+      name: name of the file without `.pth`.
+      task: official name of the task.
+      level: level of the task: `x4`, `noise 25`, `quality 40`.
+      config: network configuration.
     """
 
     name: str
@@ -32,7 +32,7 @@ class OfficialModel:
 
     @property
     def file_name(self) -> str:
-        """As the release calls it."""
+        """Name of the file in the release."""
         return f"{self.name}.pth"
 
 
@@ -67,19 +67,19 @@ OFFICIAL: Mapping[str, OfficialModel] = {model.name: model for model in _officia
 
 
 def bundled_models() -> dict[str, Path]:
-    """The weight files in the package, by name."""
+    """Returns the weight files in the package by name."""
     folder = Path(str(resources.files("swinir_jax") / "pretrained"))
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
 def bundled_scores() -> dict[str, list[dict[str, Any]]]:
-    """What the bundled models score, as measured and written by the evaluation; by name, what stands for it first."""
+    """Returns the scores of the bundled models by name, as the evaluation wrote them, the main score first."""
     text = (resources.files("swinir_jax") / "pretrained" / "scores.json").read_text()
     return json.loads(text)
 
 
 def unknown_model(name: str) -> InputError:
-    """The error for a name that is neither a file nor a known model; it names the nearest ones."""
+    """Returns the error for a name that is neither a file nor a known model, with the nearest known names."""
     names = [*bundled_models(), *OFFICIAL]
     near = difflib.get_close_matches(name.removesuffix(".pth"), names, n=3, cutoff=0.4)
     hint = f"the nearest names are {', '.join(near)}" if near else "`swinir-jax models` lists the names"

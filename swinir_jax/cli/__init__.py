@@ -1,1 +1,1 @@
-"""The `swinir-jax` command: argument parsing and what is printed; the work is done elsewhere."""
+"""The `swinir-jax` command: options, messages and exit codes of the functions in the other packages."""

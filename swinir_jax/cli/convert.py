@@ -11,25 +11,25 @@ logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds this command's arguments."""
+    """Adds the command's arguments."""
     parser.add_argument(
-        "source", help="a weight file (.pth, .safetensors, ...) or its https address, a model folder, or a name"
+        "source", help="weight file (.pth, .safetensors, ...) or its https address, model folder, or name of a model"
     )
-    parser.add_argument("target", type=Path, help="a new folder; or a .safetensors file, for official names")
+    parser.add_argument("target", type=Path, help="new model folder, or .safetensors file with the official names")
     parser.add_argument(
-        "--small", action="store_true", help="a .safetensors file with the masks of the smallest image, for any image"
+        "--small", action="store_true", help="write attention masks of the smallest image, which serve all sizes"
     )
     parser.add_argument(
         "--to-img-range",
         type=float,
         metavar="X",
-        help="rescale the first and last convolution for another img_range; the network restores as before",
+        help="rescale the first and last convolution for another img_range; results stay the same",
     )
     add_weight_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Converts."""
+    """Converts weights."""
     config, parameters = convert(
         args.source,
         args.target,

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from swinir_jax.checkpoints.pretrained import load_pretrained
-from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, weight_options
+from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, load_model
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError
 from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair, average, baseline, evaluate
@@ -23,23 +21,25 @@ from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.tasks import TASKS, Task
 
-_MAX_LEVEL = 1000  # larger scales, sigmas and qualities are slips
+_MAX_LEVEL = 1000  # larger scales, sigmas and qualities are typing errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds this command's arguments."""
+    """Adds the command's arguments."""
     parser.add_argument("--task", required=True, choices=list(TASKS))
     level = parser.add_mutually_exclusive_group(required=True)
-    level.add_argument("--scale", type=int, help="of super-resolution")
-    level.add_argument("--noise", type=int, metavar="SIGMA", help="of denoising, on the 0..255 scale")
-    level.add_argument("--jpeg", type=int, metavar="QUALITY", help="of JPEG artefact removal")
-    parser.add_argument("--hq", type=Path, metavar="DIR", help="ground truth, in any nesting and behind links")
-    parser.add_argument("--lq", type=Path, metavar="DIR", help="degraded images (default: made from the ground truth)")
+    level.add_argument("--scale", type=int, help="scale of super-resolution")
+    level.add_argument("--noise", type=int, metavar="SIGMA", help="noise level of denoising, on the 0..255 scale")
+    level.add_argument("--jpeg", type=int, metavar="QUALITY", help="JPEG quality of artefact removal")
+    parser.add_argument("--hq", type=Path, metavar="DIR", help="folder of the ground truth, subfolders included")
+    parser.add_argument(
+        "--lq", type=Path, metavar="DIR", help="folder of degraded images (default: made from the ground truth)"
+    )
     parser.add_argument(
         "--pairs",
         metavar="NAME",
         default="",
-        help="how an LQ file is called, {} being HQ's name: {}x2, X2/{}x2, LR_{} (default: the usual names)",
+        help="name of an LQ file, with {} for the HQ file's name: {}x2, X2/{}x2, LR_{} (default: the usual names)",
     )
     add_restorer_options(parser, f", or a baseline: {', '.join(BASELINES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write protocol, scores and averages")
@@ -50,43 +50,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates, printing a row an image while it goes."""
+    """Evaluates a model and prints one row per image."""
     task = TASKS[args.task]
-    level = getattr(args, task.level)
-    if level is None:
-        raise InputError(f"{args.task} takes --{task.level}.")
-    if not (0 if task.level == "noise" else 1) <= level <= _MAX_LEVEL:
-        raise InputError(f"--{task.level} {level} is out of range.")
+    level = _level(args, task)
     scale = level if task.level == "scale" else 1
     pairs, left_out = _named_pairs(args, task, scale)
     network = _network(args, task, scale)
-    literature = args.model == "bicubic" and args.lq is None
-    protocol = _protocol(args, task, level, scale, len(pairs), literature)
+    bicubic_of_y = args.model == "bicubic" and args.lq is None  # how the literature measures bicubic interpolation
+    protocol = _protocol(args, task, level, scale, len(pairs), bicubic_of_y)
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
-    inputs = {(place if place.is_dir() else place.parent).resolve() for place in (args.hq, args.lq) if place}
-    for folder in (args.save, args.report):
-        if folder and not inputs.isdisjoint((folder.resolve(), *folder.resolve().parents)):
-            raise InputError(f"{folder}: holds the images that are measured; choose another folder for the results.")
+    _check_outputs(args)
     report = Report(args.report) if args.report else None
-    for folder in (args.save, *(path.parent for path in (args.json, args.csv) if path)):
-        if folder:
-            make_folder(folder)  # now, not after an hour of measuring
     _say(args, title)
     start = time.perf_counter()
     results: list[Measurement] = []
-    measured = evaluate(args.task, level, network, [*pairs.values()], bicubic_of_y=literature)
+    measured = evaluate(args.task, level, network, [*pairs.values()], bicubic_of_y=bicubic_of_y)
     for name, (result, images) in zip(pairs, measured, strict=True):
         result = dataclasses.replace(result, name=name)
         if not results:
             _say(args, _row("image", {metric: metric for metric in result.scores}, "seconds"))
         results.append(result)
-        _say(args, _row(result.name, _formatted(result.scores, result.scores), f"{result.seconds:.2f}"))
+        _say(args, _row(name, _formatted(result.scores, result.scores), f"{result.seconds:.2f}"))
         if args.save:
             target = args.save / f"{name}.png"
             make_folder(target.parent)
             write_picture(target, Picture(images.restored))
         if report:
-            report.add(result.name, images)
+            report.add(name, images)
     averages = average(results)
     paper = published(args.task, args.model, str(args.hq), level)
     _say(args, _row("average", _formatted(averages, averages), f"{time.perf_counter() - start:.2f} in all"))
@@ -103,11 +93,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _level(args: argparse.Namespace, task: Task) -> int:
+    level = getattr(args, task.level)
+    if level is None:
+        raise InputError(f"{args.task} takes --{task.level}.")
+    lowest = 0 if task.level == "noise" else 1
+    if not lowest <= level <= _MAX_LEVEL:
+        raise InputError(f"--{task.level} {level} is out of range, {lowest} to {_MAX_LEVEL}.")
+    return level
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Refuses to write among the measured images, and makes the output folders before the work."""
+    inputs = {(place if place.is_dir() else place.parent).resolve() for place in (args.hq, args.lq) if place}
+    for folder in (args.save, args.report):
+        if folder and not inputs.isdisjoint((folder.resolve(), *folder.resolve().parents)):
+            raise InputError(f"{folder}: holds the images that are measured; choose another folder for the results.")
+    for folder in (args.save, *(path.parent for path in (args.json, args.csv) if path)):
+        if folder:
+            make_folder(folder)
+
+
 def _named_pairs(args: argparse.Namespace, task: Task, scale: int) -> tuple[dict[str, Pair], str]:
-    """Pairs by their names below the folder, in the order of the numbers in them; and what is left out."""
+    """Finds the images; returns pairs by name, in the order of the numbers in names, and a description of other files.
+
+    Names are relative to the folder.
+    """
     if task.degrade is None:
         if args.lq is None or args.hq is not None:
-            raise InputError(f"{args.task} takes --lq alone: it is for images without a ground truth.")
+            raise InputError(f"{args.task} takes --lq only, as its images have no ground truth.")
         found = find_images(args.lq, template=args.pairs)
     elif args.hq is None:
         raise InputError(f"{args.task} takes --hq, the ground truth.")
@@ -130,9 +144,7 @@ def _by_numbers(path: Path) -> list[int | str]:
 def _network(args: argparse.Namespace, task: Task, scale: int) -> Network:
     if args.model in BASELINES:
         return baseline(args.model, scale)
-    model, params = load_pretrained(
-        args.model, dtype=jnp.dtype(args.dtype), progress=not args.quiet, **weight_options(args)
-    )
+    model, params = load_model(args)
     if model.config.upscale != scale:
         raise InputError(f"{args.model} enlarges by {model.config.upscale}, not by {scale}.")
     if model.config.in_chans != task.channels:
@@ -144,9 +156,9 @@ def _network(args: argparse.Namespace, task: Task, scale: int) -> Network:
 
 
 def _protocol(
-    args: argparse.Namespace, task: Task, level: int, scale: int, count: int, literature: bool
+    args: argparse.Namespace, task: Task, level: int, scale: int, count: int, bicubic_of_y: bool
 ) -> dict[str, Any]:
-    """All that the figures depend on."""
+    """Returns everything that the scores depend on."""
     protocol = {
         "task": args.task,
         task.level: level,
@@ -154,7 +166,7 @@ def _protocol(
         "images": count,
         "hq": str(args.hq),
         "lq": str(args.lq) if args.lq else "made from the ground truth",
-        "degradation": "Y, rounded, is resized by itself for psnr_y and ssim_y" if literature else task.protocol,
+        "degradation": "Y is rounded and resized alone for psnr_y and ssim_y" if bicubic_of_y else task.protocol,
         "crop": scale if task.crops_scale else 0,
     }
     if args.model in BASELINES:

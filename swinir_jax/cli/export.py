@@ -4,12 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
-import jax.numpy as jnp
-
-from swinir_jax.checkpoints.pretrained import load_pretrained
-from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
-from swinir_jax.cli.model_options import add_weight_options, weight_options
-from swinir_jax.export import PLATFORMS, TOLERANCES, export_network
+from swinir_jax.cli.model_options import add_model_options, add_weight_options, load_model
+from swinir_jax.export import PLATFORMS, export_network
 from swinir_jax.exported import ExportedNetwork, load_exported
 from swinir_jax.files import check_file_target, make_folder
 
@@ -19,43 +15,40 @@ EXIT_TEST_FAILED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds this command's arguments."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--out", type=Path, metavar="FILE", help="write this file, and repeat its self-test if it runs here"
+    """Adds the command's arguments."""
+    file = parser.add_mutually_exclusive_group(required=True)
+    file.add_argument(
+        "--out", type=Path, metavar="FILE", help="file to write; its self-test follows if it runs on this machine"
     )
-    what.add_argument("--check", type=Path, metavar="FILE", help="repeat the self-test of a file")
-    parser.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        help="a name, a folder, a weight file or its https address (default: %(default)s)",
-    )
+    file.add_argument("--check", type=Path, metavar="FILE", help="run the self-test of an exported file")
+    add_model_options(parser)
     parser.add_argument(
         "--platforms",
         type=_names,
         default=PLATFORMS,
         metavar="NAME,...",
-        help=f"on which it is to run (default: {','.join(PLATFORMS)})",
+        help=f"platforms of the exported network (default: {','.join(PLATFORMS)})",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
-        "--shape", type=_shape, metavar="B,H,W,C", help="that it is to take, sides in multiples of the window"
+        "--shape",
+        type=_shape,
+        metavar="B,H,W,C",
+        help="fixed shape of the input; H and W are multiples of the window",
     )
-    size.add_argument("--dynamic", dest="shape", action="store_const", const=None, help="any batch and size (default)")
-    parser.add_argument(
-        "--dtype", choices=list(TOLERANCES), default="float32", help="of matrix products and convolutions"
+    size.add_argument(
+        "--dynamic", dest="shape", action="store_const", const=None, help="input of any batch and size (default)"
     )
     add_weight_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exports, or tests what was exported."""
+    """Exports a network, or tests an exported one."""
     if args.check:
         return _test(load_exported(args.check), args.check)
-    model, params = load_pretrained(
-        args.model, dtype=jnp.dtype(args.dtype), progress=not args.quiet, **weight_options(args)
-    )
-    make_folder(args.out.parent)  # now, not after the work; but behind the model, whose name may be that of the folder
+    model, params = load_model(args)
+    # The target is checked before the export, but after loading: the new folder may have the model's name.
+    make_folder(args.out.parent)
     check_file_target(args.out)
     export_network(model, params, args.out, platforms=args.platforms, shape=args.shape)
     network = load_exported(args.out)
@@ -65,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         ", ".join(network.platforms),
     )  # fmt: skip
     if not network.runs_here():
-        logger.info("%s: not tested, this machine is none of these", args.out)
+        logger.info("%s: not tested, as this machine is not one of these platforms", args.out)
         return 0
     return _test(network, args.out)
 

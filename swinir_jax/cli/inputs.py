@@ -1,4 +1,4 @@
-"""Which pictures a command's arguments name."""
+"""The pictures that a command's arguments name."""
 
 import dataclasses
 import glob
@@ -25,9 +25,9 @@ class Source:
     """A picture to restore.
 
     Attributes:
-      name: as the user knows it, for messages.
-      file: where it is read.
-      place: where its result lies below the folder of the results, but with the name of the input.
+      name: the picture's name in messages, as the user wrote it.
+      file: file to read.
+      place: path of the result below the output folder, with the input's file name.
     """
 
     name: str
@@ -35,36 +35,45 @@ class Source:
     place: Path
 
     def renamed(self, error: BaseException) -> str:
-        """An error's text, with the name in place of that of a copy."""
+        """Returns an error's text with the picture's name in place of the name of a temporary copy."""
         return str(error).replace(str(self.file), self.name)
 
 
 @dataclasses.dataclass
 class Inputs:
-    """What the arguments name.
+    """The pictures that arguments name.
 
     Attributes:
       sources: pictures, each once, in the order of the arguments.
-      left_out: of folders and patterns, what is no picture.
-      problems: arguments that name no picture, and why.
+      left_out: files in folders and patterns that are not pictures.
+      subfolders: folders in folders that were not searched.
+      problems: arguments that name no picture, with the reasons.
     """
 
     sources: list[Source] = dataclasses.field(default_factory=list)
     left_out: list[Path] = dataclasses.field(default_factory=list)
+    subfolders: list[Path] = dataclasses.field(default_factory=list)
     problems: dict[str, InputError] = dataclasses.field(default_factory=dict)
 
 
+def describe_subfolders(subfolders: Sequence[Path]) -> str:
+    """Counts folders that were not searched: `2 subfolders left out (--recursive takes them)`."""
+    if len(subfolders) == 1:
+        return "1 subfolder left out (--recursive takes it)"
+    return f"{len(subfolders)} subfolders left out (--recursive takes them)"
+
+
 def find_inputs(arguments: Sequence[str], out: Path, spool: Path, *, recursive: bool = False) -> Inputs:
-    """Expands a command's arguments.
+    """Finds the pictures that arguments name.
 
     Args:
       arguments: files, folders, glob patterns, pipes, and `-` for standard input.
-      out: where the results will lie, which must not be below a folder whose subfolders are searched.
-      spool: a folder, into which is copied what can be read only once.
-      recursive: whether to descend into subfolders.
+      out: output folder, which must lie outside each folder that is searched recursively.
+      spool: folder for copies of pictures that can be read only once.
+      recursive: whether to search subfolders, too.
 
     Raises:
-      InputError: if there is no picture at all.
+      InputError: if no argument names a picture.
     """
     inputs, known = Inputs(), set()
     for argument in dict.fromkeys(arguments):
@@ -79,6 +88,8 @@ def find_inputs(arguments: Sequence[str], out: Path, spool: Path, *, recursive: 
         except OSError as error:
             inputs.problems[argument] = InputError(f"{argument}: {error.strerror or error}")
     inputs.left_out = list(dict.fromkeys(inputs.left_out))
+    searched = {os.path.realpath(argument) for argument in arguments}
+    inputs.subfolders = [path for path in dict.fromkeys(inputs.subfolders) if os.path.realpath(path) not in searched]
     if not inputs.sources:
         raise InputError("; ".join(map(str, inputs.problems.values())))
     return inputs
@@ -97,37 +108,39 @@ def _expand(argument: str, inputs: Inputs, out: Path, spool: Path, recursive: bo
     elif os.path.lexists(path):
         yield _file_or_pipe(path, spool)
     elif glob.has_magic(argument):
-        yield from _of_pattern(path, inputs)
+        yield from _matching(path, inputs)
     else:
         raise InputError(f"{path}: no such file or folder.")
 
 
 def _in_folder(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> Iterator[Source]:
-    place = Path(os.path.realpath(out))
-    if recursive and Path(os.path.realpath(folder)) in (place, *place.parents):
+    results = _resolved(out)
+    if recursive and results.is_relative_to(_resolved(folder)):
         raise InputError(f"{out}: lies in {folder}, whose subfolders are inputs; choose a folder outside.")
     found = find_pictures(folder, recursive=recursive)
     inputs.left_out += found.left_out
-    results = _folders_behind_links(found.pictures, folder, place)
-    pictures = [file for file in found.pictures if file.parent not in results]
+    subfolders = [path for path in found.subfolders if not results.is_relative_to(_resolved(path))]
+    inputs.subfolders += subfolders
+    result_folders = _result_folders(found.pictures, folder, results)
+    pictures = [file for file in found.pictures if file.parent not in result_folders]
     if not pictures:
-        deeper = "" if recursive else " (--recursive looks deeper)"
-        others = f"; {describe_left_out(found.left_out)}" if found.left_out else ""
-        raise InputError(f"{folder}: no pictures in this folder{deeper}{others}.")
+        others = [describe_left_out(found.left_out)] if found.left_out else []
+        others += [describe_subfolders(subfolders)] if subfolders else []
+        raise InputError("; ".join([f"{folder}: no pictures in this folder", *others]) + ".")
     for file in pictures:
         yield Source(str(file), file, file.relative_to(folder))
 
 
-def _folders_behind_links(pictures: Sequence[Path], searched: Path, place: Path) -> set[Path]:
-    """Folders of pictures that lie where the results go, to which links lead from the folder that is searched."""
+def _result_folders(pictures: Sequence[Path], searched: Path, results: Path) -> set[Path]:
+    """Returns folders of found pictures that lie in the output folder; links in the searched folder can lead there."""
     folders = {picture.parent for picture in pictures} - {searched}
-    found = {folder for folder in folders if place in ((real := Path(os.path.realpath(folder))), *real.parents)}
+    found = {folder for folder in folders if _resolved(folder).is_relative_to(results)}
     for folder in sorted(found):
-        logger.warning("%s: passed over, as the results go there", folder)
+        logger.warning("%s: left out, as the results are written there", folder)
     return found
 
 
-def _of_pattern(pattern: Path, inputs: Inputs) -> Iterator[Source]:
+def _matching(pattern: Path, inputs: Inputs) -> Iterator[Source]:
     files = [file for file in map(Path, sorted(_matches(pattern))) if not os.path.isdir(file)]
     pictures = [file for file in files if is_picture(file)]
     inputs.left_out += sorted(set(files) - set(pictures))
@@ -138,7 +151,8 @@ def _of_pattern(pattern: Path, inputs: Inputs) -> Iterator[Source]:
 
 
 def _file_or_pipe(path: Path, spool: Path) -> Source:
-    mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG  # a broken link is read, for its error
+    # Reading a broken link gives the error that names the link.
+    mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
     if stat.S_ISFIFO(mode):
         with open(path, "rb") as pipe:
             return _copied(pipe, str(path), Path(path.name), spool)
@@ -148,7 +162,7 @@ def _file_or_pipe(path: Path, spool: Path) -> Source:
 
 
 def _copied(stream: BinaryIO, name: str, place: Path, spool: Path) -> Source:
-    """Copies what can be read only once; what does not begin as a picture may never end, and is not."""
+    """Copies a picture that can be read only once; refuses other streams first, as they may never end."""
     beginning = stream.read(BEGINNING_BYTES)
     if format_of(beginning) is None:
         raise InputError(f"{name}: {'not a picture' if beginning else 'is empty'}.")
@@ -160,6 +174,10 @@ def _copied(stream: BinaryIO, name: str, place: Path, spool: Path) -> Source:
 
 
 def _matches(pattern: Path) -> list[str]:
-    """Expands a pattern; the folders that it begins with may have brackets in their names."""
+    """Expands a pattern, and takes brackets literally in the names of the existing folders that it begins with."""
     literal = next(folder for folder in pattern.parents if os.path.exists(folder))
     return glob.glob(os.path.join(glob.escape(str(literal)), pattern.relative_to(literal)), recursive=True)
+
+
+def _resolved(path: Path) -> Path:
+    return Path(os.path.realpath(path))

@@ -14,15 +14,15 @@ from tqdm import tqdm
 
 from swinir_jax.errors import InputError, printable
 
-# Modules of this package; each has add_arguments(parser) and run(args) -> exit code, and is imported when it is used.
+# Command -> summary. The module of the same name has add_arguments(parser) and run(args) -> exit code.
 COMMANDS: Mapping[str, str] = {
     "restore": "restore photographs, or folders of them",
     "evaluate": "measure a model by the protocol of the paper",
-    "train": "train a network, or go on with a run",
-    "models": "list the models that can be had by name",
+    "train": "train a network, or continue a run",
+    "models": "list the models that are available by name",
     "convert": "turn official weights into a model folder, and back",
     "export": "write a model as one file that runs without the code of the model",
-    "prepare-data": "check a folder of training images, and cut it into records that are read fast",
+    "prepare-data": "check folders of training images, and cut them into records that are read fast",
 }
 
 EXIT_BROKEN_PIPE = 1
@@ -34,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-      argv: arguments after the program's name; None for `sys.argv`.
+      argv: arguments after the program's name; None for those of the process.
 
     Returns:
-      The exit code: 0; 1 if some files could not be restored; 2 for bad input; 130 after Ctrl-C.
+      Exit code: 0; 1 if some files failed; 2 for bad input; 130 after Ctrl-C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
@@ -48,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             _use_compilation_cache()
             _keep_scratch()
             return args.run(args)
-    except BrokenPipeError:  # the reader of what is printed has gone, as `head` does
+    except BrokenPipeError:  # the reader of standard output, such as `head`, has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
-    except (InputError, OSError) as error:  # an OSError that nobody foresaw names its file, too
+    except (InputError, OSError) as error:  # the text of an OSError names the file, too
         if debug:
             raise
         print(f"swinir-jax: error: {printable(str(error))}", file=sys.stderr)
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the options."""
+    """Parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_BAD_INPUT, printable(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
@@ -83,54 +83,54 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _prepare_streams() -> None:
-    """Lets `print` escape names that standard output cannot show, as messages are; these never end up there."""
+    """Escapes characters that standard output cannot encode, and replaces a closed standard error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    if sys.stderr is None:  # closed by who started the command
+    if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 class _OneLine(logging.Formatter):
-    """Keeps a message in one line, whatever names are in it; a traceback stays as it is."""
+    """Formatter that keeps a message in one line, but not a traceback."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         return printable(super().formatMessage(record))
 
 
 class _BarHandler(logging.Handler):
-    """Prints above the progress bars instead of through them."""
+    """Handler that prints above the progress bars."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(_OneLine())
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):  # the work goes on though nobody can read of it
+        with contextlib.suppress(OSError):  # a closed standard error does not stop the work
             tqdm.write(self.format(record), file=sys.stderr)
 
 
 @contextlib.contextmanager
 def _log_to_stderr(level: int) -> Iterator[None]:
-    """Prints what the package logs, and only that."""
+    """Prints the package's log messages, and no other package's."""
     package, handler = logging.getLogger("swinir_jax"), _BarHandler()
     old_level = package.level
     package.addHandler(handler)
-    package.propagate = False  # libraries install handlers of the root, which would print all again
+    package.propagate = False  # handlers that libraries install at the root would print messages again
     package.setLevel(level)
-    orbax = logging.getLogger("absl")
-    orbax_level = orbax.level
-    orbax.setLevel(logging.ERROR)  # it warns of folders that are as they should be
+    absl = logging.getLogger("absl")
+    absl_level = absl.level
+    absl.setLevel(logging.ERROR)  # Orbax warns about folders that are in order
     try:
         yield
     finally:
-        orbax.setLevel(orbax_level)
+        absl.setLevel(absl_level)
         package.removeHandler(handler)
         package.setLevel(old_level)
         package.propagate = True
 
 
 def _use_compilation_cache() -> None:
-    """Keeps compiled programs for the next run, unless the user has said where or that not."""
+    """Keeps compiled programs for later runs, unless the user has set JAX's own variable."""
     import jax
     import platformdirs
 
@@ -141,7 +141,7 @@ def _use_compilation_cache() -> None:
 
 
 def _keep_scratch() -> None:
-    """Sets malloc for this process, which is the command's own."""
+    """Sets malloc's limits, which hold for the whole process."""
     from swinir_jax.inference.memory import keep_scratch
 
     keep_scratch()

@@ -2,66 +2,86 @@
 
 import argparse
 import re
+from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
+
 from swinir_jax.checkpoints.architecture import RULES
+from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
+from swinir_jax.errors import option
+from swinir_jax.models import SwinIR
 
 
-def add_weight_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `load_pretrained`."""
-    group = parser.add_argument_group("weights")
-    group.add_argument(
-        "--weights", choices=["ema", "raw"], default="ema", help="of a file that has both (default: ema)"
-    )
-    group.add_argument("--weights-dir", metavar="DIR", help="folder in which official weights are looked for first")
-    group.add_argument(
-        "--shift",
-        action=argparse.BooleanOptionalAction,
-        help="whether windows shift, where no file tells; not if trained on patches of one window (default: yes)",
-    )
-    for name, rule in RULES.items():
-        option = f"--{name.replace('_', '-')}"
-        group.add_argument(option, type=float, metavar="X", help=f"in place of the rule: {rule}")
-
-
-def weight_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The parsed options, as keyword arguments of `load_pretrained`."""
-    return {name: getattr(args, name) for name in ("weights", "weights_dir", "shift", *RULES)}
-
-
-def add_restorer_options(parser: argparse.ArgumentParser, also: str = "") -> None:
-    """Adds the model and how it runs."""
+def add_model_options(parser: argparse.ArgumentParser, others: str = "") -> None:
+    """Adds the model and the dtype; `others` ends the help with names that are not models."""
     parser.add_argument(
         "--model",
         default=DEFAULT_MODEL,
-        help=f"a name, a folder, a weight file or its https address{also} (default: %(default)s)",
+        help=f"name of a model, model folder, weight file or its https address{others} (default: %(default)s)",
     )
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16"],
+        default="float32",
+        help="dtype of matrix products and convolutions (default: %(default)s)",
+    )
+
+
+def add_weight_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `load_pretrained` about weight files."""
+    group = parser.add_argument_group("weights")
+    group.add_argument(
+        "--weights", choices=["ema", "raw"], default="ema", help="weights to take from a file with both (default: ema)"
+    )
+    group.add_argument("--weights-dir", metavar="DIR", help="folder that is searched first for official weights")
+    group.add_argument(
+        "--shift",
+        action=argparse.BooleanOptionalAction,
+        help="whether windows shift, if no file says so; --no-shift for training patches of one window (default: yes)",
+    )
+    for name, rule in RULES.items():
+        group.add_argument(option(name), type=float, metavar="X", help=f"value in place of the rule: {rule}")
+
+
+def add_restorer_options(parser: argparse.ArgumentParser, others: str = "") -> None:
+    """Adds the model and the options of `Restorer` that all commands share."""
+    add_model_options(parser, others)
     parser.add_argument(
         "--self-ensemble",
         action="store_true",
-        help="average over 8 flips and turns (the paper's +): better, 8 times slower",
-    )
-    parser.add_argument(
-        "--dtype", choices=["float32", "bfloat16"], default="float32", help="of matrix products and convolutions"
+        help="average over 8 flips and rotations (the paper's +): better, 8 times slower",
     )
     parser.add_argument(
         "--tile",
         type=_tile,
         default="auto",
         metavar="auto|N|0",
-        help="largest side of tiles in pixels; 0: whole images; auto: whole where they fit in memory (default)",
+        help="longest side of tiles in pixels; 0: whole images; auto: whole images if they fit in memory (default)",
     )
 
 
 def add_memory_option(parser: argparse.ArgumentParser) -> None:
-    """Adds how much memory the process may take."""
+    """Adds the memory that the process may take."""
     parser.add_argument(
         "--memory",
         type=_bytes,
         metavar="SIZE",
-        help="2GB, 500MB: larger images are restored by rows, and go on if killed (default: a share of what is free)",
+        help="such as 2GB or 500MB; larger images are restored by rows, and continued after a crash "
+        "(default: a share of the free memory)",
     )
+
+
+def weight_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the options about weight files as keyword arguments of `load_pretrained`."""
+    return {name: getattr(args, name) for name in ("weights", "weights_dir", "shift", *RULES)}
+
+
+def load_model(args: argparse.Namespace) -> tuple[SwinIR, Mapping[str, Any]]:
+    """Loads the model that the options name; raises the errors of `load_pretrained`."""
+    dtype = jnp.dtype(args.dtype)
+    return load_pretrained(args.model, dtype=dtype, progress=not args.quiet, **weight_options(args))
 
 
 def _bytes(text: str) -> int:

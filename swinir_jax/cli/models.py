@@ -9,7 +9,7 @@ from swinir_jax.evaluation.report import format_score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds this command's arguments: it has none."""
+    """Does nothing: the command has no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     for name in bundled_models():
         note = " (the default)" if name == DEFAULT_MODEL else ""
         print(f"  {name}{note}: {_describe(scores[name][0])}")
-    print("Official, fetched when first used:")
+    print("Official, downloaded at first use:")
     width = max(map(len, OFFICIAL))
     for model in OFFICIAL.values():
         print(f"  {model.name:{width}}  {model.task} {model.level}")
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _describe(measured: Mapping[str, Any]) -> str:
-    """Such as `lightweight_sr 2; Set5: PSNR-Y 35.02 (baseline 33.68), SSIM-Y 0.9452 (baseline 0.9304)`."""
+    """Formats task and scores: `lightweight_sr 2; Set5: PSNR-Y 35.02 (baseline 33.68), ...`."""
     scores = ", ".join(
         f"{metric.replace('_', '-').upper()} {format_score(metric, value)}"
         f" (baseline {format_score(metric, measured['baseline'][metric])})"

@@ -1,4 +1,4 @@
-"""Where each result goes, and in which format: all that can be told before the network runs."""
+"""Names and formats of the results, chosen before the network runs."""
 
 import dataclasses
 import os
@@ -14,18 +14,16 @@ from swinir_jax.images import Header, read_picture
 from swinir_jax.images.formats import format_by_name
 from swinir_jax.images.targets import LIMITS, WRITABLE, fitting_ending, target_format
 
-_BY_ROWS = ("PNG", "TIFF")  # formats that grow from the top
-
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """Where the results go.
+    """Folder or file of the results.
 
     Attributes:
-      path: their folder, or the file of the only one.
-      is_file: which of them.
-      is_stream: whether the file is a temporary one, for standard output.
-      ending: of the files, chosen by the user; None for one that suits each input.
+      path: output folder, or file of the only result.
+      is_file: whether `path` is a file.
+      is_stream: whether the file is a temporary one for standard output.
+      ending: ending that the user chose; None to choose one for each input.
     """
 
     path: Path
@@ -35,15 +33,15 @@ class Goal:
 
     @classmethod
     def of(cls, out: str, ending: str | None, spool: Path) -> "Goal":
-        """Tells folders from files.
+        """Parses the output option.
 
         Args:
-          out: a folder; a file, if the ending is that of pictures and no such folder exists; `-` for standard output.
-          ending: of the results, None for any.
-          spool: a folder for what goes to standard output.
+          out: folder; file, if it ends like a picture and no such folder exists; or `-` for standard output.
+          ending: ending of the results; None to choose one for each input.
+          spool: folder for the temporary file of standard output.
 
         Raises:
-          InputError: if `out` is empty, a kind of picture that cannot be written or another one than `ending`.
+          InputError: if `out` is empty, or a file in a format that cannot be written or is not that of `ending`.
         """
         path = Path(out)
         if not out:
@@ -56,13 +54,13 @@ class Goal:
         if out.endswith(os.sep) or os.path.isdir(path) or format_by_name(path) is None:
             return cls(path, ending=ending)
         if ending and target_format(path) != target_format(ending):
-            raise InputError(f"{path}: --format asks for {target_format(ending)}; leave one of them out.")
-        target_format(path)  # or there is no way to write it
+            raise InputError(f"{path}: --format asks for {target_format(ending)}; leave one of the two out.")
+        target_format(path)  # raises if the format cannot be written
         return cls(path, is_file=True, ending=path.suffix)
 
     @property
     def folder(self) -> Path:
-        """That has to be there."""
+        """Folder that must exist before results are written."""
         return self.path.parent if self.is_file else self.path
 
     def __str__(self) -> str:
@@ -71,10 +69,10 @@ class Goal:
         return f"as {self.path}" if self.is_file else f"in {self.path}{os.sep}"
 
     def check_count(self, count: int) -> None:
-        """Refuses one file for more than one picture.
+        """Checks the number of pictures.
 
         Raises:
-          InputError: if there are too many.
+          InputError: if more than one picture is to be written to one file.
         """
         if self.is_file and count > 1:
             raise InputError(f"{self.path.name}: {count} pictures need a folder, not a file.")
@@ -82,13 +80,13 @@ class Goal:
 
 @dataclasses.dataclass(frozen=True)
 class Draft:
-    """A picture to restore, before its result has a name.
+    """A picture to restore, before the result has a name.
 
     Attributes:
-      source: the picture.
-      size: its height and width in pixels; None if it is larger than the memory, and restored by rows.
-      ending: of the result's file.
-      notes: what was decided, one short sentence each.
+      source: picture to restore.
+      size: height and width in pixels; None for a picture that does not fit in memory and is restored by rows.
+      ending: ending of the result's file.
+      notes: short sentences on the choice of the format.
     """
 
     source: Source
@@ -99,11 +97,11 @@ class Draft:
 
 @dataclasses.dataclass(frozen=True)
 class Job(Draft):
-    """A picture to restore, and the file that the result is written to.
+    """A picture to restore and the file of the result.
 
     Attributes:
-      target: the file.
-      name: of the file, for messages.
+      target: file of the result.
+      name: name of the result in messages.
     """
 
     target: Path
@@ -111,7 +109,7 @@ class Job(Draft):
 
     @property
     def comparison(self) -> Path:
-        """Where the before/after picture goes."""
+        """File of the before/after picture."""
         return _comparison(self.target)
 
 
@@ -120,26 +118,25 @@ def choose_format(
 ) -> Draft:
     """Chooses the format of a result.
 
-    Where the user did not choose, it is the input's if that can be written without loss, else PNG. What the format
-    cannot hold becomes PNG, or TIFF where that is too small; but a file that the user named is of the kind the name
-    says, and alpha is not given up unasked.
+    The default is the input's format if it is lossless, else PNG. A result that the format cannot hold becomes PNG, or
+    TIFF if it is too large for PNG; a file that the user named is refused instead.
 
     Args:
-      source: the picture.
-      result: what the result is like.
-      size: as in a `Draft`.
-      goal: with the user's choice.
+      source: picture to restore.
+      result: size and kind of the result.
+      size: height and width of the input, as in `Draft`.
+      goal: output with the user's choice of the format.
       flattened: whether alpha will be put onto a background.
 
     Raises:
-      InputError: if the result has no place in the chosen format.
+      InputError: if the format that the user chose cannot hold alpha, or the result of a named file.
     """
     result = dataclasses.replace(result, has_alpha=result.has_alpha and not flattened)
     wanted = goal.ending or source.place.suffix
     name = WRITABLE.get(wanted.lower())
     if name and goal.ending and result.has_alpha and not LIMITS[name].alpha:
         if read_picture(source.file).is_translucent:
-            raise InputError(f"{source.name}: {name} cannot hold alpha; take --background white, or another format.")
+            raise InputError(f"{source.name}: {name} cannot hold alpha; use --background white, or another format.")
         result = dataclasses.replace(result, has_alpha=False)
     fallback = fitting_ending(".png", result)
     if name is None or not (goal.ending or LIMITS[name].lossless):
@@ -153,29 +150,29 @@ def choose_format(
 
 
 def _objection(name: str, result: Header, *, by_rows: bool, rounding: bool) -> str:
-    """Why a result is not written in a format; empty if it can be. Deep pictures are if they may be rounded."""
+    """Explains why a format does not suit a result; empty if it does. `rounding`: whether 16 bits may become 8."""
     limits = LIMITS[name]
     if missing := limits.lacks(result):
         return f"{name} cannot hold {missing}"
     if result.bits > limits.bits and not rounding:
-        return f"{name} cannot hold {result.bits} bits a channel"
-    if by_rows and name not in _BY_ROWS:
-        return f"{name} is not written by rows, as what is larger than the memory is"
+        return f"{name} cannot hold {result.bits} bits per channel"
+    if by_rows and not limits.by_rows:
+        return f"{name} cannot be written by rows, as results larger than memory are"
     return ""
 
 
 def assign_targets(
     drafts: Sequence[Draft], goal: Goal, sources: Sequence[Source], *, compare: bool = False
 ) -> list[Job]:
-    """Gives each result a file of its own, the same in each run of the same command.
+    """Gives each result a file of its own, the same in every run of the same command.
 
-    A result is called as its input, with the ending of its format. Of those that would meet, each keeps the input's
-    ending in its name (`a.jpg.png`); if they still meet, a hash of the input's path is added.
+    A result has the name of the input with the ending of its format. Results of equal names keep the input's ending
+    (`a.jpg.png`); if they are still equal, a hash of the input's path is added.
 
     Args:
       drafts: pictures, at most one if the goal is a file.
-      goal: where to.
-      sources: what must not be overwritten.
+      goal: output folder or file.
+      sources: inputs, which must not be overwritten.
       compare: whether before/after pictures will be written, too.
 
     Raises:
@@ -183,9 +180,9 @@ def assign_targets(
     """
     if goal.is_file:
         name = "standard output" if goal.is_stream else str(goal.path)
-        jobs = [Job(**vars(item), target=goal.path, name=name) for item in drafts]
+        jobs = [Job(**vars(draft), target=goal.path, name=name) for draft in drafts]
     else:
-        jobs = [_named(item, level, goal.path) for item, level in zip(drafts, _levels(drafts, compare), strict=True)]
+        jobs = [_named(draft, level, goal.path) for draft, level in zip(drafts, _levels(drafts, compare), strict=True)]
     inputs = {_identity(source.file) for source in sources} - {None}
     for job in jobs:
         for path in (job.target, job.comparison) if compare else (job.target,):
@@ -194,39 +191,39 @@ def assign_targets(
     return jobs
 
 
-def _named(item: Draft, level: int, folder: Path) -> Job:
-    target = folder / _place(item, level)
-    job = Job(**vars(item), target=target, name=str(target))
-    if job.target.name == _stem(item, level) + item.ending:
+def _named(draft: Draft, level: int, folder: Path) -> Job:
+    target = folder / _place(draft, level)
+    job = Job(**vars(draft), target=target, name=str(target))
+    if job.target.name == _stem(draft, level) + draft.ending:
         return job
-    return dataclasses.replace(job, notes=(*job.notes, "its name was too long and is shortened"))
+    return dataclasses.replace(job, notes=(*job.notes, "the result's name was too long and is shortened"))
 
 
 def _levels(drafts: Sequence[Draft], compare: bool) -> list[int]:
-    """How much of each input's name is needed so that no two results meet, and none is another one's folder."""
+    """Returns the lowest levels of `_stem` at which no two results, and no result and folder, have the same path."""
     levels = [0] * len(drafts)
     while True:
-        places = [_place(item, level) for item, level in zip(drafts, levels, strict=True)]
+        places = [_place(draft, level) for draft, level in zip(drafts, levels, strict=True)]
         written = [(place, _comparison(place)) if compare else (place,) for place in places]
         count = Counter(path for paths in written for path in paths)
         folders = {folder for place in places for folder in place.parents}
-        meeting = [i for i, paths in enumerate(written) if any(count[path] > 1 or path in folders for path in paths)]
-        if not meeting:
+        clashes = [i for i, paths in enumerate(written) if any(count[path] > 1 or path in folders for path in paths)]
+        if not clashes:
             return levels
-        for i in meeting:
+        for i in clashes:
             levels[i] += 1
 
 
-def _place(item: Draft, level: int) -> Path:
-    return item.source.place.with_name(shortened(_stem(item, level), item.ending))
+def _place(draft: Draft, level: int) -> Path:
+    return draft.source.place.with_name(shortened(_stem(draft, level), draft.ending))
 
 
-def _stem(item: Draft, level: int) -> str:
-    """The name before the ending; each level tells more names apart than the one before."""
-    place = item.source.place
+def _stem(draft: Draft, level: int) -> str:
+    """Returns the result's name before the ending: the input's stem, full name, or name and hash, by level."""
+    place = draft.source.place
     if level == 0:
         return place.stem if format_by_name(place) else place.name
-    return place.name + (f"~{name_hash(item.source.name)[: 8 * (level - 1)]}" if level > 1 else "")
+    return place.name + (f"~{name_hash(draft.source.name)[: 8 * (level - 1)]}" if level > 1 else "")
 
 
 def _comparison(path: Path) -> Path:
@@ -234,7 +231,7 @@ def _comparison(path: Path) -> Path:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Tells whether two paths are one file, whatever links lead there; None if there is none."""
+    """Returns a key that is equal for all paths of one file; None if the file does not exist."""
     try:
         status = path.stat()
     except OSError:

@@ -21,28 +21,33 @@ logger = logging.getLogger(__name__)
 
 EXIT_SOME_UNREADABLE = 1
 
-_IMAGES_AHEAD = 2  # that each thread has decoded before they are asked for
+_IMAGES_AHEAD = 2  # images that each thread decodes in advance
 _SIZES_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds this command's arguments."""
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="of images, in any nesting and behind links")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder, to write sub-images to (array_record)")
+    """Adds the command's arguments."""
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folder of images; subfolders and links are read")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="new folder for sub-images (array_record)")
     parser.add_argument("--patch", type=int, default=480, metavar="N", help="side of sub-images (default: %(default)s)")
-    parser.add_argument("--step", type=int, default=240, metavar="N", help="between them (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="that decode (default: %(default)s)")
+    parser.add_argument(
+        "--step", type=int, default=240, metavar="N", help="distance between sub-images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=2, metavar="N", help="number of decoding threads (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decodes all images, says what there is, and writes sub-images if asked to; unreadable files are left out."""
+    """Decodes all images, prints a summary, and writes sub-images if asked to; unreadable files are left out."""
     for name in ("patch", "step", "threads"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name} must be at least 1, got {getattr(args, name)}.")
     names, left_out = _find(args.folders)
     files = [*names]
-    found = _Findings()
-    images = found.of(tqdm(_decode(files, args.threads), total=len(files), disable=args.quiet or None, unit="image"))
+    summary = _Summary()
+    decoded = tqdm(_decode(files, args.threads), total=len(files), disable=args.quiet or None, unit="image")
+    images = summary.count(decoded)
     lines = []
     if args.out:
         count, size = write_records(args.out, _cut(images, names, args.patch, args.step))
@@ -51,37 +56,38 @@ def run(args: argparse.Namespace) -> int:
         for _ in images:
             pass
     if not args.quiet:
-        print(*found.lines(), *lines, *left_out, sep="\n")
-    return EXIT_SOME_UNREADABLE if found.unreadable else 0
+        print(*summary.lines(), *lines, *left_out, sep="\n")
+    return EXIT_SOME_UNREADABLE if summary.unreadable else 0
 
 
 def starts(length: int, patch: int, step: int) -> list[int]:
-    """Where sub-images begin along a side: one every `step`, and a last one that ends with the image."""
+    """Returns the positions of sub-images along a side: every `step`, and one that ends with the image."""
     last = max(length - patch, 0)
     return [*range(0, last, step), last]
 
 
 @dataclasses.dataclass
-class _Findings:
-    """What the files of a folder were."""
+class _Summary:
+    """Sizes of the images in the folders, and the number of unreadable files."""
 
     sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)  # height and width
     smallest: tuple[int, Path] | None = None  # shorter side, and file
     unreadable: int = 0
 
-    def of(self, decoded: Iterable[tuple[Path, np.ndarray | InputError]]) -> Iterator[tuple[Path, np.ndarray]]:
-        """Passes the images on, and names what is none."""
+    def count(self, decoded: Iterable[tuple[Path, np.ndarray | InputError]]) -> Iterator[tuple[Path, np.ndarray]]:
+        """Yields the images, counts them, and logs the errors."""
         for file, image in decoded:
             if isinstance(image, InputError):
                 self.unreadable += 1
                 logger.error("failed: %s", image)
                 continue
             self.sizes[image.shape[:2]] += 1
-            self.smallest = min(self.smallest or (min(image.shape[:2]), file), (min(image.shape[:2]), file))
+            side = (min(image.shape[:2]), file)
+            self.smallest = min(self.smallest or side, side)
             yield file, image
 
     def lines(self) -> Iterator[str]:
-        """A summary for a person."""
+        """Yields the lines to print."""
         total = self.sizes.total()
         pixels = sum(h * w * count for (h, w), count in self.sizes.items())
         yield f"{total} images, {pixels / 1e6:.1f} megapixels, {self.unreadable} unreadable files"
@@ -94,7 +100,7 @@ class _Findings:
 
 
 def _find(texts: Sequence[str]) -> tuple[dict[Path, str], list[str]]:
-    """The files, each with its name in the records, and what is left out of each folder."""
+    """Finds the images; returns the name of each file in the records, and descriptions of other files."""
     places = [place for text in texts for place in _folders(text)]
     names: dict[Path, str] = {}
     left_out = []
@@ -111,7 +117,7 @@ def _find(texts: Sequence[str]) -> tuple[dict[Path, str], list[str]]:
 def _folders(text: str) -> Iterator[FolderPlace]:
     for place in parse_places(text, "FOLDER") if is_place(text) else [FolderPlace(Path(text))]:
         if not isinstance(place, FolderPlace) or place.lq or place.weight:
-            raise InputError(f"prepare-data takes folders of HQ images alone, without LQ and weights, got {text!r}.")
+            raise InputError(f"prepare-data takes folders of HQ images only, without LQ and weights, got {text!r}.")
         place.check()
         yield place
 

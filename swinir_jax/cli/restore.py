@@ -13,23 +13,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
-import jax.numpy as jnp
 from tqdm import tqdm
 
-from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.cli.inputs import Source, find_inputs
-from swinir_jax.cli.model_options import (
-    add_memory_option,
-    add_restorer_options,
-    add_weight_options,
-    weight_options,
-)
+from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options, load_model
 from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
 from swinir_jax.cli.tally import Tally
 from swinir_jax.errors import InputError
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Picture, flatten, read_header, read_picture, write_picture
 from swinir_jax.images.row_writing import is_unfinished
+from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.padding import Pad
@@ -42,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds this command's arguments."""
+    """Adds the command's arguments."""
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image files, folders or glob patterns; - is standard input"
     )
@@ -50,43 +44,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         required=True,
         metavar="DIR",
-        help="folder for the results; for one image a file's name, or - for standard output",
+        help="folder for the results; for one image also a file name, or - for standard output",
     )
     add_restorer_options(parser)
-    parser.add_argument("--recursive", action="store_true", help="descend into subfolders, which are made anew in DIR")
+    parser.add_argument(
+        "--recursive", action="store_true", help="restore the images in subfolders, too, to the same subfolders of DIR"
+    )
     parser.add_argument(
         "--format",
-        choices=["png", "jpg", "webp", "tif", "bmp", "avif", "jxl"],
-        help="of the results (default: the input's where that is without loss, else PNG)",
+        choices=[ending.removeprefix(".") for ending in FIRST_ENDINGS],
+        help="format of the results (default: the input's if it is lossless, else png)",
     )
     parser.add_argument(
-        "--quality", type=int, default=95, metavar="1..100", help="of JPEG and AVIF results (default: 95)"
+        "--quality", type=int, default=95, metavar="1..100", help="quality of JPEG and AVIF results (default: 95)"
     )
     parser.add_argument(
-        "--background", metavar="COLOUR", help="white, black or #rrggbb: put pictures with alpha onto it"
+        "--background", metavar="COLOUR", help="put images with alpha onto a colour: white, black or #rrggbb"
     )
     parser.add_argument("--strip-metadata", action="store_true", help="leave out date, camera, place, author and texts")
-    parser.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
+    parser.add_argument("--skip-existing", action="store_true", help="skip images whose results exist")
     parser.add_argument("--compare", action="store_true", help="also write a before/after PNG for each image")
     parser.add_argument(
-        "--overlap", type=int, metavar="N", help="of neighbouring tiles (default: 32 pixels, or half of small tiles)"
+        "--overlap",
+        type=int,
+        metavar="N",
+        help="overlap of neighbouring tiles in pixels (default: 32, or half the side of small tiles)",
     )
     parser.add_argument(
-        "--blend", choices=get_args(Blend), default="smooth", help="of overlaps; average is the official way"
+        "--blend",
+        choices=get_args(Blend),
+        default="smooth",
+        help="blending of overlapping tiles; the official script takes the average (default: %(default)s)",
     )
     parser.add_argument(
         "--pad",
         choices=get_args(Pad),
         default="reflect",
-        help="reflect (default): mirror a margin around the image, so that the border is as good as the inside; "
-        "minimal: to multiples of the window alone; official: as the official script",
+        help="reflect (default): mirror a margin around the image, so that the border is restored as well as the "
+        "inside; minimal: pad to multiples of the window only; official: pad like the official script",
     )
     add_memory_option(parser)
     add_weight_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Restores all inputs; a bad one is named and the others go on."""
+    """Restores all inputs; a failure is reported, and the other inputs are still restored."""
     if not 1 <= args.quality <= 100:
         raise InputError(f"--quality must be 1 to 100, got {args.quality}.")
     if args.background:
@@ -94,14 +96,14 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as spool:
         goal = Goal.of(args.out, args.format and f".{args.format}", Path(spool))
         if goal.is_stream and args.compare:
-            raise InputError("--compare writes a second picture, for which standard output has no place.")
+            raise InputError("--compare writes a second picture, which standard output cannot hold.")
         inputs = find_inputs(args.inputs, goal.path, Path(spool), recursive=args.recursive)
         goal.check_count(len(inputs.sources))
-        tally = Tally(len(inputs.sources) + len(inputs.problems), inputs.left_out, args.debug)
+        tally = Tally(inputs, args.debug)
         for name, error in inputs.problems.items():
             tally.fail(name, error)
-        tiles = tqdm(disable=args.quiet or None, unit="tile", leave=False)  # None: only where a terminal is
-        restorer = _restorer(args, tiles)  # before any folder is made, which could be taken for the model
+        tiles = tqdm(disable=args.quiet or None, unit="tile", leave=False)  # None: shown on terminals only
+        restorer = _restorer(args, tiles)  # loaded before the output folder is made, which may have the model's name
         jobs = _plan(inputs.sources, goal, restorer, tally, args)
         if jobs:
             make_folder(goal.folder)
@@ -119,9 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer:
     start = time.perf_counter()
-    model, params = load_pretrained(
-        args.model, dtype=jnp.dtype(args.dtype), progress=not args.quiet, **weight_options(args)
-    )
+    model, params = load_model(args)
     logger.info("model %s: loaded in %.1f s", args.model, time.perf_counter() - start)
     return StreamingRestorer(
         model,
@@ -139,7 +139,7 @@ def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer:
 def _plan(
     sources: Sequence[Source], goal: Goal, restorer: StreamingRestorer, tally: Tally, args: argparse.Namespace
 ) -> list[Job]:
-    """All that headers and names tell: what is not to be restored, and where the others go."""
+    """Reads headers and chooses the files of the results; leaves out pictures that failed or are skipped."""
     drafts: list[Draft] = []
     for source in sources:
         with _counting(source, tally):
@@ -163,13 +163,13 @@ def _plan(
 
 @contextlib.contextmanager
 def _counting(source: Source, tally: Tally) -> Iterator[None]:
-    """Counts what goes wrong with one picture, and lets the others go on."""
+    """Counts a failure of one picture, and lets the run continue unless the disk is full."""
     try:
         yield
     except (InputError, OSError, MemoryError) as error:
         for cause in (error, error.__cause__):
             if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise  # the disk is as full for all that follow
+                raise
         tally.fail(source.name, error, "not enough memory" if isinstance(error, MemoryError) else source.renamed(error))
 
 
@@ -178,7 +178,7 @@ def _print(result: Path) -> None:
         with open(result, "rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.flush()
-    except BrokenPipeError:  # which `main` knows
+    except BrokenPipeError:  # handled by `main`
         raise
     except OSError as error:
         raise InputError(f"standard output: cannot be written ({error.strerror}).") from error
@@ -195,15 +195,16 @@ def _restore(job: Job, restorer: Restorer, args: argparse.Namespace) -> None:
     if args.background and picture.alpha is not None:
         picture = flatten(picture, args.background).noting(f"put onto a {args.background} background")
     read = time.perf_counter()
-    restored = restore_picture(picture, restorer)
-    done = time.perf_counter()
+    result = restore_picture(picture, restorer)
+    restored = time.perf_counter()
     make_folder(job.target.parent)
-    converted = write_picture(job.target, restored, quality=args.quality, strip_metadata=args.strip_metadata)
+    converted = write_picture(job.target, result, quality=args.quality, strip_metadata=args.strip_metadata)
     if args.compare:
-        write_picture(job.comparison, side_by_side(picture, restored))
+        write_picture(job.comparison, side_by_side(picture, result))
         logger.info("%s: before and after", job.comparison)
-    times = f"read {read - start:.2f} s, restore {done - read:.2f} s, write {time.perf_counter() - done:.2f} s"
-    _tell(job, f" {_size(picture)}", f"{_size(restored)} ({times})", (*restored.notes, *converted))
+    written = time.perf_counter()
+    times = f"read {read - start:.2f} s, restore {restored - read:.2f} s, write {written - restored:.2f} s"
+    _tell(job, f" {_size(picture)}", f"{_size(result)} ({times})", (*result.notes, *converted))
 
 
 def _restore_by_rows(job: Job, restorer: StreamingRestorer, args: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
-"""The network as a pure function that is fast on a CPU: `restore(prepare(params, config), lq, config, dtype)`.
+"""SwinIR as a pure function that is fast on a CPU: `restore(prepare(params, config), lq, config, dtype)`.
 
-The same function as `models.SwinIR`, which says what is computed; here is said in which order and layout. Beside the
-features of an image there are arrays of a few windows or rows alone, and what follows from the parameters is computed
-once.
+Equal to `models.SwinIR` up to rounding. The modules define what is computed, this package the order and the layout that
+suit a CPU: what follows from the parameters is computed once, and features are processed by a few windows or rows at a
+time, so that temporary arrays stay small.
 """
 
 from swinir_jax.cpu.network import restore

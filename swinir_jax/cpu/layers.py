@@ -1,4 +1,4 @@
-"""The Swin Transformer layer by bands and groups of windows, which stay in a core's cache through all of it."""
+"""The Swin Transformer layer by bands and groups of windows, which stay in a core's cache for the whole layer."""
 
 import functools
 from collections.abc import Callable
@@ -10,57 +10,58 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from swinir_jax.cpu.weights import Weights
-from swinir_jax.models.layers import gelu, precision, residual_dtype
+from swinir_jax.models.layers import LAYER_NORM_EPSILON, gelu
+from swinir_jax.models.precision import product
 from swinir_jax.models.windows import shift_mask, window_partition, window_reverse
 
-GROUP = 24  # windows at a time: their tokens, scores and hidden features then stay in a core's cache
-_ATTENDED = "attended"  # attention's result, which a backward pass finds under this name
+GROUP = 24  # windows per group: their tokens, scores and hidden features fit into a core's cache
+_ATTENDED = "attended"  # name under which a backward pass finds the result of attention
 
 
 def layer(
     w: Weights, x: jax.Array, m: int, shift: int, regions: jax.Array | None, dtype: Any, training: bool
 ) -> jax.Array:
-    """As `models.layers.SwinTransformerBlock`.
+    """Applies a Swin Transformer layer as `models.layers.SwinTransformerBlock`.
 
-    Goes by bands of rows of windows, each written over what it was computed from: nothing as large as the image is
-    copied, neither to shift windows nor to make tokens of them. In training all rows are one band, for a derivative
-    would keep the image for each.
+    Goes over bands of rows of windows; each result overwrites its input. So nothing as large as the image is copied,
+    neither for shifting windows nor for making tokens. In training all rows are one band, because a derivative would
+    keep the image once per band.
 
     Args:
       w: weights of the layer.
-      x: `[B, H, W, C]`, H and W multiples of the window.
-      m: side of the window.
-      shift: by how many pixels the windows are shifted.
+      x: `[B, H, W, C]`; H and W are multiples of the window.
+      m: side M of the window.
+      shift: shift of the windows in pixels.
       regions: `[H / M, W / M, M * M]` from `shift_regions`, or None for W-MSA.
-      dtype: of matrix products.
-      training: whether a derivative is asked; the result is the same.
+      dtype: dtype of the matrix products.
+      training: True where a derivative is taken; the result is the same.
 
     Returns:
       `[B, H, W, C]`.
     """
     batch, height, width, _ = x.shape
-    rows = height // m if training else _rows_of_a_band(batch, height // m, width // m)
-    size = rows * m
+    window_rows = height // m if training else _window_rows_per_band(batch, height // m, width // m)
+    rows = window_rows * m
+    run = functools.partial(on_windows, w, dtype=dtype, training=training)
 
     def band(i: jax.Array | int, x: jax.Array) -> jax.Array:
-        # The last band of shifted windows ends in the image's first rows.
-        parts = [(i * size + shift, size - shift), ((i + 1) * size % height, shift)]
-        y = jnp.concatenate([lax.dynamic_slice_in_dim(x, *part, axis=1) for part in parts], axis=1)
-        windows = window_partition(jnp.roll(y, -shift, axis=2), m)  # [B, rows, W / M, N, C]
-        here = None if regions is None else lax.dynamic_slice_in_dim(regions, i * rows, rows)
-        windows = on_images(
-            functools.partial(on_windows, w, dtype=dtype, training=training), windows, here, w.get("keep")
-        )
+        # The last band of shifted windows ends with the first rows of the image.
+        starts, sizes = (i * rows + shift, (i + 1) * rows % height), (rows - shift, shift)
+        parts = [lax.dynamic_slice_in_dim(x, *part, axis=1) for part in zip(starts, sizes, strict=True)]
+        y = jnp.roll(jnp.concatenate(parts, axis=1), -shift, axis=2)
+        windows = window_partition(y, m)  # [B, window_rows, W / M, N, C]
+        band_regions = None if regions is None else lax.dynamic_slice_in_dim(regions, i * window_rows, window_rows)
+        windows = on_images(run, windows, band_regions, w.get("keep"))
         y = jnp.roll(window_reverse(windows, m), shift, axis=2)
-        for (first, _), part in zip(parts, jnp.split(y, [size - shift], axis=1), strict=True):
-            x = lax.dynamic_update_slice_in_dim(x, part, first, axis=1)
+        for start, part in zip(starts, jnp.split(y, [rows - shift], axis=1), strict=True):
+            x = lax.dynamic_update_slice_in_dim(x, part, start, axis=1)
         return x
 
-    return band(0, x) if training or size == height else lax.fori_loop(0, height // size, band, x)
+    return band(0, x) if training or rows == height else lax.fori_loop(0, height // rows, band, x)
 
 
-def _rows_of_a_band(batch: int, rows: int, columns: int) -> int:
-    """Rows of windows, of which a band has about as many as a group; all where the sizes are not known."""
+def _window_rows_per_band(batch: int, rows: int, columns: int) -> int:
+    """Returns a divisor of `rows` for which a band has about a group of windows; all rows of symbolic sizes."""
     if any(map(jax.export.is_symbolic_dim, (batch, rows, columns))):
         return rows
     most = max(1, GROUP // (batch * columns))
@@ -70,16 +71,16 @@ def _rows_of_a_band(batch: int, rows: int, columns: int) -> int:
 def on_images(
     f: Callable[..., jax.Array], windows: jax.Array, regions: jax.Array | None, keep: jax.Array | None
 ) -> jax.Array:
-    """`f` on the windows `[B, rows, columns, N, C]` of images, by groups.
+    """Applies `f` to the windows of images by groups.
 
     Args:
       f: `(tokens [windows, N, C], regions [windows, N] or None, keep [windows, 2] or None) -> tokens`.
-      windows: their tokens.
+      windows: `[B, rows, columns, N, C]` tokens.
       regions: `[rows, columns, N]`, the same for each image, or None.
-      keep: `[B, 2]`, or None.
+      keep: `[B, 2]` factors of stochastic depth, or None.
 
     Returns:
-      As `windows`.
+      `[B, rows, columns, N, C]`.
     """
     batch, rows, columns, n, c = windows.shape
     if regions is not None:
@@ -90,7 +91,7 @@ def on_images(
 
 
 def in_groups(f: Callable[..., jax.Array], arrays: Any) -> jax.Array:
-    """`f(*arrays)` by equal groups of up to `GROUP` windows, their first axis; the last group is filled up."""
+    """Computes `f(*arrays)` by equal groups of up to `GROUP` windows along the first axis; the last group is padded."""
     windows = arrays[0].shape[0]
     groups = (windows + GROUP - 1) // GROUP
     size = GROUP if jax.export.is_symbolic_dim(windows) else -(-windows // groups)
@@ -108,7 +109,19 @@ def in_groups(f: Callable[..., jax.Array], arrays: Any) -> jax.Array:
 def on_windows(
     w: Weights, tokens: jax.Array, regions: jax.Array | None, keep: jax.Array | None, *, dtype: Any, training: bool
 ) -> jax.Array:
-    """A Swin Transformer layer on `[windows, N, C]`; a backward pass computes it again, but for attention's result."""
+    """Applies a Swin Transformer layer to windows; a backward pass recomputes all but the result of attention.
+
+    Args:
+      w: weights of the layer.
+      tokens: `[windows, N, C]`.
+      regions: `[windows, N]`, or None for W-MSA.
+      keep: `[windows, 2]` factors of stochastic depth, or None.
+      dtype: dtype of the matrix products.
+      training: True where a derivative is taken.
+
+    Returns:
+      `[windows, N, C]`.
+    """
     run: Callable[..., jax.Array] = functools.partial(_on_windows, dtype=dtype, training=training)
     if training:
         run = jax.checkpoint(run, policy=jax.checkpoint_policies.save_only_these_names(_ATTENDED))
@@ -120,70 +133,69 @@ def _on_windows(
 ) -> jax.Array:
     windows, n, c = tokens.shape
     factors = [1.0, 1.0] if keep is None else jnp.split(jnp.repeat(keep, n, axis=0), 2, axis=-1)  # [windows * N, 1]
-    x = tokens.reshape(windows * n, c)  # the gradient of a product of three axes would be transposed first
-    y = attention(
-        w["position"], normalised_linear(w["qkv"], x, dtype).reshape(windows, n, 3 * c), regions, dtype, training
-    )
-    x = x + factors[0] * linear(w["proj"], y.reshape(windows * n, c), dtype)
-    y = linear(w["fc2"], gelu(normalised_linear(w["fc1"], x, dtype)), dtype)
+    x = tokens.reshape(windows * n, c)  # the gradient of a product with three axes would be transposed first
+    qkv = linear_of_normalised(w["qkv"], x, dtype).reshape(windows, n, 3 * c)
+    y = attention(w["position_bias"], qkv, regions, dtype, training).reshape(windows * n, c)
+    x = x + factors[0] * linear(w["proj"], y, dtype)
+    y = linear(w["fc2"], gelu(linear_of_normalised(w["fc1"], x, dtype)), dtype)
     return (x + factors[1] * y).reshape(tokens.shape)
 
 
 def attention(
-    position: jax.Array, qkv: jax.Array, regions: jax.Array | None, dtype: Any, training: bool = False
+    position_bias: jax.Array, qkv: jax.Array, regions: jax.Array | None, dtype: Any, training: bool = False
 ) -> jax.Array:
-    """Multi-head self-attention inside windows, in the layouts for which XLA's CPU backend has fast products.
+    """Multi-head self-attention inside windows, in layouts for which XLA has fast products on a CPU.
 
-    Keys come before queries: forward and backward, each product but two then multiplies row-major matrices as they lie,
-    and scores, bias, mask, softmax and the product with the values are one operation of XLA's library.
+    Scores have keys before queries. Then all products but two, forward and backward, multiply row-major matrices
+    without transposing them, and one operation of XLA's library takes scores, bias, mask, softmax and the product with
+    the values.
 
     Args:
-      position: `[heads, N, N]` relative position bias, of key and query.
-      qkv: `[windows, N, 3 C]`, queries scaled.
-      regions: `[windows, N]`; tokens see those of their own region alone. None for all.
-      dtype: of the products; scores and softmax are float32 (float64 for float64).
-      training: whether a derivative is asked.
+      position_bias: `[heads, N, N]` relative position bias of key and query.
+      qkv: `[windows, N, 3 C]`; queries are scaled.
+      regions: `[windows, N]`: a token attends only to tokens of its own region; None for all tokens.
+      dtype: dtype of the products; scores and softmax are float32 (float64 for float64).
+      training: True where a derivative is taken.
 
     Returns:
       `[windows, N, C]`.
     """
-    (windows, n, _), heads = qkv.shape, position.shape[0]
-    q, k, v = (y.squeeze(2) for y in jnp.split(qkv.reshape(windows, n, 3, heads, -1).astype(dtype), 3, axis=2))
+    (windows, n, _), heads = qkv.shape, position_bias.shape[0]
+    qkv = qkv.reshape(windows, n, 3, heads, -1).astype(dtype)
+    q, k, v = (y.squeeze(2) for y in jnp.split(qkv, 3, axis=2))  # each [windows, N, heads, D]
     q, k, v = q.transpose(0, 2, 3, 1), k.transpose(0, 2, 1, 3), v.transpose(0, 2, 3, 1)  # k: [windows, heads, N, D]
-    bias = position[None]
-    if training:  # the gradient of a product with ones is a product, too; a sum over windows takes far longer
-        bias = (jnp.ones((windows, 1), bias.dtype) @ bias.reshape(1, -1)).reshape(windows, *position.shape)
-    scores = _product("whdq,whkd->whkq", q, k) + bias
+    bias = position_bias[None]
+    if training:  # a product with ones, because its gradient is a product, too: a sum over windows takes far longer
+        bias = (jnp.ones((windows, 1), bias.dtype) @ bias.reshape(1, -1)).reshape(windows, *position_bias.shape)
+    scores = product("whdq,whkd->whkq", q, k) + bias
     if regions is not None:
         scores = scores + shift_mask(regions)[:, None].astype(scores.dtype)
     weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-2, keepdims=True)))
-    # Divided by the sum after the product with the values: fewer divisions.
-    y = _product("whdk,whkq->whdq", v, weights.astype(dtype)) / weights.sum(axis=-2, keepdims=True)
+    # The softmax's division comes after the product with the values: there are fewer of them than weights.
+    y = product("whdk,whkq->whdq", v, weights.astype(dtype)) / weights.sum(axis=-2, keepdims=True)
     return checkpoint_name(y.transpose(0, 3, 1, 2), _ATTENDED).reshape(windows, n, -1)
 
 
 def linear(w: Weights, x: jax.Array, dtype: Any) -> jax.Array:
-    """`[tokens, C]` -> `[tokens, features]` in the dtype of the residual stream."""
-    return _product("tc,cd->td", x.astype(dtype), w["kernel"].astype(dtype)) + w["bias"][None]
+    """Linear layer, `[tokens, C]` -> `[tokens, features]`.
+
+    The result is in the residual stream's dtype: rounding it to bfloat16 would take a CPU as long as the product.
+    """
+    return product("tc,cd->td", x.astype(dtype), w["kernel"].astype(dtype)) + w["bias"][None]
 
 
-def normalised_linear(w: Weights, x: jax.Array, dtype: Any) -> jax.Array:
-    """A linear layer behind a LayerNorm: the kernel takes the mean of `x` out, and the result is what is scaled."""
-    y = _product("tc,cd->td", x.astype(dtype), w["kernel"].astype(dtype))
+def linear_of_normalised(w: Weights, x: jax.Array, dtype: Any) -> jax.Array:
+    """LayerNorm and the linear layer after it, by weights that remove the mean; the product is scaled, not `x`."""
+    y = product("tc,cd->td", x.astype(dtype), w["kernel"].astype(dtype))
     return y * reciprocal_deviation(x - x.mean(axis=-1, keepdims=True)) + w["bias"][None]
 
 
 def layer_norm(w: Weights, x: jax.Array) -> jax.Array:
-    """As `models.layers.layer_norm`, over the last axis of `[B, H, W, C]`."""
+    """LayerNorm over the last axis of `[B, H, W, C]`, as `models.layers.layer_norm`."""
     x = x - x.mean(axis=-1, keepdims=True)
     return x * reciprocal_deviation(x) * w["scale"].reshape(1, 1, 1, -1) + w["bias"].reshape(1, 1, 1, -1)
 
 
 def reciprocal_deviation(centred: jax.Array) -> jax.Array:
-    """One over the standard deviation of the last axis, which stays as 1."""
-    return lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + 1e-5)
-
-
-def _product(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
-    """With its result in the dtype of the residual stream: a CPU would take as long again to round it to bfloat16."""
-    return jnp.einsum(equation, a, b, precision=precision(a.dtype), preferred_element_type=residual_dtype(a.dtype))
+    """Returns LayerNorm's factor, `[..., C]` -> `[..., 1]`: one over the standard deviation of centred values."""
+    return lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + LAYER_NORM_EPSILON)

@@ -1,4 +1,4 @@
-"""AVIF and JPEG 2000: opened by Pillow, decoded by the libraries themselves where they are deeper than 8 bits."""
+"""AVIF and JPEG 2000: opened by Pillow, and decoded by libavif and OpenJPEG where samples are deeper than 8 bits."""
 
 import io
 import re
@@ -8,55 +8,61 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from swinir_jax.images import metadata, pillow_reader
+from swinir_jax.images import pillow_reader
 from swinir_jax.images.colour import profile_of_code_points
-from swinir_jax.images.header import Header
+from swinir_jax.images.header import Header, picture_bits
+from swinir_jax.images.metadata import collect
 from swinir_jax.images.picture import Picture, full_range
 
-_BEFORE_PIXELS = 1 << 20  # bytes that the boxes lie in
+_BOX_BYTES = 1 << 20  # size of the beginning of a file that is searched for boxes
 _AV1_CONFIGURATION = re.compile(rb"av1C..(.)", re.DOTALL)
 _CODE_POINTS = re.compile(rb"colrnclx.(.).(.)", re.DOTALL)
-_JPEG_2000_SIZE = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # the depth of the first component
+_JPEG_2000_SIZE = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # the group is the depth of the first component
 _JPEG_2000_PROFILE = re.compile(rb"(.{4})colr[\x02\x03]..", re.DOTALL)
 
 
 def read_header(file: BinaryIO) -> tuple[Header, int]:
-    """Reads the header of the stored picture, and EXIF orientation; raises whatever Pillow does."""
+    """Reads the header of the stored picture and the EXIF orientation; raises Pillow's errors."""
     image = pillow_reader.open_image(file)
     file.seek(0)
-    bits = 8 if _bits(file.read(_BEFORE_PIXELS)) <= 8 else 16
+    bits = picture_bits(_bits(file.read(_BOX_BYTES)))
     return pillow_reader.header_of(image, bits), pillow_reader.orientation_of(image)[0]
 
 
 def read(file: io.BytesIO) -> Picture:
-    """Decodes a whole file; raises whatever the decoders do."""
+    """Decodes a whole file; raises the decoders' errors."""
     image = pillow_reader.open_image(file)
     data = file.getvalue()
-    bits = _bits(data[:_BEFORE_PIXELS])
-    about, notes = metadata.collect(image.info.get("exif"), image.info.get("xmp"))  # comments name the encoder
+    bits = _bits(data[:_BOX_BYTES])
+    # The comment is left out, as it names the encoder.
+    metadata, notes = collect(image.info.get("exif"), image.info.get("xmp"))
     samples, profile, converted = pillow_reader.decode(image) if bits <= 8 else _decode(data, image, bits)
-    codes, named, unknown = code_points(data[:_BEFORE_PIXELS])
-    profile = profile or _jpeg_2000_profile(data[:_BEFORE_PIXELS]) or named
+    codes, named_profile, unknown = code_points(data)
+    profile = profile or _jpeg_2000_profile(data[:_BOX_BYTES]) or named_profile
     notes += converted + unknown
-    return pillow_reader.assemble(image, samples, profile, code_points=codes, metadata=about, notes=notes)
+    return pillow_reader.assemble(image, samples, profile, code_points=codes, metadata=metadata, notes=notes)
 
 
-def code_points(boxes: bytes) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
-    """Code points of the colours in the boxes of a file, the profile they stand for, and notes."""
-    match = _CODE_POINTS.search(boxes)
-    if not match or b"\2" in match.groups():  # unspecified
+def code_points(data: bytes) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
+    """Finds the code points of the colours in a file's boxes.
+
+    Returns:
+      The code points, the profile they stand for, and notes; None where the file has no code points.
+    """
+    match = _CODE_POINTS.search(data[:_BOX_BYTES])
+    if not match or b"\2" in match.groups():  # 2 means unspecified
         return None, None, ()
-    codes = b"".join(match.groups()) + bytes([0, 1])  # decoded to RGB over the full range
+    codes = b"".join(match.groups()) + bytes([0, 1])  # samples are decoded to RGB over the full range
     return codes, *profile_of_code_points(codes)
 
 
 def _decode(data: bytes, image: Image.Image, bits: int) -> tuple[np.ndarray, bytes | None, tuple[str, ...]]:
-    """As `pillow_reader.decode`, for more than 8 bits."""
+    """Decodes samples deeper than 8 bits; returns what `pillow_reader.decode` returns."""
     decode = imagecodecs.avif_decode if image.format == "AVIF" else imagecodecs.jpeg2k_decode
     samples = decode(data)
-    if samples.ndim > 2 + (samples.shape[-1] <= 4):  # frames
+    if samples.ndim > 2 + (samples.shape[-1] <= 4):  # the first axis counts frames
         samples = samples[0]
-    return full_range(samples, bits), image.info.get("icc_profile"), ()
+    return full_range(samples, 2**bits - 1), image.info.get("icc_profile"), ()
 
 
 def _bits(boxes: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Colour profiles: those that files name by numbers, and those that fit other channels."""
+"""ICC colour profiles: built from code points or from gamma, and adapted to gray or RGB."""
 
 import dataclasses
 import functools
@@ -12,12 +12,13 @@ from swinir_jax.images.picture import Picture
 
 Point = tuple[float, float]  # chromaticity x, y
 
-# Colour spaces of ICC profiles; those with another signature are none, and are left as they are.
+# Signature of an ICC profile's colour space -> channels, 0 where no picture is stored in the space.
+# Data with another signature is not a profile and is kept as it is.
 _CHANNELS = {b"RGB ": 3, b"GRAY": 1, b"CMYK": 4, b"CMY ": 0, b"Lab ": 0, b"Luv ": 0, b"XYZ ": 0, b"YCbr": 0, b"Yxy ": 0}
 _D65, _SRGB_PRIMARIES = (0.3127, 0.3290), ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 _RGB_CURVES = (b"rTRC", b"gTRC", b"bTRC")
 
-# Code points of ITU-T H.273, as in cICP of PNG and nclx of AVIF and HEIF -> white and primaries; curves below.
+# Code points of ITU-T H.273, used by cICP in PNG and nclx in AVIF and HEIF -> white and primaries.
 _PRIMARIES = {
     1: (_D65, _SRGB_PRIMARIES),
     5: (_D65, ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06))),
@@ -30,18 +31,18 @@ _PRIMARIES = {
 _UNSPECIFIED = 2
 _HDR = {16: "PQ", 18: "HLG"}
 SRGB = bytes([1, 13, 0, 1])
-"""The code points of sRGB: primaries, curve, matrix (none: RGB), full range."""
+"""Code points of sRGB: primaries, curve, matrix (0: RGB), full range."""
 
 
-def _curve(gamma: float, *rest: float) -> bytes:
-    """A parametric curve of ICC: x ** gamma; or ((a x + b) ** gamma, below d: c x) for a, b, c, d."""
-    values = (round(value * 65536) for value in (gamma, *rest))
-    return struct.pack(f">4s4xH2x{1 + len(rest)}i", b"para", 3 if rest else 0, *values)
+def _curve(gamma: float, *abcd: float) -> bytes:
+    """Packs a parametric ICC curve: x ** gamma; with a, b, c, d: (a x + b) ** gamma, and c x below d."""
+    values = (round(value * 65536) for value in (gamma, *abcd))
+    return struct.pack(f">4s4xH2x{1 + len(abcd)}i", b"para", 3 if abcd else 0, *values)
 
 
 _SRGB_CURVE = _curve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _VIDEO_CURVE = _curve(1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
-_CURVES = {
+_CURVES = {  # code point -> curve
     1: _VIDEO_CURVE,
     4: _curve(2.2),
     5: _curve(2.8),
@@ -57,17 +58,18 @@ def profile_of_code_points(codes: bytes) -> tuple[bytes | None, tuple[str, ...]]
     """Builds the colour profile that code points stand for.
 
     Args:
-      codes: primaries, curve, matrix and range, as in cICP.
+      codes: primaries, curve, matrix and range, in the layout of cICP.
 
     Returns:
-      None for sRGB, which needs no profile, and for what is unspecified or unknown; and a note on the unknown.
+      The profile and notes. The profile is None for sRGB, which needs none, and for unspecified or unknown code
+      points; unknown ones are noted.
     """
     primaries, curve = codes[:2]
     if codes[:2] == SRGB[:2] or _UNSPECIFIED in (primaries, curve):
         return None, ()
     if primaries not in _PRIMARIES or curve not in _CURVES:
         name = _HDR.get(curve, f"code points {primaries}/{curve}")
-        return None, (f"colours of {name} kept as they are; only PNG tells of them",)
+        return None, (f"colours of {name} kept as they are; only PNG can name them",)
     return _rgb_profile(*_PRIMARIES[primaries], _CURVES[curve]), ()
 
 
@@ -75,26 +77,26 @@ def profile_of_gamma(gamma: float | None, white: Point | None, primaries: tuple[
     """Builds the colour profile that PNG's gAMA and cHRM stand for.
 
     Args:
-      gamma: exponent of the encoding, as 1 / 2.2; None for the curve of sRGB.
-      white: None for that of sRGB.
-      primaries: red, green and blue; None for those of sRGB.
+      gamma: exponent of the encoding, such as 1 / 2.2; None for the curve of sRGB.
+      white: white point; None for the white of sRGB.
+      primaries: red, green and blue; None for the primaries of sRGB.
 
     Raises:
-      ValueError: if there are no such colours.
+      ValueError: if a point is not a chromaticity.
     """
     curve = _SRGB_CURVE if gamma is None else _curve(1 / gamma)
     return _rgb_profile(white or _D65, primaries or _SRGB_PRIMARIES, curve)
 
 
 def fit_profile(profile: bytes | None, channels: int) -> tuple[bytes | None, tuple[str, ...]]:
-    """Adapts a profile to the number of channels it describes.
+    """Adapts a profile to a number of channels.
 
     Args:
-      profile: of any colour space; one that is no profile stays.
+      profile: profile of any colour space; data that is not a profile is passed on.
       channels: 1 for gray, 3 for RGB.
 
     Returns:
-      A profile under which gray looks the same; None, and a note, if there is none.
+      A profile with the same look of gray, and notes; None and a note if no profile fits.
     """
     space = _CHANNELS.get(profile[16:20], channels) if profile else channels
     if not profile or space == channels:
@@ -104,26 +106,26 @@ def fit_profile(profile: bytes | None, channels: int) -> tuple[bytes | None, tup
         if space in (1, 3) and len(curves) == 1:
             (curve,) = curves
             return (_rgb_profile(_D65, _SRGB_PRIMARIES, curve) if channels == 3 else _gray_profile(curve)), ()
-    except (KeyError, struct.error, ValueError):  # a table in place of curves, or damaged
+    except (KeyError, struct.error, ValueError):  # the profile has a table in place of curves, or is damaged
         pass
     kinds = {1: "gray", 3: "RGB"}
-    owner = kinds.get(space, profile[16:20].decode("latin-1").strip())
-    return None, (f"colour profile of {owner} left out, because the picture is {kinds[channels]}",)
+    kind = kinds.get(space, profile[16:20].decode("latin-1").strip())
+    return None, (f"colour profile of {kind} left out, because the picture is {kinds[channels]}",)
 
 
 def to_srgb(picture: Picture) -> tuple[Picture, tuple[str, ...]]:
-    """Converts colours to sRGB, for formats without profiles; and says so if any changed."""
-    channels = 1 if picture.pixels.ndim == 2 else 3
-    profile, notes = fit_profile(picture.icc_profile, channels)
+    """Converts a picture to sRGB, for formats without profiles; notes whether colours changed."""
+    profile, notes = fit_profile(picture.icc_profile, picture.channels)
     if profile is None:
         return dataclasses.replace(picture, icc_profile=None), notes
-    space, target = ("gray", _gray_profile(_SRGB_CURVE)) if channels == 1 else ("rgb", imagecodecs.cms_profile("srgb"))
+    is_gray = picture.channels == 1
+    space, target = ("gray", _gray_profile(_SRGB_CURVE)) if is_gray else ("rgb", imagecodecs.cms_profile("srgb"))
     try:
         pixels = imagecodecs.cms_transform(
             np.ascontiguousarray(picture.pixels), profile, target, colorspace=space, outcolorspace=space
         ).reshape(picture.pixels.shape)
         notes = () if np.array_equal(pixels, picture.pixels) else ("colours converted to sRGB",)
-    except Exception:  # whatever LittleCMS has against the profile
+    except Exception:  # LittleCMS refuses the profile
         pixels, notes = picture.pixels, ("colour profile left out",)
     return dataclasses.replace(picture, pixels=pixels, icc_profile=None), notes
 
@@ -131,7 +133,7 @@ def to_srgb(picture: Picture) -> tuple[Picture, tuple[str, ...]]:
 @functools.lru_cache(16)
 def _rgb_profile(white: Point, primaries: tuple[Point, ...], curve: bytes) -> bytes:
     if not all(0 < y <= 1 and 0 <= x <= 1 for x, y in (white, *primaries)):
-        raise ValueError(f"no colours: {white}, {primaries}")
+        raise ValueError(f"not chromaticities: {white}, {primaries}")
     coordinates = [value for point in primaries for value in (*point, 1)]
     profile = imagecodecs.cms_profile("rgb", whitepoint=[*white, 1], primaries=coordinates, gamma=1.0)
     return _with_tags(profile, dict.fromkeys(_RGB_CURVES, curve))
@@ -155,15 +157,16 @@ def _iterate_tags(profile: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _with_tags(profile: bytes, changes: Mapping[bytes, bytes]) -> bytes:
-    """Replaces contents of tags; equal ones are stored once."""
+    """Replaces the contents of tags; equal contents are stored once."""
     tags = {**_tags(profile), **changes}
-    table, contents, places = struct.pack(">I", len(tags)), b"", dict[bytes, int]()
+    table, contents, offsets = struct.pack(">I", len(tags)), b"", dict[bytes, int]()
     start = 128 + 4 + 12 * len(tags)
     for name, content in tags.items():
-        if content not in places:
-            places[content] = start + len(contents)
+        if content not in offsets:
+            offsets[content] = start + len(contents)
             contents += content + bytes(-len(content) % 4)
-        table += struct.pack(">4sII", name, places[content], len(content))
-    size, date = struct.pack(">I", start + len(contents)), struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # not that of today
+        table += struct.pack(">4sII", name, offsets[content], len(content))
+    size = struct.pack(">I", start + len(contents))
+    date = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # fixed, so that equal profiles are equal bytes
     header = size + profile[4:24] + date + profile[36:84] + bytes(16) + profile[100:128]  # the checksum may be 0
     return header + table + contents

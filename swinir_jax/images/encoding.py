@@ -1,4 +1,4 @@
-"""Pictures to the content of files, for each format; of pictures that hold nothing which the format does not."""
+"""Encoders of the written formats, for pictures that `writing.fitted` has adapted to the format."""
 
 import dataclasses
 import io
@@ -12,24 +12,24 @@ import numpy as np
 from PIL import Image
 
 from swinir_jax.images.colour import SRGB
-from swinir_jax.images.exif import ORIENTATION, Exif
+from swinir_jax.images.exif import EXIF_PREFIX, ORIENTATION, Exif
 from swinir_jax.images.jxl_header import mark_as_srgb
 from swinir_jax.images.picture import Picture
-from swinir_jax.images.png_chunks import XMP_KEYWORD, chunk, text_chunk
+from swinir_jax.images.png_chunks import MAGIC, XMP_KEYWORD, chunk, text_chunk
 from swinir_jax.images.tiff_writing import encode_tiff
 
-_JXL_EFFORT = 4  # of 9: more is far slower for a few percent
+_JXL_EFFORT = 4  # 1 to 9; more is far slower and saves a few percent
 
 
 def samples_of(picture: Picture) -> np.ndarray:
-    """Colours and alpha in one array: `[h, w]` or `[h, w, 2 to 4]`."""
+    """Joins colours and alpha in one array, `[h, w]` or `[h, w, 2 to 4]`."""
     if picture.alpha is None:
         return np.ascontiguousarray(picture.pixels)
     return np.dstack([picture.pixels, picture.alpha])
 
 
 def encode_png(picture: Picture, quality: int) -> bytes:
-    """The content of a PNG file; the quality is that of no PNG."""
+    """Encodes a PNG file; ignores the quality."""
     chunks = b""
     if picture.code_points == SRGB and not picture.icc_profile:
         chunks += chunk(b"sRGB", b"\0")
@@ -38,8 +38,7 @@ def encode_png(picture: Picture, quality: int) -> bytes:
     if picture.icc_profile:
         chunks += chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc_profile))
     if picture.dpi:
-        x, y = (round(value / 0.0254) for value in picture.dpi)
-        chunks += chunk(b"pHYs", struct.pack(">IIB", x, y, 1))  # 1: per metre
+        chunks += chunk(b"pHYs", struct.pack(">IIB", *_pixels_per_metre(picture.dpi), 1))  # 1: unit is the metre
     metadata = picture.metadata
     if metadata.exif:
         chunks += chunk(b"eXIf", metadata.exif)
@@ -47,33 +46,36 @@ def encode_png(picture: Picture, quality: int) -> bytes:
         chunks += text_chunk(XMP_KEYWORD, metadata.xmp.decode("utf-8", "replace"))
     chunks += b"".join(text_chunk(*text) for text in metadata.text)
     data = bytes(imagecodecs.png_encode(samples_of(picture)))
-    ihdr_end = 8 + 25  # the signature and the first chunk, which these must follow
+    ihdr_end = len(MAGIC) + 25
     return data[:ihdr_end] + chunks + data[ihdr_end:]
 
 
+def _pixels_per_metre(dpi: tuple[float, float]) -> tuple[int, int]:
+    return round(dpi[0] / 0.0254), round(dpi[1] / 0.0254)
+
+
 def _encode_jpeg(picture: Picture, quality: int) -> bytes:
-    comment = "".join(text for _, text in picture.metadata.text)  # one at most
+    comment = "".join(text for _, text in picture.metadata.text)  # at most one text is left
     dpi = picture.dpi or (0, 0)
     return _encode_with_pillow(picture, "JPEG", quality=quality, subsampling="4:4:4", dpi=dpi, comment=comment)
 
 
 def _encode_webp(picture: Picture, quality: int) -> bytes:
-    # exact: else colours of transparent pixels are made up.
-    return _encode_with_pillow(picture, "WEBP", lossless=True, exact=True)
+    return _encode_with_pillow(picture, "WEBP", lossless=True, exact=True)  # exact keeps colours behind alpha 0
 
 
 def _encode_avif(picture: Picture, quality: int) -> bytes:
     metadata = picture.metadata
-    if metadata.exif:  # where there is an orientation, Pillow would write all anew, and in ASCII
+    if metadata.exif:  # Pillow rewrites EXIF data that have an orientation, and loses letters that are not ASCII
         exif = Exif.parse(metadata.exif)
-        exif = dataclasses.replace(exif, main={tag: each for tag, each in exif.main.items() if tag != ORIENTATION})
+        exif = dataclasses.replace(exif, main={tag: entry for tag, entry in exif.main.items() if tag != ORIENTATION})
         picture = dataclasses.replace(picture, metadata=dataclasses.replace(metadata, exif=exif.to_bytes()))
     return _encode_with_pillow(picture, "AVIF", quality=quality, subsampling="4:4:4")
 
 
 def _encode_with_pillow(picture: Picture, name: str, **options: Any) -> bytes:
     buffer, metadata = io.BytesIO(), picture.metadata
-    exif = b"Exif\0\0" + metadata.exif if metadata.exif else b""
+    exif = EXIF_PREFIX + metadata.exif if metadata.exif else b""
     image = Image.fromarray(samples_of(picture))
     image.save(buffer, name, icc_profile=picture.icc_profile, exif=exif, xmp=metadata.xmp, **options)
     return buffer.getvalue()
@@ -83,11 +85,11 @@ def _encode_bmp(picture: Picture, quality: int) -> bytes:
     if picture.alpha is None:
         return _encode_with_pillow(picture, "BMP", dpi=picture.dpi or (0, 0))
     h, w, _ = picture.pixels.shape
-    bgra = np.dstack([picture.pixels[..., ::-1], picture.alpha])[::-1].tobytes()  # from the bottom row up
-    per_metre = (round(value / 0.0254) for value in picture.dpi or (0, 0))
-    # BITMAPV4HEADER: Pillow's shorter one does not tell that the fourth byte is alpha.
-    header = struct.pack("<IiiHHIIiiII", 108, w, h, 1, 32, 3, len(bgra), *per_metre, 0, 0)
-    masks = struct.pack("<4I4s48x", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs")  # and sRGB
+    bgra = np.dstack([picture.pixels[..., ::-1], picture.alpha])[::-1].tobytes()  # the bottom row comes first
+    resolution = _pixels_per_metre(picture.dpi or (0, 0))
+    # Pillow writes a shorter header than this BITMAPV4HEADER, without the mask of alpha.
+    header = struct.pack("<IiiHHIIiiII", 108, w, h, 1, 32, 3, len(bgra), *resolution, 0, 0)
+    masks = struct.pack("<4I4s48x", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs")  # "BGRs" marks sRGB
     begin = 14 + 108
     return struct.pack("<2sIII", b"BM", begin + len(bgra), 0, begin) + header + masks + bgra
 
@@ -115,4 +117,4 @@ ENCODERS: Mapping[str, Callable[[Picture, int], bytes]] = {
     "AVIF": _encode_avif,
     "JPEG XL": _encode_jxl,
 }
-"""Format -> function of a picture and the quality, which JPEG and AVIF have."""
+"""Format -> `(picture, quality) -> content of a file`; only JPEG and AVIF use the quality."""

@@ -1,6 +1,6 @@
-"""EXIF data, which are TIFF structures: what they say of the photograph, without what they say of its pixels.
+"""EXIF data, which are TIFF structures, without the tags that describe the pixels.
 
-Values stay the bytes they are, in the byte order they have, so that nothing is lost in between.
+Values are kept as bytes in the file's own byte order, so that nothing is lost by decoding.
 """
 
 import dataclasses
@@ -11,20 +11,30 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-ORIENTATION, EXIF_IFD, GPS_IFD = 274, 34665, 34853
+# Tags.
+ORIENTATION, EXIF_IFD, GPS_IFD, XMP = 274, 34665, 34853, 700
 DESCRIPTION, SOFTWARE, DATE, ARTIST, COPYRIGHT = 270, 305, 306, 315, 33432
-ASCII, SHORT, LONG, _IFD, _LONG8, _IFD8 = 2, 3, 4, 13, 16, 18
 
-# Of the first directory: make and model of the camera, orientation, host computer, ratings, and what Windows writes.
+# Types of values.
+BYTE, ASCII, SHORT, LONG, _IFD, LONG8, _IFD8 = 1, 2, 3, 4, 13, 16, 18
+
+EXIF_PREFIX = b"Exif\0\0"
+"""Bytes before the TIFF structure in JPEG and the files of some other formats."""
+
+# Kept tags of the main directory; the numbers are make, model, host computer, ratings and the texts of Windows.
 _KEPT = {DESCRIPTION, 271, 272, ORIENTATION, SOFTWARE, DATE, ARTIST, 316, 18246, 18249, COPYRIGHT, *range(40091, 40096)}
-_SIZES = {40962, 40963}  # of the picture in pixels, in the EXIF directory
-_INTEROPERABILITY = 40965  # a directory that tells the kind of file it was in
+_SIZES = {40962, 40963}  # width and height in pixels, in the EXIF directory
+_INTEROPERABILITY = 40965  # directory that names the kind of the file
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_UNITS = {5: 4, 10: 4}  # bytes of each number of a fraction
+_FRACTIONS = {5, 10}  # types of two numbers of 4 bytes
+
+# Formats of the number of entries and of an entry's head, and the size of a value that lies in the entry itself;
+# in TIFF and in BigTIFF.
+_LAYOUTS = (("H", "HHI", 4), ("Q", "HHQ", 8))
 
 
 class Entry(NamedTuple):
-    """A value: its TIFF type, how many of the type, and the bytes."""
+    """A value: TIFF type, number of elements of the type, and the bytes."""
 
     type: int
     number: int
@@ -37,7 +47,7 @@ Directory = Mapping[int, Entry]
 
 @dataclasses.dataclass(frozen=True)
 class Exif:
-    """Three directories of tags, and the byte order of all their values: `<` or `>`."""
+    """Three directories of tags, and the byte order of their values, `<` or `>`."""
 
     order: Literal["<", ">"]
     main: Directory
@@ -46,13 +56,15 @@ class Exif:
 
     @classmethod
     def parse(cls, data: Buffer) -> "Exif":
-        """Reads a TIFF structure, or a whole TIFF file; raises ValueError where it is damaged.
+        """Reads a TIFF structure or a whole TIFF file.
 
-        What belongs to the pixels is left out: their layout and size, the thumbnail, and the orientation, which becomes
-        1 if there is one.
+        Tags that describe the pixels are left out: layout, size and thumbnail. An orientation becomes 1.
+
+        Raises:
+          ValueError: if the structure is damaged.
         """
         if bytes(data[:2]) not in (b"II", b"MM"):
-            raise ValueError("no TIFF structure")
+            raise ValueError("not a TIFF structure")
         order: Literal["<", ">"] = "<" if data[:1] == b"I" else ">"
         try:
             big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
@@ -66,7 +78,7 @@ class Exif:
         main = {tag: entry for tag, entry in main.items() if tag in _KEPT}
         if ORIENTATION in main:
             main[ORIENTATION] = Entry(SHORT, 1, struct.pack(f"{order}H", 1))
-        if main.get(DESCRIPTION, Entry(0, 0, b"")).data.startswith(b'{"shape"'):  # the layout, of tifffile
+        if main.get(DESCRIPTION, Entry(0, 0, b"")).data.startswith(b'{"shape"'):  # tifffile stores the layout there
             del main[DESCRIPTION]
         exif = {tag: entry for tag, entry in sub[EXIF_IFD].items() if tag not in {*_SIZES, _INTEROPERABILITY}}
         return cls(order, main, exif, sub[GPS_IFD])
@@ -75,42 +87,43 @@ class Exif:
         return bool(self.main or self.exif or self.gps)
 
     def to_bytes(self) -> bytes:
-        """The whole as a TIFF structure that begins at 0."""
+        """Returns a TIFF structure of all directories."""
         header = struct.pack(f"{self.order}2sHI", b"II" if self.order == "<" else b"MM", 42, 8)
         pointers = {tag for tag, directory in self.directories() if directory}
-        room = _directory_bytes({**self.main, **dict.fromkeys(pointers, _pointer(self.order, 0))}, self.order, 8)
-        end, main, rest = 8 + len(room), dict(self.main), b""
+        placeholders = dict.fromkeys(pointers, _pointer(self.order, 0))
+        main_bytes = len(_directory_bytes({**self.main, **placeholders}, self.order, 8))
+        end, main, others = 8 + main_bytes, dict(self.main), b""
         for tag, directory in self.directories():
             if directory:
-                main[tag] = _pointer(self.order, end + len(rest))
-                rest += _directory_bytes(directory, self.order, end + len(rest))
-        return header + _directory_bytes(main, self.order, 8) + rest
+                main[tag] = _pointer(self.order, end + len(others))
+                others += _directory_bytes(directory, self.order, end + len(others))
+        return header + _directory_bytes(main, self.order, 8) + others
 
     def little_endian(self) -> "Exif":
-        """The same with the values in the byte order that most TIFF files have."""
+        """Returns the same data with little-endian values."""
         if self.order == "<":
             return self
-        swapped = ({tag: _swap(entry) for tag, entry in each.items()} for each in (self.main, self.exif, self.gps))
-        return Exif("<", *swapped)
+        directories = (self.main, self.exif, self.gps)
+        return Exif("<", *({tag: _swap(entry) for tag, entry in directory.items()} for directory in directories))
 
     def directories(self) -> tuple[tuple[int, Directory], ...]:
-        """The directories below the main one, with the tags that point to them."""
+        """Returns the directories below the main one, with the tags that point to them."""
         return (EXIF_IFD, self.exif), (GPS_IFD, self.gps)
 
     def directory_bytes(self, directory: Directory, offset: int, *, big: bool) -> bytes:
-        """A directory and its values, for a place in a file; `big`: in a BigTIFF."""
+        """Packs a directory and its values for an offset in a TIFF or, if `big`, a BigTIFF file."""
         return _directory_bytes(directory, self.order, offset, big)
 
 
 def ascii_entry(text: str) -> Entry:
-    """A text as EXIF holds it: UTF-8, which older readers show as ASCII."""
+    """Packs a text as UTF-8; readers that expect ASCII show at least the ASCII letters."""
     data = text.encode() + b"\0"
     return Entry(ASCII, len(data), data)
 
 
 def _swap(entry: Entry) -> Entry:
-    unit = _UNITS.get(entry.type, _BYTES[entry.type])
-    return entry._replace(data=np.frombuffer(entry.data, f"u{unit}").byteswap().tobytes())
+    number_bytes = 4 if entry.type in _FRACTIONS else _BYTES[entry.type]
+    return entry._replace(data=np.frombuffer(entry.data, f"u{number_bytes}").byteswap().tobytes())
 
 
 def _pointer(order: str, offset: int) -> Entry:
@@ -118,15 +131,15 @@ def _pointer(order: str, offset: int) -> Entry:
 
 
 def _integer(entry: Entry, order: str) -> int:
-    kind = {SHORT: "H", LONG: "I", _IFD: "I", _LONG8: "Q", _IFD8: "Q"}.get(entry.type)
+    kind = {SHORT: "H", LONG: "I", _IFD: "I", LONG8: "Q", _IFD8: "Q"}.get(entry.type)
     if kind is None:
-        raise ValueError("a pointer is no number")
+        raise ValueError("a pointer is not an integer")
     return struct.unpack_from(f"{order}{kind}", entry.data)[0]
 
 
 def _parse_directory(data: Buffer, order: str, big: bool, offset: int) -> dict[int, Entry]:
-    """The entries of the directory at an offset; of those of unknown types and outside the data, none."""
-    count_format, entry_format, inline = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
+    """Reads the directory at an offset; skips entries of unknown types and entries outside the data."""
+    count_format, entry_format, inline = _LAYOUTS[big]
     (count,) = struct.unpack_from(f"{order}{count_format}", data, offset)
     position = offset + struct.calcsize(count_format)
     head = struct.calcsize(f"{order}{entry_format}")
@@ -134,10 +147,10 @@ def _parse_directory(data: Buffer, order: str, big: bool, offset: int) -> dict[i
     for _ in range(min(count, 1 << 16)):
         tag, kind, number = struct.unpack_from(f"{order}{entry_format}", data, position)
         size = _BYTES.get(kind, 0) * number
-        place = position + head
+        start = position + head
         if size > inline:
-            (place,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, place)
-        value = bytes(data[place : place + size]) if size and place + size <= len(data) else b""
+            (start,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, start)
+        value = bytes(data[start : start + size]) if size and start + size <= len(data) else b""
         if value:
             entries[tag] = Entry(kind, number, value)
         position += head + inline
@@ -145,15 +158,15 @@ def _parse_directory(data: Buffer, order: str, big: bool, offset: int) -> dict[i
 
 
 def _directory_bytes(entries: Directory, order: str, offset: int, big: bool = False) -> bytes:
-    count_format, entry_format, inline = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
+    count_format, entry_format, inline = _LAYOUTS[big]
     head = struct.calcsize(f"{order}{entry_format}")
-    values_at = offset + struct.calcsize(count_format) + len(entries) * (head + inline) + inline
+    values_start = offset + struct.calcsize(count_format) + len(entries) * (head + inline) + inline
     table, values = struct.pack(f"{order}{count_format}", len(entries)), b""
     for tag, (kind, number, data) in sorted(entries.items()):
         table += struct.pack(f"{order}{entry_format}", tag, kind, number)
         if len(data) <= inline:
             table += data.ljust(inline, b"\0")
         else:
-            table += struct.pack(f"{order}{'Q' if big else 'I'}", values_at + len(values))
+            table += struct.pack(f"{order}{'Q' if big else 'I'}", values_start + len(values))
             values += data + b"\0" * (len(data) % 2)
-    return table + bytes(inline) + values  # no directory follows
+    return table + bytes(inline) + values  # an offset of 0 means that no directory follows

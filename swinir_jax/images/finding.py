@@ -1,49 +1,51 @@
-"""The pictures of a folder."""
+"""The pictures in a folder."""
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, listed
 from swinir_jax.images.formats import BEGINNING_BYTES, format_by_name, format_of
 
-_THREADS = 8  # opening files is waiting, above all on network disks
-_NAMES_SHOWN = 3
+_THREADS = 8  # reading the beginnings of files is mostly waiting, above all on network disks
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a folder holds.
+    """Contents of a folder, without hidden files and folders.
 
     Attributes:
       pictures: files to read, sorted.
-      left_out: everything else that is not hidden: files that are no pictures and folders that cannot be opened.
+      left_out: files that are not pictures and folders that cannot be opened, sorted.
+      subfolders: folders that were not searched, sorted; empty after a recursive search.
     """
 
     pictures: list[Path]
     left_out: list[Path]
+    subfolders: list[Path] = dataclasses.field(default_factory=list)
 
 
 def describe_left_out(left_out: Sequence[Path]) -> str:
-    """Counts and names what was left out: `2 left out, no pictures: a/notes.txt, a/film.mp4`."""
-    names = ", ".join(map(str, left_out[:_NAMES_SHOWN])) + (", ..." if len(left_out) > _NAMES_SHOWN else "")
-    return f"{len(left_out)} left out, no {'picture' if len(left_out) == 1 else 'pictures'}: {names}"
+    """Counts and names files that were left out: `2 left out, not pictures: a/notes.txt, a/film.mp4`."""
+    noun = "a picture" if len(left_out) == 1 else "pictures"
+    return f"{len(left_out)} left out, not {noun}: {listed([*map(str, left_out)])}"
 
 
 def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
-    """Finds the pictures of a folder, by their content.
+    """Finds the pictures in a folder by their content.
 
-    Hidden files and folders are passed over. Links are followed; a link to a folder that it lies in is not, so that
-    circles end. A file with a picture's ending counts as one whatever it holds, so that reading it tells what is wrong.
+    Hidden files and folders are ignored. Links are followed, except a link to a folder that contains the link. A file
+    whose name ends like a picture's counts as a picture even if the content is damaged, so that reading the file
+    reports the damage.
 
     Args:
-      folder: where to look.
-      recursive: whether to look in the folders below, too.
+      folder: folder to search.
+      recursive: whether to search the subfolders, too.
 
     Returns:
-      Paths that begin with `folder`, sorted.
+      Paths that begin with `folder`.
 
     Raises:
       InputError: if the folder does not exist or cannot be opened.
@@ -53,40 +55,49 @@ def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
         os.listdir(folder)
     except OSError as error:
         raise InputError(f"{folder}: {'no such folder' if not folder.is_dir() else error.strerror}.") from error
-    files = sorted(_files(folder, recursive))
+    files, subfolders = _walk(folder, recursive)
     with ThreadPoolExecutor(_THREADS) as threads:
-        verdicts = list(threads.map(is_picture, files))
-    pictures = [file for file, verdict in zip(files, verdicts, strict=True) if verdict]
-    return Found(pictures, [file for file, verdict in zip(files, verdicts, strict=True) if not verdict])
+        verdicts = dict(zip(files, threads.map(is_picture, files), strict=True))
+    return Found(
+        [file for file, verdict in verdicts.items() if verdict],
+        [file for file, verdict in verdicts.items() if not verdict],
+        subfolders,
+    )
 
 
-def _files(folder: Path, recursive: bool) -> Iterator[Path]:
-    """All that is not hidden and is no folder, and folders that cannot be opened."""
+def _walk(folder: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
+    """Returns all files, with folders that cannot be opened among them, and the subfolders that were not searched."""
+    files: list[Path] = []
+    subfolders: list[Path] = []
     pending: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
     while pending:
-        place, above = pending.pop()
+        place, ancestors = pending.pop()
         try:
             status = place.stat()
             identity = (status.st_dev, status.st_ino)
-            if identity in above:
+            if identity in ancestors:
                 continue
             entries = [entry for entry in os.scandir(place) if not entry.name.startswith(".")]
         except OSError:
-            yield place
+            files.append(place)
             continue
         for entry in entries:
+            path = Path(place, entry.name)
             if not entry.is_dir():
-                yield Path(place, entry.name)
+                files.append(path)
             elif recursive:
-                pending.append((Path(place, entry.name), above | {identity}))
+                pending.append((path, ancestors | {identity}))
+            else:
+                subfolders.append(path)
+    return sorted(files), sorted(subfolders)
 
 
 def is_picture(file: Path) -> bool:
-    """Whether a file is one to read: by its name, or else by how it begins."""
+    """Returns whether a file's name or its first bytes are those of a picture."""
     if format_by_name(file):
-        return file.is_file() or not file.exists()  # a broken link is read, for the error that names it
+        return file.is_file() or not file.exists()  # reading a broken link gives the error that names the link
     try:
-        if not file.is_file():  # pipes and devices are not opened
+        if not file.is_file():  # opening a pipe or a device could block
             return False
         with open(file, "rb") as opened:
             return format_of(opened.read(BEGINNING_BYTES)) is not None

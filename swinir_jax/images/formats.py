@@ -1,10 +1,10 @@
-"""Picture formats by how their files begin and how their names end."""
+"""Picture formats, by the first bytes of files and the endings of names."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-# Format -> the first bytes of its files. Two bytes alone ("BM") begin texts as well, so some patterns look further.
+# Format -> first bytes of the files. "BM" and "P5" also begin texts, so these patterns check more bytes.
 _BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
     name: re.compile(pattern, re.DOTALL)
     for name, pattern in {
@@ -12,7 +12,7 @@ _BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
         "JPEG": rb"\xff\xd8\xff",
         "WebP": rb"RIFF.{4}WEBP",
         "TIFF": rb"II[*+]\0|MM\0[*+]",  # classic and BigTIFF, in either byte order
-        "BMP": rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",  # behind 14 bytes the size of a header that exists
+        "BMP": rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",  # byte 14 is the size of one of the known headers
         "GIF": rb"GIF8[79]a",
         "AVIF": rb".{4}ftypavi[fs]",
         "HEIF": rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
@@ -23,9 +23,10 @@ _BEGINNINGS: Mapping[str, re.Pattern[bytes]] = {
 }
 *_FIRST, _LAST = _BEGINNINGS
 NO_PICTURE = f"not a {', '.join(_FIRST)} or {_LAST} picture, or its header is damaged"
-"""What is said of a file of none of the formats."""
+"""Error message for a file in none of the formats."""
 
-BEGINNING_BYTES = 32  # of a file, that tell its format
+BEGINNING_BYTES = 32
+"""Number of first bytes that decide a file's format."""
 
 READABLE: Mapping[str, str] = {
     ending: name
@@ -44,20 +45,14 @@ READABLE: Mapping[str, str] = {
     }.items()
     for ending in endings.split()
 }
-"""Endings, in lower case, of files that can be read -> their formats; the content decides, whatever the ending."""
+"""Ending in lower case -> format, for all formats that can be read; the content of a file decides, not the ending."""
 
 
 def format_of(beginning: bytes) -> str | None:
-    """Tells a picture's format from the first BEGINNING_BYTES of the file; None if this is no picture."""
+    """Returns the format of a file from the first BEGINNING_BYTES; None if it is not a picture."""
     return next((name for name, pattern in _BEGINNINGS.items() if pattern.match(beginning)), None)
 
 
 def format_by_name(path: Path) -> str | None:
-    """Tells a picture's format from the ending of its name; None if no format has this ending."""
+    """Returns the format that a file's ending stands for; None if it is not the ending of a picture."""
     return READABLE.get(path.suffix.lower())
-
-
-def is_image_file(path: Path) -> bool:
-    """Whether a folder's file is one to read: not hidden, with one of the endings; a broken link is, for its error."""
-    there = path.is_file() or (path.is_symlink() and not path.exists())
-    return there and format_by_name(path) is not None and not path.name.startswith(".")

@@ -1,4 +1,4 @@
-"""What is known of a picture before its pixels are."""
+"""Facts about a picture that are known before the pixels are decoded."""
 
 import dataclasses
 from typing import Self
@@ -8,15 +8,15 @@ from swinir_jax.images.picture import Picture
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What a file's header tells of the picture in it, or what a picture to write is like.
+    """Size and kind of a picture in a file or in memory.
 
     Attributes:
-      height: of the upright picture in pixels.
-      width: of the upright picture in pixels.
-      channels: 1 for gray, 3 for RGB; as `read_picture` gives them.
-      bits: per channel, 8 or 16; as `read_picture` gives them.
-      has_alpha: whether there is an alpha channel. That all of it is opaque tell the pixels alone, see `of`.
-      format: of the file, a value of `READABLE`; empty for a picture that is in none.
+      height: height of the upright picture in pixels.
+      width: width of the upright picture in pixels.
+      channels: 1 for gray, 3 for RGB, as `read_picture` returns them.
+      bits: bits per channel, 8 or 16, as `read_picture` returns them.
+      has_alpha: whether there is an alpha channel. A file's header does not tell whether alpha is opaque everywhere.
+      format: format of the file, a value of `READABLE`; empty for a picture in memory.
     """
 
     height: int
@@ -28,16 +28,20 @@ class Header:
 
     @classmethod
     def of(cls, picture: Picture) -> Self:
-        """Describes a picture in memory; alpha that is opaque everywhere is none."""
+        """Describes a picture in memory; alpha that is opaque everywhere counts as no alpha."""
         h, w = picture.pixels.shape[:2]
-        channels = 1 if picture.pixels.ndim == 2 else 3
-        return cls(h, w, channels, 8 * picture.pixels.itemsize, picture.is_translucent)
+        return cls(h, w, picture.channels, 8 * picture.pixels.itemsize, picture.is_translucent)
 
     def enlarged(self, scale: int) -> Self:
-        """The same for a picture `scale` times as high and as wide."""
+        """Returns the header of a picture `scale` times as high and as wide."""
         return dataclasses.replace(self, height=self.height * scale, width=self.width * scale)
 
     @property
     def sample_bytes(self) -> int:
-        """What the samples take in memory, alpha among them."""
+        """Size of all samples in memory, alpha included, in bytes."""
         return self.height * self.width * (self.channels + self.has_alpha) * self.bits // 8
+
+
+def picture_bits(bits: int) -> int:
+    """Returns the depth of a `Picture`, 8 or 16 bits per channel, that holds samples of `bits` bits."""
+    return 8 if bits <= 8 else 16

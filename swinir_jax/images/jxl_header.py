@@ -1,76 +1,77 @@
-"""The header of JPEG XL codestreams (ISO/IEC 18181-1), without decoding pixels."""
+"""Headers of JPEG XL codestreams (ISO/IEC 18181-1)."""
 
 from swinir_jax.errors import InputError
-from swinir_jax.images.header import Header
+from swinir_jax.images.header import Header, picture_bits
 
-_HEAD_BYTES = 256  # more than the header takes
+_HEAD_BYTES = 256  # upper bound of the header's size
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height
-_SIDE = ((1, 9), (1, 13), (1, 18), (1, 30))  # to add, and bits of the number
-_ENUM = ((0, 0), (1, 0), (2, 4), (18, 6))
+_SIDE = ((1, 9), (1, 13), (1, 18), (1, 30))  # choices of `_Bits.choice` for a side
+_ENUM = ((0, 0), (1, 0), (2, 4), (18, 6))  # choices for an enumeration
 _EXTRA_ALPHA, _EXTRA_SPOT, _EXTRA_CFA = 0, 2, 5
 _GRAY = 1
-_LINEAR, _SRGB = 8, 13  # curves
+_LINEAR, _SRGB = 8, 13  # transfer curves
 
 
 def parse_header(codestream: bytes) -> Header:
-    """Reads the header of a codestream, for the picture as libjxl decodes it: upright.
+    """Reads the header of the upright picture that libjxl decodes.
 
     Args:
-      codestream: the beginning, from its signature on.
+      codestream: beginning of a codestream, with the signature.
 
     Raises:
-      InputError: if it is damaged, or has a preview or frames.
+      InputError: if the header is damaged, or announces a preview or frames.
     """
     return _parse(_Bits(codestream[2:]))[0]
 
 
 def mark_as_srgb(codestream: bytes) -> bytes:
-    """Says of samples that their curve is that of sRGB, where a codestream calls them linear.
+    """Replaces a linear transfer curve in the header by the sRGB curve; other headers stay as they are.
 
-    imagecodecs calls those of 16 bits so. Other codestreams stay as they are.
+    imagecodecs marks 16-bit samples as linear whatever they are.
     """
     head, rest = codestream[2:_HEAD_BYTES], codestream[_HEAD_BYTES:]
-    read = _Bits(head)
-    header, is_described = _parse(read)
+    bits = _Bits(head)
+    header, is_described = _parse(bits)
     if not is_described:
         return codestream
-    read.choice(*_ENUM)  # white
+    bits.choice(*_ENUM)  # white
     if header.channels == 3:
-        read.choice(*_ENUM)  # primaries
-    has_gamma, number_at = read.flag(), read.position + 2  # behind the two bits that choose how a number is stored
-    if has_gamma or read.choice(*_ENUM) != _LINEAR:
+        bits.choice(*_ENUM)  # primaries
+    has_gamma = bits.flag()
+    curve_position = bits.position + 2  # two bits before the number select one of `_ENUM`
+    if has_gamma or bits.choice(*_ENUM) != _LINEAR:
         return codestream
-    changed = int.from_bytes(head, "little") ^ ((_LINEAR - 2) ^ (_SRGB - 2)) << number_at
+    changed = int.from_bytes(head, "little") ^ ((_LINEAR - 2) ^ (_SRGB - 2)) << curve_position
     return codestream[:2] + changed.to_bytes(len(head), "little") + rest
 
 
-def _parse(read: "_Bits") -> tuple[Header, bool]:
-    """Reads up to the colour space; tells whether white, primaries and curve follow."""
-    h, w = _size(read)
-    if read.flag():  # all default
+def _parse(bits: "_Bits") -> tuple[Header, bool]:
+    """Reads the header up to the colour space; also returns whether white, primaries and curve follow."""
+    h, w = _size(bits)
+    if bits.flag():  # everything else has default values
         return Header(h, w), False
     orientation = 1
-    if read.flag():
-        orientation = read.number(3) + 1
-        if read.flag():
-            _size(read)  # how large it is meant to be shown
-        if read.flag() or read.flag():
+    if bits.flag():
+        orientation = bits.number(3) + 1
+        if bits.flag():
+            _size(bits)  # display size
+        if bits.flag() or bits.flag():
             raise InputError("JPEG XL with a preview or frames is not supported")
-    bits = _depth(read)
-    read.flag()  # whether 16 bits are enough for the decoder's buffers
-    extras = [_extra_channel(read) for _ in range(read.choice((0, 0), (1, 0), (2, 4), (1, 12)))]
-    read.flag()  # whether colours are stored in XYB
+    depth = _depth(bits)
+    bits.flag()  # whether 16-bit buffers are enough for the decoder
+    extras = [_extra_channel(bits) for _ in range(bits.choice((0, 0), (1, 0), (2, 4), (1, 12)))]
+    bits.flag()  # whether colours are stored in XYB
     channels, is_described = 3, False
-    if not read.flag():  # colours other than sRGB
-        is_described = not read.flag()  # or by a profile
-        channels = 1 if read.choice(*_ENUM) == _GRAY else 3
+    if not bits.flag():  # the colour space is not sRGB
+        is_described = not bits.flag()  # otherwise an ICC profile follows
+        channels = 1 if bits.choice(*_ENUM) == _GRAY else 3
     if orientation > 4:
         h, w = w, h
-    return Header(h, w, channels, 8 if bits <= 8 else 16, _EXTRA_ALPHA in extras), is_described
+    return Header(h, w, channels, picture_bits(depth), _EXTRA_ALPHA in extras), is_described
 
 
 class _Bits:
-    """Reads numbers from the low bits up."""
+    """Reads numbers from bytes, lowest bits first."""
 
     def __init__(self, data: bytes):
         self._value, self._length, self.position = int.from_bytes(data, "little"), 8 * len(data), 0
@@ -86,39 +87,39 @@ class _Bits:
         return bool(self.number(1))
 
     def choice(self, *choices: tuple[int, int]) -> int:
-        """One of four (number to add, bits), which two bits choose."""
-        add, bits = choices[self.number(2)]
-        return add + self.number(bits)
+        """Reads two bits that select one of four (offset, number of bits), and then the number."""
+        offset, bits = choices[self.number(2)]
+        return offset + self.number(bits)
 
 
-def _size(read: _Bits) -> tuple[int, int]:
-    small = read.flag()
-    height = 8 * (read.number(5) + 1) if small else read.choice(*_SIDE)
-    if ratio := read.number(3):
+def _size(bits: _Bits) -> tuple[int, int]:
+    small = bits.flag()
+    height = 8 * (bits.number(5) + 1) if small else bits.choice(*_SIDE)
+    if ratio := bits.number(3):
         across, down = _RATIOS[ratio - 1]
         return height, height * across // down
-    return height, 8 * (read.number(5) + 1) if small else read.choice(*_SIDE)
+    return height, 8 * (bits.number(5) + 1) if small else bits.choice(*_SIDE)
 
 
-def _depth(read: _Bits) -> int:
-    if read.flag():
+def _depth(bits: _Bits) -> int:
+    if bits.flag():
         raise InputError("JPEG XL of float samples is not supported")
-    return read.choice((8, 0), (10, 0), (12, 0), (1, 6))
+    return bits.choice((8, 0), (10, 0), (12, 0), (1, 6))
 
 
-def _extra_channel(read: _Bits) -> int:
-    """The kind of a further channel."""
-    if read.flag():  # all default
+def _extra_channel(bits: _Bits) -> int:
+    """Reads the description of an extra channel and returns the channel's kind."""
+    if bits.flag():  # everything has default values
         return _EXTRA_ALPHA
-    kind = read.choice(*_ENUM)
-    _depth(read)
-    read.choice((0, 0), (3, 0), (4, 0), (1, 3))  # how much smaller it is
-    for _ in range(read.choice((0, 0), (0, 4), (16, 5), (48, 10))):
-        read.number(8)  # a letter of its name
-    if kind == _EXTRA_ALPHA and read.flag():
+    kind = bits.choice(*_ENUM)
+    _depth(bits)
+    bits.choice((0, 0), (3, 0), (4, 0), (1, 3))  # subsampling
+    for _ in range(bits.choice((0, 0), (0, 4), (16, 5), (48, 10))):
+        bits.number(8)  # letter of the channel's name
+    if kind == _EXTRA_ALPHA and bits.flag():
         raise InputError("JPEG XL with colours multiplied by alpha is not supported")
     if kind == _EXTRA_SPOT:
-        read.number(4 * 16)
+        bits.number(4 * 16)
     if kind == _EXTRA_CFA:
-        read.choice((1, 0), (0, 2), (3, 4), (19, 8))
+        bits.choice((1, 0), (0, 2), (3, 4), (19, 8))
     return kind

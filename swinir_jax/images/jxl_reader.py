@@ -1,4 +1,4 @@
-"""JPEG XL by libjxl, which turns the picture upright."""
+"""JPEG XL. libjxl turns the picture upright."""
 
 import io
 from collections.abc import Iterator
@@ -15,32 +15,32 @@ from swinir_jax.images.plugins import load_plugin
 
 _SIGNATURE = b"\xff\x0a"
 _HEADER_BYTES = 4096
-_SRGB_NAMES = (b"sRGB", b"Gra_D65_Rel_SRG")  # of the profiles that libjxl itself makes
+_SRGB_NAMES = (b"sRGB", b"Gra_D65_Rel_SRG")  # names of libjxl's own sRGB profiles
 
 
 def read_header(file: BinaryIO) -> tuple[Header, int]:
-    """Reads the header of the upright picture, and an orientation, which is 1."""
+    """Reads the header of the upright picture; returns it with the orientation 1."""
     if file.read(2) == _SIGNATURE:
         file.seek(0)
         return parse_header(file.read(_HEADER_BYTES)), 1
     for kind, size in _boxes(file):
         if kind in (b"jxlc", b"jxlp"):
             content = file.read(min(size, _HEADER_BYTES))
-            return parse_header(content[4:] if kind == b"jxlp" else content), 1  # behind the number of the part
+            return parse_header(content[4:] if kind == b"jxlp" else content), 1  # jxlp begins with a part number
     raise InputError("the file is cut short")
 
 
 def read(file: io.BytesIO) -> Picture:
-    """Decodes a whole file; raises whatever libjxl does."""
-    plugin = load_plugin("pillow_jxl", "JPEG XL")  # the other library does not tell of colours
+    """Decodes a whole file; raises libjxl's errors."""
+    plugin = load_plugin("pillow_jxl", "JPEG XL")  # imagecodecs does not return the colour profile
     header, _ = read_header(file)
     data = file.getvalue()
     samples = imagecodecs.jpegxl_decode(data)
     if samples.shape[:2] != (header.height, header.width):
         raise InputError("JPEG XL with frames or further channels is not supported")
     profile = plugin.Decoder()(data)[3]
-    about, notes = _metadata(file)
-    return Picture(*split_alpha(samples), None if _is_srgb(profile) else profile, metadata=about, notes=notes)
+    metadata, notes = _metadata(file)
+    return Picture(*split_alpha(samples), None if _is_srgb(profile) else profile, metadata=metadata, notes=notes)
 
 
 def _is_srgb(profile: bytes) -> bool:
@@ -67,14 +67,14 @@ def _metadata(file: BinaryIO) -> tuple[Metadata, tuple[str, ...]]:
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and size of the content of each box, with the file at the content."""
+    """Yields kind and content size of each box, with the file positioned at the content."""
     end, position = file.seek(0, io.SEEK_END), 0
     while position + 8 <= end:
         file.seek(position)
         size, kind, head = int.from_bytes(file.read(4)), file.read(4), 8
         if size == 1:
             size, head = int.from_bytes(file.read(8)), 16
-        size = size or end - position  # 0: up to the end
+        size = size or end - position  # 0: the box ends with the file
         if size < head:
             return
         yield kind, size - head

@@ -1,13 +1,13 @@
-"""What a file says about its photograph beside the pixels: date, camera, place, author."""
+"""Metadata of photographs: date, camera, place, author and texts."""
 
 import dataclasses
 import re
 from collections.abc import Iterable
 
 from swinir_jax.images import exif as exif_data
-from swinir_jax.images.exif import Exif
+from swinir_jax.images.exif import EXIF_PREFIX, Exif
 
-# PNG's keywords -> EXIF tags, for formats without texts.
+# PNG keyword -> EXIF tag that holds the text in formats without texts.
 _TEXT_TAGS = {
     "Description": exif_data.DESCRIPTION,
     "Comment": exif_data.DESCRIPTION,
@@ -32,12 +32,12 @@ _XMP_EDITS = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What is known of a photograph, without what depends on its pixels.
+    """Metadata of a photograph that also hold for the restored picture: no sizes, no thumbnail, upright.
 
     Attributes:
-      exif: a TIFF structure, without `Exif` before it: no thumbnail, no sizes, upright; empty if there is none.
-      xmp: an XML packet in UTF-8, likewise; empty if there is none.
-      text: keywords, as those of PNG, and texts.
+      exif: TIFF structure, without the prefix `Exif`; empty if there is none.
+      xmp: XML packet in UTF-8; empty if there is none.
+      text: keywords, named as in PNG, and texts.
     """
 
     exif: bytes = b""
@@ -48,11 +48,11 @@ class Metadata:
         return bool(self.exif or self.xmp or self.text)
 
     def parsed_exif(self) -> Exif | None:
-        """EXIF data by directories."""
+        """Returns the EXIF data by directories; None if there are none."""
         return Exif.parse(self.exif) if self.exif else None
 
     def without_texts(self) -> tuple["Metadata", tuple[str, ...]]:
-        """Makes EXIF data of the texts, for formats without texts; and tells the keywords of those that are lost."""
+        """Moves texts into the EXIF data; also returns the keywords of texts that have no tag there."""
         exif, lost = self.parsed_exif() or Exif("<", {}, {}, {}), []
         for keyword, text in self.text:
             tag, entry = _TEXT_TAGS.get(keyword), exif_data.ascii_entry(text)
@@ -64,29 +64,31 @@ class Metadata:
 
 
 NO_METADATA = Metadata()
+DAMAGED_EXIF = "damaged EXIF data ignored"
 
 
 def collect(
     exif: exif_data.Buffer | None = None, xmp: bytes | str | None = None, text: Iterable[tuple[str, str]] = ()
 ) -> tuple[Metadata, tuple[str, ...]]:
-    """Keeps what holds for a restored picture, too.
+    """Collects a file's metadata, without what does not hold for the restored picture.
 
     Args:
-      exif: as a file has it, with or without `Exif` before it; or a whole TIFF file.
-      xmp: as a file has it.
+      exif: EXIF data with or without the prefix `Exif`, or a whole TIFF file.
+      xmp: XMP packet.
       text: keywords and texts.
 
     Returns:
-      The metadata, and a note if some were damaged and left out.
+      The metadata, and a note if EXIF data were damaged and left out.
     """
     notes: tuple[str, ...] = ()
     kept = b""
     if exif:
         try:
-            parsed = Exif.parse(exif[6:] if exif[:6] == b"Exif\0\0" else exif)
+            has_prefix = exif[: len(EXIF_PREFIX)] == EXIF_PREFIX
+            parsed = Exif.parse(exif[len(EXIF_PREFIX) :] if has_prefix else exif)
             kept = parsed.to_bytes() if parsed else b""
         except ValueError:
-            notes = ("damaged EXIF data ignored",)
+            notes = (DAMAGED_EXIF,)
     packet = xmp.encode() if isinstance(xmp, str) else (xmp or b"")
     for pattern, replacement in _XMP_EDITS:
         packet = pattern.sub(replacement, packet)
@@ -94,7 +96,7 @@ def collect(
 
 
 def from_raw_profile(value: str) -> bytes:
-    """The bytes that PNG texts of ImageMagick hold as digits, behind a name and their number."""
+    """Decodes a PNG text of ImageMagick: a name, a length and the data in hexadecimal digits; empty if damaged."""
     try:
         return bytes.fromhex("".join(value.split()[2:]))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a picture file holds, whatever its format."""
+"""Pictures in memory, independent of file formats."""
 
 import dataclasses
 from typing import Self
@@ -8,24 +8,24 @@ import numpy as np
 from swinir_jax.images.metadata import NO_METADATA, Metadata
 
 
-# Comparing two pictures field by field would ask an array for its truth value, so they compare by identity.
+# Two pictures compare by identity: comparing arrays field by field has no truth value.
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
-    """An upright picture and what its file says about it.
+    """An upright picture with its colour profile, resolution and metadata.
 
     Attributes:
-      pixels: `[h, w]` gray or `[h, w, 3]` RGB, uint8 or uint16 over their whole range; colours are straight, that is
-        not multiplied by alpha.
+      pixels: `[h, w]` gray or `[h, w, 3]` RGB, uint8 or uint16 over the whole range of the dtype; straight colours,
+        that is, not multiplied by alpha.
       alpha: `[h, w]` of the dtype of `pixels`, 0 where fully transparent; None for a picture without alpha.
-      icc_profile: the embedded colour profile, as it lies in the file.
-      dpi: horizontal and vertical pixels per inch.
-      code_points: of the colours by ITU-T H.273: primaries, curve, 0 and 1, as in cICP of PNG; None for those of sRGB
-        and where the file does not tell. What they stand for is in `icc_profile`, too, if that can be.
-      metadata: what the file says of the photograph.
-      notes: what the reader had to decide, one short sentence each.
+      icc_profile: ICC colour profile; None for sRGB or unknown colours.
+      dpi: horizontal and vertical resolution in pixels per inch; None if unknown.
+      code_points: colours by ITU-T H.273 in the layout of PNG's cICP: primaries, curve, matrix (0) and range (1);
+        None if the file has none. `icc_profile` describes the same colours, if a profile can.
+      metadata: date, camera, place, author and texts.
+      notes: short sentences on what the reader converted, left out or assumed.
 
     Raises:
-      ValueError: if shapes or dtypes are others than these.
+      ValueError: if `pixels` or `alpha` has another shape or dtype.
     """
 
     pixels: np.ndarray
@@ -37,16 +37,21 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def without_metadata(self) -> Self:
-        """The picture without date, camera, place, author and texts."""
+        """Returns the picture without date, camera, place, author and texts."""
         return dataclasses.replace(self, metadata=NO_METADATA)
 
     def noting(self, *notes: str) -> Self:
-        """The picture with further notes."""
+        """Returns the picture with further notes."""
         return dataclasses.replace(self, notes=self.notes + notes)
 
     @property
+    def channels(self) -> int:
+        """Number of colour channels: 1 for gray, 3 for RGB."""
+        return 1 if self.pixels.ndim == 2 else 3
+
+    @property
     def is_translucent(self) -> bool:
-        """Whether there is alpha that is not opaque everywhere."""
+        """Whether alpha is below opaque anywhere."""
         return self.alpha is not None and bool((self.alpha != np.iinfo(self.alpha.dtype).max).any())
 
     def __post_init__(self):
@@ -60,7 +65,7 @@ class Picture:
             )
 
 
-# EXIF orientation -> (swap rows and columns, row step, column step) that turns the stored picture upright.
+# EXIF orientation -> (swap rows and columns, row step, column step) that turn the stored picture upright.
 UPRIGHT = {
     1: (False, 1, 1),
     2: (False, 1, -1),
@@ -74,7 +79,7 @@ UPRIGHT = {
 
 
 def upright(picture: Picture, orientation: int) -> Picture:
-    """Turns a picture as its EXIF orientation, a key of `UPRIGHT`, says."""
+    """Turns a stored picture upright by its EXIF orientation, a key of `UPRIGHT`."""
     swap, row_step, column_step = UPRIGHT[orientation]
 
     def turn(samples: np.ndarray) -> np.ndarray:
@@ -96,22 +101,25 @@ def split_alpha(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return colours, (samples[..., -1] if samples.shape[2] > 1 else None)
 
 
-def full_range(samples: np.ndarray, bits: int) -> np.ndarray:
-    """Spreads samples of some bits over the whole range of uint8, or of uint16 where there are more than 8; rounded."""
-    dtype = np.uint8 if bits <= 8 else np.uint16
-    white, stored_white = np.iinfo(dtype).max, 2**bits - 1
-    if white == stored_white:
+def full_range(samples: np.ndarray, maximum: int) -> np.ndarray:
+    """Scales integer samples from 0 to `maximum` to the range of uint8, or of uint16 if `maximum` is above 255."""
+    dtype = np.uint8 if maximum <= 255 else np.uint16
+    white = np.iinfo(dtype).max
+    if maximum == white:
         return samples.astype(dtype, copy=False)
-    return ((samples.astype(np.uint32) * white + stored_white // 2) // stored_white).astype(dtype)
+    return ((samples.astype(np.uint32) * white + maximum // 2) // maximum).astype(dtype)
 
 
 def plausible_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Passes a resolution that JPEG, too, can store; files without one often say zero."""
+    """Returns a resolution as floats; None for values that JPEG cannot store, such as the 0 of many files."""
     if dpi is None or not all(0 < value <= 65535 for value in dpi):
         return None
     return float(dpi[0]), float(dpi[1])
 
 
+CUT_AFTER_PIXELS = "the file is cut short after the last pixel"
+
+
 def frame_note(frames: int) -> tuple[str, ...]:
-    """Says that further frames or pages were left out, if there are any."""
+    """Notes that further frames or pages were left out, if there are any."""
     return (f"first of {frames} frames",) if frames > 1 else ()

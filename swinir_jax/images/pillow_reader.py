@@ -1,4 +1,4 @@
-"""JPEG, WebP, BMP and GIF, and what all formats that Pillow opens have in common."""
+"""JPEG, WebP, BMP and GIF, and functions for all formats that Pillow opens."""
 
 import io
 from typing import Any, BinaryIO
@@ -7,15 +7,15 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import cut_jpeg, metadata
+from swinir_jax.images import cut_jpeg
 from swinir_jax.images.formats import BEGINNING_BYTES, NO_PICTURE, format_of
 from swinir_jax.images.header import Header
-from swinir_jax.images.metadata import Metadata
+from swinir_jax.images.metadata import DAMAGED_EXIF, Metadata, collect
 from swinir_jax.images.picture import UPRIGHT, Picture, frame_note, plausible_dpi, split_alpha, upright
 
-_PLUGINS = {"JPEG 2000": "JPEG2000"}  # where Pillow's name is not ours in capitals
+_PLUGINS = {"JPEG 2000": "JPEG2000"}  # our name of a format -> Pillow's, where the two differ in more than capitals
 
-# Pillow mode -> the mode with 8 bits and straight colours it is converted to; one not listed is refused.
+# Pillow mode -> mode with 8 bits and straight colours that a picture is converted to; other modes are refused.
 _MODES = {
     "1": "L",
     "L": "L",
@@ -27,30 +27,30 @@ _MODES = {
     "RGBX": "RGB",
     "YCbCr": "RGB",
     "CMYK": "RGB",
-    "I;16": "L",  # the header alone: other libraries decode what is deep
+    "I;16": "L",  # for the header only: other libraries decode deep samples
     "I": "L",
 }
 
 
 def read_header(file: BinaryIO) -> tuple[Header, int]:
-    """Reads the header of the stored picture, and EXIF orientation; raises whatever Pillow does."""
+    """Reads the header of the stored picture and the EXIF orientation; raises Pillow's errors."""
     image = open_image(file)
     return header_of(image, bits=8), orientation_of(image)[0]
 
 
 def read(file: io.BytesIO) -> Picture:
-    """Decodes a whole file; raises whatever the decoders do."""
+    """Decodes a whole file; raises Pillow's errors."""
     image = open_image(file)
-    about, notes = metadata_of(image)
+    metadata, notes = metadata_of(image)
     if image.format in ("JPEG", "MPO"):
         image, cut = cut_jpeg.complete(image, file)
         notes += cut
     samples, profile, converted = decode(image)
-    return assemble(image, samples, profile, metadata=about, notes=notes + converted)
+    return assemble(image, samples, profile, metadata=metadata, notes=notes + converted)
 
 
 def open_image(file: BinaryIO) -> Image.Image:
-    """Opens a file by its content. Pillow's limit of pixels, which its `Image.open` watches, does not hold here."""
+    """Opens a file by its content, without the limit of pixels in Pillow's `Image.open`."""
     file.seek(0)
     name = format_of(file.read(BEGINNING_BYTES)) or ""
     file.seek(0)
@@ -63,13 +63,17 @@ def open_image(file: BinaryIO) -> Image.Image:
 
 
 def header_of(image: Image.Image, bits: int) -> Header:
-    """The header of an opened image whose samples will have 8 or 16 bits."""
+    """Returns the header of an opened image that will be decoded to `bits` bits per channel."""
     mode = _mode(image)
     return Header(image.height, image.width, 1 if mode[0] == "L" else 3, bits, mode[-1] == "A")
 
 
 def decode(image: Image.Image) -> tuple[np.ndarray, bytes | None, tuple[str, ...]]:
-    """Decodes to 8 bits, gray or RGB with or without alpha; returns the profile of the samples and notes, too."""
+    """Decodes an image to 8 bits, gray or RGB with or without alpha.
+
+    Returns:
+      Samples, their colour profile or None, and notes.
+    """
     profile, mode = image.info.get("icc_profile"), _mode(image)
     if image.mode != "CMYK":
         return np.array(image.convert(mode)), profile, ()
@@ -79,14 +83,14 @@ def decode(image: Image.Image) -> tuple[np.ndarray, bytes | None, tuple[str, ...
                 image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
             return np.array(converted), None, ("CMYK converted to sRGB by its colour profile",)
-        except (ImageCms.PyCMSError, OSError):  # no profile, or one of other colours
+        except (ImageCms.PyCMSError, OSError):  # the profile is damaged or not for CMYK
             pass
     dropped = ", its colour profile dropped" if profile else ""
     return np.array(image.convert(mode)), None, (f"CMYK converted to RGB{dropped}",)
 
 
 def assemble(image: Image.Image, samples: np.ndarray, profile: bytes | None, **fields: Any) -> Picture:
-    """Makes the upright picture of decoded samples and of what the opened image tells of them."""
+    """Makes the upright picture from decoded samples and the opened image's orientation, resolution and frames."""
     orientation, damage = orientation_of(image)
     notes = (*damage, *fields.pop("notes", ()), *frame_note(getattr(image, "n_frames", 1)))
     dpi = plausible_dpi(image.info.get("dpi"))
@@ -95,22 +99,22 @@ def assemble(image: Image.Image, samples: np.ndarray, profile: bytes | None, **f
 
 
 def metadata_of(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
-    """EXIF, XMP and comment of an opened image, and a note if they are damaged."""
+    """Collects EXIF data, XMP and comment of an opened image; notes damaged EXIF data."""
     comment = image.info.get("comment", b"")
     text = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
     texts = [("Comment", text.strip("\0 "))] if text.strip("\0 ") else []
-    return metadata.collect(image.info.get("exif"), image.info.get("xmp"), texts)
+    return collect(image.info.get("exif"), image.info.get("xmp"), texts)
 
 
 def orientation_of(image: Image.Image) -> tuple[int, tuple[str, ...]]:
-    """Orientation from the header, 1 where there is none; and notes about it."""
-    if image.format == "TIFF":  # which Pillow turns upright itself
+    """Reads the EXIF orientation, by default 1; notes damaged EXIF data."""
+    if image.format == "TIFF":  # Pillow turns TIFF upright itself
         return 1, ()
     try:
-        # The method of PngImageFile would decode the picture to see whether EXIF follows the pixels.
+        # The method of PngImageFile would decode all pixels to look for EXIF data after them.
         orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-    except Exception:  # no reason to refuse the pixels
-        return 1, ("damaged EXIF data ignored",)
+    except Exception:  # the pixels can still be read
+        return 1, (DAMAGED_EXIF,)
     return (orientation if orientation in UPRIGHT else 1), ()
 
 

@@ -1,4 +1,4 @@
-"""Libraries that are installed on request."""
+"""Optional libraries for file formats."""
 
 import importlib
 from types import ModuleType
@@ -7,10 +7,10 @@ from swinir_jax.errors import InputError
 
 
 def load_plugin(module: str, format: str) -> ModuleType:
-    """Imports a library for a format.
+    """Imports the library for a format.
 
     Raises:
-      InputError: if it is not installed.
+      InputError: if the library is not installed.
     """
     try:
         return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""The chunks of PNG files, beside those of the pixels."""
+"""Chunks of PNG files."""
 
 import struct
 import zlib
@@ -7,16 +7,16 @@ from typing import BinaryIO
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = "XML:com.adobe.xmp"
-_MAX_INFLATED = 1 << 24  # bytes of a compressed text or profile
+_MAX_INFLATED = 1 << 24  # largest size of a decompressed text or profile in bytes
 
 
 def chunk(kind: bytes, payload: bytes) -> bytes:
-    """A chunk of a PNG file, with its length and checksum."""
+    """Packs a chunk with its length and checksum."""
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
 
 
 def heads(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Name and length of each chunk, with the file at its content."""
+    """Yields name and length of each chunk, with the file positioned at the chunk's content."""
     position = len(MAGIC)
     while True:
         file.seek(position)
@@ -28,14 +28,21 @@ def heads(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def read_chunks(file: BinaryIO, kinds: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of the chunks of some kinds; the others are not read, nor is a checksum compared."""
+    """Yields name and content of the chunks of some kinds, without comparing checksums."""
     for kind, length in heads(file):
         if kind in kinds:
             yield kind, file.read(length)
 
 
+def read_chunks_without_pixels(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yields name and content of all chunks but IDAT and IEND; IHDR is the first of a sound file."""
+    for kind, length in heads(file):
+        if kind not in (b"IDAT", b"IEND"):
+            yield kind, file.read(length)
+
+
 def text_chunk(keyword: str, text: str) -> bytes:
-    """A text in tEXt if Latin-1 has its letters, else in iTXt."""
+    """Packs a text as tEXt if Latin-1 has all letters, else as iTXt."""
     name = keyword.encode("latin-1", "replace")[:79] + b"\0"
     if keyword != XMP_KEYWORD:
         try:
@@ -46,7 +53,7 @@ def text_chunk(keyword: str, text: str) -> bytes:
 
 
 def parse_text(kind: bytes, payload: bytes) -> tuple[str, str]:
-    """Keyword and text of a tEXt, zTXt or iTXt chunk; raises ValueError or zlib.error for a damaged one."""
+    """Parses keyword and text of a tEXt, zTXt or iTXt chunk; raises ValueError or zlib.error if it is damaged."""
     keyword, _, rest = payload.partition(b"\0")
     if kind == b"iTXt":
         flags, rest = rest[:2], rest[2:]
@@ -56,7 +63,7 @@ def parse_text(kind: bytes, payload: bytes) -> tuple[str, str]:
 
 
 def parse_profile(payload: bytes) -> bytes:
-    """The colour profile of an iCCP chunk, behind a name and a 0; raises ValueError or zlib.error for a damaged one."""
+    """Parses the colour profile of an iCCP chunk; raises ValueError or zlib.error if it is damaged."""
     return _inflate(payload.partition(b"\0")[2][1:])
 
 

@@ -1,4 +1,4 @@
-"""PNG by libpng: Pillow cuts 16-bit colours to 8 and misplaces tRNS in gray of 2 or 4 bits."""
+"""PNG, decoded by libpng: Pillow cuts 16-bit colours to 8 bits and misreads tRNS in gray of 2 or 4 bits."""
 
 import io
 import struct
@@ -10,38 +10,38 @@ import numpy as np
 from PIL import Image
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import metadata, pillow_reader, png_chunks
+from swinir_jax.images import pillow_reader, png_chunks
 from swinir_jax.images.colour import SRGB, profile_of_code_points, profile_of_gamma
 from swinir_jax.images.header import Header
-from swinir_jax.images.picture import Picture
+from swinir_jax.images.metadata import collect, from_raw_profile
+from swinir_jax.images.picture import CUT_AFTER_PIXELS, Picture
 
-_BITS = 24  # position in the file
-_SEEN_BY_PILLOW = {b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"acTL", b"fcTL"}
-_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-_METADATA = {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
-_RAW_PROFILE = "raw profile type "  # in capitals or not: other data in hexadecimal digits, as ImageMagick writes them
-_COLOURS = {b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM"}
+_BITS_POSITION = 24  # offset of the bit depth in the file
+_PILLOW_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"acTL", b"fcTL"}
+_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_METADATA_CHUNKS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
+_COLOUR_CHUNKS = {b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM"}
+_RAW_PROFILE = "raw profile type "  # keyword, in any case, of texts in which ImageMagick stores other data
 
 
 def read_header(file: BinaryIO) -> tuple[Header, int]:
-    """Reads the header of the stored picture, and EXIF orientation; raises whatever Pillow does."""
+    """Reads the header of the stored picture and the EXIF orientation; raises Pillow's errors."""
     image = _open(file, _raw_metadata(file))
-    file.seek(_BITS)
+    file.seek(_BITS_POSITION)
     bits = 16 if file.read(1) == b"\x10" else 8
     return pillow_reader.header_of(image, bits), pillow_reader.orientation_of(image)[0]
 
 
 def read(file: io.BytesIO) -> Picture:
-    """Decodes a whole file; raises whatever the decoders do."""
+    """Decodes a whole file; raises the decoders' errors."""
     raw = _raw_metadata(file)
-    about, notes = metadata.collect(raw.exif, raw.xmp, raw.text)
+    metadata, notes = collect(raw.exif, raw.xmp, raw.text)
     if raw.is_damaged:
         notes += ("damaged PNG texts ignored",)
     codes, profile, unknown = _colours(file)
     samples, cut = _samples(file)
-    return pillow_reader.assemble(
-        _open(file, raw), samples, profile, code_points=codes, metadata=about, notes=notes + unknown + cut
-    )
+    notes += unknown + cut
+    return pillow_reader.assemble(_open(file, raw), samples, profile, code_points=codes, metadata=metadata, notes=notes)
 
 
 class _Raw(NamedTuple):
@@ -52,12 +52,12 @@ class _Raw(NamedTuple):
 
 
 def _open(file: BinaryIO, raw: _Raw) -> Image.Image:
-    """Opens what Pillow is to see of the file: it refuses pictures for damage that has nothing to do with them."""
+    """Opens the chunks that Pillow needs: it refuses files for damage in other chunks."""
     parts = [png_chunks.MAGIC]
     for kind, length in png_chunks.heads(file):
         if kind in (b"IDAT", b"IEND"):
             break
-        if kind in _SEEN_BY_PILLOW:
+        if kind in _PILLOW_CHUNKS:
             parts.append(png_chunks.chunk(kind, file.read(length)))
     parts += [png_chunks.chunk(kind, b"") for kind in (b"IDAT", b"IEND")]
     image = pillow_reader.open_image(io.BytesIO(b"".join(parts)))
@@ -66,10 +66,11 @@ def _open(file: BinaryIO, raw: _Raw) -> Image.Image:
 
 
 def _samples(file: BinaryIO) -> tuple[np.ndarray, tuple[str, ...]]:
-    # Without the other chunks libpng has nothing to say on stderr about profiles and texts.
+    """Decodes samples, and notes a missing end."""
+    # libpng gets no other chunks, as it would print warnings about profiles and texts.
     parts, kind = [png_chunks.MAGIC], b""
     for kind, length in png_chunks.heads(file):
-        if kind not in _PIXELS:
+        if kind not in _PIXEL_CHUNKS:
             continue
         payload = file.read(length)
         checksum = file.read(4)
@@ -77,15 +78,15 @@ def _samples(file: BinaryIO) -> tuple[np.ndarray, tuple[str, ...]]:
             raise InputError("the file is cut short")
         whole = png_chunks.chunk(kind, payload)
         parts.append(whole if len(checksum) < 4 else whole[:-4] + checksum)
-    cut = kind != b"IEND" or len(checksum) < 4
+    is_cut = kind != b"IEND" or len(checksum) < 4
     if kind != b"IEND":
         parts.append(png_chunks.chunk(b"IEND", b""))
-    return imagecodecs.png_decode(b"".join(parts)), ("the file is cut short, behind the last pixel",) if cut else ()
+    return imagecodecs.png_decode(b"".join(parts)), (CUT_AFTER_PIXELS,) if is_cut else ()
 
 
 def _colours(file: BinaryIO) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
-    """Code points, the profile, which may be made of them or of gamma and chromaticities, and notes."""
-    chunks = dict(png_chunks.read_chunks(file, _COLOURS))
+    """Returns code points, profile and notes; builds a profile from code points or gamma if the file embeds none."""
+    chunks = dict(png_chunks.read_chunks(file, _COLOUR_CHUNKS))
     try:
         profile = png_chunks.parse_profile(chunks[b"iCCP"]) if b"iCCP" in chunks else None
         if b"cICP" in chunks:
@@ -96,32 +97,38 @@ def _colours(file: BinaryIO) -> tuple[bytes | None, bytes | None, tuple[str, ...
         if b"sRGB" in chunks:
             return SRGB, None, ()
         if b"gAMA" in chunks or b"cHRM" in chunks:
-            gamma = struct.unpack(">I", chunks[b"gAMA"])[0] / 100_000 if b"gAMA" in chunks else None
-            values = [value / 100_000 for value in struct.unpack(">8I", chunks.get(b"cHRM", bytes(32)))]
-            white, *primaries = zip(values[::2], values[1::2], strict=True)
-            given = b"cHRM" in chunks
-            return None, profile_of_gamma(gamma, white if given else None, tuple(primaries) if given else None), ()
-    except Exception:  # no reason to refuse the pixels
+            return None, _gamma_profile(chunks.get(b"gAMA"), chunks.get(b"cHRM")), ()
+    except Exception:  # the pixels can still be read
         return None, None, ("damaged colour information ignored",)
     return None, None, ()
 
 
+def _gamma_profile(gamma: bytes | None, chromaticities: bytes | None) -> bytes:
+    """Builds a profile from the contents of gAMA and cHRM, which are in units of 1 / 100000."""
+    exponent = None if gamma is None else struct.unpack(">I", gamma)[0] / 100_000
+    if chromaticities is None:
+        return profile_of_gamma(exponent, None, None)
+    values = [value / 100_000 for value in struct.unpack(">8I", chromaticities)]
+    white, *primaries = zip(values[::2], values[1::2], strict=True)
+    return profile_of_gamma(exponent, white, tuple(primaries))
+
+
 def _raw_metadata(file: BinaryIO) -> _Raw:
-    """What chunks hold, wherever they lie in the file."""
+    """Reads the metadata chunks before and after the pixels."""
     exif, xmp, text, is_damaged = b"", "", [], False
-    for kind, payload in png_chunks.read_chunks(file, _METADATA):
+    for kind, payload in png_chunks.read_chunks(file, _METADATA_CHUNKS):
         if kind == b"eXIf":
             exif = payload
             continue
         try:
             keyword, value = png_chunks.parse_text(kind, payload)
-        except (ValueError, zlib.error):  # no reason to refuse the pixels
+        except (ValueError, zlib.error):  # the pixels can still be read
             is_damaged = True
             continue
         if keyword == png_chunks.XMP_KEYWORD:
             xmp = value
         elif keyword.lower().startswith(_RAW_PROFILE):
-            exif = exif or (metadata.from_raw_profile(value) if keyword.lower() == f"{_RAW_PROFILE}exif" else b"")
+            exif = exif or (from_raw_profile(value) if keyword.lower() == f"{_RAW_PROFILE}exif" else b"")
         else:
             text.append((keyword, value))
     return _Raw(exif, xmp, text, is_damaged)

@@ -1,4 +1,4 @@
-"""PNG by rows: libpng undoes the filters of some rows at a time, as pictures of their own."""
+"""PNG read by rows: libpng decodes a few rows at a time, as small pictures."""
 
 import functools
 import io
@@ -12,22 +12,22 @@ import imagecodecs
 
 from swinir_jax.errors import InputError
 from swinir_jax.images import png_reader
-from swinir_jax.images.png_chunks import MAGIC, chunk, heads
+from swinir_jax.images.png_chunks import MAGIC, chunk, heads, read_chunks_without_pixels
 from swinir_jax.images.reading import checked
 from swinir_jax.images.rows import BLOCK_ROWS, Block, RowSource
 
-_PIECE = 1 << 16  # bytes of compressed data at a time
+_PIECE = 1 << 16  # bytes of compressed data read at a time
 _IHDR = ">IIBBBBB"
-_CHANNELS = {0: 1, 2: 3}  # by colour type; without palettes and alpha
+_CHANNELS = {0: 1, 2: 3}  # colour type -> channels, without palettes and alpha
 
 
 def open_png(path: Path, file: BinaryIO) -> RowSource | None:
-    """Reads the header of a PNG; None if its rows have to be decoded together."""
-    (_, header), *chunks = _chunks_without_pixels(file)
+    """Reads the header of a PNG; returns None if the rows have to be decoded together."""
+    (_, header), *chunks = read_chunks_without_pixels(file)
     ihdr = _Ihdr(*struct.unpack(_IHDR, header))
     if ihdr.colour_type not in _CHANNELS or ihdr.bits not in (8, 16) or ihdr.interlaced or not ihdr.height:
         return None
-    row_bytes = 1 + ihdr.width * _CHANNELS[ihdr.colour_type] * ihdr.bits // 8  # the first tells the filter
+    row_bytes = 1 + ihdr.width * _CHANNELS[ihdr.colour_type] * ihdr.bits // 8  # the first byte names the filter
     first_row = io.BytesIO(_png(ihdr._replace(height=1), bytes(row_bytes), chunks))
     if png_reader.read_header(first_row)[1] != 1:
         return None
@@ -50,36 +50,34 @@ class _Ihdr(NamedTuple):
 
 
 def _png(ihdr: _Ihdr, filtered_rows: bytes, chunks: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
-    """A PNG file of some rows: libpng undoes their filters."""
+    """Makes a PNG file of filtered rows, uncompressed."""
     pixels = zlib.compress(filtered_rows, level=0)
     parts = [(b"IHDR", struct.pack(_IHDR, *ihdr)), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
     return MAGIC + b"".join(chunk(kind, payload) for kind, payload in parts)
 
 
 def _png_blocks(path: Path, ihdr: _Ihdr, row_bytes: int, first: int) -> Iterator[Block]:
-    """All blocks, since no row can be decoded without those above."""
-    above, pending = b"", bytearray()
+    """Yields all blocks, whatever `first` is: a row needs the rows above to be decoded."""
+    last_row, pending = b"", bytearray()
     with open(path, "rb") as file:
         pixels = _inflated(_image_data(file))
         for y in range(0, ihdr.height, BLOCK_ROWS):
             count = min(BLOCK_ROWS, ihdr.height - y)
             while len(pending) < count * row_bytes:
                 pending += next(pixels)
-            filtered = above + pending[: count * row_bytes]
+            filtered = last_row + pending[: count * row_bytes]
             del pending[: count * row_bytes]
             rows = imagecodecs.png_decode(_png(ihdr._replace(height=len(filtered) // row_bytes), filtered))[-count:]
-            above = b"\0" + rows[-1:].astype(rows.dtype.newbyteorder(">")).tobytes()  # a row that needs no other
+            last_row = b"\0" + rows[-1:].astype(rows.dtype.newbyteorder(">")).tobytes()  # filter 0 needs no row above
             yield y, rows
 
 
-def _chunks_without_pixels(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    for kind, length in heads(file):
-        if kind not in (b"IDAT", b"IEND"):
-            yield kind, file.read(length)
-
-
 def _image_data(file: BinaryIO) -> Iterator[bytes]:
-    """The content of all IDAT chunks, in small pieces."""
+    """Yields the content of all IDAT chunks in small pieces.
+
+    Raises:
+      InputError: if the file is cut short or a checksum is wrong.
+    """
     for kind, length in heads(file):
         if kind != b"IDAT":
             continue
@@ -92,7 +90,7 @@ def _image_data(file: BinaryIO) -> Iterator[bytes]:
             length -= len(piece)
             yield piece
         stored = file.read(4)
-        if len(stored) == 4 and stored != struct.pack(">I", checksum):  # the last bytes of a file may be missing
+        if len(stored) == 4 and stored != struct.pack(">I", checksum):  # a cut file may lack the last checksum
             raise InputError("the file is damaged: a checksum is wrong")
     raise InputError("the file is cut short")
 

@@ -1,4 +1,4 @@
-"""Picture files to arrays. The content of a file decides its format; its name does not."""
+"""Reading of picture files. The content of a file decides the format; the name does not."""
 
 import contextlib
 import dataclasses
@@ -28,18 +28,18 @@ _READERS: dict[str, ModuleType] = {
     "HEIF": heif_reader,
     "JPEG XL": jxl_reader,
     "PPM": pnm_reader,
-}  # the others are read by Pillow alone
-_COPIES = 3  # of the samples while a file is read: the decoder's, the turned or converted, and ours
+}  # other formats are read by Pillow alone
+_COPIES = 3  # arrays of samples held while a file is read: decoded, converted or turned, and the picture's own
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Reads what a picture is like from its header, without decoding it.
+    """Reads a picture's header, without decoding the pixels.
 
     Args:
-      path: a file of one of the formats of `READABLE`, whatever its ending.
+      path: file in a format of `READABLE`, with any ending.
 
     Returns:
-      Size and kind of the upright picture that `read_picture` gives.
+      Size and kind of the upright picture that `read_picture` returns.
 
     Raises:
       InputError: if the file or its header cannot be read.
@@ -49,7 +49,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Reads height and width of the upright picture in pixels; as `read_header`."""
+    """Reads height and width of the upright picture in pixels; raises the errors of `read_header`."""
     header = read_header(path)
     return header.height, header.width
 
@@ -58,25 +58,26 @@ def read_picture(path: str | os.PathLike[str], *, memory: int | None = None) -> 
     """Reads a picture, upright and with straight colours.
 
     Args:
-      path: a file of one of the formats of `READABLE`, whatever its ending. Of several frames the first is read.
-      memory: bytes that reading may take; None for what is free.
+      path: file in a format of `READABLE`, with any ending. Only the first of several frames is read.
+      memory: bytes that reading may take; None for all free memory.
 
     Returns:
-      The picture; uint16 where the file has more than 8 bits a channel, else uint8. Palettes are looked up. What was
-      converted, left out or assumed is in the notes.
+      The picture: uint16 if the file has more than 8 bits per channel, else uint8; gray or RGB, also where the file
+      has a palette. The notes say what was converted, left out or assumed.
 
     Raises:
-      InputError: if the file cannot be read, is damaged or lacks pixels, needs more memory than it may take, or has
-        samples of a kind that has no place in a `Picture` (32 bits, signed, CMYK of 16 bits).
+      InputError: if the file cannot be read, is damaged or lacks pixels, needs too much memory, or has samples that a
+        `Picture` cannot hold (32 bits, signed, CMYK of 16 bits).
     """
     with refusing(path):
         with open(path, "rb") as opened:
             header = _read_header(opened)
-        need, budget = _COPIES * header.sample_bytes + os.path.getsize(path), memory or free_machine_bytes()
-        if need > budget:
+        needed, available = _COPIES * header.sample_bytes + os.path.getsize(path), memory or free_machine_bytes()
+        if needed > available:
             raise InputError(
-                f"{header.width} x {header.height} pixels take {need / 1e9:.2f} GB to read, and {budget / 1e9:.2f} GB "
-                f"are {'allowed' if memory else 'free'}; allow more memory (--memory), or make the picture smaller"
+                f"reading {header.width} x {header.height} pixels takes {needed / 1e9:.2f} GB, and "
+                f"{available / 1e9:.2f} GB are {'allowed' if memory else 'free'}; "
+                "allow more memory (--memory), or make the picture smaller"
             )
         file = io.BytesIO(Path(path).read_bytes())
         picture = _READERS.get(header.format, pillow_reader).read(file)
@@ -84,8 +85,8 @@ def read_picture(path: str | os.PathLike[str], *, memory: int | None = None) -> 
 
 
 def checked(picture: Picture) -> Picture:
-    """Leaves out or converts a colour profile that is not for as many channels as the picture has."""
-    profile, notes = fit_profile(picture.icc_profile, 1 if picture.pixels.ndim == 2 else 3)
+    """Converts or leaves out a colour profile that is for another number of channels; notes a profile left out."""
+    profile, notes = fit_profile(picture.icc_profile, picture.channels)
     return dataclasses.replace(picture, icc_profile=profile, notes=picture.notes + notes)
 
 
@@ -108,20 +109,20 @@ def _read_header(file: BinaryIO) -> Header:
 
 @contextlib.contextmanager
 def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns whatever the decoders raise into an InputError of one line that names the file."""
+    """Turns the decoders' errors into an InputError of one line that names the file."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of damaged metadata
+            warnings.simplefilter("ignore")  # Pillow warns about damaged metadata
             yield
-    except Exception as error:  # damaged files make the decoders raise nearly anything
+    except Exception as error:  # damaged files make the decoders raise errors of nearly any class
         raise InputError(printable(f"{os.fspath(path)}: {' '.join(_reason(error).splitlines())}")) from error
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, InputError):
         return str(error)
-    if isinstance(error, Image.DecompressionBombError):  # which some of Pillow's plugins raise themselves
-        return f"larger than this format is read: convert it to PNG or TIFF ({error})"
+    if isinstance(error, Image.DecompressionBombError):  # some of Pillow's plugins have their own limits
+        return f"too large for this format: convert it to PNG or TIFF ({error})"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"cannot be decoded, probably damaged or cut short ({type(error).__name__}: {error})"

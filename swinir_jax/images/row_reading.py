@@ -1,4 +1,4 @@
-"""Pictures of any size from files, some rows at a time from the top."""
+"""Reading of pictures of any size, by rows."""
 
 import dataclasses
 import os
@@ -13,14 +13,13 @@ from swinir_jax.images.tiff_rows import open_tiff
 
 
 def open_rows(path: str | os.PathLike[str]) -> RowSource | None:
-    """Reads the header of a file whose rows can be decoded from the top, however many there are.
+    """Opens a file whose rows can be decoded a few at a time.
 
     Args:
-      path: of PNG the gray and RGB ones of 8 and 16 bits that are not interlaced, of TIFF those in strips or tiles
-        that hold 8 or 16 bits, gray or RGB; upright ones without alpha.
+      path: gray or RGB picture of 8 or 16 bits, upright and without alpha: a PNG that is not interlaced, or a TIFF.
 
     Returns:
-      None for other pictures, and for what is none or damaged: `read_picture` reads it or says why not.
+      The rows; None for other pictures and for damaged files. `read_picture` reads these, or raises the error.
     """
     path = Path(path)
     try:
@@ -33,10 +32,10 @@ def open_rows(path: str | os.PathLike[str]) -> RowSource | None:
 
 
 def decoded_rows(path: str | os.PathLike[str]) -> RowSource:
-    """Decodes a whole picture of any kind, to give its rows.
+    """Decodes a whole picture of any format, as a source of rows.
 
     Raises:
-      InputError: if it cannot be read, or has alpha.
+      InputError: if the file cannot be read, or has alpha.
     """
     picture = read_picture(path)
     if picture.alpha is not None:

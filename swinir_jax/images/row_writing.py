@@ -1,6 +1,7 @@
-"""Pictures of any size to files, from the top; what was written before a process was killed is used again."""
+"""Writing of pictures of any size, by rows; a later process continues what a killed one has begun."""
 
 import dataclasses
+import io
 import itertools
 import json
 import os
@@ -14,80 +15,81 @@ import imagecodecs
 import numpy as np
 
 from swinir_jax.errors import InputError
-from swinir_jax.files import cannot_write, companion, replacing, write_bytes
+from swinir_jax.files import cannot_write, companion, new_file, write_bytes
 from swinir_jax.images.encoding import encode_png
 from swinir_jax.images.picture import Picture
-from swinir_jax.images.png_chunks import MAGIC, chunk
+from swinir_jax.images.png_chunks import MAGIC, chunk, read_chunks_without_pixels
 from swinir_jax.images.targets import LIMITS, WRITABLE
 from swinir_jax.images.tiff_writing import write_tiff
 from swinir_jax.images.writing import fitted
 
 GROUP = 256
-"""Rows that are compressed at a time; also the side of a TIFF's tiles."""
-_LENGTH = "<Q"  # before each part of the unfinished file
-_SUB = 1  # PNG's filter that subtracts the pixel to the left
+"""Number of rows compressed together; also the side of a TIFF file's tiles."""
+_LENGTH = "<Q"  # length that precedes each part of the unfinished file
+_SUB = 1  # PNG filter that subtracts the pixel to the left
 _ZLIB_HEADER, _EMPTY_LAST_BLOCK = b"\x78\x9c", b"\x03\0"
 
 
 def check_target(target: Path, height: int, width: int) -> None:
-    """Refuses what cannot be written by rows.
+    """Refuses files that cannot be written by rows.
 
     Raises:
-      InputError: if the name's ending is not that of PNG or TIFF, or a side is longer than the format allows.
+      InputError: if the format is not written by rows, or a side is longer than the format allows.
     """
     name = WRITABLE.get(target.suffix.lower())
-    if name not in ("PNG", "TIFF"):
-        raise InputError(f"{target}: what is larger than the memory is written as PNG or TIFF; choose --format.")
+    if name is None or not LIMITS[name].by_rows:
+        formats = " or ".join(name for name, limits in LIMITS.items() if limits.by_rows)
+        raise InputError(f"{target}: a result larger than memory is written as {formats}; choose one by --format.")
     if max(height, width) > LIMITS[name].max_side:
         raise InputError(f"{target}: {name} cannot hold {width} x {height} pixels.")
 
 
 def progress_file(target: Path) -> Path:
-    """Where a `RowWriter` notes how far it got: a hidden file beside the target."""
+    """Returns the hidden file beside the target in which a `RowWriter` stores its progress."""
     return companion(target, ".partial.json")
 
 
 def is_unfinished(target: Path) -> bool:
-    """Whether a `RowWriter` was stopped before it had written the target."""
+    """Returns whether a `RowWriter` was stopped before the target was written."""
     return progress_file(target).is_file()
 
 
 def read_progress(target: Path) -> dict[str, Any] | None:
-    """What `RowWriter` was told to remember about an unfinished result; None if there is none."""
+    """Returns the settings of an unfinished result; None if there is no unfinished result."""
     state = _State.read(target)
-    return state.about if state else None
+    return state.settings if state else None
 
 
 @dataclasses.dataclass
 class _State:
-    about: dict[str, Any]
-    rows: int = 0  # stored
-    size: int = 0  # of the unfinished file, in bytes
-    checksum: int = zlib.adler32(b"")  # of a PNG's rows
+    settings: dict[str, Any]
+    rows: int = 0  # number of stored rows
+    size: int = 0  # size of the unfinished file in bytes
+    checksum: int = zlib.adler32(b"")  # checksum of a PNG file's filtered rows
 
     @staticmethod
     def read(target: Path) -> "_State | None":
         try:
             return _State(**json.loads(progress_file(target).read_bytes()))
-        except (OSError, ValueError, TypeError):  # there is none, or it is not ours
+        except (OSError, ValueError, TypeError):  # the file does not exist, or has other content
             return None
 
 
 class RowWriter:
-    """A PNG, or a tiled BigTIFF, that grows from the top.
+    """Writer of a PNG or tiled BigTIFF file from top to bottom.
 
-    Compressed parts are gathered in a hidden file beside the target, how far that got in `progress_file`; the target
-    itself is there when all is done.
+    Compressed rows are gathered in a hidden file beside the target, and the progress in `progress_file`. The target
+    appears when all rows are written.
     """
 
-    def __init__(self, target: Path, head: Picture, height: int, about: Mapping[str, Any]):
-        """Opens the unfinished file, or goes on with the one that is there.
+    def __init__(self, target: Path, head: Picture, height: int, settings: Mapping[str, Any]):
+        """Opens a new unfinished file, or continues an existing one with the same settings.
 
         Args:
-          target: what `check_target` lets pass.
-          head: a `Picture` of one row of the result, for its width, kind, profile, resolution and metadata.
-          height: of the result in pixels.
-          about: what the result depends on, for JSON; an unfinished file about something else is begun anew.
+          target: file that `check_target` accepts.
+          head: `Picture` of one row, with the width, kind, profile, resolution and metadata of the result.
+          height: height of the result in pixels.
+          settings: everything the result depends on, as JSON values.
 
         Raises:
           InputError: if the file cannot be opened.
@@ -96,14 +98,14 @@ class RowWriter:
         name = WRITABLE[target.suffix.lower()]
         self._is_png = name == "PNG"
         self._head, self._height = fitted(head, name)[0], height
-        self._state = _State(dict(about))
-        self._waiting: list[np.ndarray] = []  # rows that do not fill a part yet
+        self._state = _State(dict(settings))
+        self._waiting: list[np.ndarray] = []  # rows that do not fill a group yet
         self._partial = companion(target, ".partial")
         stored = _State.read(target)
-        if stored and stored.about == about and _size(self._partial) >= stored.size:
+        if stored and stored.settings == settings and _size(self._partial) >= stored.size:
             self._state = stored
         try:
-            if not self._state.rows:  # what it tells of is gone with the next line
+            if not self._state.rows:  # the next line drops the file that the progress is about
                 progress_file(self._target).unlink(missing_ok=True)
             self._file = open(self._partial, "r+b" if self._state.rows else "wb")  # noqa: SIM115
             self._file.truncate(self._state.size)
@@ -119,14 +121,14 @@ class RowWriter:
 
     @property
     def rows(self) -> int:
-        """How many rows are stored; writing goes on behind them."""
+        """Number of stored rows; `write` continues after them."""
         return self._state.rows
 
     def write(self, rows: np.ndarray) -> None:
-        """Takes the next rows, `[n, w]` or `[n, w, 3]` of the dtype of `head`, and stores them in groups.
+        """Stores the next rows, `[n, w]` or `[n, w, 3]` of the dtype of `head`, in groups.
 
         Raises:
-          InputError: if they cannot be written.
+          InputError: if the rows cannot be written.
         """
         self._waiting.append(rows)
         waiting = sum(map(len, self._waiting))
@@ -145,17 +147,14 @@ class RowWriter:
         write_bytes(progress_file(self._target), json.dumps(dataclasses.asdict(self._state)).encode())
 
     def finish(self) -> None:
-        """Makes the target of the stored rows, which are all, and removes the unfinished file.
+        """Writes the target from all stored rows, and removes the unfinished file.
 
         Raises:
-          InputError: if it cannot be written; then the same can be tried again.
+          InputError: if the target cannot be written; a second call can then succeed.
         """
-        assemble = self._write_png if self._is_png else self._write_tiff
+        with new_file(self._target) as file:
+            self._write_png(file) if self._is_png else self._write_tiff(file)
         try:
-            with replacing(self._target) as temporary, open(temporary, "x+b") as file:
-                assemble(file)
-                file.flush()
-                os.fsync(file.fileno())
             progress_file(self._target).unlink(missing_ok=True)
             self._partial.unlink()
         except OSError as error:
@@ -175,23 +174,21 @@ class RowWriter:
     def _png_parts(self, rows: np.ndarray) -> Iterator[bytes]:
         n, w = rows.shape[:2]
         pixels = rows.astype(rows.dtype.newbyteorder(">"), order="C").view(np.uint8).reshape(n, w, -1)
-        filtered = np.full((n, 1 + pixels[0].size), _SUB, np.uint8)  # Sub needs no row above, which may be stored
+        filtered = np.full((n, 1 + pixels[0].size), _SUB, np.uint8)  # Sub does not need the row above
         filtered[:, 1:] = imagecodecs.delta_encode(pixels, axis=1).reshape(n, -1)
         raw = filtered.tobytes()
         self._state.checksum = zlib.adler32(raw, self._state.checksum)
         deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-        yield deflate.compress(raw) + deflate.flush(zlib.Z_FULL_FLUSH)  # more can follow
+        yield deflate.compress(raw) + deflate.flush(zlib.Z_FULL_FLUSH)  # the next part is independent of this one
 
     def _write_png(self, file: BinaryIO) -> None:
-        one_row, end = encode_png(self._head, 0), len(MAGIC)
-        while one_row[end + 4 : end + 8] != b"IDAT":
-            end += 12 + int.from_bytes(one_row[end : end + 4])
-        ihdr = one_row[16:20] + struct.pack(">I", self._height) + one_row[24:29]
-        file.write(MAGIC + chunk(b"IHDR", ihdr) + one_row[33:end])
+        (_, ihdr), *others = read_chunks_without_pixels(io.BytesIO(encode_png(self._head, 0)))
+        ihdr = ihdr[:4] + struct.pack(">I", self._height) + ihdr[8:]
         trailer = _EMPTY_LAST_BLOCK + struct.pack(">I", self._state.checksum)
-        for data in itertools.chain([_ZLIB_HEADER], self._stored(), [trailer]):
-            file.write(chunk(b"IDAT", data))
-        file.write(chunk(b"IEND", b""))
+        pixels = ((b"IDAT", data) for data in itertools.chain([_ZLIB_HEADER], self._stored(), [trailer]))
+        file.write(MAGIC)
+        for kind, payload in itertools.chain([(b"IHDR", ihdr)], others, pixels, [(b"IEND", b"")]):
+            file.write(chunk(kind, payload))
 
     def _write_tiff(self, file: BinaryIO) -> None:
         pixels = self._head.pixels

@@ -10,10 +10,10 @@ from swinir_jax.images.picture import Picture
 from swinir_jax.images.reading import refusing
 
 Block = tuple[int, np.ndarray]
-"""The first row's number, and rows."""
+"""Number of the first row, and rows, `[n, w]` or `[n, w, 3]`."""
 
 BLOCK_ROWS = 64
-"""Decoded at a time where the format does not tell."""
+"""Height of decoded blocks in formats without strips or tiles."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,12 +21,12 @@ class RowSource:
     """An upright picture without alpha, whose rows are decoded when they are needed.
 
     Attributes:
-      path: of the file.
-      head: a `Picture` of one row, for what the file says about all of them.
-      height: of the picture in pixels.
-      block_bytes: memory that reading takes, at most.
-      blocks: the rows from one of them on, `[n, w]` or `[n, w, 3]`, in blocks of any height; the first may begin
-        above. Raises whatever the decoders do.
+      path: file of the picture.
+      head: `Picture` of one row, with the profile, resolution, metadata and notes of the whole picture.
+      height: height of the picture in pixels.
+      block_bytes: largest memory that reading takes.
+      blocks: function of a row number that yields blocks of any height; the first block contains that row or begins
+        above it. Raises the decoders' errors.
     """
 
     path: Path
@@ -37,31 +37,31 @@ class RowSource:
 
     @property
     def width(self) -> int:
-        """In pixels."""
+        """Width of the picture in pixels."""
         return self.head.pixels.shape[1]
 
     @property
     def channels(self) -> int:
-        """1 for gray, 3 for RGB."""
-        return 1 if self.head.pixels.ndim == 2 else 3
+        """Number of channels: 1 for gray, 3 for RGB."""
+        return self.head.channels
 
 
 class RowWindow:
-    """Rows of a source, which are asked for from the top to the bottom."""
+    """Rows of a source, read from top to bottom."""
 
     def __init__(self, source: RowSource, first: int):
         """Starts reading at row `first`."""
         self._source = source
         self._blocks = source.blocks(first)
-        self._held: list[tuple[int, np.ndarray]] = []
-        self._end = 0  # of the rows decoded so far
+        self._recent: list[Block] = []
+        self._end = 0  # row after the last decoded one
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Decodes some rows; those above are forgotten.
+        """Decodes rows, and forgets the rows above.
 
         Args:
-          start: the first row, not above that of the call before.
-          stop: behind the last row.
+          start: first row, not above the `start` of the previous call.
+          stop: row after the last one.
 
         Returns:
           `[stop - start, w, 1 or 3]` float32 in [0, 1].
@@ -74,11 +74,11 @@ class RowWindow:
         with refusing(source.path):
             while self._end < stop:
                 y, block = next(self._blocks)
-                self._held.append((y, block))
+                self._recent.append((y, block))
                 self._end = y + len(block)
                 self._forget(start)
         self._forget(start)
-        for y, block in self._held:
+        for y, block in self._recent:
             low, high = max(start, y), min(stop, y + len(block))
             if low < high:
                 rows[low - start : high - start] = block[low - y : high - y].reshape(high - low, *rows.shape[1:])
@@ -86,4 +86,4 @@ class RowWindow:
         return rows
 
     def _forget(self, start: int) -> None:
-        self._held = [(y, block) for y, block in self._held if y + len(block) > start]
+        self._recent = [(y, block) for y, block in self._recent if y + len(block) > start]

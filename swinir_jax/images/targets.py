@@ -1,4 +1,4 @@
-"""The formats that pictures are written in, and what each of them can hold."""
+"""The formats of written pictures, and what each format can hold."""
 
 import dataclasses
 import os
@@ -13,17 +13,18 @@ from swinir_jax.images.header import Header
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a format can hold.
+    """Limits of a format, as this package writes it.
 
     Attributes:
-      max_side: pixels.
-      bits: per channel, at most; deeper pictures are rounded.
-      alpha: whether it has an alpha channel.
-      lossless: whether every sample comes back as it was.
-      gray: whether it holds gray pictures; they become RGB otherwise.
-      profile: whether it holds a colour profile, as we write it; colours are converted to sRGB otherwise.
-      metadata: whether it holds EXIF and XMP data.
-      text: whether it holds texts by keywords.
+      max_side: longest side in pixels.
+      bits: largest number of bits per channel; deeper pictures are rounded.
+      alpha: whether the format has an alpha channel.
+      lossless: whether samples are read back unchanged.
+      gray: whether the format holds gray pictures; otherwise they become RGB.
+      profile: whether the format holds a colour profile; otherwise colours are converted to sRGB.
+      metadata: whether the format holds EXIF and XMP data.
+      text: whether the format holds texts with keywords.
+      by_rows: whether pictures larger than memory can be written.
     """
 
     max_side: int
@@ -34,52 +35,50 @@ class Limits:
     profile: bool = True
     metadata: bool = True
     text: bool = False
+    by_rows: bool = False
 
     def lacks(self, header: Header) -> str:
-        """What of a picture has no place in the format; empty if it all has."""
+        """Names the parts of a picture that the format cannot hold; empty if it can hold all."""
         side = max(header.height, header.width)
-        problems = {
-            f"a side of {side} pixels": side > self.max_side,
-            "alpha": header.has_alpha and not self.alpha,
-        }
-        return ", ".join(problem for problem, holds in problems.items() if holds)
+        problems = [f"a side of {side} pixels"] if side > self.max_side else []
+        problems += ["alpha"] if header.has_alpha and not self.alpha else []
+        return ", ".join(problems)
 
 
 LIMITS: Mapping[str, Limits] = MappingProxyType(
     {
-        "PNG": Limits(1_000_000, bits=16, text=True),  # the limit of libpng
-        "JPEG": Limits(65_500, alpha=False, lossless=False),  # the limit of libjpeg
+        "PNG": Limits(1_000_000, bits=16, text=True, by_rows=True),  # limit of libpng
+        "JPEG": Limits(65_500, alpha=False, lossless=False),  # limit of libjpeg
         "WebP": Limits(16_383, gray=False),
-        "TIFF": Limits(2**31 - 1, bits=16),
+        "TIFF": Limits(2**31 - 1, bits=16, by_rows=True),
         "BMP": Limits(2**31 - 1, profile=False, metadata=False),
         "AVIF": Limits(65_536, lossless=False, gray=False),
-        "JPEG XL": Limits(2**30 - 1, bits=16, profile=False),  # libjxl is not told of profiles by imagecodecs
+        "JPEG XL": Limits(2**30 - 1, bits=16, profile=False),  # imagecodecs does not pass profiles to libjxl
     }
 )
-"""Format -> what it can hold, for each that can be written."""
+"""Format -> limits, for all formats that can be written."""
 
 WRITABLE: Mapping[str, str] = MappingProxyType({end: name for end, name in READABLE.items() if name in LIMITS})
-"""Endings, in lower case, of files that can be written -> their formats."""
+"""Ending in lower case -> format, for all formats that can be written."""
 
-SUFFIXES = WRITABLE
-"""The former name."""
-
-_FIRST_ENDINGS = tuple(next(end for end, name in WRITABLE.items() if name == wanted) for wanted in LIMITS)
-_FALLBACKS = (".png", ".tif")  # hold everything, up to some size and up to any
+FIRST_ENDINGS = tuple(next(end for end, name in WRITABLE.items() if name == wanted) for wanted in LIMITS)
+"""The usual ending of each format that can be written."""
+_FALLBACKS = (".png", ".tif")  # formats for any picture; TIFF also for sides too long for PNG
 
 
 def cannot_hold(path: str | os.PathLike[str], header: Header) -> str:
-    """Tells why a picture cannot be written under a name.
+    """Explains why a picture cannot be written under a name.
 
     Args:
-      path: a file's name, or an ending with its point.
-      header: of the picture to write. Without `has_alpha` for one whose alpha will be flattened or is opaque.
+      path: file name, or an ending such as ".png".
+      header: picture to write, without `has_alpha` if alpha is opaque or will be flattened.
 
     Returns:
-      One sentence without the name: `WebP cannot hold a side of 20000 pixels; use .png instead`. Empty if it can.
+      A sentence like `WebP cannot hold a side of 20000 pixels; use .png instead`; empty if the format holds the
+      picture.
 
     Raises:
-      InputError: if the ending is that of no format that can be written.
+      InputError: if no written format has the ending.
     """
     name = target_format(path)
     missing = LIMITS[name].lacks(header)
@@ -87,16 +86,15 @@ def cannot_hold(path: str | os.PathLike[str], header: Header) -> str:
 
 
 def fitting_ending(path: str | os.PathLike[str], header: Header, *, lossless: bool = False) -> str:
-    """Chooses the ending under which all of a picture can be written.
+    """Chooses an ending whose format holds a picture with all bits and alpha.
 
     Args:
-      path: a file's name, or an ending with its point; any.
-      header: of the picture to write.
-      lossless: whether the samples shall come back as they were.
+      path: file name with any ending, or an ending such as ".png"; preferred if the format holds the picture.
+      header: picture to write.
+      lossless: whether samples must be read back unchanged.
 
     Returns:
-      The ending of `path` if its format can be written and holds the picture in its depth, else that of PNG; of TIFF,
-      for what is too large for PNG.
+      The ending of `path`, ".png", or ".tif" for a picture too large for PNG.
     """
     for ending in (_ending(path), *_FALLBACKS):
         limits = LIMITS.get(WRITABLE.get(ending.lower(), ""))
@@ -106,14 +104,14 @@ def fitting_ending(path: str | os.PathLike[str], header: Header, *, lossless: bo
 
 
 def target_format(path: str | os.PathLike[str]) -> str:
-    """The format that a file is written in by its ending, a key of `LIMITS`.
+    """Returns the format that a file's ending stands for, a key of `LIMITS`.
 
     Raises:
-      InputError: if the ending is that of no format that can be written.
+      InputError: if no written format has the ending.
     """
     name = WRITABLE.get(_ending(path).lower())
     if name is None:
-        raise InputError(f"{os.fspath(path)}: unknown ending; use one of {', '.join(_FIRST_ENDINGS)}")
+        raise InputError(f"{os.fspath(path)}: unknown ending; use one of {', '.join(FIRST_ENDINGS)}")
     return name
 
 

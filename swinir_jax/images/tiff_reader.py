@@ -1,4 +1,4 @@
-"""TIFF of 8 and 16 bits, of floats, gray, RGB and CIELAB, in any compression; other kinds are left to Pillow."""
+"""TIFF of 8 and 16 bits and floats, in gray, RGB and CIELAB; Pillow reads palettes and fewer bits."""
 
 import io
 import logging
@@ -8,15 +8,16 @@ import numpy as np
 import tifffile
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import lab, metadata, pillow_reader
-from swinir_jax.images.exif import Buffer
-from swinir_jax.images.header import Header
+from swinir_jax.images import lab, pillow_reader
+from swinir_jax.images.exif import ORIENTATION, XMP, Buffer
+from swinir_jax.images.header import Header, picture_bits
+from swinir_jax.images.metadata import Metadata, collect
 from swinir_jax.images.picture import UPRIGHT, Picture, frame_note, plausible_dpi, upright
 
-# What is wrong with a file reaches the user in our error; without a handler it would also reach stderr.
+# Without a handler, tifffile's warnings would be printed beside our error.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-# Photometric interpretations decoded here -> their number of colour channels.
+# Photometric interpretation -> number of colour channels, for those decoded here.
 COLOURS: dict[int, int] = {
     tifffile.PHOTOMETRIC.MINISWHITE: 1,
     tifffile.PHOTOMETRIC.MINISBLACK: 1,
@@ -24,37 +25,40 @@ COLOURS: dict[int, int] = {
 }
 _LAB = (tifffile.PHOTOMETRIC.CIELAB, tifffile.PHOTOMETRIC.ICCLAB)
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
-_UINT, _FLOAT = tifffile.SAMPLEFORMAT.UINT, tifffile.SAMPLEFORMAT.IEEEFP
+_UINT, _INT, _FLOAT = tifffile.SAMPLEFORMAT.UINT, tifffile.SAMPLEFORMAT.INT, tifffile.SAMPLEFORMAT.IEEEFP
 
-_ORIENTATION, _X_RESOLUTION, _RESOLUTION_UNIT, _XMP, ICC_PROFILE = 274, 282, 296, 700, 34675  # tags
-_LARGEST_TILE = 1 << 26  # pixels, where the picture is smaller
+# Pairs of sample format and bits.
+_KINDS = {(_UINT, 8), (_UINT, 16), (_FLOAT, 16), (_FLOAT, 32), (_FLOAT, 64)}
+_LAB_KINDS = {(_UINT, 8), (_UINT, 16), (_INT, 8), (_INT, 16)}  # a* and b* are signed, so a file may call all signed
+_PILLOW_KINDS = {(_UINT, 1), (_UINT, 2), (_UINT, 4)}
+_PILLOW_OTHER_KINDS = {*_PILLOW_KINDS, (_UINT, 8)}  # kinds of palettes, CMYK and YCbCr
+
+_X_RESOLUTION, _RESOLUTION_UNIT, ICC_PROFILE = 282, 296, 34675  # tags
+_LARGEST_TILE = 1 << 26  # tiles up to this number of pixels may be larger than the picture
 
 
 def read_header(file: BinaryIO) -> tuple[Header, int]:
-    """Reads the header of the stored picture, and orientation; raises whatever tifffile does."""
+    """Reads the header of the stored picture and the orientation; raises tifffile's errors."""
     with tifffile.TiffFile(file) as tiff:
         page = _first_page(tiff)
         colours = COLOURS.get(page.photometric, 3)
         has_alpha = any(kind in _ALPHA for kind in page.extrasamples)
-        bits = 8 if page.bitspersample <= 8 else 16
+        bits = picture_bits(page.bitspersample)
         return Header(page.imagelength, page.imagewidth, colours, bits, has_alpha), orientation(page)
 
 
 def read(file: io.BytesIO) -> Picture:
-    """Decodes the first page; raises whatever the decoders do."""
+    """Decodes the first page; raises the decoders' errors."""
     with tifffile.TiffFile(file) as tiff:
         page = _first_page(tiff)
         check_segments(page, len(file.getbuffer()))
-        about, notes = read_metadata(page, file.getbuffer())
+        metadata, notes = read_metadata(page, file.getbuffer())
         is_lab = page.photometric in _LAB
         colours = 3 if is_lab else COLOURS.get(page.photometric)
         kind = page.sampleformat, page.bitspersample
-        if not is_lab and kind in {(_UINT, bits) for bits in ((1, 2, 4) if colours else (1, 2, 4, 8))}:
-            return _read_with_pillow(file, about, notes)
-        kinds = {(_UINT, 8), (_UINT, 16)} | (set() if is_lab else {(_FLOAT, bits) for bits in (16, 32, 64)})
-        if is_lab:  # tifffile names a and b, which are signed, or all three
-            kinds |= {(tifffile.SAMPLEFORMAT.INT, 8), (tifffile.SAMPLEFORMAT.INT, 16)}
-        if not colours or kind not in kinds:
+        if not is_lab and kind in (_PILLOW_KINDS if colours else _PILLOW_OTHER_KINDS):
+            return _read_with_pillow(file, metadata, notes)
+        if not colours or kind not in (_LAB_KINDS if is_lab else _KINDS):
             names = (getattr(value, "name", value) for value in (page.photometric, page.sampleformat))
             raise InputError("TIFF of the kind {}, {}, {} bits is not supported".format(*names, page.bitspersample))
         pixels, alpha, left_out = _samples(page, colours)
@@ -63,19 +67,19 @@ def read(file: io.BytesIO) -> Picture:
             pixels, converted = lab.to_srgb(pixels, signed=page.photometric == tifffile.PHOTOMETRIC.CIELAB)
             left_out, profile = (*left_out, *converted), None
         notes += left_out + frame_note(len(tiff.pages))
-        picture = Picture(pixels, alpha, profile, plausible_dpi(resolution(page)), metadata=about, notes=notes)
+        picture = Picture(pixels, alpha, profile, plausible_dpi(resolution(page)), metadata=metadata, notes=notes)
         return upright(picture, orientation(page))
 
 
-def read_metadata(page: tifffile.TiffPage, file: Buffer) -> tuple[metadata.Metadata, tuple[str, ...]]:
-    """What the file says of the photograph, and a note if that is damaged."""
-    return metadata.collect(file, page.tags.valueof(_XMP))
+def read_metadata(page: tifffile.TiffPage, content: Buffer) -> tuple[Metadata, tuple[str, ...]]:
+    """Collects EXIF data and XMP of a file's content; notes damaged EXIF data."""
+    return collect(content, page.tags.valueof(XMP))
 
 
-def _read_with_pillow(file: io.BytesIO, about: metadata.Metadata, notes: tuple[str, ...]) -> Picture:
+def _read_with_pillow(file: io.BytesIO, metadata: Metadata, notes: tuple[str, ...]) -> Picture:
     image = pillow_reader.open_image(file)
     samples, profile, converted = pillow_reader.decode(image)
-    return pillow_reader.assemble(image, samples, profile, metadata=about, notes=notes + converted)
+    return pillow_reader.assemble(image, samples, profile, metadata=metadata, notes=notes + converted)
 
 
 def _first_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
@@ -87,14 +91,14 @@ def _first_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
 
 
 def check_segments(page: tifffile.TiffPage, file_size: int) -> None:
-    """Refuses strips and tiles outside the file and left out ones, which decoders may fill with zeros."""
+    """Refuses strips and tiles that are missing or lie outside the file: decoders may fill these with zeros."""
     segments = zip(page.dataoffsets, page.databytecounts, strict=True)
     if not all(count > 0 and offset + count <= file_size for offset, count in segments):
         raise InputError("the file is cut short: a part of the picture lies outside it")
 
 
 def _samples(page: tifffile.TiffPage, colours: int) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Decodes a page to straight colours, where 0 is black, alpha, and notes."""
+    """Decodes a page to straight colours with black at 0, alpha or None, and notes."""
     extras = page.extrasamples
     if page.samplesperpixel < colours or page.axes not in ("YX", "YXS", "SYX"):
         raise InputError(f"TIFF pages of the shape {page.shape}, axes {page.axes}, are not supported")
@@ -110,7 +114,7 @@ def _samples(page: tifffile.TiffPage, colours: int) -> tuple[np.ndarray, np.ndar
     alpha = next((samples[..., colours + i] for i, kind in enumerate(extras) if kind in _ALPHA), None)
     others = page.samplesperpixel - colours - (alpha is not None)
     if others:
-        notes += (f"{others} extra channels left out" if others > 1 else "an extra channel that is not alpha left out",)
+        notes += (f"{others} extra {'channel' if others == 1 else 'channels'} left out",)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = np.iinfo(pixels.dtype).max - pixels
     if alpha is not None and tifffile.EXTRASAMPLE.ASSOCALPHA in extras:
@@ -119,8 +123,8 @@ def _samples(page: tifffile.TiffPage, colours: int) -> tuple[np.ndarray, np.ndar
 
 
 def _from_floats(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Scales 0 to 1 to 16 bits."""
-    inside = (samples >= 0) & (samples <= 1)  # no NaN is
+    """Scales floats in [0, 1] to 16 bits, clips others, and notes both."""
+    inside = (samples >= 0) & (samples <= 1)  # False for NaN
     notes: tuple[str, ...] = ("float samples from 0 to 1 scaled to 16 bits",)
     if not inside.all():
         notes += (f"{np.count_nonzero(~inside) / inside.size:.1%} of the samples, outside 0 to 1, clipped",)
@@ -129,7 +133,7 @@ def _from_floats(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _unpremultiply(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Divides colours by alpha, rounded; uint32 holds even 65535 * 65535 + 32767."""
+    """Divides colours by alpha and rounds; uint32 holds the largest sum, 65535 * 65535 + 32767."""
     white = np.uint32(np.iinfo(colours.dtype).max)
     divisor = np.maximum(alpha, 1).astype(np.uint32)
     if colours.ndim == 3:
@@ -138,13 +142,13 @@ def _unpremultiply(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def orientation(page: tifffile.TiffPage) -> int:
-    """EXIF orientation, a key of `UPRIGHT`; 1 where there is none."""
-    value = page.tags.valueof(_ORIENTATION, default=1)
+    """Returns a page's orientation, a key of `UPRIGHT`; 1 if the page has none."""
+    value = page.tags.valueof(ORIENTATION, default=1)
     return value if value in UPRIGHT else 1
 
 
 def resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
-    """Horizontal and vertical pixels per inch, whatever they are; None where the page does not tell."""
+    """Returns a page's horizontal and vertical resolution in pixels per inch; None if the page has none."""
     units = (tifffile.RESUNIT.INCH, tifffile.RESUNIT.CENTIMETER)
     if (
         _X_RESOLUTION not in page.tags

@@ -1,4 +1,4 @@
-"""TIFF by rows of strips or tiles."""
+"""TIFF read by rows of strips or tiles."""
 
 import functools
 import itertools
@@ -17,7 +17,7 @@ from swinir_jax.images.rows import BLOCK_ROWS, Block, RowSource
 
 
 def open_tiff(path: Path) -> RowSource | None:
-    """Reads the header of the first page; None if its rows have to be decoded together or are of another kind."""
+    """Reads the header of the first page; returns None for a picture that cannot be decoded by rows."""
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         h, w = page.imagelength, page.imagewidth
@@ -61,7 +61,7 @@ def _tiff_blocks(path: Path, first: int) -> Iterator[Block]:
 
 
 def _contiguous_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, first: int) -> Iterator[Block]:
-    """Rows of an uncompressed picture, which may lie in a single strip."""
+    """Yields rows of an uncompressed picture, which may be a single strip."""
     h, w = page.imagelength, page.imagewidth
     planes, per_row = (3, w) if page.axes == "SYX" else (1, w * page.samplesperpixel)
     dtype = np.dtype(f"{tiff.byteorder}u{page.bitspersample // 8}")
@@ -76,7 +76,7 @@ def _contiguous_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, first: in
 
 
 def _segment_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, first: int) -> Iterator[Block]:
-    """Rows of a picture in strips or tiles, as many at a time as those are high."""
+    """Yields the rows of each row of strips or tiles."""
     h, w = page.imagelength, page.imagewidth
     step, across = (page.tilelength, -(-w // page.tilewidth)) if page.is_tiled else (page.rowsperstrip, 1)
     down = -(-h // step)
@@ -89,7 +89,7 @@ def _segment_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, first: int) 
             data = tiff.filehandle.read(page.databytecounts[segment])
             decoded, (channel, _, _, x, _), _ = page.decode(data, segment)
             if decoded is None:
-                raise InputError("a part of the picture was left out")
+                raise InputError("the file is cut short: a part of the picture is missing")
             part = decoded[0, : len(rows), : w - x]
             rows[:, x : x + part.shape[1], channel : channel + part.shape[2]] = part
         yield j * step, rows

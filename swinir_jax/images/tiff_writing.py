@@ -1,4 +1,4 @@
-"""TIFF files, whole or from tiles, with what they say of the photograph."""
+"""Writing of TIFF files, whole or from tiles, with metadata."""
 
 import io
 import struct
@@ -7,15 +7,20 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
-from swinir_jax.images.exif import LONG, Exif
+from swinir_jax.images.exif import BYTE, LONG, LONG8, XMP, Exif
 from swinir_jax.images.picture import Picture
 
-_XMP, _BYTE, _LONG8 = 700, 1, 16
-_BEFORE = -1  # added to tags that tifffile does not write, for others in the same places, which are renamed
+# tifffile refuses to write tags that point to directories, so each is written with the number before and then renamed.
+_TO_PLACEHOLDER = -1
 
 
 def encode_tiff(picture: Picture, samples: np.ndarray) -> bytes:
-    """The content of a TIFF file of the colours and the alpha of a picture in one array."""
+    """Encodes a TIFF file.
+
+    Args:
+      picture: picture to write.
+      samples: the picture's colours and alpha in one array.
+    """
     buffer = io.BytesIO()
     write_tiff(
         buffer,
@@ -28,13 +33,13 @@ def encode_tiff(picture: Picture, samples: np.ndarray) -> bytes:
 
 
 def write_tiff(file: BinaryIO, picture: Picture, *, bigtiff: bool = False, **layout: Any) -> None:
-    """Writes a file of one page, compressed.
+    """Writes a compressed file of one page.
 
     Args:
-      file: open for reading and writing.
-      picture: for its kind, profile, resolution and metadata.
-      bigtiff: whether it may become larger than 4 GB.
-      **layout: the samples or parts and how they lie, as tifffile's `write` takes them.
+      file: file open for reading and writing.
+      picture: kind, profile, resolution and metadata of the page.
+      bigtiff: whether the file may become larger than 4 GB.
+      **layout: samples or compressed parts and their layout, as arguments of tifffile's `write`.
     """
     exif = picture.metadata.parsed_exif()
     exif = exif and exif.little_endian()
@@ -56,27 +61,26 @@ def write_tiff(file: BinaryIO, picture: Picture, *, bigtiff: bool = False, **lay
 
 
 def _tags(picture: Picture, exif: Exif | None, bigtiff: bool) -> list[tuple[int, int, int, bytes | int, bool]]:
-    """Further tags as tifffile takes them; directories do not lie anywhere yet."""
+    """Returns the tags of the metadata in tifffile's form, with placeholders for pointers to directories."""
     tags: list[tuple[int, int, int, bytes | int, bool]] = []
     if picture.metadata.xmp:
-        tags.append((_XMP, _BYTE, len(picture.metadata.xmp), picture.metadata.xmp, True))
+        tags.append((XMP, BYTE, len(picture.metadata.xmp), picture.metadata.xmp, True))
     if exif:
         tags += [(tag, kind, count, data, True) for tag, (kind, count, data) in exif.main.items()]
-        kind = _LONG8 if bigtiff else LONG
-        tags += [(tag + _BEFORE, kind, 1, 0, True) for tag, directory in exif.directories() if directory]
+        kind = LONG8 if bigtiff else LONG
+        tags += [(tag + _TO_PLACEHOLDER, kind, 1, 0, True) for tag, directory in exif.directories() if directory]
     return tags
 
 
 def _append_directories(file: BinaryIO, exif: Exif, bigtiff: bool) -> None:
-    """Writes the directories behind all else, and where they are into the tags that point to them."""
+    """Appends the directories to the file, and turns the placeholders into pointers to them."""
     file.seek(0)
+    directories = {tag: directory for tag, directory in exif.directories() if directory}
     with tifffile.TiffFile(file) as tiff:
         written = tiff.pages.first.tags
-        pointers = {tag: written[tag + _BEFORE] for tag, directory in exif.directories() if directory}
-    for tag, directory in exif.directories():
-        if not directory:
-            continue
-        pointer = pointers[tag]
+        placeholders = {tag: written[tag + _TO_PLACEHOLDER] for tag in directories}
+    for tag, directory in directories.items():
+        pointer = placeholders[tag]
         end = file.seek(0, io.SEEK_END)
         end += file.write(bytes(end % 2))
         file.write(exif.directory_bytes(directory, end, big=bigtiff))

@@ -1,4 +1,4 @@
-"""Colours behind transparent pixels: for the network that looks at them, and for formats without alpha."""
+"""Colours of transparent pixels, for networks and for formats without alpha."""
 
 import dataclasses
 
@@ -10,17 +10,17 @@ from swinir_jax.images.picture import Picture
 
 
 def flatten(picture: Picture, background: str) -> Picture:
-    """Puts a picture on a background of one colour; alpha is gone.
+    """Puts a picture onto a background of one colour.
 
     Args:
-      picture: any; one without alpha is passed on.
-      background: `white`, `black`, another name that CSS knows, or `#rrggbb`, in the colours of the picture's profile.
+      picture: any picture; one without alpha is returned as it is.
+      background: `white`, `black`, another CSS name, or `#rrggbb`, in the colours of the picture's profile.
 
     Returns:
-      The picture without alpha. Gray stays gray on a gray background, and becomes RGB on another.
+      The picture without alpha. Gray stays gray on a gray background, and becomes RGB on other backgrounds.
 
     Raises:
-      InputError: if the background is no colour.
+      InputError: if the background is not a colour.
     """
     colour = parse_colour(background)
     if picture.alpha is None:
@@ -39,31 +39,31 @@ def flatten(picture: Picture, background: str) -> Picture:
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:
-    """Red, green and blue, 0 to 255, of a colour's name or `#rrggbb`.
+    """Parses a CSS colour name or `#rrggbb` to red, green and blue in 0..255.
 
     Raises:
-      InputError: if the text is no colour.
+      InputError: if the text is not a colour.
     """
     try:
         return ImageColor.getrgb(text)[:3]
     except ValueError as error:
-        raise InputError(f"{text!r} is no colour: use white, black or #rrggbb.") from error
+        raise InputError(f"{text!r} is not a colour: use white, black or #rrggbb.") from error
 
 
 def extend_colours(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Gives fully transparent pixels the colours of the visible ones around them.
+    """Fills fully transparent pixels with the colours of the visible pixels around them.
 
-    What lies hidden in a cut-out picture, mostly black, would otherwise bleed into its edge as a dark fringe when a
-    network restores it. Pull-push: means weighted by alpha are halved until no hole is left, then fill the holes of
-    each larger level.
+    The hidden colours of a cut-out picture, mostly black, would otherwise bleed into the edge as a dark fringe when a
+    network restores the picture. The method is pull-push: means weighted by alpha are halved in size until no hole is
+    left, and each level fills the holes of the next larger one.
 
     Args:
       colours: `[h, w]` or `[h, w, 3]`, straight; uint8, uint16 or float.
       alpha: `[h, w]`, 0 where fully transparent.
 
     Returns:
-      Colours of the same shape and dtype, unchanged where alpha is above 0; `colours` itself if there is nothing to
-      fill or to fill from.
+      Colours of the same shape and dtype, unchanged where alpha is above 0; `colours` itself if no pixel or every
+      pixel is fully transparent.
     """
     hidden = alpha == 0
     if hidden.all() or not hidden.any():
@@ -79,7 +79,7 @@ def extend_colours(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def _fill(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Divides `[h, w, c]` weighted sums by their `[h, w, 1]` weights; holes are taken from the halved picture."""
+    """Divides `[h, w, c]` weighted sums by `[h, w, 1]` weights; fills pixels of weight 0 from the halved picture."""
     holes = weights == 0
     means = sums / np.where(holes, 1, weights)
     if not holes.any():
@@ -90,7 +90,7 @@ def _fill(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _halve(x: np.ndarray) -> np.ndarray:
-    """Means of 2 x 2 pixels; beyond an odd border there is nothing, with weight 0."""
+    """Averages 2 x 2 pixels; pads odd sides by 0."""
     h, w, c = x.shape
     x = np.pad(x, ((0, h % 2), (0, w % 2), (0, 0)))
     return x.reshape(-(-h // 2), 2, -(-w // 2), 2, c).mean(axis=(1, 3))

@@ -1,4 +1,4 @@
-"""Pictures to files: each format keeps all that it can hold; what it cannot is converted and said, or refused."""
+"""Writing of picture files. What a format cannot hold is converted and noted, or the picture is refused."""
 
 import dataclasses
 import os
@@ -14,28 +14,29 @@ from swinir_jax.images.header import Header
 from swinir_jax.images.picture import Picture
 from swinir_jax.images.targets import LIMITS, Limits, cannot_hold, target_format
 
-_MAX_SEGMENT = 65_500  # bytes of EXIF or XMP data that JPEG has room for
+_MAX_SEGMENT = 65_500  # largest size of EXIF or XMP data in JPEG, in bytes
 
 
 def write_picture(
     path: str | os.PathLike[str], picture: Picture, *, quality: int = 95, strip_metadata: bool = False
 ) -> tuple[str, ...]:
-    """Writes a picture in the format its name ends with; the name never stands for half a file.
+    """Writes a picture in the format that the file's ending stands for.
 
-    All formats but JPEG and AVIF are written without loss. What `fitted` changes is changed.
+    All formats but JPEG and AVIF are lossless, after the conversions of `fitted`. The file appears only when it is
+    complete.
 
     Args:
-      path: where to, with one of the endings of `WRITABLE` in either case. An existing file is replaced.
-      picture: what to write.
-      quality: of a JPEG or AVIF, 1 to 100; colours are not subsampled.
-      strip_metadata: whether date, camera, place, author and texts are left out.
+      path: file to write or replace, with an ending of `WRITABLE` in any case.
+      picture: picture to write.
+      quality: quality of JPEG and AVIF, 1 to 100; colours are not subsampled.
+      strip_metadata: whether to leave out date, camera, place, author and texts.
 
     Returns:
-      What the format could not hold and how it was converted, one short sentence each; not the picture's own notes.
+      Short sentences on what the format could not hold, without the picture's own notes.
 
     Raises:
-      InputError: if the ending is unknown, its format cannot hold alpha or size of the picture, the quality is out of
-        range, or the file cannot be written; then nothing is left behind.
+      InputError: if the ending is unknown, the format cannot hold the picture's alpha or size, the quality is out of
+        range, or the file cannot be written.
     """
     path = Path(path)
     name = target_format(path)
@@ -49,17 +50,17 @@ def write_picture(
 
 
 def fitted(picture: Picture, name: str) -> tuple[Picture, tuple[str, ...]]:
-    """Converts what a format cannot hold.
+    """Adapts a picture to a format.
 
-    Depth is rounded, opaque alpha left out, gray repeated for RGB, a profile adapted to the channels, colours converted
-    to sRGB for formats without profiles, and texts become EXIF data.
+    Samples are rounded to the format's depth, opaque alpha is left out, gray becomes RGB, the profile is adapted to the
+    channels, colours are converted to sRGB for formats without profiles, and texts become EXIF data.
 
     Args:
-      picture: one that `cannot_hold` has nothing against.
-      name: a key of `LIMITS`.
+      picture: picture for which `cannot_hold` returns no objection.
+      name: format, a key of `LIMITS`.
 
     Returns:
-      A picture that the format holds whole, and what was lost on the way.
+      A picture that the format holds without loss, and notes on what was lost.
     """
     limits, notes = LIMITS[name], list[str]()
     if 8 * picture.pixels.itemsize > limits.bits:
@@ -68,29 +69,29 @@ def fitted(picture: Picture, name: str) -> tuple[Picture, tuple[str, ...]]:
             pixels=_to_8_bits(picture.pixels),
             alpha=None if picture.alpha is None else _to_8_bits(picture.alpha),
         )
-        notes.append(f"16 bits rounded to 8, which is what {name} holds")
+        notes.append(f"16 bits rounded to 8, as {name} holds no more")
     if not limits.alpha and picture.alpha is not None:
         picture = dataclasses.replace(picture, alpha=None)
     has_gray = limits.gray and not (name == "BMP" and picture.alpha is not None)
     if not has_gray and picture.pixels.ndim == 2:
         picture = dataclasses.replace(picture, pixels=np.dstack([picture.pixels] * 3))
-    profile, lost = fit_profile(picture.icc_profile, 1 if picture.pixels.ndim == 2 else 3)
+    profile, left_out = fit_profile(picture.icc_profile, picture.channels)
     picture = dataclasses.replace(picture, icc_profile=profile)
-    notes += lost
+    notes += left_out
     if not limits.profile:
         picture, converted = to_srgb(picture)
         notes += [f"{note}, because {name} holds no colour profile" for note in converted]
     if name != "PNG" and picture.code_points not in (None, SRGB) and not picture.icc_profile and limits.profile:
-        notes.append(f"{name} does not tell what the colours are: they are not those of sRGB")
-    picture, left_out = _fit_metadata(picture, name, limits)
-    return picture, (*notes, *left_out)
+        notes.append(f"colours are not sRGB, which {name} cannot say")
+    picture, lost_metadata = _fit_metadata(picture, name, limits)
+    return picture, (*notes, *lost_metadata)
 
 
 def _fit_metadata(picture: Picture, name: str, limits: Limits) -> tuple[Picture, list[str]]:
     metadata, lost = picture.metadata, []
     if not limits.metadata:
         if metadata:
-            lost.append(f"date, camera, author and the like left out: {name} holds none")
+            lost.append(f"date, camera, author and other metadata left out: {name} cannot hold them")
         return picture.without_metadata(), lost
     if not limits.text and metadata.text:
         comments = tuple(text for text in metadata.text if text[0] == "Comment" and name == "JPEG")[:1]
@@ -98,7 +99,7 @@ def _fit_metadata(picture: Picture, name: str, limits: Limits) -> tuple[Picture,
         metadata, texts = dataclasses.replace(metadata, text=others).without_texts()
         metadata = dataclasses.replace(metadata, text=comments)
         if texts:
-            lost.append(f"texts left out, which {name} has no place for: {', '.join(texts)}")
+            lost.append(f"texts left out, which {name} cannot hold: {', '.join(texts)}")
     if name == "JPEG":
         if len(metadata.exif) > _MAX_SEGMENT:
             metadata = dataclasses.replace(metadata, exif=b"")

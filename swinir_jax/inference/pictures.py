@@ -27,10 +27,12 @@ def restore_picture(picture: Picture, restorer: Restorer) -> Picture:
     restored = restorer(image)
     alpha = None
     if picture.alpha is not None:
-        notes.append("alpha was resized, not restored")
         restored, alpha = restored[..., :-1], restored[..., -1]
     restored = restored.reshape(*restored.shape[:2], *picture.pixels.shape[2:])
-    return dataclasses.replace(picture, pixels=restored, alpha=alpha, notes=tuple(notes))
+    result = dataclasses.replace(picture, pixels=restored, alpha=alpha, notes=tuple(notes))
+    if restorer.model.config.upscale > 1 and result.is_translucent:  # opaque alpha holds nothing to resize
+        result = result.noting("alpha was resized, not restored")
+    return result
 
 
 # By channels of the picture (without alpha) and of the network.

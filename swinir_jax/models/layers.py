@@ -1,15 +1,15 @@
-"""Parts of the network below the RSTB: convolution, MLP, window attention and the Swin Transformer layer."""
+"""Layers below the RSTB: convolution, MLP, window attention and the Swin Transformer layer."""
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.erf import erf
+from swinir_jax.models.precision import product, product_precision, residual_dtype
 from swinir_jax.models.windows import (
     relative_position_index,
     shift_mask,
@@ -18,49 +18,158 @@ from swinir_jax.models.windows import (
     window_reverse,
 )
 
-# The official truncated normal cuts at +-2, which is 100 standard deviations: a normal distribution.
+# The original truncates the normal distribution at +-2, 100 standard deviations away: no truncation in effect.
 linear_init = nn.initializers.normal(0.02)
+LAYER_NORM_EPSILON = 1e-5  # added to the variance
 
 
-def residual_dtype(dtype: Any) -> Any:
-    """Of the residual stream beside matrix products in `dtype`: float32, or float64 where all is in float64."""
-    return jnp.float64 if dtype == jnp.float64 else jnp.float32
+class SwinTransformerBlock(nn.Module):
+    """Swin Transformer layer (the paper's STL): window attention and an MLP, each after a LayerNorm and with a skip.
+
+    Attributes:
+      config: network configuration.
+      num_heads: number of attention heads.
+      shift: shift of the windows in pixels; 0 for W-MSA.
+      drop_path: rate of stochastic depth, at which an image skips a branch.
+      dtype: dtype of the matrix products.
+    """
+
+    config: SwinIRConfig
+    num_heads: int
+    shift: int
+    drop_path: float
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        """`[B, H, W, C]` -> `[B, H, W, C]`; H and W are multiples of the attention window."""
+        _, h, w, _ = x.shape
+        c, m = self.config, self.config.attention_window
+        drop_path = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=deterministic)
+
+        y = layer_norm(self.dtype, "norm1")(x)
+        y = jnp.roll(y, (-self.shift, -self.shift), axis=(1, 2))
+        y = window_partition(y, m)  # [B, H / M, W / M, N, C], N = M * M
+        mask = shift_mask(shift_regions(h, w, m, self.shift)) if self.shift else None
+        y = WindowAttention(c, self.num_heads, self.dtype, name="attn")(y, mask, deterministic)
+        y = window_reverse(y, m)  # [B, H, W, C]
+        y = jnp.roll(y, (self.shift, self.shift), axis=(1, 2))
+        x = x + drop_path(y)
+
+        y = layer_norm(self.dtype, "norm2")(x)
+        y = Mlp(c.mlp_hidden_dim, c.drop_rate, self.dtype, name="mlp")(y, deterministic)
+        return x + drop_path(y)
 
 
-def precision(dtype: Any) -> lax.Precision | None:
-    """Of products in `dtype`: float32 means float32, where GPUs and TPUs would round to fewer bits."""
-    return None if dtype == jnp.bfloat16 else lax.Precision.HIGHEST
+class WindowAttention(nn.Module):
+    """Multi-head self-attention inside windows, with relative position bias: W-MSA, or SW-MSA with a mask.
+
+    Attributes:
+      config: network configuration.
+      num_heads: number of attention heads.
+      dtype: dtype of the matrix products; scores and softmax stay in the residual stream's dtype.
+    """
+
+    config: SwinIRConfig
+    num_heads: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None, deterministic: bool) -> jax.Array:
+        """Attends among the tokens of each window.
+
+        Args:
+          x: `[B, H / M, W / M, N, C]`, the N = M * M tokens of each window.
+          mask: `[H / M, W / M, N, N]` from `shift_mask`, or None.
+          deterministic: False to apply dropout.
+
+        Returns:
+          `[B, H / M, W / M, N, C]`.
+        """
+        c, m, heads = self.config, self.config.attention_window, self.num_heads
+
+        qkv = linear(3 * c.embed_dim, self.dtype, "qkv", use_bias=c.qkv_bias)(x)
+        q, k, v = (
+            y.reshape(*x.shape[:-1], heads, c.embed_dim // heads)  # [B, H / M, W / M, N, heads, D]
+            for y in jnp.split(qkv, 3, axis=-1)
+        )
+        table = self.param("relative_position_bias_table", linear_init, ((2 * m - 1) ** 2, heads), jnp.float32)
+        bias = table[relative_position_index(m)].transpose(2, 0, 1)  # [heads, N, N]
+
+        scores = product("...qhd,...khd->...hqk", q * query_scale(c, heads), k)  # [B, H / M, W / M, heads, N, N]
+        scores = scores + jnp.expand_dims(bias, (0, 1, 2)).astype(scores.dtype)
+        if mask is not None:
+            scores = scores + jnp.expand_dims(mask, (0, 3)).astype(scores.dtype)
+        attention = nn.softmax(scores)
+        attention = nn.Dropout(c.attn_drop_rate, deterministic=deterministic)(attention)
+        y = product("...hqk,...khd->...qhd", attention.astype(v.dtype), v)
+        y = y.reshape(x.shape)  # [B, H / M, W / M, N, C]
+
+        y = linear(c.embed_dim, self.dtype, "proj")(y)
+        return nn.Dropout(c.drop_rate, deterministic=deterministic)(y).astype(x.dtype)
+
+
+def query_scale(config: SwinIRConfig, num_heads: int) -> float:
+    """Returns the factor on queries: `qk_scale`, or 1 / sqrt(D) for heads of D channels."""
+    return (config.embed_dim // num_heads) ** -0.5 if config.qk_scale is None else config.qk_scale
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between them.
+
+    Attributes:
+      hidden_dim: width of the hidden layer.
+      drop_rate: dropout rate after each layer.
+      dtype: dtype of the matrix products.
+    """
+
+    hidden_dim: int
+    drop_rate: float
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        """`[..., C]` -> `[..., C]`."""
+        drop = nn.Dropout(self.drop_rate, deterministic=deterministic)
+        hidden = gelu(linear(self.hidden_dim, self.dtype, "fc1")(x))
+        y = linear(x.shape[-1], self.dtype, "fc2")(drop(hidden))
+        return drop(y).astype(x.dtype)
+
+
+def gelu(x: jax.Array) -> jax.Array:
+    """Exact GELU, PyTorch's default; the erfc form of `nn.gelu` takes a CPU twice as long."""
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
 def linear(features: int, dtype: Any, name: str, use_bias: bool = True) -> nn.Dense:
-    """A linear layer, initialised as the original's."""
+    """Returns a linear layer with the original's initialisation."""
     return nn.Dense(
-        features, use_bias=use_bias, kernel_init=linear_init, dtype=dtype, precision=precision(dtype), name=name
+        features, use_bias=use_bias, kernel_init=linear_init, dtype=dtype, precision=product_precision(dtype), name=name
     )
 
 
 def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
-    """PyTorch's LayerNorm, in the dtype of the residual stream beside products in `dtype`.
+    """Returns PyTorch's LayerNorm, computed in the residual stream's dtype.
 
-    The variance is taken of centred values: E[x^2] - E[x]^2 loses digits where the mean is large.
+    The variance is that of centred values: E[x^2] - E[x]^2 loses digits where the mean is large.
     """
-    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, dtype=residual_dtype(dtype), name=name)
+    return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, use_fast_variance=False, dtype=residual_dtype(dtype), name=name)
 
 
-def conv(x: jax.Array, features: int, dtype: Any, name: str, kernel: int = 3) -> jax.Array:
-    """A convolution with zero padding that keeps the size, initialised as PyTorch's `Conv2d`.
+def conv(x: jax.Array, features: int, name: str, kernel: int = 3, *, dtype: Any) -> jax.Array:
+    """Convolves with zero padding, which keeps the size; initialised as PyTorch's `Conv2d`.
 
-    Belongs into a compact method, whose module then owns the kernel and the bias.
+    Call it in a compact method: the calling module owns the kernel and the bias.
 
     Args:
       x: `[B, H, W, C]`.
-      features: output channels.
-      dtype: of the arithmetic.
-      name: of the convolution among its owner's parameters.
+      features: number of output channels.
+      name: name of the convolution in the calling module.
       kernel: side of the kernel, odd.
+      dtype: dtype of the convolution.
 
     Returns:
-      `[B, H, W, features]` in the dtype of the residual stream.
+      `[B, H, W, features]` in the residual stream's dtype.
     """
     bound = 1 / math.sqrt(kernel**2 * x.shape[-1])
 
@@ -73,124 +182,27 @@ def conv(x: jax.Array, features: int, dtype: Any, name: str, kernel: int = 3) ->
         kernel_init=uniform,
         bias_init=uniform,
         dtype=dtype,
-        precision=precision(dtype),
+        precision=product_precision(dtype),
         name=name,
     )
     return convolution(x).astype(residual_dtype(dtype))
 
 
-def gelu(x: jax.Array) -> jax.Array:
-    """The exact GELU, as PyTorch has it; by erfc, as in `nn.gelu`, it takes a CPU twice as long."""
-    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+class Convolve(Protocol):
+    """A convolution that finds its own parameters by name: `conv` with a dtype, or the one of `swinir_jax.cpu`.
 
-
-class Mlp(nn.Module):
-    """Two linear layers with an exact (erf) GELU between them.
-
-    Attributes:
-      hidden_dim: width of the hidden layer.
-      drop: dropout rate after each layer.
-      dtype: of the matrix products.
+    `residual_conv` and the reconstructions take it as an argument, so that modules and `swinir_jax.cpu` share them.
     """
 
-    hidden_dim: int
-    drop: float
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        """`[..., C]` -> `[..., C]`."""
-        drop = nn.Dropout(self.drop, deterministic=deterministic)
-        hidden = gelu(linear(self.hidden_dim, self.dtype, "fc1")(x))
-        y = linear(x.shape[-1], self.dtype, "fc2")(drop(hidden))
-        return drop(y).astype(x.dtype)
+    def __call__(self, x: jax.Array, features: int, name: str, kernel: int = 3) -> jax.Array:
+        """`[B, H, W, C]` -> `[B, H, W, features]`."""
 
 
-class WindowAttention(nn.Module):
-    """Multi-head self-attention inside windows, with relative position bias: W-MSA, or SW-MSA where a mask is given.
-
-    Attributes:
-      config: of the network.
-      num_heads: of the attention.
-      dtype: of the matrix products; scores and softmax stay float32.
-    """
-
-    config: SwinIRConfig
-    num_heads: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None, deterministic: bool) -> jax.Array:
-        """Attends among the tokens of each window.
-
-        Args:
-          x: `[B, H / M, W / M, N, C]`, N = M * M tokens of each window.
-          mask: `[H / M, W / M, N, N]` from `shift_mask`, or None.
-          deterministic: whether there is no dropout.
-
-        Returns:
-          `[B, H / M, W / M, N, C]`.
-        """
-        c, heads, m = self.config, self.num_heads, self.config.attention_window
-        head_dim = c.embed_dim // heads
-        scale = head_dim**-0.5 if c.qk_scale is None else c.qk_scale
-
-        qkv = jnp.split(linear(3 * c.embed_dim, self.dtype, "qkv", use_bias=c.qkv_bias)(x), 3, axis=-1)
-        q, k, v = (y.reshape(*x.shape[:-1], heads, head_dim) for y in qkv)  # each [B, H / M, W / M, N, heads, D]
-        table = self.param("relative_position_bias_table", linear_init, ((2 * m - 1) ** 2, heads), jnp.float32)
-        bias = table[relative_position_index(m)].transpose(2, 0, 1)  # [heads, N, N]
-
-        scores = self._product("...qhd,...khd->...hqk", q * scale, k)  # [B, H / M, W / M, heads, N, N]
-        scores = scores + jnp.expand_dims(bias, (0, 1, 2)).astype(scores.dtype)
-        if mask is not None:
-            scores = scores + jnp.expand_dims(mask, (0, 3)).astype(scores.dtype)
-        weights = nn.softmax(scores)
-        weights = nn.Dropout(c.attn_drop_rate, deterministic=deterministic)(weights)
-        y = self._product("...hqk,...khd->...qhd", weights.astype(v.dtype), v).reshape(x.shape)
-
-        y = linear(c.embed_dim, self.dtype, "proj")(y)
-        return nn.Dropout(c.drop_rate, deterministic=deterministic)(y).astype(x.dtype)
-
-    def _product(self, equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
-        """Of factors in `dtype`, summed in the dtype of the residual stream."""
-        return jnp.einsum(
-            equation, a, b, precision=precision(self.dtype), preferred_element_type=residual_dtype(self.dtype)
-        )
-
-
-class SwinTransformerBlock(nn.Module):
-    """One Swin Transformer layer (the paper's STL): window attention, then an MLP, each behind a LayerNorm, with skips.
-
-    Attributes:
-      config: of the network.
-      num_heads: of the attention.
-      shift: by how many pixels the windows are shifted; 0 for W-MSA.
-      drop_path: rate of stochastic depth, at which an image skips a branch.
-      dtype: of the matrix products.
-    """
-
-    config: SwinIRConfig
-    num_heads: int
-    shift: int
-    drop_path: float
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, C]`; H and W are multiples of the attention window."""
-        c, m, shift, (_, h, w, _) = self.config, self.config.attention_window, self.shift, x.shape
-        attention = WindowAttention(c, self.num_heads, self.dtype, name="attn")
-        mlp = Mlp(c.mlp_hidden_dim, c.drop_rate, self.dtype, name="mlp")
-        drop_path = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=deterministic)
-
-        y = layer_norm(self.dtype, "norm1")(x)
-        y = jnp.roll(y, (-shift, -shift), axis=(1, 2))
-        y = window_partition(y, m)
-        mask = shift_mask(shift_regions(h, w, m, shift)) if shift else None
-        y = attention(y, mask, deterministic)
-        y = window_reverse(y, m)
-        y = jnp.roll(y, (shift, shift), axis=(1, 2))
-        x = x + drop_path(y)
-
-        y = mlp(layer_norm(self.dtype, "norm2")(x), deterministic)
-        return x + drop_path(y)
+def residual_conv(convolve: Convolve, x: jax.Array, config: SwinIRConfig, name: str) -> jax.Array:
+    """The end of each RSTB and of the body: one convolution, or three with a bottleneck of a quarter of the width."""
+    c = config.embed_dim
+    if config.resi_connection == "1conv":
+        return convolve(x, c, name)
+    x = nn.leaky_relu(convolve(x, c // 4, f"{name}_0"), 0.2)
+    x = nn.leaky_relu(convolve(x, c // 4, f"{name}_2", kernel=1), 0.2)
+    return convolve(x, c, f"{name}_4")

@@ -20,9 +20,9 @@ MODEL = OfficialModel(name="tiny_x2", task="lightweight_sr", level="x2", config=
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves what the server's attributes say: `body`, `claim` (its stated length), `pause` in the middle.
+    """Serves the server's `body` with the length `claim`, after a `pause` in the middle.
 
-    The path `/elsewhere` leads to the address that `goes_to` holds.
+    The path `/elsewhere` redirects to the address `goes_to`.
     """
 
     def do_GET(self):
@@ -148,12 +148,12 @@ def test_a_model_by_address_is_fetched_once_with_its_checksum_in_the_log(server,
     assert (path.name, path.read_bytes()) == ("net_work.pth", GOOD)
     swinir_jax.load_pretrained(address)
     assert server.asked == ["/some/net%20work.pth?download=true"]
-    swinir_jax.load_pretrained(address.replace("/some/", "/other/"))  # of the same name, but another file
+    swinir_jax.load_pretrained(address.replace("/some/", "/other/"))  # another file of the same name
     assert len(files_in(tmp_path / "cache")) == 2
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_what_an_address_gives_wrongly_is_not_kept(server, address, tmp_path, kind):
+def test_wrong_files_of_an_address_are_not_kept(server, address, tmp_path, kind):
     server.body, server.claim, word = WRONG[kind]
     word = {"short without a length": "damaged", "another network": "do not fit"}.get(kind, word)
     with pytest.raises(InputError, match=word) as caught:
@@ -182,19 +182,19 @@ def test_what_an_address_gives_wrongly_is_not_kept(server, address, tmp_path, ki
     ],
 )
 def test_other_addresses_are_refused_in_one_line(server, name):
-    with pytest.raises(InputError, match=r"fetched from https:// addresses alone|not an address") as caught:
+    with pytest.raises(InputError, match=r"downloaded from https:// addresses only|not an address") as caught:
         swinir_jax.load_pretrained(name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_redirections_lead_to_no_other_kind_of_address(server, tmp_path):
+def test_redirections_to_refused_addresses_are_refused(server, tmp_path):
     start = f"http://127.0.0.1:{server.server_port}"
     server.goes_to = f"{start}/network.pth"
     swinir_jax.load_pretrained(f"{start}/elsewhere")
     for goes_to in ("http://example.com/x.pth", "ftp://127.0.0.1/x.pth", "file:///etc/passwd"):
         server.goes_to = goes_to
-        with pytest.raises(InputError, match="Could not fetch"):
+        with pytest.raises(InputError, match="Could not download"):
             swinir_jax.load_pretrained(f"{start}/elsewhere?{goes_to}")
     assert len(files_in(tmp_path)) == 1
 
@@ -206,7 +206,7 @@ def test_a_file_whose_name_looks_like_an_address_is_a_file(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("path", ["/..", "/%2e%2e", "/a%2f..%2f..", "/", "/.bashrc", "/x" * 300])
-def test_addresses_name_no_place_outside_of_the_cache(server, tmp_path, path):
+def test_no_address_leads_outside_of_the_cache(server, tmp_path, path):
     swinir_jax.load_pretrained(f"http://127.0.0.1:{server.server_port}{path}")
     (file,) = files_in(tmp_path)
     assert file.parent.parent == tmp_path / "cache"

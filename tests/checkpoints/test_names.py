@@ -203,7 +203,7 @@ def test_the_sides_of_a_position_embedding():
     assert infer_config(with_embedding(96, official_buffers(rectangle))).img_sides == (8, 12)
 
 
-def test_windows_too_large_to_be_true_are_refused():
+def test_huge_windows_are_refused():
     table = {TABLE.format(0, 0): np.broadcast_to(np.float32(0), (399**2, 1))}
     with pytest.raises(InputError, match="windows of 200"):
         infer_config({**ONE_LAYER, **table})

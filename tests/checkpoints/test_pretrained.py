@@ -33,7 +33,7 @@ def error_of(source, **options):
             "params.pth", "params_and_ema.pth", "bare.pth", "data_parallel.pth", "lightning.ckpt", "saved_on_cuda.pth",
             "legacy_format.pth", "strided.pth", "bare.safetensors",
         )),
-        ("half.pth", 2e-3),  # the weights themselves are rounded: 2^-11 and 2^-8
+        ("half.pth", 2e-3),  # the weights are rounded: 2^-11 and 2^-8
         ("bfloat16.pth", 2e-2),
     ],
 )  # fmt: skip
@@ -81,7 +81,7 @@ def test_missing_and_unexpected_tensors_are_named(tmp_path, write, word):
     assert "\n" not in str(caught.value)
 
 
-def test_ema_is_taken_and_said_and_raw_on_request(caplog):
+def test_ema_weights_are_loaded_and_logged_and_raw_ones_on_request(caplog):
     assert error_of(FILES / "params_and_ema.pth") < 1e-5
     assert "took the averaged ones" in caplog.text
     assert error_of(FILES / "params_and_ema.pth", weights="raw") > 0.1
@@ -93,7 +93,7 @@ def test_raw_weights_of_a_file_that_has_none(monkeypatch):
         weight_file.read_weight_file("x.pth", "raw")
 
 
-def test_rules_are_said_when_used_and_can_be_overridden(caplog):
+def test_rules_are_logged_and_can_be_overridden(caplog):
     model, _ = swinir_jax.load_pretrained(FILES / "bare.pth")
     assert model.config == CONFIG
     assert "img_range=1" in caplog.text
@@ -153,7 +153,7 @@ def test_nothing_is_written_unless_all_fits(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_targets_that_cannot_be(tmp_path):
+def test_targets_that_cannot_be_written(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(InputError, match="exists already"):
@@ -172,11 +172,16 @@ def folder(tmp_path_factory):
     return target
 
 
+def flip_the_last_byte(path):
+    *content, last = path.read_bytes()
+    path.write_bytes(bytes([*content, last ^ 0xFF]))
+
+
 def test_every_missing_piece_of_a_folder_is_an_input_error(folder, tmp_path):
     files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     assert Path("config.json") in files
     for i, file in enumerate(files):
-        for damage in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?")):
+        for damage in (Path.unlink, flip_the_last_byte):
             copy = shutil.copytree(folder, tmp_path / f"{i}{damage is Path.unlink}")
             damage(copy / file)
             with pytest.raises(InputError, match=file.name) as caught:
@@ -207,7 +212,7 @@ def test_unknown_names_get_the_nearest():
         swinir_jax.load_pretrained("models/none.pth")
 
 
-def test_other_endings_are_refused(tmp_path):
+def test_other_suffixes_are_refused(tmp_path):
     (tmp_path / "weights.onnx").write_bytes(b"x")
     with pytest.raises(InputError, match=r"\.safetensors"):
         swinir_jax.load_pretrained(tmp_path / "weights.onnx")
@@ -250,7 +255,7 @@ def test_unknown_choice_of_weights():
         swinir_jax.load_pretrained(FILES / "bare.pth", weights="Raw")
 
 
-def test_a_file_without_buffers_is_said_to_shift(tmp_path, caplog):
+def test_windows_shift_without_buffers_by_a_logged_assumption(tmp_path, caplog):
     weights = generated_weights(official_shapes(TINY), 1)
     (tmp_path / "x.safetensors").write_bytes(safetensors.numpy.save(weights))
     assert swinir_jax.load_pretrained(tmp_path / "x.safetensors")[0].config.shift_size == 4
@@ -262,3 +267,19 @@ def test_a_tree_that_does_not_fit_is_not_written(tmp_path):
     del params["norm"]
     with pytest.raises(InputError, match="missing norm/bias"):
         params_to_official(params, CONFIG)
+
+
+def test_a_name_of_the_zoo_wins_over_a_folder_without_a_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("lightweight_x4").mkdir()
+    Path("lightweight_x4/photo.png").touch()
+    assert swinir_jax.load_pretrained("lightweight_x4")[0].config.upscale == 4
+    Path("results").mkdir()
+    with pytest.raises(InputError, match="results: holds no model"):
+        swinir_jax.load_pretrained("results")
+    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    save_model("lightweight_x2", params, TINY)
+    assert swinir_jax.load_pretrained("lightweight_x2")[0].config == TINY
+    Path("lightweight_x2/config.json").unlink()
+    with pytest.raises(InputError, match="not a converted model"):
+        swinir_jax.load_pretrained("lightweight_x2")

@@ -1,4 +1,4 @@
-"""What a file may hold besides its tensors, and what it must not be able to do."""
+"""Objects beside the tensors of a file, and attacks by a file."""
 
 import pickle
 import struct
@@ -13,8 +13,8 @@ from torch_programs import call, items, name, state_dict, storage, tensor, value
 
 import swinir_jax
 from swinir_jax.checkpoints.names import official_buffers, official_shapes
+from swinir_jax.checkpoints.pickled_values import Placeholder
 from swinir_jax.checkpoints.torch_file import read_torch_file
-from swinir_jax.checkpoints.unpickler import Placeholder
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.errors import InputError
 
@@ -67,7 +67,7 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("kind", HARMLESS)
-def test_harmless_things_beside_the_tensors(tmp_path, kind):
+def test_harmless_objects_beside_the_tensors(tmp_path, kind):
     storages: dict[str, bytes] = {}
     program = items(thing=HARMLESS[kind], params=state_dict(WEIGHTS, storages))
     tensors, _ = read_weight_file(write_archive(tmp_path / "a.pth", program, storages))
@@ -94,18 +94,18 @@ def test_a_whole_pickled_network_is_read_without_its_code(tmp_path):
     storages: dict[str, bytes] = {}
 
     def module(tensors, class_name="models.network_swinir.Part"):
-        here = {key: array for key, array in tensors.items() if "." not in key}
-        buffers = {key: array for key, array in here.items() if key in ("attn_mask", "relative_position_index")}
-        inside = defaultdict(dict)
+        own = {key: array for key, array in tensors.items() if "." not in key}
+        buffers = {key: array for key, array in own.items() if key in ("attn_mask", "relative_position_index")}
+        children = defaultdict(dict)
         for key, array in tensors.items():
             first, dot, rest = key.partition(".")
             if dot:
-                inside[first][rest] = array
+                children[first][rest] = array
         attributes = {
             "training": value(False),
-            "_parameters": state_dict({key: array for key, array in here.items() if key not in buffers}, storages),
+            "_parameters": state_dict({key: array for key, array in own.items() if key not in buffers}, storages),
             "_buffers": state_dict(buffers, storages),
-            "_modules": items(**{key: module(parts) for key, parts in inside.items()}),
+            "_modules": items(**{key: module(parts) for key, parts in children.items()}),
         }
         return instance(class_name, items(**attributes))
 
@@ -164,7 +164,7 @@ def test_calls_beside_good_weights_are_refused_by_name(tmp_path, callee, how):
     assert "\n" not in str(caught.value)
 
 
-def test_nothing_that_a_file_names_is_imported(tmp_path, monkeypatch):
+def test_modules_named_in_a_file_are_not_imported(tmp_path, monkeypatch):
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     found = read_torch_file(write_zip(tmp_path / "a.pt", items(x=instance("evil.Thing", value({"a": 1})))))
@@ -180,7 +180,7 @@ def test_nothing_that_a_file_names_is_imported(tmp_path, monkeypatch):
         (instance("project.LazyWeights"), "no weights"),
     ],
 )
-def test_weights_that_would_have_to_be_computed_are_refused(tmp_path, weights, word):
+def test_weights_that_need_a_call_are_refused(tmp_path, weights, word):
     with pytest.raises(InputError, match=word):
         swinir_jax.load_pretrained(write_zip(tmp_path / "a.pth", items(params=weights)))
 
@@ -189,7 +189,7 @@ LONG = 1 << 16
 
 
 ATTACKS = {
-    # One long text, encoded over and over; or used in as many arrays, names, keys.
+    # One long value that is encoded, or used in names, keys and states, thousands of times.
     "bytes": value("x" * LONG) + b"q\x05" + b"".join(
         call("_codecs.encode", b"h\x05", value("latin1")) for _ in range(2000)
     ),
@@ -255,3 +255,9 @@ def test_pickles_of_every_protocol_are_the_same(tmp_path):
         program = pickle.dumps(content, protocol)
         path = write_zip(tmp_path / "a.pt", program[2:-1])
         assert read_torch_file(path) == content
+
+
+def test_a_hostile_file_with_another_suffix_is_refused(tmp_path):
+    path = write_zip(tmp_path / "x.bin", items(x=call("os.system", value("touch made"))))
+    with pytest.raises(InputError, match=r"os\.system"):
+        swinir_jax.load_pretrained(path)

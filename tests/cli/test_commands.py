@@ -1,4 +1,4 @@
-"""The commands in processes of their own, as a user starts them."""
+"""Commands in separate processes, as a user starts them."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def test_convert_weights_there_and_back(run, tmp_path):
     assert safetensors.numpy.load_file(tmp_path / "back.safetensors").keys() == original.keys()
 
 
-def test_second_run_finds_its_compiled_program(run, tmp_path):
+def test_second_run_uses_the_compiled_program(run, tmp_path):
     write_picture(tmp_path / "photo.png", Picture(np.zeros((16, 16, 3), np.uint8)))
     command = ["-m", "swinir_jax.cli.main", "restore", "photo.png", "--out", "out"]
     command += ["--model", str(DATA / "checkpoints" / "params.pth")]
@@ -51,7 +51,7 @@ def test_second_run_finds_its_compiled_program(run, tmp_path):
     assert read_picture(tmp_path / "out" / "photo.png").pixels.shape == (32, 32, 3)
 
 
-def test_no_bars_where_no_terminal_is(run, tmp_path):
+def test_no_progress_bars_without_a_terminal(run, tmp_path):
     write_picture(tmp_path / "photo.png", Picture(np.zeros((16, 16, 3), np.uint8)))
     model = str(DATA / "checkpoints" / "params.pth")
     done = run("-m", "swinir_jax.cli.main", "restore", "photo.png", "--out", "out", "--model", model)

@@ -1,4 +1,4 @@
-"""Which files `swinir-jax evaluate` measures, and what it calls them."""
+"""Files that `swinir-jax evaluate` measures, and their names."""
 
 import json
 from pathlib import Path
@@ -13,18 +13,13 @@ from swinir_jax.images import Picture, read_picture, write_picture
 SR = ["evaluate", "--task", "classical_sr", "--scale", "2", "--model", "bicubic"]
 
 
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def save(name, pixels):
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     write_picture(name, Picture(pixels))
 
 
 def photo(name, h=24, w=28):
-    """A smooth picture, another one for each name."""
+    """Writes a smooth picture; names of different lengths give different pictures."""
     y, x, c = np.meshgrid(*(np.linspace(0, 3, n) for n in (h, w, 3)), indexing="ij")
     pixels = (127 + 100 * np.sin(3 * x + y + len(name)) * np.cos(2 * y - x + c)).astype(np.uint8)
     save(name, pixels)
@@ -35,7 +30,7 @@ def names():
     return [image["name"] for image in json.loads(Path("e.json").read_text())["images"]]
 
 
-def test_folders_in_any_nesting_and_behind_links(capsys):
+def test_subfolders_and_linked_folders_are_measured(capsys):
     photo("elsewhere/a.png"), photo("set/b/a.png"), photo("set/a.jpg_large.png")
     Path("set/a.jpg_large.png").rename("set/a.jpg_large")
     Path("set/joined").symlink_to(Path("elsewhere").resolve())
@@ -44,10 +39,10 @@ def test_folders_in_any_nesting_and_behind_links(capsys):
     assert main([*SR, "--hq", "set", "--json", "e.json", "--save", "out"]) == 0
     assert names() == ["a", "b/a", "joined/a"]
     assert all(read_picture(f"out/{name}.png").pixels.shape == (24, 28, 3) for name in names())
-    assert capsys.readouterr().out.splitlines()[-1] == "1 left out, no picture: set/notes.txt"
+    assert capsys.readouterr().out.splitlines()[-1] == "1 left out, not a picture: set/notes.txt"
 
 
-def test_pairs_in_folders_are_those_of_the_template(capsys):
+def test_template_selects_the_lq_files(capsys):
     for name in ("a/1", "b/1"):
         lq = imresize(photo(f"hq/{name}.png"), 1 / 2)
         save(f"lq/X2/{name}_LR.png", lq)
@@ -62,13 +57,15 @@ def test_pairs_in_folders_are_those_of_the_template(capsys):
 
 
 @pytest.mark.parametrize("sides", [(12, 14), (13, 14), (13, 15)])
-def test_lq_of_sides_rounded_up_is_measured_where_hq_is(sides):
+def test_lq_with_sides_rounded_up_is_cropped_to_hq(sides):
     y, x = np.meshgrid(np.arange(26), np.arange(30), indexing="ij")
     whole = np.stack([4 * y, 4 * x, 2 * (x + y)], axis=-1).astype(np.uint8)
     save("hq/a.png", whole[:25, :29])
     save("lq/a.png", imresize(whole, 1 / 2)[: sides[0], : sides[1]])
     assert main([*SR, "--hq", "hq", "--lq", "lq", "--json", "e.json", "--save", "out", "--quiet"]) == 0
-    np.testing.assert_array_equal(read_picture("out/a.png").pixels[2:-2, 2:-2], whole[2:22, 2:26])  # a ramp is restored
+    np.testing.assert_array_equal(
+        read_picture("out/a.png").pixels[2:-2, 2:-2], whole[2:22, 2:26]
+    )  # bicubic interpolation restores a ramp
     assert json.loads(Path("e.json").read_text())["average"]["psnr"] is None  # infinite
 
 
@@ -77,11 +74,11 @@ def test_lq_of_sides_rounded_up_is_measured_where_hq_is(sides):
     [
         (["--hq", "hq", "--pairs", "{}x2"], "needs a folder of LQ images"),
         (["--hq", "hq", "--save", "hq/restored"], "holds the images that are measured"),
-        (["--hq", "notes"], "notes: no images in this folder (1 left out, no picture: notes/a.txt)"),
+        (["--hq", "notes"], "notes: no images in this folder (1 left out, not a picture: notes/a.txt)"),
         (["--hq", "hq", "--lq", "none"], "none: no such folder"),
     ],
 )
-def test_bad_files(capsys, options, message):
+def test_bad_folders_are_refused(capsys, options, message):
     photo("hq/a.png")
     Path("notes").mkdir()
     Path("notes/a.txt").write_text("of the pictures")
@@ -89,7 +86,7 @@ def test_bad_files(capsys, options, message):
     assert message in capsys.readouterr().err
 
 
-def test_files_of_one_name_are_refused_without_a_ground_truth_too(capsys):
+def test_equal_names_are_refused_without_ground_truth_too(capsys):
     photo("set/a.png"), photo("set/a.bmp")
     assert main(["evaluate", "--task", "real_sr", "--scale", "2", "--model", "bicubic", "--lq", "set"]) == 2
     assert "More than one image is called a" in capsys.readouterr().err

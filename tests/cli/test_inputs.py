@@ -11,7 +11,7 @@ from swinir_jax.cli.inputs import find_inputs
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder():
     for name in (
         "in/b.png",
         "in/a.jpg",
@@ -19,11 +19,11 @@ def folder(tmp_path, monkeypatch):
         "in/.hidden.png",
         "in/deep/c.TIF",
         "empty/notes.txt",
+        "above/deep/c.png",
         "spool/x",
     ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    monkeypatch.chdir(tmp_path)
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
 
 
 def find(*arguments, out="out", **options):
@@ -31,15 +31,15 @@ def find(*arguments, out="out", **options):
 
 
 def pairs(*arguments, **options):
-    """Files and where their results go."""
+    """Returns names of files and places of results."""
     return [(source.name, str(source.place)) for source in find(*arguments, **options).sources]
 
 
-def test_a_folder_in_order():
+def test_folder_is_sorted():
     assert pairs("in") == [("in/a.jpg", "a.jpg"), ("in/b.png", "b.png")]
 
 
-def test_recursive_keeps_the_subfolders():
+def test_recursive_search_keeps_subfolders():
     assert pairs("in", recursive=True)[-1] == ("in/deep/c.TIF", "deep/c.TIF")
 
 
@@ -51,15 +51,23 @@ def test_links_to_folders_are_followed():
     assert ("linked/deep/c.TIF", "deep/c.TIF") in found
 
 
-def test_what_is_left_out_is_listed():
+def test_other_files_are_listed():
     assert find("in").left_out == [Path("in/notes.txt")]
 
 
-def test_a_pattern():
+def test_subfolders_that_are_not_searched_are_listed():
+    Path("in/also/.git").mkdir(parents=True)
+    assert find("in").subfolders == [Path("in/also"), Path("in/deep")]
+    assert find("in", "in/deep").subfolders == [Path("in/also")]
+    assert find("in", out="in/also/restored").subfolders == [Path("in/deep")]
+    assert find("in", recursive=True).subfolders == []
+
+
+def test_pattern():
     assert pairs("in/*.png") == [("in/b.png", "b.png")]
 
 
-def test_a_pattern_leaves_out_what_is_no_picture():
+def test_other_files_of_a_pattern_are_listed():
     inputs = find("in/*")
     assert [source.name for source in inputs.sources] == ["in/a.jpg", "in/b.png"]
     assert inputs.left_out == [Path("in/notes.txt")]
@@ -74,11 +82,11 @@ def test_brackets_in_names(pattern):
     assert pairs(pattern) == [("album [2020]/a[1].png", "a[1].png")]
 
 
-def test_an_input_named_twice_is_done_once(tmp_path):
+def test_input_named_twice_is_listed_once(tmp_path):
     assert len(pairs("in", "in/b.png", str(tmp_path / "in" / "b.png"))) == 2
 
 
-def test_bad_arguments_stop_no_others():
+def test_bad_arguments_do_not_stop_others():
     inputs = find("none.png", "in/b.png", "empty")
     assert [source.name for source in inputs.sources] == ["in/b.png"]
     assert list(inputs.problems) == ["none.png", "empty"]
@@ -89,33 +97,34 @@ def test_bad_arguments_stop_no_others():
     [
         (["none.png"], "none.png: no such file"),
         ([""], "empty"),
-        (["empty"], "empty: no pictures in this folder .*1 left out, no picture: empty/notes.txt"),
+        (["empty"], "^empty: no pictures in this folder; 1 left out, not a picture: empty/notes.txt.$"),
+        (["above"], r"^above: no pictures in this folder; 1 subfolder left out \(--recursive takes it\).$"),
         (["in/*.bmp"], "no picture matches"),
         (["in/*.txt"], "no picture matches"),
         (["n" * 300 + ".png"], "no such file"),
         (["/dev/null"], "neither a file nor"),
     ],
 )
-def test_bad_inputs(arguments, word):
+def test_bad_arguments_are_refused(arguments, word):
     with pytest.raises(InputError, match=word):
         find(*arguments)
 
 
-def test_sockets(tmp_path):
+def test_sockets_are_refused(tmp_path):
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("in/socket.png")
         with pytest.raises(InputError, match=r"in/socket\.png: neither a file nor"):
             find("in/socket.png")
 
 
-def test_results_must_not_lie_among_recursive_inputs():
+def test_output_folder_among_recursive_inputs_is_refused():
     for out in ("in/deep/restored", "in", "in/deep"):
         with pytest.raises(InputError, match="choose a folder outside"):
             find("in", out=out, recursive=True)
     assert len(pairs("in", out="in/deep/restored")) == 2
 
 
-def test_results_behind_a_link_are_no_inputs(caplog):
+def test_results_behind_a_link_are_not_inputs(caplog):
     os.symlink("..", "in/up")
     for name in ("beside/a.png", "out/b.png", "out/deep/c.png"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -124,19 +133,19 @@ def test_results_behind_a_link_are_no_inputs(caplog):
     assert "in/up/beside/a.png" in names
     assert not any("out" in name for name in names)
     assert [record.getMessage() for record in caplog.records] == [
-        "in/up/out: passed over, as the results go there",
-        "in/up/out/deep: passed over, as the results go there",
+        "in/up/out: left out, as the results are written there",
+        "in/up/out/deep: left out, as the results are written there",
     ]
 
 
-def test_nothing_but_results_behind_a_link():
+def test_folder_with_only_results_behind_a_link_is_refused():
     os.mkdir("links")
     os.symlink("../in", "links/in")
     with pytest.raises(InputError, match="links: no pictures"):
         find("links", out="in", recursive=True)
 
 
-def test_a_broken_link_is_an_input_and_will_be_named():
+def test_broken_links_are_inputs():
     Path("in/gone.png").symlink_to("nowhere")
     assert ("in/gone.png", "gone.png") in pairs("in")
     assert pairs("in/gone.png") == [("in/gone.png", "gone.png")]
@@ -163,13 +172,13 @@ def test_standard_input(monkeypatch):
         (None, "is closed"),
     ],
 )
-def test_bad_standard_input(monkeypatch, stdin, word):
+def test_bad_standard_input_is_refused(monkeypatch, stdin, word):
     monkeypatch.setattr("sys.stdin", stdin)
     with pytest.raises(InputError, match=f"standard input: {word}"):
         find("-")
 
 
-def test_a_pipe():
+def test_pipe():
     data = pillow_bytes(make_pixels(3), "PNG")
     read, write = os.pipe()
     os.write(write, data)

@@ -16,19 +16,6 @@ from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, params_from_official(generated_weights(official_shapes(TINY), 1), TINY), TINY)
-    return str(folder)
-
-
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-
-
 def picture(name="photo.png", shape=(20, 30, 3), dtype=np.uint8, alpha=None, **options):
     values = np.random.default_rng(0).random(shape)
     os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
@@ -40,7 +27,7 @@ def errors(capsys):
     return [line for line in capsys.readouterr().err.splitlines() if "error" in line or "failed" in line]
 
 
-def test_a_photograph(model, capsys):
+def test_restore_writes_an_enlarged_photograph(model, capsys):
     assert main(["restore", picture(dpi=(72.0, 72.0)), "--model", model, "--out", "restored"]) == 0
     restored = read_picture("restored/photo.png")
     assert restored.pixels.shape == (40, 60, 3)
@@ -59,7 +46,7 @@ def test_a_photograph(model, capsys):
         ("clear.webp", {"alpha": np.full((20, 30), 7, np.uint8)}, (40, 60, 3)),
     ],
 )
-def test_same_kind_out(model, name, options, shape):
+def test_results_have_the_kind_of_the_input(model, name, options, shape):
     assert main(["restore", picture(name, **options), "--model", model, "--out", "out"]) == 0
     before, after = read_picture(name), read_picture(f"out/{name}")
     assert (after.pixels.dtype, after.pixels.shape) == (before.pixels.dtype, shape)
@@ -68,7 +55,7 @@ def test_same_kind_out(model, name, options, shape):
         assert (after.alpha == 7).all()
 
 
-def test_a_folder_with_bad_files_goes_on_and_exits_with_1(model, capsys):
+def test_bad_files_in_a_folder_exit_with_1(model, capsys):
     for name in ("in/a.png", "in/c.png"):
         picture(name)
     with open("in/b.png", "wb") as file:
@@ -117,7 +104,7 @@ def test_quiet_prints_nothing(model, capsys):
     assert captured.out + captured.err == ""
 
 
-def test_what_was_done_beyond_the_network_is_said(model, capsys):
+def test_notes_are_printed(model, capsys):
     main(["restore", picture("gray.png", (20, 30)), "--model", model, "--out", "out"])
     assert "gray, restored as three equal channels" in capsys.readouterr().err
 
@@ -161,7 +148,7 @@ def test_bad_options_exit_with_2_in_one_line(capsys, options, word):
     assert re.search(word, line)
 
 
-def test_output_that_is_a_folder(model, capsys):
+def test_folder_in_the_place_of_a_result_is_refused(model, capsys):
     os.makedirs("out/photo.png")
     assert main(["restore", picture(), "--model", model, "--out", "out"]) == 2
     [line] = errors(capsys)
@@ -203,12 +190,12 @@ def test_convert_there_and_back(capsys):
     assert main(["convert", source, "model"]) == 0
     assert "img_range=1" in capsys.readouterr().err
     assert main(["convert", "model", "back.safetensors"]) == 0
-    assert main(["convert", source, "model"]) == 2  # it exists
+    assert main(["convert", source, "model"]) == 2  # the folder exists
     assert main(["convert", str(DATA / "checkpoints" / "truncated.pth"), "other"]) == 2
     assert sorted(os.listdir()) == ["back.safetensors", "model"]
 
 
-def test_models_lists_the_bundled_and_the_official(capsys):
+def test_models_lists_bundled_and_official_models(capsys):
     assert main(["models"]) == 0
     out = capsys.readouterr().out
     assert re.search(
@@ -217,17 +204,17 @@ def test_models_lists_the_bundled_and_the_official(capsys):
     assert len(re.findall(r"^  00\d_", out, re.MULTILINE)) == 31
 
 
-def test_an_option_that_is_none_is_one_line(capsys):
+def test_option_of_the_wrong_type_exits_with_2_in_one_line(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["restore", "photo.png", "--out", "out", "--tile", "many"])
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_huge_tiles_shrink_to_the_image(model):
+def test_huge_tiles_are_allowed(model):
     assert main(["restore", picture(), "--model", model, "--out", "out", "--tile", "999999999999"]) == 0
 
 
-def test_each_line_is_printed_once_though_libraries_log_too(model, capsys):
+def test_messages_are_printed_once_despite_other_handlers(model, capsys):
     logging.getLogger().addHandler(handler := logging.StreamHandler())
     try:
         main(["restore", picture(), "--model", model, "--out", "out"])
@@ -236,7 +223,7 @@ def test_each_line_is_printed_once_though_libraries_log_too(model, capsys):
     assert capsys.readouterr().err.count("photo.png 30x20") == 1
 
 
-def test_nobody_listening_stops_nothing(model, monkeypatch):
+def test_closed_standard_error_does_not_stop_the_run(model, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -245,7 +232,7 @@ def test_nobody_listening_stops_nothing(model, monkeypatch):
     assert os.path.exists("out/photo.png")
 
 
-def test_an_image_that_the_network_refuses_is_named(capsys, tmp_path):
+def test_image_that_cannot_be_tiled_is_named(capsys, tmp_path):
     config = dataclasses.replace(TINY, in_chans=1)
     save_model("gray", params_from_official(generated_weights(official_shapes(config), 1), config), config)
     options = ["--pad", "official", "--tile", "64", "--overlap", "32"]

@@ -14,11 +14,6 @@ SMALL = Header(20, 30)
 FOLDER = Goal(Path("out"))
 
 
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def source(place, folder="in"):
     return Source(os.path.join(folder, place), Path(folder, place), Path(place))
 
@@ -28,8 +23,9 @@ def drafts(places, goal, result=SMALL, **options):
 
 
 def targets(*places, goal=FOLDER, **options):
-    items = drafts(places, goal)
-    return [str(job.target) for job in assign_targets(items, goal, [item.source for item in items], **options)]
+    planned = drafts(places, goal)
+    jobs = assign_targets(planned, goal, [draft.source for draft in planned], **options)
+    return [str(job.target) for job in jobs]
 
 
 @pytest.mark.parametrize(
@@ -48,11 +44,11 @@ def targets(*places, goal=FOLDER, **options):
         ("scan.2020.01", "out/scan.2020.01.png"),
     ],
 )
-def test_endings(place, target):
+def test_default_ending(place, target):
     assert targets(place) == [target]
 
 
-def test_chosen_format():
+def test_chosen_ending():
     assert targets("a.jpg", goal=Goal(Path("out"), ending=".jpg")) == ["out/a.jpg"]
 
 
@@ -66,32 +62,32 @@ def test_chosen_format():
         (["b", "b.png/c.png"], ["b~#.png", "b.png/c.png"]),
     ],
 )
-def test_results_that_would_meet(places, names):
+def test_equal_names_are_made_different(places, names):
     found = targets(*places)
     assert [re.sub("~[0-9a-f]{8}", "~#", name) for name in found] == [f"out/{name}" for name in names]
     assert sorted(targets(*places[::-1])) == sorted(found)
 
 
-def test_every_combination_of_endings_gets_names_of_its_own():
+def test_results_of_all_endings_have_different_names():
     endings = ["", ".png", ".jpg", ".jpg.png", ".png.png", ".png.jpg", "_compare.png", ".png_compare.png", ".gif"]
     places = [f"{folder}a{ending}" for ending in endings for folder in ("", "a/", "a.png/")]
     for compare in (False, True):
         assert len(set(targets(*places, compare=compare))) == len(places)
 
 
-def test_two_folders_with_one_name_between_them():
-    items = [choose_format(source("b.png", folder), SMALL, (1, 1), Goal(Path("out"))) for folder in ("x", "y")]
-    [first, second] = assign_targets(items, Goal(Path("out")), [])
+def test_equal_names_in_two_folders_are_made_different():
+    planned = [choose_format(source("b.png", folder), SMALL, (1, 1), Goal(Path("out"))) for folder in ("x", "y")]
+    [first, second] = assign_targets(planned, Goal(Path("out")), [])
     assert first.target != second.target
-    again = assign_targets(items[::-1], Goal(Path("out")), [])
+    again = assign_targets(planned[::-1], Goal(Path("out")), [])
     assert [job.target for job in again] == [second.target, first.target]
 
 
-def test_a_comparison_meets_no_result():
+def test_comparisons_and_results_have_different_names():
     assert targets("b.png", "b_compare.png", compare=True) == ["out/b.png.png", "out/b_compare.png.png"]
 
 
-def test_names_too_long_are_shortened_and_told():
+def test_long_names_are_shortened_and_noted():
     goal = Goal(Path("out"))
     places = ["é" * 127, "é" * 126 + "a.jpg"[:1], "x" * 251 + ".gif", "x" * 250 + ".jpg"]
     jobs = assign_targets(drafts(places, goal), goal, [], compare=True)
@@ -101,7 +97,7 @@ def test_names_too_long_are_shortened_and_told():
     assert "too long" in jobs[0].notes[0]
 
 
-def test_names_that_are_no_utf8():
+def test_long_names_of_undecodable_bytes_are_shortened():
     name = os.fsdecode(b"\xff" * 255)
     [target] = targets(name)
     assert len(os.fsencode(os.path.basename(target))) <= 255
@@ -115,39 +111,39 @@ def test_names_that_are_no_utf8():
         ("a.bmp", Header(16, 16, bits=16), ".png", "BMP cannot hold 16 bits"),
     ],
 )
-def test_what_the_format_of_the_input_cannot_hold_is_told(place, result, ending, word):
-    [item] = drafts([place], Goal(Path("out")), result)
-    assert item.ending == ending
-    assert word in item.notes[0]
+def test_fallback_format_is_noted(place, result, ending, word):
+    [draft] = drafts([place], Goal(Path("out")), result)
+    assert draft.ending == ending
+    assert word in draft.notes[0]
 
 
-def test_a_chosen_format_that_cannot_hold_a_picture():
-    [item] = drafts(["a.png"], Goal(Path("out"), ending=".webp"), Header(16, 16400))
-    assert item.ending == ".png"
+def test_chosen_format_falls_back_in_folders_only():
+    [draft] = drafts(["a.png"], Goal(Path("out"), ending=".webp"), Header(16, 16400))
+    assert draft.ending == ".png"
     with pytest.raises(InputError, match=r"in/a\.png: WebP cannot hold a side of 16400 pixels; choose \.png"):
         drafts(["a.png"], Goal(Path("a.webp"), is_file=True, ending=".webp"), Header(16, 16400))
 
 
-def test_by_rows_only_what_grows_from_the_top():
-    item = choose_format(source("a.webp"), SMALL, None, Goal(Path("out")))
-    assert item.ending == ".png"
-    assert "larger than the memory" in item.notes[0]
+def test_only_png_and_tiff_are_written_by_rows():
+    draft = choose_format(source("a.webp"), SMALL, None, Goal(Path("out")))
+    assert draft.ending == ".png"
+    assert "larger than memory" in draft.notes[0]
 
 
-def test_alpha_is_not_given_up_unasked():
+def test_only_opaque_or_flattened_alpha_is_left_out():
     os.mkdir("in")
     goal, result = Goal(Path("out"), ending=".jpg"), Header(20, 30, has_alpha=True)
     for name, level in (("opaque.png", 255), ("clear.png", 7)):
         picture = Picture(np.zeros((20, 30, 3), np.uint8), np.full((20, 30), level, np.uint8))
         write_picture(f"in/{name}", picture)
-    assert [item.ending for item in drafts(["opaque.png"], goal, result)] == [".jpg"]
-    assert [item.ending for item in drafts(["clear.png"], goal, result, flattened=True)] == [".jpg"]
-    with pytest.raises(InputError, match=r"in/clear\.png: JPEG cannot hold alpha; take --background"):
+    assert [draft.ending for draft in drafts(["opaque.png"], goal, result)] == [".jpg"]
+    assert [draft.ending for draft in drafts(["clear.png"], goal, result, flattened=True)] == [".jpg"]
+    with pytest.raises(InputError, match=r"in/clear\.png: JPEG cannot hold alpha; use --background"):
         drafts(["clear.png"], goal, result)
 
 
 @pytest.mark.parametrize("link", [None, os.symlink, os.link])
-def test_no_result_over_an_input(link):
+def test_result_over_an_input_is_refused(link):
     os.mkdir("in")
     Path("in/a.png").touch()
     goal = Goal(Path("in"))
@@ -159,7 +155,7 @@ def test_no_result_over_an_input(link):
         assign_targets(drafts(["a.png"], goal), goal, [source("a.png")])
 
 
-def test_out_is_a_file_or_a_folder(monkeypatch):
+def test_goal_is_a_file_or_a_folder(monkeypatch):
     os.mkdir("folder.png")
     spool = Path("spool")
     assert Goal.of("a.webp", None, spool) == Goal(Path("a.webp"), is_file=True, ending=".webp")

@@ -16,9 +16,7 @@ OUT = ["--out", "out", "--patch", "16", "--step", "8"]
 
 
 @pytest.fixture(autouse=True)
-def images(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+def images():
     rng = np.random.default_rng(0)
     shapes = {"in/a.png": (24, 30, 3), "in/deep/b.png": (40, 12), "in/c.tif": (24, 30, 3)}
     pixels = {}
@@ -33,7 +31,7 @@ def damage(name="in/a.png"):
     Path(name).write_bytes(Path(name).read_bytes()[:-500])
 
 
-def test_a_folder_is_described(capsys):
+def test_summary_of_a_folder(capsys):
     assert main(["prepare-data", "in"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
@@ -55,7 +53,7 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(capsys):
     assert [line.split(": ")[1] for line in failed] == ["in/a.png", "in/text.png"]
 
 
-def test_nothing_but_unreadable_files(capsys):
+def test_only_unreadable_files(capsys):
     for name in ("in/a.png", "in/deep/b.png", "in/c.tif"):
         Path(name).write_bytes(b"?")
     assert main(["prepare-data", "in"]) == 1
@@ -109,19 +107,19 @@ def names(folder="out"):
     return [name.split(" at ")[0] for name in json.loads(Path(folder, "records.json").read_text())["names"]]
 
 
-def test_linked_folders_are_followed_and_what_is_left_out_is_the_last_line(capsys):
+def test_linked_folders_are_read_and_other_files_counted(capsys):
     Path("joined").mkdir()
     Path("joined/first").symlink_to(Path("in").resolve())
     Path("in/circle").symlink_to(Path("joined").resolve())
     Path("in/notes.txt").write_text("of the pictures")
     Path("in/a.png").rename("in/a.jpg_large")
     assert main(["prepare-data", "joined", *OUT]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "1 left out, no picture: joined/first/notes.txt"
+    assert capsys.readouterr().out.splitlines()[-1] == "1 left out, not a picture: joined/first/notes.txt"
     assert sorted(set(names())) == ["first/a.jpg_large", "first/c.tif", "first/deep/b.png"]
 
 
 @pytest.mark.parametrize("folders", [["in", "more, to come"], [r"folder:in,folder:more\, to come"]])
-def test_several_folders_make_one_set_of_unique_names(images, folders):
+def test_records_of_several_folders_have_unique_names(images, folders):
     more = {"more, to come/a.png": images["in/a.png"][::-1], "more, to come/deep/b.png": images["in/deep/b.png"]}
     for name, pixels in more.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +139,7 @@ def interrupt(*args):
 
 
 @pytest.mark.parametrize(("stop", "code"), [(fail, 2), (interrupt, 130)])
-def test_what_is_broken_off_leaves_nothing(monkeypatch, capsys, stop, code):
+def test_interrupted_writing_leaves_nothing(monkeypatch, capsys, stop, code):
     class Writer:
         def __init__(self, path, options):
             self.writer, self.count = ArrayRecordWriter(path, options), 0
@@ -178,14 +176,14 @@ def test_what_is_broken_off_leaves_nothing(monkeypatch, capsys, stop, code):
         (["in", "--out", "in/a.png/out"], "in/a.png: cannot be written"),
     ],
 )
-def test_bad_options(capsys, command, message):
+def test_bad_options_are_refused(capsys, command, message):
     Path("empty").mkdir()
     assert main(["prepare-data", *command]) == 2
     [line] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert message in line
 
 
-def test_an_empty_folder_is_filled():
+def test_empty_folder_is_accepted_as_target():
     Path("out").mkdir()
     assert main(["prepare-data", "in", *OUT, "--quiet"]) == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["00000.array_record", "records.json"]

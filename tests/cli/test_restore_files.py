@@ -1,4 +1,4 @@
-"""`swinir-jax restore` with files as people bring them."""
+"""`swinir-jax restore` with files and folders of all kinds."""
 
 import errno
 import io
@@ -9,39 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import generated_weights
 from picture_files import make_pixels, pillow_bytes
 from PIL import ExifTags, Image
 
-from swinir_jax import SwinIRConfig
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli import restore
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference import engine
 
-CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,))
 PNG = pillow_bytes(make_pixels(3), "PNG")
 JPEG = pillow_bytes(make_pixels(3), "JPEG")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG), CONFIG)
-    return str(folder)
-
-
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-
-
 @pytest.fixture
 def run(model, capfd):
-    """Runs the command: exit code and the lines it prints."""
+    """Returns a function that runs the command and returns exit code and printed lines."""
 
     def run(*arguments):
         code = main(["restore", "--model", model, *arguments])
@@ -85,7 +67,7 @@ ODD_NAMES = {
 }
 
 
-def test_names_of_all_kinds(run):
+def test_names_of_results(run):
     for name in ODD_NAMES:
         put(f"in/{name}", JPEG)
     put("in/notes.txt", b"text")
@@ -93,7 +75,7 @@ def test_names_of_all_kinds(run):
     assert code == 0
     assert [re.sub("~[0-9a-f]{8}", "~#", name) for name in results()] == sorted(ODD_NAMES.values())
     assert lines[-1].startswith(f"{len(ODD_NAMES)} of {len(ODD_NAMES)} pictures, ")
-    assert lines[-1].endswith(" s, in out/; 1 left out, no picture: in/notes.txt")
+    assert lines[-1].endswith(" s, in out/; 1 left out, not a picture: in/notes.txt")
 
 
 def test_names_are_printed_in_one_line(run):
@@ -113,7 +95,7 @@ def test_names_behind_a_double_dash(run):
     assert results() == ["-x.png"]
 
 
-def test_bad_ones_stop_no_others(run):
+def test_bad_inputs_do_not_stop_others(run):
     put("in/good.png"), put("in/empty.png", b""), put("in/cut.jpg", JPEG[:200]), put("in/text.webp", b"text")
     os.symlink("nowhere", "in/broken.png")
     os.mkdir("in/folder.png")
@@ -129,12 +111,12 @@ def test_bad_ones_stop_no_others(run):
     ]
     assert re.fullmatch(
         r"1 of 6 pictures, [\d.]+ s, in out/; 5 not restored: none\.png, in/broken\.png, in/cut\.jpg, \.\.\.; "
-        r"2 left out, no pictures: in/pipe\.png, in/socket\.png",
+        r"2 left out, not pictures: in/pipe\.png, in/socket\.png; 1 subfolder left out \(--recursive takes it\)",
         lines[-1],
     ), lines[-1]
 
 
-def test_inputs_that_vanish(run, monkeypatch):
+def test_input_removed_during_the_run_fails(run, monkeypatch):
     put("in/a.png"), put("in/b.png")
     original = restore.write_picture
 
@@ -148,7 +130,7 @@ def test_inputs_that_vanish(run, monkeypatch):
     assert "failed: in/b.png: No such file or directory" in lines
 
 
-def test_targets_that_cannot_be(run):
+def test_folders_and_devices_in_the_place_of_results(run):
     for name in ("a", "b", "c"):
         put(f"in/{name}.png")
     os.makedirs("out/a.png")
@@ -160,7 +142,7 @@ def test_targets_that_cannot_be(run):
     assert os.path.isfile("out/c.png")
 
 
-def test_folders_that_cannot_be_written_into_are_told_before_the_work(run, monkeypatch):
+def test_read_only_folder_is_refused_before_the_work(run, monkeypatch):
     put("a.png")
     os.mkdir("out")
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "out")
@@ -169,21 +151,21 @@ def test_folders_that_cannot_be_written_into_are_told_before_the_work(run, monke
     assert (code, lines[-1]) == (2, "swinir-jax: error: out: cannot be written into.")
 
 
-def test_a_long_name_of_a_file(run):
+def test_long_name_of_a_file_is_refused(run):
     put("a.png")
     code, lines = run("a.png", "--out", "x" * 300 + ".png")
     assert code == 2
     assert "File name too long" in lines[-2]
 
 
-def test_the_model_before_the_folder(run, monkeypatch):
-    load = restore.load_pretrained
+def test_model_is_loaded_before_the_folder_is_made(run, monkeypatch):
+    load = restore.load_model
 
-    def load_first(*arguments, **options):
+    def load_first(*arguments):
         assert not os.path.exists("lightweight_x4")
-        return load(*arguments, **options)
+        return load(*arguments)
 
-    monkeypatch.setattr(restore, "load_pretrained", load_first)
+    monkeypatch.setattr(restore, "load_model", load_first)
     assert run(put("a.png"), "--out", "lightweight_x4")[0] == 0
     assert results("lightweight_x4") == ["a.png"]
 
@@ -205,7 +187,7 @@ def test_standard_input_and_output(run, monkeypatch, options, kind):
     assert os.listdir() == []
 
 
-def test_standard_input_that_is_damaged(run, monkeypatch):
+def test_damaged_standard_input_fails(run, monkeypatch):
     stdout = Stream()
     monkeypatch.setattr("sys.stdin", Stream(JPEG[:200]))
     monkeypatch.setattr("sys.stdout", stdout)
@@ -215,7 +197,7 @@ def test_standard_input_that_is_damaged(run, monkeypatch):
     assert stdout.buffer.getvalue() == b""
 
 
-def test_standard_output_that_takes_nothing(run, monkeypatch):
+def test_full_standard_output_is_reported(run, monkeypatch):
     class Full(io.BytesIO):
         def write(self, data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -225,7 +207,7 @@ def test_standard_output_that_takes_nothing(run, monkeypatch):
     assert (code, lines[-1]) == (2, "swinir-jax: error: standard output: cannot be written (No space left on device).")
 
 
-def test_what_cannot_be_written_is_refused_before_the_work(run, monkeypatch):
+def test_formats_that_cannot_hold_the_result_are_refused_before_the_work(run, monkeypatch):
     write_picture("clear.png", Picture(make_pixels(3), np.full((23, 34), 7, np.uint8)))
     put("a.png")
     monkeypatch.setattr(restore, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
@@ -240,19 +222,27 @@ def test_what_cannot_be_written_is_refused_before_the_work(run, monkeypatch):
     assert sorted(os.listdir()) == ["a.png", "clear.png"]
 
 
-def test_what_the_ending_cannot_hold_becomes_png(run):
+def test_result_that_the_format_cannot_hold_becomes_png(run):
     put("in/deep.bmp", pillow_bytes(make_pixels(0, np.uint16), "PNG"))
     code, lines = run("in", "--out", "out")
     assert code == 0
     assert results() == ["deep.png"]
-    assert "in/deep.bmp: written as .png: BMP cannot hold 16 bits a channel" in lines
+    assert "in/deep.bmp: written as .png: BMP cannot hold 16 bits per channel" in lines
 
 
-def test_skipped_are_counted(run):
+def test_skipped_pictures_are_counted(run):
     put("in/a.png"), put("in/b.png"), put("out/a.png")
     code, lines = run("in", "--out", "out", "--skip-existing")
     assert code == 0
     assert re.fullmatch(r"1 of 2 pictures, [\d.]+ s, in out/; 1 skipped, as their results exist", lines[-1])
+
+
+def test_folders_that_are_not_searched_are_counted(run):
+    put("in/a.png"), put("in/deep/b.png"), put("in/deeper/c.png")
+    code, lines = run("in", "--out", "out")
+    assert (code, results()) == (0, ["a.png"])
+    assert lines[-1].endswith(" s, in out/; 2 subfolders left out (--recursive takes them)")
+    assert run("in", "--out", "out", "--recursive")[1][-1].endswith(" s, in out/")
 
 
 def test_a_background_in_place_of_alpha(run, monkeypatch):

@@ -9,32 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import generated_weights
 
 import swinir_jax
-from swinir_jax import SwinIRConfig
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 from swinir_jax.cli.model_options import add_memory_option
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.images.row_writing import RowWriter, progress_file
 from swinir_jax.inference import engine
 
-CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(folder, params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG), CONFIG)
-    return str(folder)
-
 
 @pytest.fixture(autouse=True)
-def small_memory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+def small_memory(monkeypatch):
     monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
 
 
@@ -46,7 +31,7 @@ def picture(name, *shape):
 TILES = ["--tile", "32", "--overlap", "8", "--memory", "8MB"]
 
 
-def test_larger_and_smaller_than_memory(model, capsys):
+def test_images_larger_than_memory_are_restored_by_rows(model, capsys):
     os.mkdir("in")
     picture("in/large.png", 1000, 100, 3), picture("in/small.png", 40, 30, 3)
     assert main(["restore", "in", "--model", model, "--out", "out", "--format", "tif", *TILES]) == 0
@@ -59,7 +44,7 @@ def test_larger_and_smaller_than_memory(model, capsys):
     assert sorted(os.listdir("out")) == ["large.tif", "small.tif"]
 
 
-def test_interrupted_and_started_again(model, capsys, monkeypatch):
+def test_interrupted_run_is_continued(model, capsys, monkeypatch):
     command = ["restore", picture("large.png", 1000, 100, 3), "--model", model, "--out", "out", *TILES]
     write = RowWriter.write
 
@@ -74,11 +59,11 @@ def test_interrupted_and_started_again(model, capsys, monkeypatch):
     monkeypatch.setattr(RowWriter, "write", write)
     assert main([*command, "--memory", "9GB"]) == 0
     assert "goes on behind row 512 of 2000" in capsys.readouterr().err
-    assert main([*command[:-1], "9GB"]) == 0  # nothing is left to go on with
+    assert main([*command[:-1], "9GB"]) == 0  # no unfinished result is left
     assert "by rows" not in capsys.readouterr().err
 
 
-# With a limit that this process does not set, and a pause in which it can be killed.
+# Restores with the memory limit of this test, and pauses after each group of rows, so that it can be killed.
 SLOW = """
 import sys, time
 from swinir_jax.cli.main import main
@@ -94,9 +79,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_killed_and_started_again(model, capsys):
+def test_killed_run_is_continued(model, capsys):
     command = ["restore", picture("large.png", 1000, 100, 3), "--model", model, *TILES, "--out"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(swinir_jax.__file__).parents[1])}  # which may be relative
+    environment = {**os.environ, "PYTHONPATH": str(Path(swinir_jax.__file__).parents[1])}  # the path may be relative
     process = [sys.executable, "-c", SLOW, *command, "a.png"]
     first = subprocess.Popen(process, stderr=subprocess.DEVNULL, env=environment)
     while not progress_file(Path("a.png")).exists():
@@ -113,7 +98,7 @@ def test_killed_and_started_again(model, capsys):
 
 
 @pytest.mark.parametrize("size", ["8", "8 bananas", "-1GB", "GB"])
-def test_sizes_that_are_none(size, capsys):
+def test_bad_sizes_are_refused(size, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["restore", "a.png", "--out", "b.png", "--memory", size])
     assert "--memory" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def test_derivatives_in_every_mode_are_those_of_the_plain_convolution(size, dtyp
         assert np.linalg.norm(a - b) <= (1e-6 if dtype == jnp.float32 else 1e-2) * np.linalg.norm(b)
 
 
-def test_in_a_loop_all_convolutions_of_a_gradient_have_the_axes_that_the_library_of_a_cpu_takes():
+def test_in_a_loop_all_convolutions_of_a_gradient_have_the_axes_of_the_fast_library():
     x, kernel = jnp.ones((2, 16, 16, 4)), jnp.ones((3, 3, 4, 4))
 
     def loss(kernel):
@@ -58,7 +58,7 @@ def test_in_a_loop_all_convolutions_of_a_gradient_have_the_axes_that_the_library
 
     program = jax.jit(loop).lower(kernel).compile().as_text()
     axes = re.findall(r" convolution\(.*dim_labels=([\w>-]+)", program)
-    assert len(axes) == 5  # two of the image, and the gradients by the kernel in both and by the first one's result
+    assert len(axes) == 5  # two forward; gradients by the kernel in both and by the result of the first
     assert set(axes) == {"b01f_01io->b01f"}
 
 
@@ -87,7 +87,7 @@ def test_values_and_gradients_of_strips_are_those_of_the_whole(height):
 
 
 @pytest.mark.usefixtures("low_strips")
-def test_what_the_first_value_holds_does_not_show():
+def test_the_first_value_does_not_show_in_the_result():
     x = jnp.ones((1, 20, W, 1)).at[0, 0, 0, 0].set(jnp.nan)
     kernel = jnp.ones((3, 3, 1, 1))
     y = convolution.in_strips(lambda x: plainly(x, kernel), x, reach=1)
@@ -108,7 +108,7 @@ def test_what_the_first_value_holds_does_not_show():
         ("nearest+conv", 4),
     ],
 )
-def test_each_reconstruction_reaches_no_further_than_a_strip(monkeypatch, upsampler, upscale):
+def test_reach_holds_for_each_reconstruction(monkeypatch, upsampler, upscale):
     config = dataclasses.replace(TINY, upsampler=upsampler, upscale=upscale, depths=(2,), num_heads=(2,))
     params = params_from_official(generated_weights(official_shapes(config), 1), config)
     lq = jnp.asarray(np.random.default_rng(0).random((1, 40, 2 * config.window_size, 3)), jnp.float32)

@@ -49,7 +49,7 @@ def test_bfloat16_keeps_scores_in_float32():
     assert not any("bf16" in line for line in lines if " = exp " in line)
 
 
-# One band; prime rows, a band each; of one row; of two; of more than a group; a batch.
+# One band; a prime number of rows, so a band per row; bands of one row, of two, of more than a group; a batch.
 @pytest.mark.parametrize("size", [(1, 24, 32), (1, 104, 24), (1, 40, 104), (1, 32, 96), (1, 24, 296), (2, 24, 96)])
 @pytest.mark.parametrize("shift", [0, 4])
 def test_bands_and_groups_of_windows_equal_all_at_once_in_values_and_gradients(size, shift, monkeypatch):
@@ -61,7 +61,7 @@ def test_bands_and_groups_of_windows_equal_all_at_once_in_values_and_gradients(s
         return {"kernel": kernel, "bias": jnp.asarray(rng.standard_normal(outer), jnp.float32)}
 
     w = {"qkv": linear(c, 3 * c), "proj": linear(c, c), "fc1": linear(c, 2 * c), "fc2": linear(2 * c, c)}
-    w["position"] = jnp.asarray(rng.standard_normal((HEADS, N, N)), jnp.float32)
+    w["position_bias"] = jnp.asarray(rng.standard_normal((HEADS, N, N)), jnp.float32)
     w["keep"] = jnp.asarray(2 * rng.random((batch, 2)), jnp.float32)
     x = jnp.asarray(rng.standard_normal((batch, height, width, c)), jnp.float32)
     regions = shift_regions(height, width, 8, shift) if shift else None

@@ -15,7 +15,7 @@ OPTIONS = {
     "odd depths": dict(depths=(3, 3, 1), num_heads=(2, 2, 2)),
     "depth 1": dict(depths=(1,), num_heads=(3,)),
     "window 7, gray": dict(in_chans=1, window_size=7, img_size=14, upsampler="", upscale=1, img_range=255.0),
-    "ape, 3conv, qk_scale": dict(ape=True, resi_connection="3conv", qk_scale=0.7),
+    "ape of a rectangle, 3conv, qk_scale": dict(ape=True, img_size=(16, 24), resi_connection="3conv", qk_scale=0.7),
     "no shift, no qkv bias, no patch norm": dict(img_size=8, qkv_bias=False, patch_norm=False),
 }
 
@@ -35,7 +35,7 @@ def close(ours, theirs, tolerance):
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_answers_and_gradients_are_those_of_the_modules(options):
     config = dataclasses.replace(TINY, **options)
-    params, lq = tiny_params(config), image(2, *((config.img_size,) * 2 if config.ape else (21, 11)), config.in_chans)
+    params, lq = tiny_params(config), image(2, *(config.img_sides if config.ape else (21, 11)), config.in_chans)
 
     def answer_and_gradient(apply):
         def loss(params):
@@ -59,7 +59,7 @@ def test_stochastic_depth_is_that_of_the_modules():
         {"params": params}, lq, deterministic=False, rngs={"dropout": jax.random.key(0)},
         capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
     )  # fmt: skip
-    keep = np.ones((4, 5, 2), np.float32)  # what the modules dropped
+    keep = np.ones((4, 5, 2), np.float32)  # the factors that the modules drew
     blocks = [captured["intermediates"][f"layers_{i}"]["residual_group"][f"blocks_{j}"] for i, j in np.ndindex(2, 3)
               if j < config.depths[i]]  # fmt: skip
     for i, (block, rate) in enumerate(zip(blocks, config.drop_path_rates, strict=True)):

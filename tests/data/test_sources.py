@@ -33,7 +33,7 @@ def test_a_folder_in_any_nesting_without_what_is_hidden(tmp_path):
     images = find_images(tmp_path)
     found = [str(file.relative_to(tmp_path)) for file, _ in images.pairs]
     assert found == ["a.PNG", "all.png", "b/1.jpg", "b/x/2.png"]
-    assert images.left_out == f"1 left out, no picture: {tmp_path}/b/x/readme.png.txt"
+    assert images.left_out == f"1 left out, not a picture: {tmp_path}/b/x/readme.png.txt"
     source = open_source(f"folder:{tmp_path}", scale=2)
     assert len(source) == 4
     assert source.name(2) == str(tmp_path / "b/1.jpg")
@@ -57,7 +57,7 @@ def test_linked_folders_are_followed_and_what_is_left_out_is_logged(tmp_path, ca
     source = open_source(f"folder:{tmp_path}/DF2K", scale=2)
     names = [source.name(i).removeprefix(f"{tmp_path}/") for i in range(len(source))]
     assert names == ["DF2K/0.png", "DF2K/Flickr2K/deep/1.png"]
-    assert caplog.messages == [f"{tmp_path}/DF2K: 1 left out, no picture: {tmp_path}/DF2K/Flickr2K/index.html"]
+    assert caplog.messages == [f"{tmp_path}/DF2K: 1 left out, not a picture: {tmp_path}/DF2K/Flickr2K/index.html"]
 
 
 def test_several_places_are_one_source(tmp_path, records):

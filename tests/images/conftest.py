@@ -5,7 +5,7 @@ from swinir_jax.images import Header, read_header, read_picture
 
 @pytest.fixture
 def read_bytes(tmp_path):
-    """Reads a picture from bytes, and checks that its header tells the same of it."""
+    """Returns a function that reads a picture from bytes and compares it with the header."""
 
     def read(data, name="picture.png"):
         path = tmp_path / name

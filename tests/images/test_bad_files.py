@@ -30,7 +30,7 @@ from swinir_jax.images import read_picture, read_size, reading
 
 
 @pytest.mark.parametrize("read", [read_picture, read_size])
-def test_files_that_are_no_pictures(tmp_path, read):
+def test_files_that_are_not_pictures_are_refused(tmp_path, read):
     empty, text, folder = tmp_path / "empty.png", tmp_path / "text.png", tmp_path / "folder.png"
     empty.touch()
     text.write_text("no picture\n" * 50)
@@ -42,7 +42,7 @@ def test_files_that_are_no_pictures(tmp_path, read):
     assert isinstance(error.__cause__, FileNotFoundError)
 
 
-def test_message_is_one_line_even_if_the_name_is_not(tmp_path):
+def test_error_is_one_line_even_if_the_name_is_not(tmp_path):
     with pytest.raises(InputError) as caught:
         read_picture(tmp_path / "two\nlines.png")
     assert "\n" not in str(caught.value)
@@ -59,19 +59,18 @@ CODED = {
 
 
 @pytest.mark.parametrize("kind", CODED)
-def test_truncated_picture_is_an_error_and_not_half_gray(tmp_path, kind):
+def test_truncated_picture_is_refused(tmp_path, kind):
     data = encoded(tmp_path, *CODED[kind])
     path = tmp_path / "cut"
-    footer = {"png": 16, "bmp": 2, "jpeg": 2}.get(
-        kind.split()[0], 0
-    )  # checksum and IEND, padding, or the end of image, behind the last pixel
+    # Bytes after the last pixel: checksum and IEND, padding, end of image.
+    footer = {"png": 16, "bmp": 2, "jpeg": 2}.get(kind.split()[0], 0)
     for length in [len(data) - 1 - footer, len(data) * 9 // 10, len(data) // 2, len(data) // 10, 20, 3, 1]:
         path.write_bytes(data[:length])
         assert_refused(read_picture, path)
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "lzw"}, {"compression": "jpeg"}, {"tile": (16, 16)}])
-def test_truncated_tiff_of_every_layout(tmp_path, options):
+def test_truncated_tiff_is_refused_in_every_layout(tmp_path, options):
     data = tiff_bytes(make_pixels(3), photometric="rgb", **options)
     path = tmp_path / "cut.tif"
     for length in (len(data) - 1, len(data) * 9 // 10, len(data) // 2):
@@ -79,7 +78,7 @@ def test_truncated_tiff_of_every_layout(tmp_path, options):
         assert_refused(read_picture, path, "cut short")
 
 
-def test_truncated_progressive_jpeg(tmp_path):
+def test_truncated_progressive_jpeg_is_refused(tmp_path):
     data = pillow_bytes(make_pixels(3, h=100, w=120), "JPEG", progressive=True)
     path = tmp_path / "cut.jpg"
     for length in (len(data) - 3, len(data) // 2):
@@ -88,7 +87,7 @@ def test_truncated_progressive_jpeg(tmp_path):
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_jpeg_without_its_last_bytes_is_whole(tmp_path, progressive):
+def test_jpeg_without_the_last_bytes_is_complete(tmp_path, progressive):
     data = pillow_bytes(make_pixels(3), "JPEG", progressive=progressive)
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
@@ -97,12 +96,12 @@ def test_jpeg_without_its_last_bytes_is_whole(tmp_path, progressive):
         path.write_bytes(data[:-length])
         cut = read_picture(path)
         np.testing.assert_array_equal(cut.pixels, whole.pixels)
-        assert cut.notes == ("the file is cut short, behind the last pixel",)
+        assert cut.notes == ("the file is cut short after the last pixel",)
     path.write_bytes(data[:-3])
     assert_refused(read_picture, path, "truncated", f" of {H} rows of pixels are there")
 
 
-def test_jpeg_without_its_last_few_rows(tmp_path):
+def test_jpeg_without_the_last_rows_is_noted(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (1200, 16), np.uint8)
     data = pillow_bytes(noise, "JPEG")
     path = tmp_path / "a.jpg"
@@ -117,15 +116,15 @@ def test_jpeg_without_its_last_few_rows(tmp_path):
 
 
 @pytest.mark.parametrize("length", [1, 11, 12, 13, 16])
-def test_png_without_its_last_bytes_is_whole(tmp_path, length):
+def test_png_without_the_last_bytes_is_complete(tmp_path, length):
     path = tmp_path / "a.png"
     path.write_bytes(imagecodecs.png_encode(make_pixels(3, np.uint16))[:-length])
     picture = read_picture(path)
     np.testing.assert_array_equal(picture.pixels, make_pixels(3, np.uint16))
-    assert picture.notes == ("the file is cut short, behind the last pixel",)
+    assert picture.notes == ("the file is cut short after the last pixel",)
 
 
-def test_left_out_tiff_tiles_are_an_error(tmp_path):
+def test_missing_tiff_tiles_are_refused(tmp_path):
     data = bytearray(tiff_bytes(make_pixels(0), photometric="minisblack", tile=(16, 16)))
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         counts = tiff.pages.first.tags["TileByteCounts"]
@@ -137,7 +136,7 @@ def test_left_out_tiff_tiles_are_an_error(tmp_path):
 
 
 def huge_header(kind, h, w):
-    """A small file whose header claims `h` x `w` pixels."""
+    """Returns a small file whose header claims `h` x `w` pixels."""
     if kind == "tiff":
         data = bytearray(tiff_bytes(make_pixels(3), photometric="rgb", compression="zlib"))
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
@@ -166,15 +165,15 @@ def test_decompression_bomb_is_refused_by_its_header(tmp_path, kind):
     assert_refused(functools.partial(read_picture, memory=10**9), path, *parts)
 
 
-def test_the_memory_that_is_free_is_the_limit(tmp_path, monkeypatch):
+def test_free_memory_is_the_default_limit(tmp_path, monkeypatch):
     path = tmp_path / "bomb"
     path.write_bytes(huge_header("png", 30_000, 30_000))
     monkeypatch.setattr(reading, "free_machine_bytes", lambda: 10**9)
-    assert_refused(read_picture, path, "8.10 GB to read, and 1.00 GB are free")
+    assert_refused(read_picture, path, "takes 8.10 GB, and 1.00 GB are free")
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "TIFF", "BMP", "GIF", "AVIF"])
-def test_limit_of_pillow_does_not_hold_and_stays(tmp_path, monkeypatch, name):
+def test_pillow_limit_of_pixels_is_ignored_and_kept(tmp_path, monkeypatch, name):
     path = tmp_path / "a"
     path.write_bytes(pillow_bytes(make_pixels(0), name))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
@@ -185,12 +184,12 @@ def test_limit_of_pillow_does_not_hold_and_stays(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize("kind", ["png", "tiff", "jpeg"])
 def test_large_but_allowed_size_gives_no_warning(tmp_path, kind, recwarn):
     path = tmp_path / "large"
-    path.write_bytes(huge_header(kind, 10_000, 9_999))  # above the size Pillow warns at
+    path.write_bytes(huge_header(kind, 10_000, 9_999))  # Pillow warns about this size
     assert read_size(path) == (10_000, 9_999)
     assert not recwarn
 
 
-def test_tile_larger_than_allowed(tmp_path):
+def test_tile_above_the_limit_is_refused(tmp_path):
     data = bytearray(tiff_bytes(make_pixels(0), photometric="minisblack", tile=(32, 48), compression="zlib"))
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         for tag in ("TileWidth", "TileLength"):
@@ -203,7 +202,7 @@ def test_tile_larger_than_allowed(tmp_path):
 
 @contextlib.contextmanager
 def limited_memory(size):
-    """Fails where Python objects, NumPy arrays among them, take more."""
+    """Fails if Python objects, NumPy arrays included, take `size` bytes or more."""
     tracemalloc.start()
     yield
     assert tracemalloc.get_traced_memory()[1] < size
@@ -212,7 +211,7 @@ def limited_memory(size):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("kind", [b"iCCP", b"zTXt"])
-def test_metadata_that_inflates_without_end(tmp_path, kind, dtype):
+def test_huge_compressed_metadata_are_ignored(tmp_path, kind, dtype):
     bomb = png_chunk(kind, b"name\0\0" + zlib.compress(bytes(50_000_000), 9))
     path = tmp_path / "bomb.png"
     path.write_bytes(insert_chunk(imagecodecs.png_encode(make_pixels(3, dtype)), bomb))
@@ -232,7 +231,7 @@ def test_damaged_bytes_raise_nothing_but_input_error(tmp_path, kind):
     messages = []
     for trial in range(150):
         damaged = bytearray(data)
-        # Half of the flips hit the header, where they do the most.
+        # Half of the flips hit the header, where they do most damage.
         for position in rng.integers(0, len(data) if trial % 2 else min(len(data), 200), size=1 + trial % 3):
             damaged[position] ^= 1 << rng.integers(8)
         path.write_bytes(damaged[: rng.integers(1, len(data))] if trial % 5 == 0 else damaged)

@@ -18,7 +18,7 @@ GRAY = imagecodecs.cms_profile("gray", whitepoint=[0.3127, 0.329, 1], gamma=1.8)
 
 
 def shown(pixels, profile):
-    """sRGB of pixels by a profile, as another program shows them."""
+    """Converts pixels to sRGB by a profile, as another program does to show them."""
     if profile is None:
         return pixels
     profile = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -26,7 +26,7 @@ def shown(pixels, profile):
 
 
 def xyz(pixels, primaries, curve):
-    """Coordinates by the definition of a colour space with white at D65."""
+    """Converts pixels of a colour space with white D65 to XYZ by definition."""
     white = np.array([0.3127, 0.329, 1 - 0.3127 - 0.329]) / 0.329
     columns = np.array([(x, y, 1 - x - y) for x, y in primaries]).T
     return curve(pixels / 255) @ (columns * np.linalg.solve(columns, white)).T
@@ -62,7 +62,7 @@ NAMED = {
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_colours_that_a_png_names_by_numbers_become_a_profile(tmp_path, name):
+def test_png_colour_chunks_become_a_profile(tmp_path, name):
     chunks, primaries, curve = NAMED[name]
     pixels = make_pixels(3) // 2 + 64  # inside sRGB
     (tmp_path / "a.png").write_bytes(insert_chunk(pillow_bytes(pixels, "PNG"), chunks))
@@ -76,7 +76,7 @@ def test_colours_that_a_png_names_by_numbers_become_a_profile(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["gama.png", "cicp.png"])
-def test_named_colours_keep_their_look(tmp_path, name):
+def test_colours_look_the_same_in_every_format(tmp_path, name):
     picture = read_picture(DATA / name)
     as_shown = shown(picture.pixels, picture.icc_profile)
     assert np.abs(as_shown.astype(int) - picture.pixels).max() > 50
@@ -89,15 +89,15 @@ def test_named_colours_keep_their_look(tmp_path, name):
         np.testing.assert_allclose(converted.pixels.astype(int), as_shown, atol=1)
 
 
-def test_hdr_colours_stay_and_are_told_of(tmp_path):
+def test_hdr_colours_are_kept_and_noted(tmp_path):
     chunk = png_chunk(b"cICP", bytes([9, 16, 0, 1]))
     (tmp_path / "a.png").write_bytes(insert_chunk(imagecodecs.png_encode(make_pixels(3, np.uint16)), chunk))
     picture = read_picture(tmp_path / "a.png")
-    assert picture.notes == ("colours of PQ kept as they are; only PNG tells of them",)
+    assert picture.notes == ("colours of PQ kept as they are; only PNG can name them",)
     assert write_picture(tmp_path / "b.png", picture) == ()
     assert chunk in (tmp_path / "b.png").read_bytes()
     [note] = write_picture(tmp_path / "b.tif", picture)
-    assert "not those of sRGB" in note
+    assert "not sRGB" in note
 
 
 def test_srgb_chunk_is_kept_and_needs_no_profile(tmp_path):
@@ -161,7 +161,7 @@ def test_rgb_profile_of_a_gray_picture_becomes_one_of_gray(read_bytes, name):
 
 @pytest.mark.parametrize("space", [b"CMYK", b"Lab ", b"XYZ "])
 @pytest.mark.parametrize("colours", [0, 3])
-def test_profile_of_other_colours_is_left_out_and_said(read_bytes, tmp_path, space, colours):
+def test_profile_of_other_colours_is_left_out_and_noted(read_bytes, tmp_path, space, colours):
     profile = ICC[:16] + space + ICC[20:]
     picture = read_bytes(
         tiff_bytes(make_pixels(colours), photometric="rgb" if colours else "minisblack", iccprofile=profile)
@@ -171,7 +171,7 @@ def test_profile_of_other_colours_is_left_out_and_said(read_bytes, tmp_path, spa
     assert note.startswith(f"colour profile of {space.decode().strip()} left out")
 
 
-def test_unusable_gray_profile_is_left_out_and_said(tmp_path):
+def test_unusable_gray_profile_is_left_out_and_noted(tmp_path):
     picture = Picture(make_pixels(0), icc_profile=GRAY[:128] + bytes(4))
     assert write_picture(tmp_path / "a.png", picture) == ()
     [note] = write_picture(tmp_path / "a.webp", picture)
@@ -181,7 +181,7 @@ def test_unusable_gray_profile_is_left_out_and_said(tmp_path):
 
 
 def cmyk_profile():
-    """A profile of inks that are all gray: each takes a quarter of the lightness."""
+    """Returns a profile of four gray inks, each of which takes a quarter of the lightness."""
     corners = np.indices((2,) * 4).sum(axis=0).reshape(-1, 1)
     table = np.hstack([255 * (4 - corners) // 4, np.full((16, 2), 128)]).astype(np.uint8)  # L*, a*, b*
     ramp = bytes(range(256))
@@ -202,14 +202,14 @@ def cmyk_profile():
 @pytest.mark.parametrize("name", ["TIFF", "JPEG"])
 def test_cmyk_is_converted_by_its_profile(read_bytes, name):
     inks = np.zeros((16, 48, 4), np.uint8)
-    inks[:, 16:32, 0] = 255  # cyan, which these inks do not have
+    inks[:, 16:32, 0] = 255  # cyan in other profiles
     inks[:, 32:] = 255
     options = {"quality": 100} if name == "JPEG" else {}
     image = Image.frombytes("CMYK", (48, 16), inks.tobytes())
     picture = read_bytes(pillow_bytes(image, name, icc_profile=cmyk_profile(), **options))
     assert picture.notes == ("CMYK converted to sRGB by its colour profile",)
     assert picture.icc_profile is None
-    lightness_75 = 186  # of sRGB
+    lightness_75 = 186  # sRGB sample of L* 75
     np.testing.assert_allclose(picture.pixels[8, [8, 24, 40]].mean(axis=1), [255, lightness_75, 0], atol=3)
 
 
@@ -220,6 +220,6 @@ def test_16_bit_colours_are_converted_in_16_bits(tmp_path):
     np.testing.assert_allclose(read_picture(tmp_path / "a.jxl").pixels / 257, expected, atol=0.1)
 
 
-def test_profiles_do_not_tell_the_time(tmp_path, monkeypatch):
+def test_profiles_have_a_fixed_date():
     first = read_picture(DATA / "gama.png").icc_profile
     assert first[24:36] == struct.pack(">6H", 2000, 1, 1, 0, 0, 0)

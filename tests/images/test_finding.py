@@ -19,36 +19,36 @@ def names(paths, folder):
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WebP", "TIFF", "BMP", "GIF", "AVIF", "PPM"])
-def test_a_picture_is_known_by_its_content(tmp_path, format):
+def test_content_decides_the_format(tmp_path, format):
     save(tmp_path / "picture", format)
     assert format_of((tmp_path / "picture").read_bytes()[:32]) == format
 
 
 @pytest.mark.parametrize("text", [b"BM is not a bitmap, but a text", b"P5 is not a graymap", b"", b"\0" * 32])
-def test_what_is_no_picture_is_not_taken_for_one(text):
+def test_other_files_have_no_format(text):
     assert format_of(text) is None
 
 
-def test_endings_do_not_decide(tmp_path):
+def test_pictures_are_found_whatever_their_endings(tmp_path):
     for name in ("a.jfif", "b.jpg_large", "c", "d.txt"):
         save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("BM, said the note, and no more")
     (tmp_path / "damaged.png").touch()
     found = find_pictures(tmp_path, recursive=False)
     assert names(found.pictures, tmp_path) == ["a.jfif", "b.jpg_large", "c", "d.txt", "damaged.png"]
-    assert describe_left_out(found.left_out) == f"1 left out, no picture: {tmp_path / 'notes.txt'}"
+    assert describe_left_out(found.left_out) == f"1 left out, not a picture: {tmp_path / 'notes.txt'}"
 
 
-def test_the_summary_names_the_first_few(tmp_path):
+def test_summary_names_the_first_files(tmp_path):
     for i in range(9):
         (tmp_path / f"{i}.txt").touch()
     summary = describe_left_out(find_pictures(tmp_path, recursive=True).left_out)
-    assert summary.startswith("9 left out, no pictures: ")
+    assert summary.startswith("9 left out, not pictures: ")
     assert "2.txt, ..." in summary
     assert "3.txt" not in summary
 
 
-def test_linked_folders_are_followed_and_circles_end(tmp_path):
+def test_linked_folders_are_followed_and_cycles_end(tmp_path):
     save(tmp_path / "elsewhere/deep/x.jpg")
     save(tmp_path / "set/own.jpg")
     (tmp_path / "set/joined").symlink_to(tmp_path / "elsewhere")
@@ -60,14 +60,14 @@ def test_linked_folders_are_followed_and_circles_end(tmp_path):
     assert names(find_pictures(tmp_path / "set", recursive=False).pictures, tmp_path / "set") == ["own.jpg"]
 
 
-def test_hidden_files_and_folders_are_passed_over(tmp_path):
+def test_hidden_files_and_folders_are_ignored(tmp_path):
     save(tmp_path / ".hidden.jpg")
     save(tmp_path / ".trash/a.jpg")
     found = find_pictures(tmp_path, recursive=True)
     assert (found.pictures, found.left_out) == ([], [])
 
 
-def test_a_broken_link_is_read_for_its_error_and_a_pipe_is_not_opened(tmp_path):
+def test_broken_links_are_pictures_and_pipes_are_left_out(tmp_path):
     (tmp_path / "gone.png").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe")
     found = find_pictures(tmp_path, recursive=False)
@@ -75,6 +75,6 @@ def test_a_broken_link_is_read_for_its_error_and_a_pipe_is_not_opened(tmp_path):
     assert names(found.left_out, tmp_path) == ["pipe"]
 
 
-def test_a_folder_that_is_none():
+def test_missing_folder_is_refused():
     with pytest.raises(InputError, match="no-such-folder: no such folder"):
         find_pictures(Path("no-such-folder"), recursive=True)

@@ -26,7 +26,7 @@ from swinir_jax.images import Picture, plugins, read_header, read_picture, write
 
 
 def spread(samples, bits):
-    """Samples of some bits over the range of 16."""
+    """Scales samples of `bits` bits to 16 bits."""
     return np.rint(samples * (65535 / (2**bits - 1))).astype(np.uint16)
 
 
@@ -47,7 +47,7 @@ def test_heic(read_bytes, alpha):
     assert picture.notes == ()
 
 
-def test_deep_heic_keeps_its_depth(read_bytes):
+def test_deep_heic_keeps_the_depth(read_bytes):
     samples = make_pixels(3, np.uint16, h=64, w=80)
     picture = read_bytes(heic(samples, "RGB;16"))
     assert picture.pixels.dtype == np.uint16
@@ -58,7 +58,7 @@ def test_deep_heic_keeps_its_depth(read_bytes):
     assert (white.pixels == 65535).all()
 
 
-def test_turned_heic_is_upright_once(read_bytes):
+def test_turned_heic_is_turned_once(read_bytes):
     samples = make_pixels(3, h=64, w=80)
     image = pillow_heif.from_bytes("RGB", (80, 64), samples.tobytes())
     buffer = io.BytesIO()
@@ -70,7 +70,7 @@ def test_turned_heic_is_upright_once(read_bytes):
 
 @pytest.mark.parametrize("bits", [10, 12])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_deep_avif_keeps_its_depth(read_bytes, bits, channels):
+def test_deep_avif_keeps_the_depth(read_bytes, bits, channels):
     samples = make_pixels(channels, np.uint16) >> (16 - bits)
     picture = read_bytes(imagecodecs.avif_encode(samples, level=100, bitspersample=bits))
     expected = spread(samples, bits)
@@ -89,7 +89,7 @@ def test_avif_obeys_quality_and_keeps_alpha(tmp_path):
     np.testing.assert_allclose(restored.alpha.astype(int), picture.alpha, atol=3)
 
 
-def test_avif_names_its_colours(read_bytes):
+def test_code_points_of_avif_are_read(read_bytes):
     pixels = make_pixels(3)
     data = imagecodecs.avif_encode(pixels, level=100, primaries=12, transfer=13)
     picture = read_bytes(bytes(data))
@@ -117,7 +117,7 @@ def test_written_jpeg_xl_of_16_bits_is_srgb(tmp_path, colours, alpha):
     assert b"Lin" not in profile
 
 
-def test_lossy_jpeg_xl_and_one_of_a_jpeg(read_bytes):
+def test_lossy_jpeg_xl_and_a_repacked_jpeg(read_bytes):
     lossy = read_bytes(bytes(imagecodecs.jpegxl_encode(make_pixels(3), distance=0.5)))
     assert psnr(lossy.pixels, make_pixels(3)) > 35
     jpeg = pillow_bytes(make_pixels(3), "JPEG", quality=95)
@@ -171,13 +171,13 @@ def test_ppm(read_bytes, kind):
 @pytest.mark.parametrize(
     "data", [b"P6\n2 2 255\n" + bytes(11), b"P5\n2 2 70000\n" + bytes(99), b"P5\n0 2 255\n", b"P2 2 2 9 1 1 1"]
 )
-def test_damaged_ppm(tmp_path, data):
+def test_damaged_ppm_is_refused(tmp_path, data):
     (tmp_path / "a.ppm").write_bytes(data)
     assert_refused(read_picture, tmp_path / "a.ppm")
 
 
 @pytest.mark.parametrize(("format", "data"), [("HEIF (HEIC)", "heic"), ("JPEG XL", "jxl")])
-def test_what_needs_another_library_says_so(tmp_path, monkeypatch, format, data):
+def test_missing_library_is_named(tmp_path, monkeypatch, format, data):
     def missing(name):
         raise ImportError(name)
 
@@ -190,7 +190,7 @@ def test_what_needs_another_library_says_so(tmp_path, monkeypatch, format, data)
 
 
 @pytest.mark.parametrize("kind", ["heic", "avif", "jxl", "jp2", "gif", "ppm"])
-def test_cut_and_damaged_files_raise_nothing_but_input_error(tmp_path, kind):
+def test_cut_and_damaged_files_raise_only_input_errors(tmp_path, kind):
     pixels = make_pixels(3)
     data = {
         "heic": lambda: heic(pixels, "RGB"),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from swinir_jax.images import Picture
 
-# The stored picture [[1, 2, 3], [4, 5, 6]], upright, from the definition of the EXIF tag.
+# Orientation -> the stored picture [[1, 2, 3], [4, 5, 6]] upright, by the definition of the EXIF tag.
 UPRIGHT = {
     1: [[1, 2, 3], [4, 5, 6]],
     2: [[3, 2, 1], [6, 5, 4]],
@@ -29,7 +29,7 @@ STORED = np.array(UPRIGHT[1])
 
 
 def blocks(values, dtype=np.uint8):
-    """Each value as a block of 8 x 8 pixels, which JPEG keeps; the second colour channel is darker."""
+    """Repeats each value as a block of 8 x 8 pixels, which JPEG keeps; green is darker."""
     gray = (np.array(values) * 40).astype(dtype).repeat(8, axis=0).repeat(8, axis=1)
     return np.dstack([gray, gray // 2, gray])
 
@@ -78,7 +78,7 @@ def test_alpha_and_resolution_turn_with_the_picture(read_bytes):
     assert picture.dpi == (100, 300)
 
 
-def test_damaged_exif_costs_the_orientation_only(read_bytes):
+def test_damaged_exif_data_lose_only_the_orientation(read_bytes):
     png = insert_chunk(pillow_bytes(blocks(STORED), "PNG"), png_chunk(b"eXIf", b"nonsense"))
     picture = read_bytes(png)
     np.testing.assert_array_equal(picture.pixels, blocks(STORED))

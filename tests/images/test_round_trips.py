@@ -67,7 +67,7 @@ def test_jpeg_colours_are_not_subsampled(tmp_path):
     pixels[:, ::2] = (255, 0, 0)
     pixels[:, 1::2] = (0, 0, 255)
     write_picture(tmp_path / "a.jpg", Picture(pixels), quality=100)
-    assert psnr(read_picture(tmp_path / "a.jpg").pixels, pixels) > 35  # half of that with colours at half size
+    assert psnr(read_picture(tmp_path / "a.jpg").pixels, pixels) > 35  # subsampled colours would give half of that
 
 
 @pytest.mark.parametrize("quality", [0, 101])
@@ -103,12 +103,12 @@ def test_profile_and_resolution_are_kept(tmp_path, suffix, dtype, profile_kept, 
     assert restored.icc_profile == (ICC if profile_kept else None)
     assert restored.dpi == (pytest.approx((300, 150), rel=1e-4) if dpi_kept else None)
     again = tmp_path / f"b{suffix}"
-    write_picture(again, restored)  # rounding must not wear the resolution down
+    write_picture(again, restored)  # rounding must not change the resolution a second time
     assert (read_picture(again).icc_profile, read_picture(again).dpi) == (restored.icc_profile, restored.dpi)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_other_programs_find_what_we_put_into_png(tmp_path, dtype):
+def test_other_programs_read_profile_and_resolution_of_png(tmp_path, dtype):
     path = tmp_path / "a.png"
     write_picture(path, make_picture(3, False, dtype, icc_profile=ICC, dpi=(300, 150)))
     with Image.open(path) as image:
@@ -117,7 +117,7 @@ def test_other_programs_find_what_we_put_into_png(tmp_path, dtype):
     assert np.array_equal(imagecodecs.png_decode(path.read_bytes()), make_pixels(3, dtype))
 
 
-def test_written_tiff_says_that_alpha_is_straight(tmp_path):
+def test_written_tiff_declares_straight_alpha(tmp_path):
     write_picture(tmp_path / "a.tif", make_picture(0, True))
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         assert tiff.pages.first.extrasamples == (tifffile.EXTRASAMPLE.UNASSALPHA,)

@@ -66,7 +66,7 @@ def test_tiff_by_rows(tmp_path, layout, compression):
 
 
 @pytest.mark.parametrize("layout", [{}, {"rowsperstrip": 10}, {"compression": "zlib", "tile": (32, 48)}], ids=str)
-def test_only_the_rows_asked_for_are_decoded_of_a_tiff(tmp_path, layout):
+def test_tiff_is_decoded_from_the_requested_row(tmp_path, layout):
     path = tmp_path / "a.tif"
     path.write_bytes(tiff_bytes(make_pixels(3, h=H, w=W), photometric="rgb", **layout))
     y, _ = next(open_rows(path).blocks(130))
@@ -90,7 +90,7 @@ NOT_BY_ROWS = {
 
 
 @pytest.mark.parametrize("kind", NOT_BY_ROWS)
-def test_what_is_not_read_by_rows(tmp_path, kind):
+def test_other_pictures_are_not_read_by_rows(tmp_path, kind):
     (tmp_path / "a").write_bytes(NOT_BY_ROWS[kind]())
     assert open_rows(tmp_path / "a") is None
 
@@ -111,7 +111,7 @@ def test_decoded_rows(tmp_path):
 
 
 @pytest.mark.parametrize(("damage", "message"), [(slice(-400, -390), "damaged"), (slice(-400, None), "cut short")])
-def test_damaged_png(tmp_path, damage, message):
+def test_damaged_png_is_refused(tmp_path, damage, message):
     path = tmp_path / "a.png"
     noise = np.random.default_rng(0).integers(0, 256, (H, W), np.uint8)
     data = bytearray(pillow_bytes(noise, "PNG"))
@@ -121,16 +121,16 @@ def test_damaged_png(tmp_path, damage, message):
     assert_refused(lambda path: RowWindow(source, 0).read(0, H), path, message)
 
 
-def write(target, picture, about, steps, stop=None):
-    """Writes by rows, `steps` at a time, up to `stop`; returns how many rows were there before."""
+def write(target, picture, settings, step, stop=None):
+    """Writes `step` rows at a time up to row `stop`; returns the number of rows stored before."""
     head = Picture(picture.pixels[:1], None, picture.icc_profile, picture.dpi)
-    with RowWriter(target, head, len(picture.pixels), about) as writer:
-        begun = writer.rows
-        for y in range(begun, stop or len(picture.pixels), steps):
-            writer.write(picture.pixels[y : min(y + steps, stop or len(picture.pixels))])
+    with RowWriter(target, head, len(picture.pixels), settings) as writer:
+        stored = writer.rows
+        for y in range(stored, stop or len(picture.pixels), step):
+            writer.write(picture.pixels[y : min(y + step, stop or len(picture.pixels))])
         if stop is None:
             writer.finish()
-    return begun
+    return stored
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -140,7 +140,7 @@ def test_writing_by_rows(tmp_path, suffix, channels, dtype):
     picture = Picture(make_pixels(channels, dtype, 700, 300), None, ICC + b"IDAT", (300, 72))
     target, again = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
     assert write(target, picture, {}, 100) == 0
-    written = read_picture(target)  # checks sums and sizes
+    written = read_picture(target)  # checks checksums and sizes
     np.testing.assert_array_equal(written.pixels, picture.pixels)
     assert written.icc_profile == picture.icc_profile
     assert written.dpi == pytest.approx(picture.dpi, abs=0.1)
@@ -152,7 +152,7 @@ def test_writing_by_rows(tmp_path, suffix, channels, dtype):
     assert sorted(tmp_path.iterdir()) == sorted([target, again])
 
 
-def test_an_unfinished_file_about_something_else_is_not_used(tmp_path):
+def test_unfinished_file_with_other_settings_is_dropped(tmp_path):
     target = tmp_path / "a.png"
     picture = Picture(make_pixels(0, h=600))
     write(target, picture, {"a": 1}, 64, stop=600 - 64)
@@ -169,7 +169,7 @@ def test_tiff_is_a_tiled_bigtiff(tmp_path):
         assert tiff.pages.first.is_tiled
 
 
-def test_targets_that_cannot_be_written_by_rows(tmp_path):
+def test_targets_that_cannot_be_written_by_rows_are_refused(tmp_path):
     assert_refused(lambda path: check_target(path, 10, 10), tmp_path / "a.jpg", "PNG or TIFF")
     assert_refused(lambda path: check_target(path, 1_000_001, 10), tmp_path / "a.png", "1000001")
     picture = Picture(make_pixels(0))

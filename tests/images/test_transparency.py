@@ -9,7 +9,7 @@ from swinir_jax.images import extend_colours, flatten
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("colours", [0, 3])
 @pytest.mark.parametrize("size", [(23, 34), (1, 7), (5, 1), (64, 64)])
-def test_hidden_colours_come_from_the_visible_ones(dtype, colours, size):
+def test_hidden_colours_come_from_visible_pixels(dtype, colours, size):
     h, w = size
     white = np.iinfo(dtype).max
     alpha = np.zeros(size, dtype)
@@ -21,12 +21,12 @@ def test_hidden_colours_come_from_the_visible_ones(dtype, colours, size):
     np.testing.assert_array_equal(filled, np.full_like(pixels, white - 3))  # no dark fringe anywhere
 
 
-def test_visible_pixels_stay_and_hidden_ones_are_near():
+def test_visible_pixels_stay_and_hidden_pixels_resemble_neighbours():
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:, :25], pixels[:, 35:] = (200, 10, 10), (10, 10, 200)
     alpha = np.full((40, 60), 255, np.uint8)
     alpha[:, 25:35] = 0
-    alpha[3, 3], pixels[3, 3] = 1, (7, 8, 9)  # hardly visible
+    alpha[3, 3], pixels[3, 3] = 1, (7, 8, 9)  # nearly transparent
     before = pixels.copy()
     filled = extend_colours(pixels, alpha)
     np.testing.assert_array_equal(pixels, before)
@@ -35,14 +35,14 @@ def test_visible_pixels_stay_and_hidden_ones_are_near():
     assert (filled[:, 34, 2] > 190).all()
 
 
-def test_hardly_visible_pixels_weigh_little():
+def test_nearly_transparent_pixels_weigh_little():
     pixels = np.array([[[250, 250, 250], [0, 0, 0], [99, 99, 99], [99, 99, 99]]], np.uint8)
     alpha = np.array([[255, 1, 0, 0]], np.uint8)
     np.testing.assert_array_equal(extend_colours(pixels, alpha)[0, 2:], np.full((2, 3), 249))
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_nothing_to_fill_or_to_fill_from(value):
+def test_colours_are_returned_if_all_or_no_pixels_are_hidden(value):
     pixels = make_pixels(3)
     assert extend_colours(pixels, np.full((H, W), value, np.uint8)) is pixels
 
@@ -73,8 +73,8 @@ def test_flatten(dtype, background, colour, colours):
     assert (flat.alpha, flat.icc_profile) == (None, picture.icc_profile)
 
 
-def test_flatten_passes_opaque_pictures_and_refuses_what_is_no_colour():
+def test_flatten_returns_opaque_pictures_and_refuses_unknown_colours():
     picture = make_picture(3, False)
     assert flatten(picture, "white") is picture
-    with pytest.raises(InputError, match="'nonsense' is no colour"):
+    with pytest.raises(InputError, match="'nonsense' is not a colour"):
         flatten(picture, "nonsense")

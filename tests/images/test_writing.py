@@ -43,10 +43,10 @@ def test_format_that_cannot_hold_the_picture_is_refused(tmp_path, name, picture,
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".avif"])
-def test_16_bits_are_rounded_to_8_and_said(tmp_path, suffix):
+def test_16_bits_are_rounded_to_8_and_noted(tmp_path, suffix):
     picture = make_picture(3, False, np.uint16)
     [note] = write_picture(tmp_path / f"a{suffix}", picture)
-    assert note == f"16 bits rounded to 8, which is what {WRITABLE[suffix]} holds"
+    assert note == f"16 bits rounded to 8, as {WRITABLE[suffix]} holds no more"
     rounded = np.rint(picture.pixels / 257).astype(np.uint8)
     assert psnr(read_picture(tmp_path / f"a{suffix}").pixels, rounded) > (45 if suffix in (".jpg", ".avif") else 130)
 
@@ -60,7 +60,7 @@ def test_opaque_alpha_is_left_out_of_a_jpeg(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(path.name for path in DATA.iterdir()))
 @pytest.mark.parametrize("ending", sorted(set(WRITABLE) - {".jpg_large"}))
-def test_the_header_tells_what_is_written(tmp_path, name, ending):
+def test_header_describes_the_written_picture(tmp_path, name, ending):
     picture = read_picture(DATA / name)
     if problem := cannot_hold(ending, Header.of(picture)):
         assert (name, problem) == ("b32a.bmp", "JPEG cannot hold alpha; use .png instead")
@@ -90,7 +90,7 @@ def test_the_header_tells_what_is_written(tmp_path, name, ending):
         ("a.png", Header(1_000_001, 5), False, ".tif"),
     ],
 )
-def test_ending_that_fits(path, header, lossless, ending):
+def test_fitting_ending(path, header, lossless, ending):
     assert fitting_ending(path, header, lossless=lossless) == ending
 
 
@@ -123,7 +123,7 @@ def interrupt(*args, **kwargs):
 
 
 @pytest.mark.parametrize("function", ["replace", "fsync"])
-@pytest.mark.parametrize("existing", [None, b"what was there before"])
+@pytest.mark.parametrize("existing", [None, b"previous content"])
 def test_interrupted_writing_leaves_nothing_new(tmp_path, monkeypatch, function, existing):
     path = tmp_path / "a.png"
     if existing:
@@ -143,7 +143,7 @@ def test_temporary_file_is_hidden_and_beside_the_target(tmp_path, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", spy)
-    name = "n" * 250 + ".png"  # the longest there is
+    name = "n" * 250 + ".png"  # the longest possible name
     write_picture(tmp_path / name, make_picture(3, False))
     [(source, target)] = renamed
     assert source.parent == target.parent == tmp_path.resolve()
@@ -151,7 +151,7 @@ def test_temporary_file_is_hidden_and_beside_the_target(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_full_disk(tmp_path, monkeypatch):
+def test_full_disk_is_reported(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -161,7 +161,7 @@ def test_full_disk(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_targets_that_cannot_be_written_are_refused(tmp_path):
     def write(path):
         write_picture(path, make_picture(3, False))
 
@@ -174,7 +174,7 @@ def test_places_that_cannot_be_written(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
 
 
-def test_permissions_are_those_of_a_new_file(tmp_path):
+def test_written_file_has_the_permissions_of_a_new_file(tmp_path):
     before = os.umask(0o027)
     try:
         write_picture(tmp_path / "a.png", make_picture(3, False))
@@ -192,7 +192,7 @@ def test_link_stays_a_link(tmp_path):
     assert_same_samples(read_picture(target), make_picture(3, False))
 
 
-def test_the_table_of_formats_has_all():
+def test_documented_table_lists_all_formats():
     rows = re.findall(r"^\| ([A-Z]\w[^|]*) \| yes.*?\| (yes|no)", (DOCS / "pictures.md").read_text(), re.MULTILINE)
     formats = {name: written for names, written in rows for name in names.replace(" (HEIC)", "").split(", ")}
     assert formats == {name: "yes" if name in WRITABLE.values() else "no" for name in READABLE.values()}

@@ -4,6 +4,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def strict():
-    """No dtype and no rank is promoted silently."""
+    """Turns silent promotion of dtypes and ranks into errors."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield

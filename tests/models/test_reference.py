@@ -15,5 +15,5 @@ def test_modules_and_cpu_equal_the_original_and_each_other(path):
     assert by_modules.shape == on_cpu.shape == expected.shape
     assert relative_error(by_modules, expected) < 1e-5
     assert relative_error(on_cpu, expected) < 1e-5
-    # Two roundings of one function, equal in float64 (tests/cpu); in this one case each is off by 2e-6.
+    # Both round one function, equal in float64 (tests/cpu); in the one case each is off by 2e-6.
     assert relative_error(on_cpu, by_modules) < (3e-6 if path.stem == "gray_denoise" else 2e-6)

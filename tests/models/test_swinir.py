@@ -39,17 +39,17 @@ def test_any_size_down_to_one_pixel(size):
     lq = image(1, *size, 3)
     restored = SwinIR(TINY).apply({"params": tiny_params(TINY)}, lq)
     assert restored.shape == (1, 2 * size[0], 2 * size[1], 3)
-    # What the padding holds is NumPy's reflection, however often it takes.
+    # The padding is NumPy's reflection, repeated as often as needed.
     padded = np.pad(lq, ((0, 0), (0, -size[0] % 8), (0, -size[1] % 8), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(pad_to_window(jnp.asarray(lq), 8), padded)
 
 
-def test_what_each_rstb_answers_can_be_captured():
+def test_outputs_of_rstbs_can_be_captured():
     model, variables, lq = SwinIR(TINY), {"params": tiny_params(TINY)}, image(1, 16, 16, 3)
     restored, captured = model.apply(variables, lq, capture_intermediates=lambda module, _: isinstance(module, RSTB))
     assert relative_error(restored, model.apply(variables, lq)) < 1e-6
-    answers = [found["__call__"][0] for found in captured["intermediates"].values()]
-    assert [answer.shape for answer in answers] == [(1, 16, 16, TINY.embed_dim)] * 2
+    outputs = [found["__call__"][0] for found in captured["intermediates"].values()]
+    assert [output.shape for output in outputs] == [(1, 16, 16, TINY.embed_dim)] * 2
 
 
 def test_vmap_over_images_and_over_parameters():
@@ -98,7 +98,7 @@ def test_bfloat16_keeps_the_output_float32_and_close():
     exact = SwinIR(TINY).apply({"params": params}, lq)
     rough = SwinIR(TINY, dtype=jnp.bfloat16).apply({"params": params}, lq)
     assert rough.dtype == jnp.float32
-    assert 0 < relative_error(rough, exact) < 0.03  # bfloat16 has 8 bits: 2^-8 = 0.004 a rounding
+    assert 0 < relative_error(rough, exact) < 0.03  # bfloat16 has 8 bits: 2^-8 = 0.004 per rounding
 
 
 @pytest.mark.parametrize(("dtype", "word"), [(jnp.float16, "overflow"), (jnp.int32, "bfloat16 or float64")])
@@ -127,7 +127,9 @@ def test_initialisation_is_distributed_as_in_the_original():
     block = params["layers_0"]["residual_group"]["blocks_0"]
     for kernel in (block["attn"]["qkv"]["kernel"], block["mlp"]["fc2"]["kernel"]):
         assert np.std(kernel) == pytest.approx(0.02, rel=0.02)
-        assert 0.06 < np.abs(kernel).max() < 0.14  # a normal's tail: not cut at two deviations, no outlier at 2
+        assert (
+            0.06 < np.abs(kernel).max() < 0.14
+        )  # the tail of a normal distribution: not cut at two deviations, no outlier at 2
     assert np.std(block["attn"]["relative_position_bias_table"]) == pytest.approx(0.02, rel=0.1)
     assert not np.any(block["attn"]["qkv"]["bias"])
     conv, bound = params["layers_0"]["conv"], 1 / np.sqrt(9 * 120)  # PyTorch's Conv2d: uniform, biases too

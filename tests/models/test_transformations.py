@@ -1,4 +1,4 @@
-"""JAX's transformations of the network, by modules and on a CPU, against plain calls."""
+"""JAX's transformations of `SwinIR` and of `swinir_jax.cpu`, compared with plain calls."""
 
 import functools
 
@@ -52,7 +52,7 @@ gradients = jit(jax.grad(functools.partial(loss, by_modules), argnums=(0, 1)))
 
 
 def assert_close(ours, plain, tolerance=2e-6):
-    """To float32 rounding, beside the largest value of each array."""
+    """Compares up to float32 rounding, relative to the largest value of each array."""
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * float(np.abs(b).max()))
 

@@ -1,0 +1,44 @@
+"""The arithmetic of the network, for modules and `swinir_jax.cpu` alike.
+
+Matrix products and convolutions take factors in the network's `dtype`. The residual stream, LayerNorm and softmax use
+`residual_dtype(dtype)`.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from swinir_jax.errors import InputError
+
+
+def check_dtype(dtype: Any) -> None:
+    """Refuses a dtype in which the network cannot compute.
+
+    Raises:
+      InputError: if `dtype` is not float32, bfloat16 or float64. float16 overflows in the classical models, whose
+        activations grow from block to block.
+    """
+    name = str(getattr(dtype, "__name__", dtype))
+    if name == "float16":
+        raise InputError("float16 overflows in SwinIR's classical models, whose activations grow; take bfloat16.")
+    if name not in ("float32", "bfloat16", "float64"):
+        raise InputError(f"dtype must be float32, bfloat16 or float64, got {name}.")
+
+
+def residual_dtype(dtype: Any) -> Any:
+    """Returns the residual stream's dtype: float32, or float64 when everything runs in float64."""
+    return jnp.float64 if dtype == jnp.float64 else jnp.float32
+
+
+def product_precision(dtype: Any) -> lax.Precision | None:
+    """Returns the precision of products in `dtype`: full for float32, which GPUs and TPUs would round to fewer bits."""
+    return None if dtype == jnp.bfloat16 else lax.Precision.HIGHEST
+
+
+def product(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
+    """Multiplies two arrays of one dtype by `jnp.einsum`; sums and result are in the residual stream's dtype."""
+    return jnp.einsum(
+        equation, a, b, precision=product_precision(a.dtype), preferred_element_type=residual_dtype(a.dtype)
+    )

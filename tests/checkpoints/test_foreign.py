@@ -1,0 +1,104 @@
+"""Kinds of files: the content counts, not the suffix, and errors name other kinds."""
+
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from torch_programs import items, state_dict, value, write_archive
+from weight_files import FIRST, INPUTS, error_of, under
+
+import swinir_jax
+from swinir_jax import InputError
+from swinir_jax.checkpoints import weight_file
+
+WHOLE = INPUTS / "whole.pth"
+
+
+def renamed(path, name):
+    return lambda folder: shutil.copy(path, folder / name)
+
+
+def unpacked(folder):
+    with zipfile.ZipFile(WHOLE) as archive:
+        archive.extractall(folder / "network")
+    return folder / "network"
+
+
+def compressed(folder):
+    with zipfile.ZipFile(WHOLE) as old, zipfile.ZipFile(folder / "x.pth", "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    return folder / "x.pth"
+
+
+@pytest.mark.parametrize("make", [
+    *(renamed(WHOLE, name) for name in ("x.pth.tar", "pytorch_model.bin", "network", "x.PTH", "x.safetensors", "x.1")),
+    *(renamed(INPUTS / "params_ema_prefix.safetensors", name) for name in ("x.pth", "x.ckpt", "x")),
+    unpacked, lambda folder: unpacked(folder) / "whole", compressed,
+])  # fmt: skip
+def test_the_content_counts_not_the_suffix(make, tmp_path):
+    assert error_of(make(tmp_path)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "an empty file"),
+        (b"<!DOCTYPE html>\n<html>", "a web page"),
+        (b"\n\n  <html lang='en'>", "a web page"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "a Git LFS pointer"),
+        (b"\x1f\x8b\x08" + b"\0" * 20, "a packed archive; unpack it first"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"\x89PNG\r\n\x1a\n", "an image"),
+        (b"Entry not found", "neither PyTorch's nor safetensors"),
+        (bytes(600), "neither PyTorch's nor safetensors"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
+def test_errors_name_the_kind_of_other_files(content, sentence, suffix, tmp_path):
+    (tmp_path / f"x{suffix}").write_bytes(content)
+    with pytest.raises(InputError, match=sentence) as caught:
+        swinir_jax.load_pretrained(tmp_path / f"x{suffix}")
+    assert "Error(" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+KERNEL, VECTOR, MATRIX = np.zeros((4, 4, 3, 3), "f4"), np.zeros(4, "f4"), np.zeros((4, 4), "f4")
+BLOCK = "layers.0.residual_group.blocks.0"
+SWIN = {FIRST: KERNEL, f"{BLOCK}.attn.relative_position_bias_table": np.zeros((9, 1), "f4")}
+FOREIGN = {
+    "an ESRGAN": {"model.0.weight": KERNEL, "model.1.sub.0.RDB1.conv1.0.weight": KERNEL},
+    "an ESRGAN ": {FIRST: KERNEL, "RRDB_trunk.0.RDB1.conv1.weight": KERNEL},
+    "an ESRGAN  ": {FIRST: KERNEL, "body.0.rdb1.conv1.weight": KERNEL},
+    r"Real-ESRGAN's compact network \(SRVGGNet\)": {"body.0.weight": KERNEL, "body.1.weight": VECTOR},
+    "Swin2SR": {**SWIN, f"{BLOCK}.attn.logit_scale": np.zeros((1, 1, 1), "f4")},
+    "HAT": {**SWIN, f"{BLOCK}.conv_block.cab.0.weight": KERNEL},
+    "DAT": {FIRST: KERNEL, "before_RG.1.weight": VECTOR},
+    "SRFormer": {**SWIN, f"{BLOCK}.attn.aligned_relative_position_index": MATRIX},
+    "Restormer": {"encoder_level1.0.attn.temperature": np.zeros((1, 1, 1), "f4")},
+    "NAFNet": {"intro.weight": KERNEL, "middle_blks.0.beta": KERNEL},
+    "EDSR": {FIRST: KERNEL, "body.0.conv1.weight": KERNEL},
+    "RCAN": {"body.0.body.0.body.0.weight": KERNEL},
+    "a discriminator": {"conv0.weight": KERNEL, "conv1.weight_orig": KERNEL, "conv1.weight_u": VECTOR},
+    "a discriminator ": {"conv0_0.weight": KERNEL, "bn0_1.weight": VECTOR},
+    "a VGG": {"features.0.weight": KERNEL},
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("place", ["", "params_ema/", "state_dict/net_g."])
+def test_errors_name_other_networks(kind, place, tmp_path, monkeypatch):
+    (tmp_path / "x.pth").write_bytes(b"PK\x03\x04")
+    monkeypatch.setattr(weight_file, "read_torch_file", lambda path: under(place, FOREIGN[kind]))
+    with pytest.raises(InputError, match=f"x.pth: .*not the weights of a SwinIR but of {kind.strip()}"):
+        swinir_jax.load_pretrained(tmp_path / "x.pth")
+
+
+def test_an_error_names_an_optimiser_without_weights(tmp_path):
+    storages = {}
+    state = b"}" + value(0) + state_dict({"exp_avg": VECTOR}, storages) + b"s"
+    path = write_archive(tmp_path / "x.pth", items(state=state, param_groups=value([])), storages)
+    with pytest.raises(InputError, match="an optimiser's state, without weights"):
+        swinir_jax.load_pretrained(path)
