@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import zlib
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from swinir_jax.config import SwinIRConfig
 
 DATA = Path(__file__).parent / "data"
-FORWARD = sorted((DATA / "forward").glob("*.npz"))
+GOLDENS = Path(os.environ.get("SWINIR_JAX_GOLDENS", DATA))  # other cases of the same files can be put to the tests
+FORWARD = sorted((GOLDENS / "forward").glob("*.npz"))
 
 
 def fill(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:

@@ -10,25 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from swinir_jax.data.blind_steps import (
-    Blur,
-    BsrganPoissonNoise,
-    Gaussian,
-    GaussianNoise,
-    Halve,
-    InOrder,
-    Jpeg,
-    Maybe,
-    OneOf,
-    RealEsrganPoissonNoise,
-    Resize,
-    ResizeToTarget,
-    ShiftedDownscale,
-    Shuffled,
-    Sinc,
-    Step,
-    sharpen,
-)
+from swinir_jax.data.blind.blur import Blur, Gaussian, Halve, Resize, ResizeToTarget, ShiftedDownscale, Sinc, sharpen
+from swinir_jax.data.blind.combine import InOrder, Maybe, OneOf, Shuffled
+from swinir_jax.data.blind.noise import BsrganPoissonNoise, GaussianNoise, Jpeg, RealEsrganPoissonNoise
+from swinir_jax.data.blind.step import Step
 from swinir_jax.errors import InputError
 
 
@@ -121,9 +106,7 @@ def bsrgan_plus(scale: int, shuffled: float = 0.1, sharpened: bool = True) -> Ch
         )
 
     rounds = Shuffled(steps=(*one_round(4), Jpeg(quality=(30, 95)), *one_round(scale)), probability=shuffled)
-    return Chain(
-        scale=scale, steps=InOrder((rounds, ResizeToTarget(), Jpeg(quality=(30, 95)))), sharpen=sharpened
-    )
+    return Chain(scale=scale, steps=InOrder((rounds, ResizeToTarget(), Jpeg(quality=(30, 95)))), sharpen=sharpened)
 
 
 def real_esrgan(scale: int, sharpened: bool = True) -> Chain:

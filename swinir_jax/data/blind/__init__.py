@@ -1,0 +1,1 @@
+"""Blind degradation: photographs blurred, resized, made noisy and compressed at random."""
