@@ -1,4 +1,4 @@
-"""The architecture of a SwinIR network, as one frozen and hashable value."""
+"""Architecture of a SwinIR network, as a frozen and hashable value."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ from typing import Any
 
 from swinir_jax.errors import InputError
 
-# What each reconstruction can enlarge by; None stands for any factor.
+# Possible scales of each reconstruction; None for any scale.
 UPSCALES: Mapping[str, tuple[int, ...] | None] = {
     "": (1,),
     "pixelshuffle": (1, 2, 3, 4, 8, 16),
@@ -16,7 +16,7 @@ UPSCALES: Mapping[str, tuple[int, ...] | None] = {
 }
 RESI_CONNECTIONS = ("1conv", "3conv")
 
-# The paper's sizes, as arguments of SwinIRConfig.
+# Sizes from the paper, as arguments of SwinIRConfig.
 SIZES: Mapping[str, Mapping[str, Any]] = {
     "S": dict(embed_dim=60, depths=(6,) * 4, num_heads=(6,) * 4),  # lightweight SR
     "M": dict(embed_dim=180, depths=(6,) * 6, num_heads=(6,) * 6),  # all other tasks
@@ -24,8 +24,8 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-# The Python types that each annotation below stands for; a bool is no number here.
-_KINDS: Mapping[str, tuple[type, ...]] = {
+# Python types that each annotation of SwinIRConfig accepts; a bool is not a number here.
+_TYPES: Mapping[str, tuple[type, ...]] = {
     str(int): (int,),
     str(float): (int, float),
     str(bool): (bool,),
@@ -37,7 +37,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's and JAX's values as Python's, and lists as tuples."""
+    """Converts values of NumPy and JAX to Python's, and lists to tuples."""
     if isinstance(value, list | tuple):
         return tuple(map(_plain, value))
     return _plain(value.tolist()) if hasattr(value, "tolist") else value
@@ -45,34 +45,57 @@ def _plain(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SwinIRConfig:
-    """Arguments of the official `SwinIR` class, by their names there; the defaults are the paper's middle size.
+    """Architecture of a SwinIR network, with the argument names of the official `SwinIR` class.
 
-    NumPy's numbers are taken for Python's, lists and arrays for tuples, and `img_size=(64, 64)` for 64.
+    The defaults are the paper's middle size. NumPy's numbers become Python's, lists and arrays become tuples, and
+    `img_size=(64, 64)` becomes 64.
+
+    Attributes:
+      upscale: HQ / LQ side ratio; 1 for denoising and JPEG artefact removal.
+      in_chans: channels of the images, 1 for gray and 3 for RGB.
+      img_size: side of a training patch in LQ pixels, or (height, width); fixes the sizes of `ape`, and windows are
+        shifted only if both sides exceed `window_size`.
+      window_size: side of the attention windows, in pixels.
+      img_range: scale of the network's values; the network sees `(lq - mean) * img_range`.
+      upsampler: reconstruction, a key of UPSCALES: pixelshuffle, pixelshuffledirect, nearest+conv, or empty for upscale
+        1.
+      resi_connection: convolutions at the end of each RSTB and of the body: 1conv or 3conv.
+      embed_dim: channels of the features.
+      depths: Swin Transformer layers in each RSTB.
+      num_heads: attention heads in each RSTB; each number divides `embed_dim`.
+      mlp_ratio: width of the MLPs' hidden layers / `embed_dim`.
+      qkv_bias: biases in the projections to queries, keys and values.
+      qk_scale: factor of the queries; None for 1 / sqrt(channels of a head).
+      ape: absolute position embedding; limits inputs to the padded size `img_size`.
+      patch_norm: LayerNorm of the features before the first RSTB.
+      drop_rate: dropout rate of features, in training.
+      attn_drop_rate: dropout rate of attention weights, in training.
+      drop_path_rate: stochastic depth rate of the last layer, in training; the rates rise linearly from 0 at the first.
+      use_checkpoint: recompute layers in the backward pass, to save memory.
 
     Raises:
       InputError: if the values contradict each other; the message names them.
     """
 
-    upscale: int = 1  # HQ / LQ side ratio; 1 for denoising and JPEG artefact removal
+    upscale: int = 1
     in_chans: int = 3
-    # Training patch, or (height, width); matters to `ape`, and windows never shift unless both are above `window_size`.
     img_size: int | tuple[int, int] = 64
     window_size: int = 8
-    img_range: float = 1.0  # the network sees `(lq - mean) * img_range`
-    upsampler: str = ""  # a key of UPSCALES
-    resi_connection: str = "1conv"  # convolutions that end each RSTB and the body
+    img_range: float = 1.0
+    upsampler: str = ""
+    resi_connection: str = "1conv"
     embed_dim: int = 180
-    depths: tuple[int, ...] = (6,) * 6  # Swin Transformer layers in each RSTB
-    num_heads: tuple[int, ...] = (6,) * 6  # per RSTB
+    depths: tuple[int, ...] = (6,) * 6
+    num_heads: tuple[int, ...] = (6,) * 6
     mlp_ratio: float = 2.0
     qkv_bias: bool = True
-    qk_scale: float | None = None  # None: 1 / sqrt(head dimension)
-    ape: bool = False  # absolute position embedding; fixes the input's padded size to `img_size`
+    qk_scale: float | None = None
+    ape: bool = False
     patch_norm: bool = True
     drop_rate: float = 0.0
     attn_drop_rate: float = 0.0
-    drop_path_rate: float = 0.1  # of the last layer; rises linearly from 0 at the first
-    use_checkpoint: bool = False  # recompute layers in the backward pass, to save memory
+    drop_path_rate: float = 0.1
+    use_checkpoint: bool = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -88,11 +111,11 @@ class SwinIRConfig:
 
     def _check_types(self) -> None:
         for field in dataclasses.fields(self):
-            value, kinds = getattr(self, field.name), _KINDS[str(field.type)]
+            value, types = getattr(self, field.name), _TYPES[str(field.type)]
             values = value if isinstance(value, tuple) else (value,)
             pair = field.name == "img_size" and len(values) == 2
             if not (pair or isinstance(value, tuple) == (field.name in ("depths", "num_heads"))) or any(
-                type(v) not in kinds or (isinstance(v, float) and not math.isfinite(v)) for v in values
+                type(v) not in types or (isinstance(v, float) and not math.isfinite(v)) for v in values
             ):
                 kind = getattr(field.type, "__name__", field.type)
                 raise InputError(f"{field.name} must be of type {kind} and finite, got {value!r}.")
@@ -103,15 +126,17 @@ class SwinIRConfig:
             if (min(value) if isinstance(value, tuple) else value) < 1:
                 raise InputError(f"{name.replace('sides', 'size')} must be at least 1, got {value}.")
         if not self.depths or len(self.depths) != len(self.num_heads):
-            raise InputError(f"One head count per RSTB: got depths={self.depths} and num_heads={self.num_heads}.")
+            raise InputError(
+                f"One head count per RSTB is needed, got depths={self.depths} and num_heads={self.num_heads}."
+            )
         if min(*self.depths, *self.num_heads) < 1:
-            raise InputError(f"depths and num_heads must be at least 1: got {self.depths} and {self.num_heads}.")
+            raise InputError(f"depths and num_heads must be at least 1, got {self.depths} and {self.num_heads}.")
         for heads in self.num_heads:
             if self.embed_dim % heads:
                 raise InputError(f"embed_dim={self.embed_dim} is not a multiple of num_heads={heads}.")
         if self.window_size % self.attention_window:
             raise InputError(
-                f"img_size={self.img_size} is below window_size={self.window_size} and does not divide it."
+                f"img_size={self.img_size} is smaller than window_size={self.window_size} and does not divide it."
             )
         if not self.img_range > 0:
             raise InputError(f"img_range must be positive, got {self.img_range}.")
@@ -129,47 +154,47 @@ class SwinIRConfig:
 
     @property
     def img_sides(self) -> tuple[int, int]:
-        """Height and width of the training patch."""
+        """(height, width) of the training patches."""
         return self.img_size if isinstance(self.img_size, tuple) else (self.img_size, self.img_size)
 
     @property
     def attention_window(self) -> int:
-        """Side of the attention windows: a network trained on patches below the window has windows of that size."""
+        """Side of the attention windows: `window_size`, or the side of smaller training patches."""
         return min(self.window_size, *self.img_sides)
 
     @property
     def shift_size(self) -> int:
-        """By how many pixels the windows of each second layer are shifted."""
+        """Shift of the windows in every second layer, in pixels."""
         return 0 if min(self.img_sides) <= self.window_size else self.window_size // 2
 
     @property
     def mlp_hidden_dim(self) -> int:
-        """Width of the MLP's hidden layer."""
+        """Width of the MLPs' hidden layers."""
         return int(self.embed_dim * self.mlp_ratio)
 
     @property
     def has_dropout(self) -> bool:
-        """Whether training drops single features or attention weights."""
+        """True if training drops single features or attention weights."""
         return max(self.drop_rate, self.attn_drop_rate) > 0
 
     @property
     def is_random(self) -> bool:
-        """Whether training drops anything at random."""
+        """True if training drops anything at random."""
         return self.has_dropout or self.drop_path_rate > 0
 
     @property
     def drop_path_rates(self) -> tuple[float, ...]:
-        """Of all layers of all RSTBs: they rise linearly from 0."""
+        """Stochastic depth rates of all layers of all RSTBs."""
         last = max(sum(self.depths) - 1, 1)
         return tuple(self.drop_path_rate * i / last for i in range(last + 1))
 
     def to_dict(self) -> dict[str, Any]:
-        """The arguments as JSON can hold them."""
+        """Returns the arguments as JSON types."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "SwinIRConfig":
-        """The inverse of `to_dict`.
+        """Builds a configuration from the result of `to_dict`.
 
         Raises:
           InputError: if a name is unknown or a value has the wrong type or contradicts another.
@@ -180,4 +205,4 @@ class SwinIRConfig:
         try:
             return cls(**values)
         except TypeError as error:
-            raise InputError(f"SwinIR arguments of a wrong type: {error}.") from error
+            raise InputError(f"SwinIR arguments have the wrong type: {error}.") from error

@@ -1,7 +1,6 @@
-"""PSNR and SSIM in JAX: differentiable, for losses and pipelines on the device.
+"""Differentiable PSNR and SSIM in JAX, for losses and for pipelines on the device.
 
-Tables are made with `swinir_jax.metrics`, which measures 8-bit images in float64; these agree with it as far as
-float32 goes.
+They agree with `swinir_jax.metrics`, which measures 8-bit images in float64, up to float32 rounding.
 """
 
 import functools
@@ -17,17 +16,17 @@ PSNR_LIMIT = 120.0
 
 
 def psnr(restored: jax.Array, hq: jax.Array) -> jax.Array:
-    """Peak signal-to-noise ratio of each image, with a peak of 1.
+    """Computes the peak signal-to-noise ratio of each image, with a peak of 1.
 
     Args:
-      restored: `[B, h, w, C]` float in [0, 1]; half precision is measured in float32.
-      hq: the ground truth, of the same shape.
+      restored: `[B, h, w, C]` float in [0, 1]; half precision is converted to float32.
+      hq: ground truth of the same shape.
 
     Returns:
-      `[B]` decibels, at most 120: identical images have that PSNR, and a gradient of zero.
+      `[B]` decibels, at most 120; identical images have 120 and a gradient of zero.
 
     Raises:
-      InputError: if shapes differ, are not `[B, h, w, C]`, or a dtype is not a float.
+      InputError: if the shapes differ or are not `[B, h, w, C]`, or a dtype is not float.
     """
     restored, hq = _checked(restored, hq)
     mse = jnp.mean(jnp.square(restored - hq), axis=(1, 2, 3))
@@ -35,24 +34,24 @@ def psnr(restored: jax.Array, hq: jax.Array) -> jax.Array:
 
 
 def ssim(restored: jax.Array, hq: jax.Array) -> jax.Array:
-    """Structural similarity of each image, as `swinir_jax.metrics.ssim` has it: the mean over channels.
+    """Computes the structural similarity of each image like `swinir_jax.metrics.ssim`, averaged over channels.
 
     Args:
-      restored: `[B, h, w, C]` float in [0, 1], sides of at least 11 pixels; half precision is measured in float32.
-      hq: the ground truth, of the same shape.
+      restored: `[B, h, w, C]` float in [0, 1], sides of at least 11 pixels; half precision is converted to float32.
+      hq: ground truth of the same shape.
 
     Returns:
-      `[B]`, at most 1, which identical images reach.
+      `[B]` similarities, at most 1; identical images have 1.
 
     Raises:
-      InputError: if shapes differ, are not `[B, h, w, C]`, a side is too short, or a dtype is not a float.
+      InputError: if the shapes differ or are not `[B, h, w, C]`, a side is too short, or a dtype is not float.
     """
     restored, hq = _checked(restored, hq)
     h, w = restored.shape[1:3]
     if min(h, w) < metrics.SSIM_WINDOW_SIZE:
         raise InputError(f"SSIM needs sides of at least {metrics.SSIM_WINDOW_SIZE} pixels, got {h}x{w}.")
     c1, c2 = metrics.SSIM_K1**2, metrics.SSIM_K2**2
-    # Variances are differences of nearly equal numbers, smallest in float32 when values lie around zero.
+    # Variances are differences of nearly equal numbers; values around zero have the smallest float32 errors.
     x, y = restored - 0.5, hq - 0.5
     shifted_x, shifted_y = _filter_valid(x), _filter_valid(y)
     covariance = _filter_valid(x * y) - shifted_x * shifted_y
@@ -75,9 +74,10 @@ def _checked(restored: jax.Array, hq: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _filter_valid(images: jax.Array) -> jax.Array:
-    """Gaussian means over whole windows: `[B, h, w, C]` to `[B, h - 10, w - 10, C]`.
+    """Computes Gaussian means over whole windows: `[B, h, w, C]` to `[B, h - 10, w - 10, C]`.
 
-    Shifted sums, not a convolution: accelerators round a convolution's operands to fewer bits than the variances need.
+    Sums of shifted images replace a convolution, because accelerators round the operands of convolutions too coarsely
+    for variances.
     """
     window = metrics.gaussian_window().tolist()
     for axis in (1, 2):

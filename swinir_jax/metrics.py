@@ -1,16 +1,13 @@
-"""PSNR, SSIM and PSNR-B as the paper reports them: 8-bit images in, float64 arithmetic."""
+"""PSNR, SSIM and PSNR-B of 8-bit images as in the paper, in float64."""
 
 import math
 
 import numpy as np
 
+from swinir_jax.colour import check_values, rgb_to_y
 from swinir_jax.errors import InputError
 
 PEAK = 255.0
-
-FULL_RANGE_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601 over 0..255, as in JPEG files and OpenCV's gray
-_Y_FROM_RGB = (65.481, 128.553, 24.966)
-_Y_OFFSET = 16.0
 
 SSIM_WINDOW_SIZE = 11
 SSIM_SIGMA = 1.5
@@ -20,62 +17,46 @@ _JPEG_BLOCK = 8
 _PSNR_B_MIN_SIDE = 2 * _JPEG_BLOCK
 
 
-def rgb_to_y(image: np.ndarray) -> np.ndarray:
-    """Takes the luma of an RGB image: ITU-R BT.601, as MATLAB's `rgb2ycbcr`, not rounded.
-
-    Args:
-      image: `[h, w, 3]` RGB; uint8, or float on the 0..255 scale.
-
-    Returns:
-      `[h, w]` float64 in 16..235.
-
-    Raises:
-      InputError: if the dtype or the shape is another, or a value is not finite.
-    """
-    image = _checked(image, "image")
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"Y needs an RGB image [h, w, 3], got shape {image.shape}.")
-    return image.astype(np.float64) @ (np.array(_Y_FROM_RGB) / PEAK) + _Y_OFFSET
-
-
 def psnr(restored: np.ndarray, hq: np.ndarray, crop: int = 0, y_channel: bool = False) -> float:
-    """Peak signal-to-noise ratio with a peak of 255; colour channels share one mean squared error.
+    """Computes the peak signal-to-noise ratio with a peak of 255 and one mean squared error over all channels.
 
-    Follows `calculate_psnr` of the official `utils/util_calculate_psnr_ssim.py`, which rounds Y to float32; here Y
-    stays float64.
+    Follows `calculate_psnr` of the official `utils/util_calculate_psnr_ssim.py`, but keeps Y in float64, which the
+    official code rounds to float32.
 
     Args:
       restored: `[h, w]`, `[h, w, 1]` or `[h, w, 3]` RGB; uint8, or float on the 0..255 scale.
-      hq: the ground truth, of the same shape.
-      crop: pixels cut from each side before measuring; super-resolution tables use the scale.
-      y_channel: measure on `rgb_to_y`; a gray image is measured as it is.
+      hq: ground truth of the same shape.
+      crop: pixels to cut from each side before measuring; tables of super-resolution use the scale.
+      y_channel: measure RGB images on `rgb_to_y`; gray images are measured unchanged.
 
     Returns:
       Decibels; `inf` for identical images.
 
     Raises:
-      InputError: if shapes differ, a dtype or shape is another, a value is not finite, or the crop leaves nothing.
+      InputError: if shapes differ, a dtype or shape does not fit, a value is not finite, or the crop leaves no pixel.
     """
     a, b = _planes(restored, hq, crop, y_channel)
     return _decibels(float(np.mean(np.square(a - b))))
 
 
 def ssim(restored: np.ndarray, hq: np.ndarray, crop: int = 0, y_channel: bool = False) -> float:
-    """Structural similarity: 11x11 Gaussian window of sigma 1.5, whole windows only; the mean over channels.
+    """Computes the structural similarity, averaged over channels.
+
+    The Gaussian windows are 11x11 with sigma 1.5, and lie inside the image.
 
     Follows `calculate_ssim` of the official `utils/util_calculate_psnr_ssim.py`.
 
     Args:
       restored: `[h, w]`, `[h, w, 1]` or `[h, w, 3]` RGB; uint8, or float on the 0..255 scale.
-      hq: the ground truth, of the same shape.
-      crop: pixels cut from each side before measuring.
-      y_channel: measure on `rgb_to_y`; a gray image is measured as it is.
+      hq: ground truth of the same shape.
+      crop: pixels to cut from each side before measuring.
+      y_channel: measure RGB images on `rgb_to_y`; gray images are measured unchanged.
 
     Returns:
-      At most 1, which identical images reach.
+      The similarity, at most 1; identical images have 1.
 
     Raises:
-      InputError: if an image is unfit for `psnr`, or a side is under 11 pixels after the crop.
+      InputError: as for `psnr`, or if a side has fewer than 11 pixels after the crop.
     """
     a, b = _planes(restored, hq, crop, y_channel)
     _require_side(a, SSIM_WINDOW_SIZE, "SSIM")
@@ -83,23 +64,23 @@ def ssim(restored: np.ndarray, hq: np.ndarray, crop: int = 0, y_channel: bool = 
 
 
 def psnr_b(restored: np.ndarray, hq: np.ndarray, crop: int = 0, y_channel: bool = False) -> float:
-    """PSNR-B: PSNR whose error also counts the blocking of the restored image on the 8x8 grid of JPEG.
+    """Computes PSNR-B: the PSNR with the blocking of the restored image added to the error.
 
-    Follows `calculate_psnrb` of the official `utils/util_calculate_psnr_ssim.py`; the mean over channels of each one's
-    decibels. Not symmetric: only `restored` is searched for blocks, from its upper left corner after the crop.
+    Follows `calculate_psnrb` of the official `utils/util_calculate_psnr_ssim.py`: the decibels are averaged over
+    channels, and blocking is measured on the 8x8 grid from the upper left corner of `restored` after the crop.
 
     Args:
       restored: `[h, w]`, `[h, w, 1]` or `[h, w, 3]` RGB; uint8, or float on the 0..255 scale.
-      hq: the ground truth, of the same shape.
-      crop: pixels cut from each side before measuring.
-      y_channel: measure on `rgb_to_y`; a gray image is measured as it is.
+      hq: ground truth of the same shape.
+      crop: pixels to cut from each side before measuring.
+      y_channel: measure RGB images on `rgb_to_y`; gray images are measured unchanged.
 
     Returns:
-      Decibels, at most the PSNR of a one-channel image. Identical images give `inf` unless they show blocking, which
-      counts as an error all the same.
+      Decibels; for one channel at most the PSNR. Identical images give `inf`, unless they show blocking, which is
+      an error.
 
     Raises:
-      InputError: if an image is unfit for `psnr`, or a side is under 16 pixels after the crop.
+      InputError: as for `psnr`, or if a side has fewer than 16 pixels after the crop.
     """
     a, b = _planes(restored, hq, crop, y_channel)
     _require_side(a, _PSNR_B_MIN_SIDE, "PSNR-B")
@@ -108,7 +89,7 @@ def psnr_b(restored: np.ndarray, hq: np.ndarray, crop: int = 0, y_channel: bool 
 
 
 def gaussian_window() -> np.ndarray:
-    """The factor of SSIM's separable window: `[11]` float64, symmetric, of sum 1."""
+    """Returns the one-dimensional factor of SSIM's window: `[11]` float64, symmetric, with sum 1."""
     offsets = np.arange(SSIM_WINDOW_SIZE) - SSIM_WINDOW_SIZE // 2
     weights = np.exp(-np.square(offsets) / (2 * SSIM_SIGMA**2))
     return weights / weights.sum()
@@ -116,17 +97,14 @@ def gaussian_window() -> np.ndarray:
 
 def _checked(image: np.ndarray, name: str) -> np.ndarray:
     image = np.asarray(image)
-    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
-        raise InputError(f"{name} must be uint8, or float on the 0..255 scale, got {image.dtype}.")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise InputError(f"{name} must have shape [h, w], [h, w, 1] or [h, w, 3], got {image.shape}.")
-    if not np.isfinite(image).all():
-        raise InputError(f"{name} has values that are not finite.")
+    check_values(image, name)
     return image
 
 
 def _planes(restored: np.ndarray, hq: np.ndarray, crop: int, y_channel: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Checks a pair, cuts its border, and gives both as `[channels, h, w]` float64."""
+    """Checks and crops a pair of images, and returns both as `[channels, h, w]` float64."""
     restored, hq = _checked(restored, "restored"), _checked(hq, "hq")
     if restored.shape != hq.shape:
         raise InputError(f"The images differ in shape: restored {restored.shape}, hq {hq.shape}.")
@@ -161,14 +139,14 @@ def _ssim_of_plane(x: np.ndarray, y: np.ndarray) -> float:
     mean_product = mean_x * mean_y
     mean_squares = mean_x**2 + mean_y**2
     covariance = _filter_valid(x * y, window) - mean_product
-    variances = _filter_valid(x**2 + y**2, window) - mean_squares  # SSIM needs only the sum of the two
+    variances = _filter_valid(x**2 + y**2, window) - mean_squares  # sum of both variances
     similarity = (2 * mean_product + c1) * (2 * covariance + c2) / ((mean_squares + c1) * (variances + c2))
     return float(similarity.mean())
 
 
 def _filter_valid(plane: np.ndarray, window: np.ndarray) -> np.ndarray:
     """Correlates `[h, w]` with the outer product of a symmetric, odd window: `[h - n + 1, w - n + 1]`."""
-    for _ in range(2):  # filters the rows and transposes, twice
+    for _ in range(2):
         plane = _filter_rows(plane, window).T
     return plane
 
@@ -178,7 +156,7 @@ def _filter_rows(plane: np.ndarray, window: np.ndarray) -> np.ndarray:
     middle, height = n // 2, plane.shape[0] - n + 1
     filtered = window[middle] * plane[middle : middle + height]
     pair = np.empty_like(filtered)
-    for i in range(middle):  # the window is symmetric: equal weights share one multiplication
+    for i in range(middle):  # one multiplication for two equal weights
         np.add(plane[i : i + height], plane[n - 1 - i : n - 1 - i + height], out=pair)
         pair *= window[i]
         filtered += pair
@@ -186,13 +164,13 @@ def _filter_rows(plane: np.ndarray, window: np.ndarray) -> np.ndarray:
 
 
 def _blocking_effect(plane: np.ndarray) -> float:
-    """The blocking effect factor: how much larger squared steps across block borders are than those inside blocks."""
+    """Computes the blocking effect factor: the excess of squared steps across block borders over those inside."""
     h, w = plane.shape
     across, down = np.square(np.diff(plane, axis=1)), np.square(np.diff(plane, axis=0))
     last = _JPEG_BLOCK - 1
     at_borders = across[:, last::_JPEG_BLOCK].sum() + down[last::_JPEG_BLOCK].sum()
     inside = across.sum() + down.sum() - at_borders
-    # One border too few where a side is no multiple of 8; the published figures are counted like this.
+    # As in the published figures, one border too few if a side is not a multiple of 8.
     borders = h * (w // _JPEG_BLOCK - 1) + w * (h // _JPEG_BLOCK - 1)
     steps = h * (w - 1) + w * (h - 1)
     excess = at_borders / borders - inside / (steps - borders)

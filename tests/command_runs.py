@@ -1,4 +1,4 @@
-"""Small training runs that the tests of the loop and of the command share."""
+"""Small training runs for the tests of the loop and of the command."""
 
 import json
 
@@ -9,7 +9,7 @@ from swinir_jax.images import Picture, write_picture
 STEPS = 60
 EVERY = 10  # steps between checkpoints
 
-# A network that compiles at once, trained on photographs of noise.
+# A network that compiles quickly, trained on random blocks.
 FIELDS = (
     "--network.embed-dim 6 --network.depths 1 --network.num-heads 2 --network.window-size 4 --network.img-size 8 "
     f"--data.patch-size 8 --batch-size 4 --steps {STEPS} --log-every {EVERY} --checkpoint.every {EVERY} "
@@ -18,7 +18,7 @@ FIELDS = (
 
 
 def make_images(folder):
-    """Folders of images to train on and to measure, as command-line fields."""
+    """Makes folders of training and validation images; returns the options that name them."""
     rng = np.random.default_rng(0)
     for name, count in (("hq", 3), ("val", 2)):
         (folder / name).mkdir()
@@ -29,6 +29,6 @@ def make_images(folder):
 
 
 def metrics(workdir, name):
-    """A curve of a run, by step."""
+    """Values of a metric by step."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return {line["step"]: line[name] for line in lines if name in line}

@@ -10,12 +10,13 @@ import pytest
 from swinir_jax import configs
 from swinir_jax.checkpoints.zoo import OFFICIAL
 from swinir_jax.cli import train
+from swinir_jax.cli.dataclass_arguments import with_fields
 from swinir_jax.cli.main import main
 from swinir_jax.configs import NAMES, families, load_experiment
 from swinir_jax.errors import InputError
 from swinir_jax.training.checks import check_experiment
 
-# Rate, steps, batch, patch, loss and the steps at which the rate is halved, as the original training code has them.
+# Learning rate, steps, batch, patch, loss and steps of the halvings in the original training code.
 RECIPES = {
     "classical_sr_x2": (2e-4, 500_000, 32, 48, "l1", (250_000, 400_000, 450_000, 475_000)),
     "classical_sr_x8": (1e-4, 250_000, 32, 48, "l1", (125_000, 200_000, 225_000, 237_500)),
@@ -51,7 +52,7 @@ def test_parts_fit_and_the_name_says_the_level(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_followers_start_from_a_network_of_their_body(name):
+def test_initial_weights_fit_the_body_of_the_network(name):
     experiment = load_experiment(name)
     if experiment.init_from:
         first = OFFICIAL[experiment.init_from].config
@@ -60,7 +61,7 @@ def test_followers_start_from_a_network_of_their_body(name):
         assert name.endswith(("_x2", "_noise15", "_q40", "_light"))
 
 
-def test_every_command_of_the_descriptions_can_be_given():
+def test_commands_in_the_docstrings_can_be_parsed():
     commands = []
     for module in pkgutil.iter_modules(configs.__path__):
         text = importlib.import_module(f"swinir_jax.configs.{module.name}").__doc__
@@ -68,8 +69,9 @@ def test_every_command_of_the_descriptions_can_be_given():
     assert len(commands) >= len(families())
     for command in commands:
         _, _, name, *fields = shlex.split(command.replace("\\\n", ""))
-        arguments = argparse.Namespace(experiment=name, fields=fields, quiet=False, debug=False)
-        assert train._parse(arguments, load_experiment(name)).data.hq.startswith("folder:")
+        arguments = argparse.Namespace(experiment=name, options=fields, quiet=False, debug=False)
+        options = train.parse_options(arguments, load_experiment(name))
+        assert with_fields(load_experiment(name), vars(options)).data.hq.startswith("folder:")
 
 
 def test_help_lists_every_experiment(capsys):
@@ -80,6 +82,6 @@ def test_help_lists_every_experiment(capsys):
     assert len(NAMES) >= 23
 
 
-def test_an_unknown_name_brings_the_nearest():
+def test_an_unknown_name_lists_the_nearest():
     with pytest.raises(InputError, match=r"clasical_sr_x4: no such experiment.*classical_sr_x4"):
         load_experiment("clasical_sr_x4")

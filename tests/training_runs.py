@@ -1,4 +1,4 @@
-"""A run small enough to compile in a second, for the tests beside this file."""
+"""A run that compiles in a second."""
 
 import dataclasses
 
@@ -27,19 +27,19 @@ STILL = dataclasses.replace(EXPERIMENT, network=dataclasses.replace(NETWORK, dro
 
 
 def first_state(experiment: Experiment = STILL) -> TrainState:
-    """With generated weights: those that are drawn at random take seconds to compile."""
+    """State with generated weights, because random initialisation takes seconds to compile."""
     weights = generated_weights(official_shapes(experiment.network), 1)
     return create_state(experiment, params_from_official(weights, experiment.network))
 
 
 def batch_of(step: int, size: int = 4) -> dict[str, np.ndarray]:
-    """Random images, the same for each call with this step."""
+    """Random images that depend on the step alone."""
     rng = np.random.default_rng(step)
     return {name: rng.random((size, side, side, 3), dtype=np.float32) for name, side in (("lq", 8), ("hq", 16))}
 
 
 def assert_same_bits(tree, other) -> None:
-    """Each leaf of two trees is the same, bit for bit."""
+    """Asserts that two trees are equal bit for bit."""
     assert jax.tree.structure(tree) == jax.tree.structure(other)
     for one, two in zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True):
         assert np.asarray(one).tobytes() == np.asarray(two).tobytes()

@@ -1,6 +1,6 @@
-"""One process of a run that the tests start: `python training_worker.py SHARD_OPTIMIZER WORKDIR=UNTIL...`.
+"""A process of a run, started by tests: `python training_worker.py SHARD_OPTIMIZER WORKDIR=UNTIL...`.
 
-Trains each workdir until so many steps, from its last checkpoint or from the beginning, and saves. The first process
+Trains each workdir to a number of steps, from the last checkpoint or from the start, and saves. The first process
 prints the losses of each workdir, as JSON.
 """
 
@@ -29,7 +29,7 @@ from swinir_jax.training.sharding import (
 from swinir_jax.training.state import create_state
 
 BATCH_SIZE = 8
-# What devices could disagree on: who drops which branch, and which images make a micro-batch.
+# Devices could disagree on dropped branches and on the images of a micro-batch.
 DIVIDED = dataclasses.replace(
     EXPERIMENT,
     network=dataclasses.replace(EXPERIMENT.network, drop_path_rate=0.5),

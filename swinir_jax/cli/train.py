@@ -2,21 +2,19 @@
 
 import argparse
 import contextlib
-import dataclasses
-import io
+import importlib.util
 import logging
-import re
-from typing import Any
+import sys
+from collections.abc import Iterator
 
 import jax
 
 from swinir_jax.errors import InputError
 
-try:
-    import tyro
-except ModuleNotFoundError as error:  # it comes with all the others
-    raise InputError("Training needs more packages: pip install 'swinir-jax[train]'.") from error
+if not all(map(importlib.util.find_spec, ("optax", "grain", "tensorboardX"))):
+    raise InputError("Training needs more packages: pip install 'swinir-jax[train]'.")
 
+from swinir_jax.cli.dataclass_arguments import FieldParser, with_fields
 from swinir_jax.configs import families, load_experiment
 from swinir_jax.training.checkpoint import SaveError, read_config
 from swinir_jax.training.experiment import Experiment
@@ -28,71 +26,88 @@ logger = logging.getLogger(__name__)
 EXIT_ENDED_EARLY = 1
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Options(Experiment):
-    """Trains; a run that is in the workdir already goes on where it stopped, with the options of the last time."""
-
-    workdir: str  # folder for checkpoints, metrics and pictures, on this machine or gs://...
-    profile: int = 0  # steps of which a trace by JAX's profiler is written to profile/ beside the logs
-    quiet: tyro.conf.FlagCreatePairsOff[bool] = False  # print errors only
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False  # show the traceback of an error
-    name: tyro.conf.Suppress[str] = ""  # the command's first argument
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds this command's arguments; those after the experiment's name are its fields, which `run` parses."""
+    """Adds the arguments of this command; `run` parses the options after the name of the experiment."""
     table = "\n".join(f"  {summary}\n    {' '.join(names)}" for summary, names in families().items())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.usage = "%(prog)s EXPERIMENT --workdir DIR [--data.hq folder:DIR] [--FIELD VALUE ...]"
-    parser.epilog = (
-        f"experiments:\n{table}\n\n`{parser.prog} EXPERIMENT --help` lists all fields of one and their values."
-    )
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="one of those below")
-    parser.add_argument("fields", nargs=argparse.REMAINDER, help=argparse.SUPPRESS).required = False
+    parser.epilog = f"experiments:\n{table}\n\n`{parser.prog} EXPERIMENT --help` lists its options and their defaults."
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="name of an experiment, see below")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help=argparse.SUPPRESS).required = False
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains to the end, or until it is asked to stop."""
+    """Trains to the last step, or until the run is asked to stop."""
     recipe = load_experiment(args.experiment)
-    options = _parse(args, recipe)
+    options = parse_options(args, recipe)
     stored = read_config(options.workdir)
-    if stored and stored.name == recipe.name:
-        options = _parse(args, stored)
+    experiment = with_fields(stored if stored and stored.name == recipe.name else recipe, vars(options))
     initialize_distributed()
-    if not options.network.has_dropout:  # its step is left to the compiler, which divides it badly on CPUs
-        divide_cpu(options.batch_size // options.optimizer.accumulate, options.shard_optimizer)
+    if not experiment.network.has_dropout:  # the compiler divides a step with dropout, badly on CPUs
+        divide_cpu(experiment.batch_size // experiment.optimizer.accumulate, experiment.shard_optimizer)
     if options.quiet or jax.process_index():
         logging.getLogger("swinir_jax").setLevel(logging.ERROR)
-    experiment = Experiment(**_fields(options, Experiment))
     try:
-        train_and_evaluate(experiment, options.workdir, profile=options.profile)
+        with contextlib.nullcontext() if options.debug else _without_background_tracebacks():
+            train_and_evaluate(experiment, options.workdir, profile=options.profile)
     except (TrainingError, SaveError) as error:
         logger.error("%s", error, exc_info=options.debug)
         return EXIT_ENDED_EARLY
     return 0
 
 
-def _parse(args: argparse.Namespace, experiment: Experiment) -> _Options:
-    """The command line's fields over those of an experiment."""
-    default = _Options(**_fields(experiment, Experiment), workdir=tyro.MISSING, quiet=args.quiet, debug=args.debug)
-    said = io.StringIO()
+@contextlib.contextmanager
+def _without_background_tracebacks() -> Iterator[None]:
+    """Hides tracebacks of a failed save, which the log reports in one line.
+
+    Orbax closes its event loop during other writes of TensorStore; each of them then prints a traceback.
+    """
+    unraisablehook, asyncio_log = sys.unraisablehook, logging.getLogger("asyncio")
+    level = asyncio_log.level
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            unraisablehook(unraisable)
+
+    sys.unraisablehook = hook
+    asyncio_log.setLevel(logging.CRITICAL)
     try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(_Options, prog=f"train.py {args.experiment}", args=args.fields, default=default)
-    except SystemExit as end:
-        if not end.code:  # of --help
-            raise
-        raise InputError(_one_line(said.getvalue())) from end
+        yield
+    finally:
+        sys.unraisablehook = unraisablehook
+        asyncio_log.setLevel(level)
 
 
-def _fields(values: Experiment, of: type[Experiment]) -> dict[str, Any]:
-    """Shallowly, as arguments of the class."""
-    return {field.name: getattr(values, field.name) for field in dataclasses.fields(of)}
+def parse_options(args: argparse.Namespace, experiment: Experiment) -> argparse.Namespace:
+    """Parses the options after the name of the experiment.
 
+    Args:
+      args: arguments of the command, with these options unparsed.
+      experiment: defaults that the help shows.
 
-def _one_line(box: str) -> str:
-    """What Tyro says in a box of a title and several paragraphs, without title, frame and help."""
-    _, *paragraphs = re.split("[─-]{4,}", re.sub("[│╭╮╰╯]", " ", box))
-    said = [" ".join(text.split()) for text in paragraphs]
-    said = [text for text in said if text and not text.startswith(("Argument helptext", "For full helptext"))]
-    return ". ".join(said).removeprefix(f"Error parsing {_Options.__name__}: ")
+    Returns:
+      `workdir`, `profile`, `quiet`, `debug`, and the given fields of the experiment by their dotted names.
+
+    Raises:
+      InputError: if an option is unknown or missing, or its value has the wrong type.
+    """
+    prog = f"swinir-jax train {args.experiment}"
+    parser = FieldParser(
+        prog=prog,
+        usage=f"{prog} --workdir DIR [--data.hq folder:DIR] [--FIELD VALUE ...]",
+        description="Trains a network. A run in the workdir continues with the options of the last time.",
+    )
+    parser.add_argument(
+        "--workdir",
+        metavar="DIR",
+        required=True,
+        help="folder for checkpoints, metrics and pictures: a path or gs://...",
+    )
+    parser.add_argument(
+        "--profile", type=int, metavar="INT", default=0,
+        help="steps to trace with JAX's profiler, into profile/ beside the logs (default: 0)",
+    )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", default=args.quiet, help="print errors only")
+    parser.add_argument("--debug", action="store_true", default=args.debug, help="show the traceback of an error")
+    parser.add_fields(experiment, skip=("name",))
+    return parser.parse(args.options)

@@ -1,4 +1,4 @@
-"""The experiments that can be trained by name: one module a family, EXPERIMENTS by name in it."""
+"""Experiments by name: one module for each family, with the table EXPERIMENTS."""
 
 import dataclasses
 import difflib
@@ -19,10 +19,10 @@ NAMES: tuple[str, ...] = tuple(_EXPERIMENTS)
 
 
 def load_experiment(name: str) -> Experiment:
-    """Finds the experiment of this name.
+    """Returns an experiment by name.
 
     Raises:
-      InputError: if there is none; the message tells the nearest names.
+      InputError: if the name is unknown; the message lists the nearest names.
     """
     if name not in _EXPERIMENTS:
         near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4) or NAMES
@@ -31,5 +31,5 @@ def load_experiment(name: str) -> Experiment:
 
 
 def families() -> Mapping[str, tuple[str, ...]]:
-    """Lists the experiments: names by the first line of their family's description."""
+    """Returns the names of the experiments by the first line of the family's docstring."""
     return {(family.__doc__ or "").splitlines()[0]: tuple(family.EXPERIMENTS) for family in _FAMILIES}

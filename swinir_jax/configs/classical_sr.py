@@ -3,8 +3,8 @@
     python train.py classical_sr_x2 --workdir runs/classical_sr_x2 --data.hq folder:DIV2K_train_HR \
       --validation.hq Set5/HR
 
-The settings of the original training code (KAIR). The larger scales start from the weights of x2, with half the rate
-and half the steps. DF2K in place of DIV2K: `--data.patch-size 64 --network.img-size 64`.
+The settings are those of the original training code (KAIR). The larger scales start from the weights of x2, with half
+the learning rate and half the steps. For DF2K instead of DIV2K add `--data.patch-size 64 --network.img-size 64`.
 The paper reports 1.8 days on 8 RTX 2080 Ti for x2, about 105 images a second.
 """
 

@@ -1,10 +1,10 @@
-"""Denoising: the middle network on one level of noise (paper, tables 5 and 6).
+"""Denoising: the middle network for one level of noise (paper, tables 5 and 6).
 
     python train.py color_dn_noise15 --workdir runs/color_dn_noise15 --data.hq folder:DFWB --validation.hq McMaster
 
-DFWB is DIV2K, Flickr2K, WED and the training part of BSD500; gray networks see their luma. The settings of the original
-training code (KAIR). Sigma 25 and 50 start from the weights of sigma 15, with half the rate and half the steps. The
-paper reports no time.
+DFWB is DIV2K, Flickr2K, WED and the training part of BSD500; gray networks see the luma. The settings are those of the
+original training code (KAIR). Sigma 25 and 50 start from the weights of sigma 15, with half the learning rate and half
+the steps. The paper reports no training time.
 """
 
 from swinir_jax.config import SIZES, SwinIRConfig

@@ -1,10 +1,11 @@
-"""JPEG artefact removal: the middle network on one quality (paper, table 4; it has no scores for colour).
+"""JPEG artefact removal: the middle network for one quality (paper, table 4, without scores for colour).
 
     python train.py jpeg_car_q40 --workdir runs/jpeg_car_q40 --data.hq folder:DFWB --validation.hq classic5
 
-DFWB is DIV2K, Flickr2K, WED and the training part of BSD500; gray networks see their luma. The settings of the original
-training code (KAIR): windows of 7, so that they do not fall on the blocks of 8, and values of 0 to 255. The lower
-qualities start from the weights of quality 40, with half the rate and half the steps. The paper reports no time.
+DFWB is DIV2K, Flickr2K, WED and the training part of BSD500; gray networks see the luma. The settings are those of the
+original training code (KAIR): windows of 7, which differ from the blocks of 8, and values in 0..255. The lower
+qualities start from the weights of quality 40, with half the learning rate and half the steps. The paper reports no
+training time.
 """
 
 from swinir_jax.config import SIZES, SwinIRConfig

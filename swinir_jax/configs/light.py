@@ -1,12 +1,11 @@
-"""Small networks for a range of levels, of this project: the paper has none of their kind.
+"""Small networks for a range of levels, by this project; the paper has no such networks.
 
     python train.py color_denoise_light --workdir runs/denoise --data.hq folder:DIV2K_train_HR --validation.hq McMaster
     python train.py jpeg_light --workdir runs/jpeg --init-from runs/denoise --data.hq folder:DIV2K_train_HR \
       --validation.hq LIVE1
 
-Sigma 25 and quality 40 are measured while training. Unlike the paper's networks for JPEG, `jpeg_light` sees values of 0
-to 1, as `color_denoise_light` does, from which it can start; `convert_weights.py --to-img-range 255` rewrites it for
-readers of official names.
+Validation uses sigma 25 and quality 40. Unlike the paper's networks for JPEG, `jpeg_light` has values in 0..1, so that
+it can start from `color_denoise_light`; `convert_weights.py --to-img-range 255` converts it for the official code.
 """
 
 from swinir_jax.config import SIZES, SwinIRConfig

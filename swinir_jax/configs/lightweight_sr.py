@@ -3,8 +3,8 @@
     python train.py lightweight_sr_x2 --workdir runs/lightweight_sr_x2 --data.hq folder:DIV2K_train_HR \
       --validation.hq Set5/HR
 
-The settings of the original training code (KAIR). The larger scales start from the weights of x2, with half the rate
-and half the steps. The paper reports no time.
+The settings are those of the original training code (KAIR). The larger scales start from the weights of x2, with half
+the learning rate and half the steps. The paper reports no training time.
 """
 
 from swinir_jax.config import SIZES, SwinIRConfig

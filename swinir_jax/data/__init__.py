@@ -1,1 +1,1 @@
-"""Degradations and training data; knows no model."""
+"""Degradations and training data, independent of the models."""

@@ -1,61 +1,87 @@
-"""What a training run reads, as one frozen value."""
+"""Settings of the training data."""
 
 import dataclasses
 import typing
 from collections.abc import Mapping
 from typing import Literal
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, option
 
-# Least and largest level of each kind: scale, noise sigma on the 0..255 scale, JPEG quality.
+# Least and greatest level of each degradation: scale, noise sigma on the 0..255 scale, JPEG quality.
 LEVELS: Mapping[str, tuple[int, int]] = {"bicubic": (1, 16), "noise": (0, 255), "jpeg": (1, 100)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Degradation:
-    """What makes LQ of HQ while training; `low` equal to `high` is one fixed level, else each patch draws its own.
+    """Degradation that makes LQ patches from HQ patches; each patch draws a level from `low` to `high`.
+
+    Attributes:
+      kind: degradation: bicubic shrinking, Gaussian noise or JPEG compression.
+      low: least level: scale, noise sigma on the 0..255 scale, or JPEG quality.
+      high: greatest level; equal to `low` for bicubic shrinking.
+      jpeg_grid: position of JPEG's 8x8 blocks: aligned with the patch, or random.
 
     Raises:
-      InputError: if a level is none of its kind.
+      InputError: if a value is not one of the choices, or a level is out of its range in LEVELS.
     """
 
     kind: Literal["bicubic", "noise", "jpeg"]
-    low: int  # see LEVELS
+    low: int
     high: int
-    jpeg_grid: Literal["aligned", "random"] = "random"  # where the 8x8 blocks begin in a patch
+    jpeg_grid: Literal["aligned", "random"] = "random"
 
     def __post_init__(self) -> None:
         for name in ("kind", "jpeg_grid"):
             allowed = typing.get_args(typing.get_type_hints(Degradation)[name])
             if getattr(self, name) not in allowed:
-                raise InputError(f"data.degradation.{name} must be one of {allowed}, got {getattr(self, name)!r}.")
+                text = option(f"data.degradation.{name}")
+                raise InputError(f"{text} must be one of {allowed}, got {getattr(self, name)!r}.")
         least, most = LEVELS[self.kind]
-        if not least <= self.low <= self.high <= most or (self.kind == "bicubic" and self.low != self.high):
-            raise InputError(f"Levels of {self.kind} lie in {least}..{most}, low <= high: got {self.low}..{self.high}.")
+        if not least <= self.low <= self.high <= most:
+            raise InputError(
+                f"--data.degradation.low and --data.degradation.high of {self.kind} must satisfy "
+                f"{least} <= low <= high <= {most}, got {self.low} and {self.high}."
+            )
+        if self.kind == "bicubic" and self.low != self.high:
+            raise InputError(
+                "--data.degradation.low and --data.degradation.high of bicubic must be one scale, "
+                f"got {self.low} and {self.high}."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where training images come from, and how patches are cut from them.
+    r"""Training images, and the patches cut from them.
+
+    Attributes:
+      degradation: degradation of images without an LQ file.
+      patch_size: side of an LQ patch, in pixels.
+      hq: training images, required for a new run: `folder:PATH` (LQ is made from HQ), `folder:HQ,LQ` or
+        `tfds:NAME[/CONFIG][:SPLIT]`, or several of them with commas between. Each may end with `:WEIGHT`, the relative
+        number of patches from this place (1 if left out); without any weight, all images are drawn equally often. Write
+        `\,` and `\:` for a comma and a colon in a name.
+      pairs: template of LQ names, where {} stands for the name of HQ: {}x2, X2/{}x2, LR_{}; empty for the usual names.
+      skip_small: leave out images smaller than a patch, which are an error otherwise.
+      max_corrupt: greatest number of unreadable images; one more ends the run.
+      threads: threads of each process that read and degrade images ahead of the step; 0 to work only on request.
+      cache_mb: memory of each process for decoded images, in MiB.
+      data_dir: folder of tensorflow-datasets; empty for the default of that library.
 
     Raises:
       InputError: if a number is out of its range.
     """
 
     degradation: Degradation
-    patch_size: int  # side of an LQ patch, in pixels
+    patch_size: int
     hq: str = ""
-    r"""Needed by a new run: folder:PATH (LQ is made of HQ), folder:HQ,LQ or tfds:NAME[/CONFIG][:SPLIT], or several of
-    them with commas between. Each may end with :WEIGHT: how often it is drawn, relative to the others (1 where none is
-    given); without any weight, all images are drawn equally often. A comma or a colon of a name is written \, or \:"""
-    pairs: str = ""  # how LQ files are called, {} being HQ's name: {}x2, X2/{}x2, LR_{}; empty for the usual names
-    skip_small: bool = False  # leave out images smaller than a patch, in place of an error
-    max_corrupt: int = 100  # images that may be unreadable; one more ends the run
-    threads: int = 2  # that read and degrade ahead of the step, in each process; 0 for when they are asked for
-    cache_mb: int = 2048  # for decoded images kept in memory, in each process
-    data_dir: str = ""  # of tensorflow-datasets; empty for its own default
+    pairs: str = ""
+    skip_small: bool = False
+    max_corrupt: int = 100
+    threads: int = 2
+    cache_mb: int = 2048
+    data_dir: str = ""
 
     def __post_init__(self) -> None:
         for name, least in (("patch_size", 1), ("max_corrupt", 0), ("threads", 0), ("cache_mb", 0)):
             if getattr(self, name) < least:
-                raise InputError(f"data.{name} must be at least {least}, got {getattr(self, name)}.")
+                raise InputError(f"{option(f'data.{name}')} must be at least {least}, got {getattr(self, name)}.")

@@ -1,4 +1,4 @@
-"""What makes a low-quality image of a clean one: MATLAB's bicubic resizing, Gaussian noise, JPEG."""
+"""Degradations of clean images: MATLAB's bicubic resizing, Gaussian noise and JPEG compression."""
 
 import functools
 import io
@@ -15,24 +15,24 @@ _OFFICIAL_NOISE_SEED = 0
 
 
 def imresize(image: np.ndarray, scale: float | None = None, *, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Resizes like MATLAB's `imresize`: bicubic (a = -0.5), antialiased when shrinking, edges mirrored.
+    """Resizes an image like MATLAB's `imresize`: bicubic (a = -0.5), antialiased when shrinking, with mirrored edges.
 
-    The axis that shrinks most goes first, rows if both shrink alike. As in MATLAB, uint8 images are rounded after each
-    of the two passes, float images never: the two ways differ in a tenth of the values.
+    The axis with the smaller scale is resized first; rows are, if the scales are equal. As in MATLAB, uint8 images are
+    rounded after each axis and float images never are, which changes a tenth of the values.
 
     Args:
       image: `[h, w]` or `[h, w, C]`; uint8, or float on any scale.
       scale: output side / input side; the output has `ceil(side * scale)` pixels.
-      size: `(h, w)` of the output, in place of `scale`; each side then has the scale that follows.
+      size: `(h, w)` of the output, an alternative to `scale`; sets the scale of each axis.
 
     Returns:
-      The resized image with the same number of axes: uint8 for uint8, else float64, where cubic overshoot is kept.
+      The resized image with the same number of axes; uint8 for uint8, otherwise float64 including cubic overshoot.
 
     Raises:
-      InputError: if the dtype or the shape is another, or not one positive `scale` or `size` is given.
+      InputError: if the dtype or the shape does not fit, or `scale` and `size` are not one positive value.
     """
     image = np.asarray(image)
-    _require_uint8_or_float(image)
+    _check_dtype(image)
     if image.ndim not in (2, 3) or image.size == 0:
         raise InputError(f"The image must have shape [h, w] or [h, w, C], got {image.shape}.")
     new_shape, scales = _output_geometry(image.shape[:2], scale, size)
@@ -43,15 +43,15 @@ def imresize(image: np.ndarray, scale: float | None = None, *, size: tuple[int, 
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Rounds float values on the 0..255 scale to uint8 as MATLAB does: clipped, halves rounded up."""
+    """Clips and rounds float values on the 0..255 scale to uint8 as MATLAB does, halves upwards."""
     return np.floor(np.clip(image, 0, 255) + 0.5).astype(np.uint8)
 
 
 def gaussian_noise_official(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Adds the Gaussian noise of the official test protocol, the same for all images of one shape.
+    """Adds the Gaussian noise of the official test protocol, which is the same for all images of one shape.
 
-    Follows the official `main_test_swinir.py`: NumPy's legacy generator seeded with 0 for each image, noise drawn in
-    float64 on the array in OpenCV's BGR order, the sum not clipped. This function takes and gives RGB.
+    Follows the official `main_test_swinir.py`: NumPy's legacy generator is seeded with 0 for each image and draws
+    float64 noise in OpenCV's BGR order; the sum is not clipped. Image and result are RGB here.
 
     Args:
       image: `[h, w]`, `[h, w, 1]` or `[h, w, 3]` RGB; float in [0, 1].
@@ -61,10 +61,10 @@ def gaussian_noise_official(image: np.ndarray, sigma: float) -> np.ndarray:
       The noisy image, float64, of the same shape; values may lie outside [0, 1].
 
     Raises:
-      InputError: if the dtype or the shape is another, or sigma is negative.
+      InputError: if the dtype or the shape does not fit, or sigma is negative.
     """
     image = np.asarray(image)
-    _require_noisable(image, sigma)
+    _check_for_noise(image, sigma)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise InputError(f"The image must have shape [h, w], [h, w, 1] or [h, w, 3], got {image.shape}.")
     noise = np.random.RandomState(_OFFICIAL_NOISE_SEED).normal(0, sigma / 255, image.shape)
@@ -72,44 +72,44 @@ def gaussian_noise_official(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def gaussian_noise(image: Any, sigma: float, rng: np.random.Generator | Any) -> Any:
-    """Adds Gaussian noise for training, not clipped.
+    """Adds Gaussian noise for training, without clipping.
 
     Args:
       image: float32 or float64 in [0, 1], of any shape.
       sigma: standard deviation on the 0..255 scale.
-      rng: a NumPy generator, which advances; or a JAX key, for a JAX array; sigma may then be traced.
+      rng: NumPy generator, which advances; or a JAX key for a JAX array, with which sigma may be traced.
 
     Returns:
       The noisy image, of the same shape and dtype; values may lie outside [0, 1].
 
     Raises:
-      InputError: if the dtype is another, or sigma is negative.
+      InputError: if the dtype does not fit, or sigma is negative.
     """
     if not isinstance(rng, np.random.Generator):
-        import jax  # workers of a data pipeline need none
+        import jax  # here, because the data pipeline works without it
 
         return image + jax.random.normal(rng, image.shape, image.dtype) * image.dtype.type(sigma / 255)
     image = np.asarray(image)
-    _require_noisable(image, sigma)
+    _check_for_noise(image, sigma)
     noise = rng.standard_normal(image.shape, dtype=image.dtype)
     return image + noise * image.dtype.type(sigma / 255)
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Compresses to JPEG in memory and decodes again.
+    """Compresses an image to JPEG in memory and decodes the result.
 
-    Colour is stored with 4:2:0 chroma subsampling, the default of OpenCV's encoder, with which the official colour
-    models were trained and tested.
+    Colour images have 4:2:0 chroma subsampling, the default of OpenCV's encoder, as in training and tests of the
+    official models.
 
     Args:
       image: `[h, w]` gray or `[h, w, 3]` RGB, uint8.
-      quality: 1..100, as libjpeg has it.
+      quality: libjpeg's quality, 1..100.
 
     Returns:
-      uint8 of the same shape.
+      The decoded image, uint8 of the same shape.
 
     Raises:
-      InputError: if the dtype, the shape or the quality is another.
+      InputError: if the dtype, the shape or the quality does not fit.
     """
     image = np.asarray(image)
     if image.dtype != np.uint8:
@@ -124,12 +124,12 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
         return np.array(decoded)
 
 
-def _require_uint8_or_float(image: np.ndarray) -> None:
+def _check_dtype(image: np.ndarray) -> None:
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
         raise InputError(f"The image must be uint8 or float, got {image.dtype}.")
 
 
-def _require_noisable(image: np.ndarray, sigma: float) -> None:
+def _check_for_noise(image: np.ndarray, sigma: float) -> None:
     if image.dtype not in (np.float32, np.float64):
         raise InputError(f"Noise needs a float32 or float64 image in [0, 1], got {image.dtype}.")
     if not 0 <= sigma < math.inf:
@@ -139,7 +139,7 @@ def _require_noisable(image: np.ndarray, sigma: float) -> None:
 def _output_geometry(
     shape: tuple[int, ...], scale: float | None, size: tuple[int, int] | None
 ) -> tuple[tuple[int, int], tuple[float, float]]:
-    """The output's sides and the scale of each, of whichever the caller gave."""
+    """Returns the height and width of the output, and the scale of each."""
     h, w = shape
     if scale is not None and size is None:
         if not 0 < scale < math.inf:
@@ -157,7 +157,7 @@ def _resize_axis(image: np.ndarray, axis: int, length: int, scale: float) -> np.
     source = np.ascontiguousarray(np.moveaxis(image, axis, 0))
     resized = np.zeros((length, *source.shape[1:]))
     column = (-1,) + (1,) * (source.ndim - 1)
-    # Not a matrix product: nearly all of the matrix is zero, and BLAS sums in an order that depends on the machine.
+    # A matrix product would be mostly zeros, and BLAS sums in an order that depends on the machine.
     for index, weight in zip(indices, weights, strict=True):
         resized += source[index] * weight.reshape(column)
     return np.ascontiguousarray(np.moveaxis(resized, 0, axis))
@@ -165,8 +165,8 @@ def _resize_axis(image: np.ndarray, axis: int, length: int, scale: float) -> np.
 
 @functools.lru_cache(maxsize=256)
 def _taps(length: int, new_length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Source indices and weights of every output pixel, both `[taps, new_length]`."""
-    shrink = min(scale, 1.0)  # the kernel widens by 1 / shrink: antialiasing
+    """Returns the source indices and weights of every output pixel, both `[taps, new_length]`."""
+    shrink = min(scale, 1.0)  # the kernel is 1 / shrink times as wide, for antialiasing
     support = _CUBIC_SUPPORT / shrink
     centers = (np.arange(new_length) + 0.5) / scale - 0.5
     first = np.floor(centers - support / 2)
@@ -180,7 +180,7 @@ def _taps(length: int, new_length: int, scale: float) -> tuple[np.ndarray, np.nd
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic convolution kernel with a = -0.5."""
+    """Evaluates Keys' cubic convolution kernel with a = -0.5."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x**2 + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2

@@ -1,4 +1,4 @@
-"""The images of folders, alone or in pairs."""
+"""Images in folders, single or in HQ-LQ pairs."""
 
 import dataclasses
 from pathlib import Path
@@ -10,11 +10,11 @@ from swinir_jax.images.finding import Found, describe_left_out, find_pictures
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Image files.
+    """Image files of one or two folders.
 
     Attributes:
-      pairs: HQ and LQ files; None where there is no LQ folder.
-      left_out: what else the folders hold, counted and named; empty if nothing.
+      pairs: HQ and LQ files; LQ is None without an LQ folder.
+      left_out: number and names of other files in the folders; empty if there are none.
     """
 
     pairs: list[tuple[Path, Path | None]]
@@ -22,34 +22,34 @@ class Images:
 
 
 def find_images(hq: Path, lq: Path | None = None, *, scale: int = 1, template: str = "") -> Images:
-    """Finds the images of a folder and those below it, and their LQ in another.
+    """Finds the images in a folder and its subfolders, and their LQ images in another folder.
 
     Args:
-      hq: a folder, or one file.
-      lq: another, or None.
-      scale: HQ / LQ side ratio, which names of LQ files may end with.
-      template: how LQ files are called, see `match_pairs`.
+      hq: folder of HQ images, or one file.
+      lq: folder of LQ images, or one file; None for HQ images alone.
+      scale: HQ / LQ side ratio, a possible ending of LQ names.
+      template: template of LQ names, see `match_pairs`.
 
     Raises:
-      InputError: if a folder is none or has no images, or pairs do not match.
+      InputError: if a folder is missing or has no images, or pairs do not match.
     """
     found = _find(hq)
     if lq is None:
         if template:
-            raise InputError(f"A template of pairs ({template}) needs a folder of LQ images beside {hq}.")
+            raise InputError(f"The template of LQ names {template!r} needs a folder of LQ images beside {hq}.")
         return Images([(file, None) for file in found.pictures], _describe(found.left_out))
     found_lq = _find(lq)
-    above_hq, above_lq = (place.parent if place.is_file() else place for place in (hq, lq))
+    hq_folder, lq_folder = (place.parent if place.is_file() else place for place in (hq, lq))
     pairs = match_pairs(
-        [file.relative_to(above_hq) for file in found.pictures],
-        [file.relative_to(above_lq) for file in found_lq.pictures],
+        [file.relative_to(hq_folder) for file in found.pictures],
+        [file.relative_to(lq_folder) for file in found_lq.pictures],
         scale,
         template,
     )
     unused = len(found_lq.pictures) - len(pairs)
     left_out = [_describe([*found.left_out, *found_lq.left_out])]
-    left_out += [f"{unused} left out in {lq}, not called {template}"] if unused else []
-    return Images([(above_hq / a, above_lq / b) for a, b in pairs], "; ".join(filter(None, left_out)))
+    left_out += [f"{unused} left out in {lq}, not named {template}"] if unused else []
+    return Images([(hq_folder / a, lq_folder / b) for a, b in pairs], "; ".join(filter(None, left_out)))
 
 
 def _find(place: Path) -> Found:

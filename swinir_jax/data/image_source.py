@@ -1,4 +1,4 @@
-"""Images by number, alone, joined, and as they were at the start."""
+"""Numbered collections of images."""
 
 import bisect
 import dataclasses
@@ -12,30 +12,30 @@ import numpy as np
 from swinir_jax.data.pairs import Size
 from swinir_jax.errors import InputError
 
-Sizes = tuple[Size, Size | None]  # of HQ and of LQ
+Sizes = tuple[Size, Size | None]  # HQ size, LQ size
 
 
 class ImageSource(Protocol):
-    """Images by number; some sources have an LQ image beside each."""
+    """Numbered collection of HQ images, with or without LQ images."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Returns the number of images."""
 
     def name(self, index: int) -> str:
-        """What messages call an image."""
+        """Returns the name of an image for messages."""
 
     def sizes(self, index: int) -> Sizes:
-        """Height and width of HQ and of LQ, without decoding; InputError if they cannot be read."""
+        """Returns (height, width) of HQ and LQ from headers; raises InputError if they cannot be read."""
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """HQ and LQ, each uint8 `[h, w]` or `[h, w, 3]` RGB; InputError if they cannot be read."""
+        """Returns HQ and LQ, uint8 `[h, w]` or `[h, w, 3]` RGB; raises InputError if they cannot be read."""
 
 
 class JoinedSource:
-    """The images of several sources, one source after the other.
+    """Concatenation of several sources.
 
     Args:
-      sources: at least one.
+      sources: at least one source.
     """
 
     def __init__(self, sources: Sequence[ImageSource]):
@@ -43,23 +43,23 @@ class JoinedSource:
         self._starts = [0, *itertools.accumulate(map(len, sources))]
 
     def __len__(self) -> int:
-        """How many there are in all."""
+        """Returns the number of images in all sources."""
         return self._starts[-1]
 
     def name(self, index: int) -> str:
-        """The source's own."""
-        source, inside = self._find(index)
-        return source.name(inside)
+        """Returns the name of an image for messages."""
+        source, source_index = self._find(index)
+        return source.name(source_index)
 
     def sizes(self, index: int) -> Sizes:
-        """Height and width of HQ and of LQ."""
-        source, inside = self._find(index)
-        return source.sizes(inside)
+        """Returns (height, width) of HQ and LQ."""
+        source, source_index = self._find(index)
+        return source.sizes(source_index)
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """HQ and LQ, uint8."""
-        source, inside = self._find(index)
-        return source.read(inside)
+        """Returns HQ and LQ, uint8."""
+        source, source_index = self._find(index)
+        return source.read(source_index)
 
     def _find(self, index: int) -> tuple[ImageSource, int]:
         number = bisect.bisect_right(self._starts, index) - 1
@@ -67,44 +67,44 @@ class JoinedSource:
 
 
 class UsableImages:
-    """Images that patches can be cut from, as they were at the start: one that has changed its size is not read.
+    """Subset of a source; an image whose size has changed since the start of the run counts as unreadable.
 
     Args:
-      source: the images.
-      sizes: from `usable_images`.
+      source: all images.
+      sizes: sizes by index in the source, from `usable_images`.
     """
 
     def __init__(self, source: ImageSource, sizes: Mapping[int, Sizes]):
-        self._source, self._sizes, self._numbers = source, sizes, [*sizes]
+        self._source, self._sizes, self._indices = source, sizes, [*sizes]
 
     def __len__(self) -> int:
-        """How many there are."""
-        return len(self._numbers)
+        """Returns the number of images."""
+        return len(self._indices)
 
     def name(self, index: int) -> str:
-        """The source's own."""
-        return self._source.name(self._numbers[index])
+        """Returns the name of an image for messages."""
+        return self._source.name(self._indices[index])
 
     def sizes(self, index: int) -> Sizes:
-        """Height and width of HQ and of LQ."""
-        return self._sizes[self._numbers[index]]
+        """Returns (height, width) of HQ and LQ."""
+        return self._sizes[self._indices[index]]
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """HQ and LQ, uint8."""
-        hq, lq = self._source.read(self._numbers[index])
-        found = (hq.shape[:2], None if lq is None else lq.shape[:2])
-        if found != self.sizes(index):
-            raise InputError(f"{self.name(index)}: {_describe(found)}, at the start {_describe(self.sizes(index))}")
+        """Returns HQ and LQ, uint8; raises InputError if they cannot be read or their sizes have changed."""
+        hq, lq = self._source.read(self._indices[index])
+        sizes = (hq.shape[:2], None if lq is None else lq.shape[:2])
+        if sizes != self.sizes(index):
+            raise InputError(f"{self.name(index)}: {_describe(sizes)}, at the start {_describe(self.sizes(index))}")
         return hq, lq
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredImage:
-    """An image that has no file of its own, where a path is taken, too.
+    """Image without a file of its own, for code that also accepts paths.
 
     Attributes:
-      source: that holds it.
-      index: its number there.
+      source: source that contains the image.
+      index: index of the image in the source.
       part: 0 for HQ, 1 for LQ.
     """
 
@@ -113,21 +113,21 @@ class StoredImage:
     part: int
 
     def __str__(self) -> str:
-        """What messages call it."""
+        """Returns the name of the image for messages."""
         return self.source.name(self.index)
 
     @property
     def stem(self) -> str:
-        """A name for files that are made of it."""
+        """Name of the image for files made from it."""
         return re.sub(r"[^\w.-]+", "_", str(self))
 
     @property
     def sizes(self) -> Sizes:
-        """Height and width of HQ and of LQ."""
+        """(height, width) of HQ and LQ."""
         return self.source.sizes(self.index)
 
     def read(self) -> np.ndarray:
-        """The image, uint8 `[h, w]` or `[h, w, 3]`; InputError if it cannot be read."""
+        """Returns the image, uint8 `[h, w]` or `[h, w, 3]`; raises InputError if it cannot be read."""
         image = self.source.read(self.index)[self.part]
         if image is None:
             raise InputError(f"{self}: no longer there.")

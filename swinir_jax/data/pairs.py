@@ -1,4 +1,4 @@
-"""Which LQ file belongs to which HQ file, and whether their sizes fit."""
+"""Matching of LQ files to HQ files by name, and of LQ sizes to HQ sizes."""
 
 import logging
 import re
@@ -10,34 +10,34 @@ from swinir_jax.errors import InputError, first_few
 logger = logging.getLogger(__name__)
 
 Size = tuple[int, int]  # height, width
-_Key = tuple[str, str]  # folders with a slash behind them, and name: equal for HQ and its LQ
-_Naming = Callable[[PurePath], _Key | None]  # the HQ's key of an LQ file; None if the file is not called so
+_Key = tuple[str, str]  # folders with a slash at the end, and name; equal for HQ and LQ of a pair
+_Naming = Callable[[PurePath], _Key | None]  # maps an LQ file to the key of its HQ file; None if the name does not fit
 
 
 def sizes_fit(hq: Size, lq: Size, scale: int) -> bool:
-    """Tells whether LQ is HQ shrunk by `scale`, its sides rounded down or, as MATLAB does, up."""
+    """Tells whether the LQ sides are the HQ sides / `scale`, rounded down or, as in MATLAB, up."""
     return all(low in (high // scale, -(-high // scale)) for high, low in zip(hq, lq, strict=True))
 
 
 def match_pairs(hq: Sequence[Path], lq: Sequence[Path], scale: int, template: str = "") -> list[tuple[Path, Path]]:
-    """Pairs files by their paths; where folders do not agree, by their names.
+    """Pairs files by folders and names, or by names alone if the folders differ.
 
-    Without a template, equal names, `baby` with `babyx2`, and `img_001_SRF_2_HR` with `img_001_SRF_2_LR` are pairs;
-    where these do not pair all files, the one template that does is looked for.
+    Without a template, a pair has equal names, or names such as `baby` and `babyx2`, or `img_001_SRF_2_HR` and
+    `img_001_SRF_2_LR`. If some files have no partner by these rules, the only template that pairs all files is used.
 
     Args:
-      hq: ground truth files, below their folder.
-      lq: degraded files, below theirs.
-      scale: HQ / LQ side ratio, which the LQ names may end with.
-      template: how LQ is called, `{}` being the name of HQ without its ending, with or without `_HR`: `{}_LR4`, or
-        `X2/{}x2`, which means `X2/a/1x2.png` or `a/X2/1x2.png` beside `a/1.png`. LQ files of other names are left out.
+      hq: HQ files, relative to their folder.
+      lq: LQ files, relative to their folder.
+      scale: HQ / LQ side ratio, a possible ending of LQ names.
+      template: template of LQ names, where `{}` stands for the HQ name without suffix and with or without `_HR`:
+        `{}_LR4`, or `X2/{}x2` for `X2/a/1x2.png` or `a/X2/1x2.png` beside `a/1.png`. Other LQ files are ignored.
 
     Returns:
-      `(hq, lq)` for each HQ file, in its order.
+      `(hq, lq)` for each HQ file, in the order of `hq`.
 
     Raises:
-      InputError: if a file has no partner or more than one (the message names the first few and says how many there
-        are), or the template has not one `{}`.
+      InputError: if a file has no partner or more than one, or the template does not contain `{}` exactly once. The
+        message names the first few files and the number of the others.
     """
     if template:
         pairs, problems = _match(hq, lq, _by_template(template))
@@ -47,20 +47,24 @@ def match_pairs(hq: Sequence[Path], lq: Sequence[Path], scale: int, template: st
         pairs, problems = _match(hq, lq, _usual_naming(hq, scale))
         inferred = _only_template(hq, lq) if problems else ""
         if inferred:
-            logger.info("LQ files are called %s, as all their names say.", inferred)
+            logger.info("LQ files are named by the template %s.", inferred)
             pairs, problems = _match(hq, lq, _by_template(inferred))
     if problems:
-        hint = f"no such LQ as {template}" if template else "the option pairs takes a template, such as {}_LR4"
+        hint = (
+            f"LQ files are named {template}"
+            if template
+            else "a template of LQ names such as --pairs {}_LR4 may help (in training --data.pairs, --validation.pairs)"
+        )
         raise InputError(f"Pairs do not match: {first_few(problems)}; {hint}.")
     return pairs
 
 
 def _match(hq: Sequence[Path], lq: Sequence[Path], naming: _Naming) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Pairs files by folders and names, or else by names alone; and what is wrong about the better of the two."""
+    """Returns the pairs by folders and names or by names alone, whichever has fewer problems, and these problems."""
     lq_keys = {file: key for file in lq if (key := naming(file))}
     names = {name for _, name in lq_keys.values()}
     hq_keys = {
-        file: (folders, name if name in names else _plain(name)) for file in hq for folders, name in [_key(file)]
+        file: (folders, name if name in names else _without_hr(name)) for file in hq for folders, name in [_key(file)]
     }
     attempts = []
     for with_folders in (True, False):
@@ -89,7 +93,7 @@ def _usual_naming(hq: Sequence[Path], scale: int) -> _Naming:
 def _by_template(template: str) -> _Naming:
     if template.count("{}") != 1:
         raise InputError(
-            f"A template of pairs has one {{}}, the name of HQ, such as {{}}x2 or X2/{{}}x2: {template!r}."
+            f"A template of LQ names has one {{}} for the HQ name, such as {{}}x2 or X2/{{}}x2, got {template!r}."
         )
     before, after = (re.escape(part) for part in template.strip("/").split("{}"))
     folder, slash, before = before.rpartition("/")
@@ -104,11 +108,11 @@ def _by_template(template: str) -> _Naming:
 
 
 def _only_template(hq: Sequence[Path], lq: Sequence[Path]) -> str:
-    """The template that pairs all files, if exactly one does."""
+    """Returns the only template that pairs all files; empty if there are none or several."""
     if len(hq) != len(lq):
         return ""
-    file = max(hq, key=lambda file: len(file.stem))  # few LQ names contain the longest one
-    name, parents = _plain(file.stem), file.parent.parts
+    file = max(hq, key=lambda file: len(file.stem))  # the longest name, because few LQ names contain it
+    name, parents = _without_hr(file.stem), file.parent.parts
     candidates = set()
     for other in lq:
         above = len(other.parent.parts) - len(parents)
@@ -131,7 +135,7 @@ def _key(file: PurePath) -> _Key:
     return folders + slash, file.stem
 
 
-def _plain(name: str) -> str:
+def _without_hr(name: str) -> str:
     return name.removesuffix("_HR")
 
 

@@ -1,4 +1,4 @@
-"""Training batches: images drawn, cut, degraded and batched by Grain, in threads."""
+"""Training batches: Grain draws images, cuts and degrades patches, and batches them in threads."""
 
 import itertools
 import logging
@@ -18,32 +18,32 @@ from swinir_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-_BATCHES_AHEAD = 2  # that each thread has made before they are asked for
+_BATCHES_AHEAD = 2  # batches that each thread prepares
 
 Pair = tuple[np.ndarray, np.ndarray | None]  # HQ and LQ
-Share = tuple[int, float]  # a number of images, and the weight by which they are drawn
+Share = tuple[int, float]  # number of images, and their weight
 
 
 class TrainingBatches(Iterator[dict[str, np.ndarray]]):
-    """Endless batches of patches; an epoch takes one patch of each image, in an order of its own.
+    """Endless batches of patches; an epoch has one patch of each image, in random order.
 
-    Where weights are given, each place of `config.hq` has epochs of its own, and its turn as often as its weight says.
+    If `config.hq` has weights, each place has separate epochs, and patches are drawn from the places by weight.
 
-    What comes depends on the seed and the images alone: batch n of all processes together holds the same patches
-    whatever the number of processes and threads. A record that cannot be read gives way to the next one.
+    The patches depend on the seed and the images alone: batch n of all processes together is the same for any number of
+    processes and threads. An unreadable image is replaced by the next one.
 
     Args:
-      config: what to read, and how.
+      config: images and patches.
       scale: HQ / LQ side ratio.
-      channels: 1 for gray or 3 for RGB; colour images are turned to gray as the test protocol of the task does.
+      channels: 1 for gray or 3 for RGB; RGB images become gray as in the test protocol of the task.
       batch_size: patches in a batch of this process.
-      seed: decides order, crops, turns and degradation.
-      process_index: which of the processes this one is.
-      process_count: how many processes share the images.
+      seed: seed of order, crops, turns and degradation.
+      process_index: index of this process.
+      process_count: number of processes that share the images.
 
     Raises:
-      InputError: if there are no images, one cannot be read, is smaller than a patch or unlike its pair, or the
-        degradation has another scale.
+      InputError: if there are no images, an image cannot be read, is smaller than a patch or does not fit its pair, or
+        the degradation has another scale.
     """
 
     def __init__(
@@ -59,46 +59,49 @@ class TrainingBatches(Iterator[dict[str, np.ndarray]]):
     ):
         shrinks = config.degradation.low if config.degradation.kind == "bicubic" else 1
         if shrinks != scale:
-            raise InputError(f"data.degradation shrinks by {shrinks}, but the network enlarges by {scale}.")
+            raise InputError(
+                f"--data.degradation.kind {config.degradation.kind} shrinks by {shrinks}, "
+                f"but the network enlarges by {scale}."
+            )
         self._config, self._scale = config, scale
         self._images = _Images(config, scale=scale, channels=channels)
         records = _endless(self._images.shares, seed)
-        # Drawn before the processes take their shares: each would draw the same crops for its own n-th record.
+        # Before the split among processes: after it, each process would draw the same crops for record n.
         patches = records.random_map(self._draw)[process_index::process_count]
         options = grain.ReadOptions(config.threads, _BATCHES_AHEAD * config.threads)
         self._batches = iter(patches.batch(batch_size, drop_remainder=True).to_iter_dataset(options))
 
     def __next__(self) -> dict[str, np.ndarray]:
-        """The next batch.
+        """Returns the next batch.
 
         Returns:
-          `{"lq": [b, p, p, C], "hq": [b, p * scale, p * scale, C]}`, float32 in [0, 1]; noise is not clipped.
+          `{"lq": [b, p, p, C], "hq": [b, p * scale, p * scale, C]}`, float32 in [0, 1]; noise may exceed the range.
 
         Raises:
-          InputError: if more records than `max_corrupt` could not be read.
+          InputError: if more images than `max_corrupt` are unreadable.
         """
         return next(self._batches)
 
     @property
     def images(self) -> int:
-        """How many images an epoch visits."""
+        """Number of images in an epoch."""
         return len(self._images)
 
     @property
     def corrupt(self) -> Sequence[str]:
-        """Records skipped so far, each with its name and what is wrong."""
+        """Name and problem of each image skipped so far."""
         return self._images.corrupt
 
     def get_state(self) -> dict[str, Any]:
-        """How many batches came, as JSON knows it; good for any number of processes with the same batch in all."""
+        """Returns the position as JSON types; it is valid for any number of processes with the same global batch."""
         return self._batches.get_state()
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on where `get_state` was asked."""
+        """Continues from the position that `get_state` returned."""
         self._batches.set_state(state)
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Stops the threads."""
         self._batches.close()
 
     def _draw(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -109,9 +112,9 @@ class TrainingBatches(Iterator[dict[str, np.ndarray]]):
 
 
 class _Images:
-    """Images of a source with the channels of the network; those read first stay in memory, while there is room.
+    """Usable images with the channels of the network; the first ones read stay in memory up to `cache_mb`.
 
-    None makes room for another: an epoch visits each once, so that what was used longest ago is what comes next.
+    No image is evicted: an epoch reads each image once, so the least recently used image is the next one needed.
     """
 
     def __init__(self, config: DataConfig, *, scale: int, channels: int):
@@ -124,8 +127,8 @@ class _Images:
         self._max_corrupt = config.max_corrupt
         colours = as_rgb if channels == 3 else _GRAY[config.degradation.kind]
         self._convert = lambda image: np.atleast_3d(colours(image))
-        self._room = config.cache_mb * 2**20  # bytes
-        self._kept: dict[int, Pair] = {}
+        self._free_bytes = config.cache_mb * 2**20
+        self._cache: dict[int, Pair] = {}
         self._corrupt: dict[int, str] = {}
         self._lock = threading.Lock()
 
@@ -133,58 +136,60 @@ class _Images:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Pair:
-        """An image, uint8 `[h, w, C]`, and its LQ, if there is one; the next one if it cannot be read."""
-        for following in range(len(self)):
-            number = (index + following) % len(self)
-            if number in self._kept:
-                return self._kept[number]
+        """Returns HQ and LQ of an image, uint8 `[h, w, C]`, or of the next readable image."""
+        for offset in range(len(self)):
+            candidate = (index + offset) % len(self)
+            if candidate in self._cache:
+                return self._cache[candidate]
             try:
-                hq, lq = self._source.read(number)
+                hq, lq = self._source.read(candidate)
             except InputError as error:
-                self._skip(number, str(error))
+                self._skip(candidate, str(error))
             else:
-                return self._keep(number, (self._convert(hq), None if lq is None else self._convert(lq)))
-        raise InputError(f"None of {len(self)} images can be read; the last: {self.corrupt[-1]}")
+                return self._keep(candidate, (self._convert(hq), None if lq is None else self._convert(lq)))
+        raise InputError(f"None of {len(self)} images can be read; the last one: {self.corrupt[-1]}")
 
     @property
     def corrupt(self) -> Sequence[str]:
-        """Images skipped so far, each with its name and what is wrong."""
+        """Name and problem of each image skipped so far."""
         with self._lock:
             return [*self._corrupt.values()]
 
-    def _skip(self, number: int, problem: str) -> None:
+    def _skip(self, index: int, problem: str) -> None:
         with self._lock:
-            self._corrupt.setdefault(number, problem)  # named once, though each epoch tries again
+            self._corrupt.setdefault(index, problem)  # each epoch tries the image again
             count = len(self._corrupt)
         if count > self._max_corrupt:
-            raise InputError(f"{count} images cannot be read, data.max_corrupt allows {self._max_corrupt}: {problem}")
+            raise InputError(
+                f"{count} images cannot be read, --data.max-corrupt allows {self._max_corrupt}; the last one: {problem}"
+            )
 
-    def _keep(self, number: int, pair: Pair) -> Pair:
+    def _keep(self, index: int, pair: Pair) -> Pair:
         size = sum(image.nbytes for image in pair if image is not None)
         with self._lock:
-            if number not in self._kept and size <= self._room:
-                self._kept[number] = pair
-                self._room -= size
+            if index not in self._cache and size <= self._free_bytes:
+                self._cache[index] = pair
+                self._free_bytes -= size
         return pair
 
 
 def _shares(parts: Sequence[Part], usable: Sequence[int]) -> list[Share]:
-    """Which usable images are drawn together, and how often; told where there is more than one place."""
+    """Returns the shares of the usable images, and logs them if there are several places."""
     ends = np.searchsorted(usable, np.cumsum([len(part.source) for part in parts]))
     counts = np.diff(ends, prepend=0).tolist()
     weighted = any(part.weight for part in parts)
     weights = [part.weight or 1 for part in parts] if weighted else counts
     for part, count, weight in zip(parts, counts, weights, strict=True):
         if not count:
-            raise InputError(f"{part.name}: no image is as large as a patch; leave it out of data.hq.")
+            raise InputError(f"{part.name}: no image is as large as a patch; leave this place out of --data.hq.")
         if len(parts) > 1:
             percent = 100 * weight / sum(weights)
-            logger.info("%.1f %% of the patches come from %s, of %d images", percent, part.name, count)
+            logger.info("%.1f %% of the patches come from the %d images of %s", percent, count, part.name)
     return [*zip(counts, weights, strict=True)] if weighted else [(len(usable), 1)]
 
 
 def _endless(shares: Sequence[Share], seed: int) -> grain.MapDataset[int]:
-    """Numbers of images as they are drawn: each share in epochs of its own, by its weight between the others."""
+    """Returns the endless order of the images: separate epochs for each share, mixed by weight."""
     ends = [*itertools.accumulate(count for count, _ in shares)]
     seeds = [seed] if len(shares) == 1 else np.random.SeedSequence(seed).generate_state(len(shares)).tolist()
     drawn = [
@@ -194,7 +199,7 @@ def _endless(shares: Sequence[Share], seed: int) -> grain.MapDataset[int]:
     return drawn[0] if len(drawn) == 1 else grain.MapDataset.mix(drawn, [weight for _, weight in shares])
 
 
-# Gray as the paper's tests take it: OpenCV's for denoising, MATLAB's for JPEG artefact removal.
+# Conversions to gray in the paper's tests: OpenCV's for denoising, MATLAB's for JPEG artefact removal.
 _GRAY: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "noise": opencv_gray,
     "jpeg": matlab_gray,

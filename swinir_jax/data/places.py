@@ -1,7 +1,7 @@
-r"""How options name images: `DataConfig.hq` has the grammar.
+r"""Grammar of the options that name images, such as `DataConfig.hq`.
 
-`folder:HQ[,LQ][:WEIGHT]` and `tfds:NAME[/CONFIG][:SPLIT][:WEIGHT]`, several with commas between. `\,` and `\:` are a
-comma and a colon of a name; `~` is the home folder.
+An option is a list of `folder:HQ[,LQ][:WEIGHT]` and `tfds:NAME[/CONFIG][:SPLIT][:WEIGHT]` with commas between. `\,` and
+`\:` stand for a comma and a colon in a name, and `~` for the home folder.
 """
 
 import dataclasses
@@ -17,7 +17,13 @@ _KINDS = ("folder:", "tfds:")
 
 @dataclasses.dataclass(frozen=True)
 class FolderPlace:
-    """A folder of images, and one of their LQ where LQ is not made of HQ."""
+    """Folder of training images.
+
+    Attributes:
+      hq: folder of HQ images.
+      lq: folder of LQ images; None to make LQ from HQ.
+      weight: relative number of patches from this place; None if it is not given.
+    """
 
     hq: Path
     lq: Path | None = None
@@ -25,56 +31,61 @@ class FolderPlace:
 
     @property
     def name(self) -> str:
-        """The HQ folder."""
+        """Path of the HQ folder."""
         return str(self.hq)
 
     def check(self) -> None:
-        """Raises InputError if a folder is not there."""
+        """Raises InputError if a folder is missing."""
         for folder in (self.hq, self.lq):
             if folder and not os.path.isdir(folder):
-                hint = rf" (with the weight {self.weight:g}; \: is a colon in a name)" if self.weight else ""
+                hint = rf" (with the weight {self.weight:g}; write \: for a colon in a name)" if self.weight else ""
                 raise InputError(f"{folder}: no such folder{hint}.")
 
 
 @dataclasses.dataclass(frozen=True)
 class TfdsPlace:
-    """A set of tensorflow-datasets, `NAME[/CONFIG][:SPLIT]`."""
+    """Data set of tensorflow-datasets.
+
+    Attributes:
+      name: `NAME[/CONFIG][:SPLIT]`.
+      weight: relative number of patches from this place; None if it is not given.
+    """
 
     name: str
     weight: float | None = None
 
 
 def parse_places(text: str, option: str) -> list[FolderPlace | TfdsPlace]:
-    """Reads what an option names.
+    """Parses the value of an option.
 
     Args:
-      text: of the grammar above.
-      option: what errors call it.
+      text: value in the grammar of this module.
+      option: name of the option for messages.
 
     Returns:
-      At least one place; whether it exists is not looked up.
+      At least one place, which need not exist.
 
     Raises:
-      InputError: if the text is not of the grammar, or a weight is no positive number; the message shows the grammar.
+      InputError: if the text does not follow the grammar, or a weight is not positive; the message shows the grammar.
     """
     try:
-        return [_parse_one(one) for one in _split(text)]
+        return [_parse_one(part) for part in _split(text)]
     except ValueError as error:
         reason = f"{error}: " if str(error) else ""
         raise InputError(
-            f"{option} must be folder:PATH, folder:HQ,LQ or tfds:NAME[/CONFIG][:SPLIT], several of them with commas "
-            rf"between, each with :WEIGHT at its end if wanted; \, and \: stand for these signs in a name: {reason}got "
+            f"{option} must be folder:PATH, folder:HQ,LQ or tfds:NAME[/CONFIG][:SPLIT], or several of them with commas "
+            rf"between, each with or without :WEIGHT at the end, and with \, and \: for , and : in names; {reason}got "
             f"{text!r}."
         ) from error
 
 
 def is_place(text: str) -> bool:
-    """Whether a text is of the grammar, rather than the path of a folder."""
+    """Tells whether a text follows the grammar; otherwise it is the path of a folder."""
     return text.startswith(_KINDS)
 
 
 def _split(text: str) -> list[str]:
-    """Cuts before each word that begins a place."""
+    """Splits a text at the commas between places."""
     return re.split(rf"(?<!\\),\s*(?={'|'.join(_KINDS)})", text)
 
 
@@ -101,5 +112,5 @@ def _without_weight(text: str) -> tuple[str, float | None]:
     if not colon or names.endswith("\\"):
         return text, None
     if not 0 < weight < math.inf:
-        raise ValueError(f"a weight is above 0, not {last}")
+        raise ValueError(f"a weight must be above 0, not {last}")
     return names, weight

@@ -1,4 +1,4 @@
-"""Images as PNG records in array_record shards, which `prepare-data` writes and training reads."""
+"""PNG records in array_record shards, written by `prepare-data` and read in training."""
 
 import contextlib
 import io
@@ -16,21 +16,21 @@ from swinir_jax.data.degradations import to_uint8
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder, replacing, write_bytes
 
-_INDEX = "records.json"  # {"shards": files, "names": of the records, "sizes": [height, width] of each}
+_INDEX = "records.json"  # {"shards": file names, "names": record names, "sizes": [height, width] of each record}
 _SHARD_BYTES = 256 * 2**20
 _GRAY_MODES = ("1", "L", "LA")
 _PNG_LEVEL = 3  # 2 % larger than the default, in half the time
-_OPTIONS = "group_size:1,uncompressed"  # each record alone, as they are read in any order; PNG is compressed
+_OPTIONS = "group_size:1,uncompressed"  # records are read one by one in any order, and PNG is compressed already
 
 
 class RecordSource:
-    """Images of a folder that `write_records` wrote.
+    """Images in a folder written by `write_records`.
 
     Args:
-      folder: with an index and shards.
+      folder: folder with an index and shards.
 
     Raises:
-      InputError: if the folder is not whole.
+      InputError: if the folder is incomplete or unreadable.
     """
 
     def __init__(self, folder: Path):
@@ -39,44 +39,44 @@ class RecordSource:
             self._names, self._sizes = index["names"], index["sizes"]
             self._records = grain.sources.ArrayRecordDataSource([str(folder / shard) for shard in index["shards"]])
             if not len(self._records) == len(self._names) == len(self._sizes):
-                raise InputError(f"holds {len(self._records)} records, {_INDEX} tells of {len(self._names)}")
+                raise InputError(f"the shards have {len(self._records)} records, {_INDEX} lists {len(self._names)}")
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Returns the number of images."""
         return len(self._names)
 
     def name(self, index: int) -> str:
-        """The file it was cut from, and where."""
+        """Returns the file that the image was cut from, and the position in it."""
         return self._names[index]
 
     def sizes(self, index: int) -> tuple[tuple[int, int], None]:
-        """Height and width."""
+        """Returns (height, width), and None for LQ."""
         h, w = self._sizes[index]
         return (h, w), None
 
     def read(self, index: int) -> tuple[np.ndarray, None]:
-        """The image, uint8."""
+        """Returns the image, uint8, and None for LQ."""
         with naming(self.name(index)):
             return decode(self._records[index]), None
 
 
 def is_record_folder(folder: Path) -> bool:
-    """Whether `write_records` wrote this folder."""
+    """Tells whether `write_records` wrote a folder."""
     return (folder / _INDEX).is_file()
 
 
 def write_records(folder: Path, images: Iterable[tuple[str, np.ndarray]]) -> tuple[int, int]:
-    """Writes images to a new folder, which is there whole or not at all.
+    """Writes images to a new folder, which is complete or not made at all.
 
     Args:
-      folder: that is not there yet, or is empty.
-      images: name and uint8 `[h, w]` or `[h, w, 3]` RGB of each.
+      folder: folder that does not exist or is empty.
+      images: names and pixels, uint8 `[h, w]` or `[h, w, 3]` RGB.
 
     Returns:
-      How many records there are, and their bytes.
+      Number of records, and their size in bytes.
 
     Raises:
-      InputError: if the folder holds something, or cannot be written; nothing is left behind.
+      InputError: if the folder is not empty or cannot be written, or there are no images; no folder is left behind.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists; choose a new folder.")
@@ -110,7 +110,7 @@ def write_records(folder: Path, images: Iterable[tuple[str, np.ndarray]]) -> tup
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decodes an image file in memory to uint8, `[h, w]` or `[h, w, 3]` RGB; raises whatever the decoder does."""
+    """Decodes the bytes of an image file to uint8 `[h, w]` or `[h, w, 3]` RGB; raises the decoder's errors."""
     with Image.open(io.BytesIO(data)) as image:
         if image.mode.startswith("I;16"):
             return to_uint8(np.asarray(image) / 257)
@@ -118,15 +118,15 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def read_header(data: bytes) -> tuple[int, int]:
-    """Height and width of an image file in memory; raises whatever the decoder does."""
+    """Returns (height, width) from the bytes of an image file; raises the decoder's errors."""
     with Image.open(io.BytesIO(data)) as image:
         return image.height, image.width
 
 
 @contextlib.contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Turns whatever decoders and record readers raise into an InputError of one line that says what was read."""
+    """Turns any error of decoders and record readers into an InputError of one line that begins with `name`."""
     try:
         yield
-    except Exception as error:  # array_record raises RuntimeError, damaged images nearly anything
+    except Exception as error:  # damaged images raise nearly any type
         raise InputError(f"{name}: {' '.join(str(error).split()) or type(error).__name__}") from error

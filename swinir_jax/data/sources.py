@@ -1,4 +1,4 @@
-"""Where training images come from: folders of image files, and sets that `prepare-data` or TFDS has written."""
+"""Sources of training images: folders of image files, record folders of `prepare-data`, and sets of TFDS."""
 
 import dataclasses
 import logging
@@ -20,46 +20,46 @@ from swinir_jax.images import read_picture, read_size
 
 logger = logging.getLogger(__name__)
 
-_HEADER_THREADS = 8  # opening files is waiting, above all on network disks
+_HEADER_THREADS = 8  # opening files is mostly waiting, above all on network disks
 
 
 class FileSource:
     """Image files.
 
     Args:
-      pairs: HQ and LQ files; None where LQ is to be made of HQ.
+      pairs: HQ and LQ files; LQ is None where it is made from HQ.
     """
 
     def __init__(self, pairs: Sequence[tuple[Path, Path | None]]):
         self.pairs = pairs
 
     def __len__(self) -> int:
-        """How many pairs there are."""
+        """Returns the number of images."""
         return len(self.pairs)
 
     def name(self, index: int) -> str:
-        """The HQ file."""
+        """Returns the path of the HQ file."""
         return str(self.pairs[index][0])
 
     def sizes(self, index: int) -> Sizes:
-        """Height and width of HQ and of LQ."""
+        """Returns (height, width) of HQ and LQ."""
         hq, lq = self.pairs[index]
         return read_size(hq), None if lq is None else read_size(lq)
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """HQ and LQ, uint8."""
+        """Returns HQ and LQ, uint8."""
         hq, lq = self.pairs[index]
         return read_uint8(hq), None if lq is None else read_uint8(lq)
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One of the places that `DataConfig.hq` names.
+    """Images of one place in `DataConfig.hq`.
 
     Attributes:
-      name: what messages call it.
-      source: its images.
-      weight: how often it is drawn, relative to the others; None if the place does not say.
+      name: name of the place for messages.
+      source: images of the place.
+      weight: relative number of patches from this place; None if it is not given.
     """
 
     name: str
@@ -67,29 +67,31 @@ class Part:
     weight: float | None
 
 
-def open_parts(text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str = "data.hq") -> list[Part]:
-    """Opens what `DataConfig.hq` names, and logs which files are left out.
+def open_parts(text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str = "--data.hq") -> list[Part]:
+    """Opens the places in a value of `DataConfig.hq`, and logs the files left out.
 
     Args:
-      text: of the grammar of `DataConfig.hq`.
-      scale: HQ / LQ side ratio, which names of LQ files may end with.
-      pairs: how LQ files are called, see `match_pairs`.
-      data_dir: where TFDS keeps its sets; empty for its own default.
-      option: what errors call the text.
+      text: value in the grammar of `DataConfig.hq`.
+      scale: HQ / LQ side ratio, a possible ending of LQ names.
+      pairs: template of LQ names, see `match_pairs`.
+      data_dir: folder of tensorflow-datasets; empty for the default of that library.
+      option: name of the option for messages.
 
     Raises:
-      InputError: if there is no such source, it has no images, or pairs do not match.
+      InputError: if a place does not exist or has no images, or pairs do not match.
     """
     places = parse_places(text, option)
     if pairs and not any(isinstance(place, FolderPlace) and place.lq for place in places):
-        raise InputError(f"A template of pairs ({pairs}) needs an LQ folder: {option} folder:HQ,LQ, got {text!r}.")
+        raise InputError(f"The template of LQ names {pairs!r} needs an LQ folder: {option} folder:HQ,LQ, got {text!r}.")
     return [
         Part(place.name, _open(place, scale=scale, pairs=pairs, data_dir=data_dir), place.weight) for place in places
     ]
 
 
-def open_source(text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str = "data.hq") -> ImageSource:
-    """Opens what `DataConfig.hq` names as one source, whatever the weights; see `open_parts`."""
+def open_source(
+    text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str = "--data.hq"
+) -> ImageSource:
+    """Opens a value of `DataConfig.hq` as one source, ignoring the weights; see `open_parts`."""
     parts = open_parts(text, scale=scale, pairs=pairs, data_dir=data_dir, option=option)
     return parts[0].source if len(parts) == 1 else JoinedSource([part.source for part in parts])
 
@@ -97,13 +99,13 @@ def open_source(text: str, *, scale: int, pairs: str = "", data_dir: str = "", o
 def open_pairs(
     text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str
 ) -> Iterator[tuple[Path | StoredImage, Path | StoredImage | None]]:
-    """Opens what `DataConfig.hq` names, or a path of a folder or a file, to be measured; see `open_parts`.
+    """Opens the images to measure: a value of `DataConfig.hq`, or the path of a folder or file; see `open_parts`.
 
     Yields:
-      HQ and LQ of each image whose header can be read; None where LQ is to be made of HQ.
+      HQ and LQ of each image; LQ is None where it is made from HQ.
 
     Raises:
-      InputError: as `open_parts`, or if an image cannot be read or its sizes do not fit the scale.
+      InputError: as for `open_parts`, or if a header cannot be read or the sizes of a pair do not fit the scale.
     """
     if is_place(text):
         sources = [part.source for part in open_parts(text, scale=scale, pairs=pairs, data_dir=data_dir, option=option)]
@@ -121,7 +123,7 @@ def open_pairs(
 
 def _open(place: FolderPlace | TfdsPlace, *, scale: int, pairs: str, data_dir: str) -> ImageSource:
     if isinstance(place, TfdsPlace):
-        from swinir_jax.data.tfds_source import TfdsSource  # takes a second, and a package that few need
+        from swinir_jax.data.tfds_source import TfdsSource  # here, because the import takes a second
 
         return TfdsSource(place.name, scale=scale, data_dir=data_dir)
     place.check()
@@ -138,30 +140,30 @@ def _open_folder(hq: Path, lq: Path | None, *, scale: int, template: str) -> Ima
 
 
 def read_uint8(path: Path) -> np.ndarray:
-    """Reads an image, `[h, w]` or `[h, w, 3]` RGB; 16 bits are rounded to 8.
+    """Reads an image as uint8 `[h, w]` or `[h, w, 3]` RGB, rounding 16 bits to 8.
 
     Raises:
-      InputError: if it cannot be read.
+      InputError: if the file cannot be read.
     """
     pixels = read_picture(path).pixels
     return pixels if pixels.dtype == np.uint8 else to_uint8(pixels / 257)
 
 
 def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: bool) -> dict[int, Sizes]:
-    """Finds which images patches can be cut from, by their headers.
+    """Finds the images that are large enough for a patch, from their headers.
 
     Args:
-      source: the images.
-      side: of an HQ patch.
+      source: all images.
+      side: side of an HQ patch, in pixels.
       scale: HQ / LQ side ratio.
-      skip_small: leave smaller images out, in place of an error.
+      skip_small: leave out smaller images, which are an error otherwise.
 
     Returns:
-      Their sizes by their numbers in the source, in order; at least one.
+      Sizes by index in the source, in order; at least one.
 
     Raises:
-      InputError: if a file cannot be read, a pair's sizes do not fit the scale, or images are smaller than the patch;
-        the message names the first of them and says how many there are.
+      InputError: if a file cannot be read, the sizes of a pair do not fit the scale, or images are smaller than the
+        patch; the message names the first few images and the number of the others.
     """
     unreadable, unfit, small = [], [], []
     usable: dict[int, Sizes] = {}
@@ -174,7 +176,7 @@ def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: boo
                 continue
             (h, w), lq = found
             if lq is not None and not sizes_fit((h, w), lq, scale):
-                unfit.append(f"{name}: its LQ image of {lq[1]}x{lq[0]}, enlarged by {scale}, is not {w}x{h}")
+                unfit.append(f"{name}: the LQ image of {lq[1]}x{lq[0]}, enlarged by {scale}, is not {w}x{h}")
             elif min(h, w) < side:
                 small.append(f"{name}: {w}x{h} is smaller than a patch of {side}x{side}")
             else:
@@ -182,7 +184,7 @@ def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: boo
     for problems, hint in (
         (unreadable, "swinir-jax prepare-data FOLDER lists them"),
         (unfit, "pairs must have the scale of the network"),
-        (small if not (skip_small and usable) else [], "take a smaller patch, or skip them (skip_small)"),
+        (small if not (skip_small and usable) else [], "take a smaller --data.patch-size, or --data.skip-small"),
     ):
         if problems:
             raise InputError(f"{first_few(problems)}; {hint}.")

@@ -1,4 +1,4 @@
-"""One image after the other through degradation, network and metrics, as the official test script does."""
+"""Evaluation protocol of the official test script: degradation, network and metrics, image by image."""
 
 import contextlib
 import dataclasses
@@ -17,22 +17,22 @@ from swinir_jax.images import read_picture
 from swinir_jax.metrics import psnr, ssim
 from swinir_jax.tasks import METRICS, TASKS, Task
 
-Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] -> [h * scale, w * scale, C], not clipped
+Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] to [h * scale, w * scale, C], not clipped
 File = Path | StoredImage
-Pair = tuple[File | None, File | None]  # HQ and LQ; one of them may be missing
+Pair = tuple[File | None, File | None]  # HQ and LQ; one of them may be None
 
 BASELINES = ("bicubic", "input")
-_CORNER = 64  # pixels; a smaller image is measured whole
+_CORNER = 64  # side of the region that a check measures, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """What one image scored.
+    """Scores of one image.
 
     Attributes:
-      name: stem of the file.
-      scores: by metric.
-      seconds: that the network took.
+      name: stem of the file name.
+      scores: scores by metric.
+      seconds: running time of the network.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """What one image became; uint8.
+    """Input, result and ground truth of one evaluation, uint8.
 
     Attributes:
-      lq: what the network saw, clipped.
-      restored: its answer.
-      hq: the ground truth, or None.
+      lq: input of the network, clipped.
+      restored: result of the network.
+      hq: ground truth; None if there is none.
     """
 
     lq: np.ndarray
@@ -56,17 +56,19 @@ class Images:
 
 
 def baseline(name: str, scale: int) -> Network:
-    """A network that is none.
+    """Returns a function that stands in for a network.
 
     Args:
-      name: "bicubic" enlarges by MATLAB's imresize; "input" gives back the degraded input.
+      name: "bicubic" to enlarge by MATLAB's imresize, or "input" to return the degraded input.
       scale: HQ / LQ side ratio.
 
     Raises:
-      InputError: if the baseline is one for another kind of task.
+      InputError: if "bicubic" is named without super-resolution, or "input" with it.
     """
     if (name == "input") != (scale == 1):
-        raise InputError(f"--model {name} is no baseline here: super-resolution takes bicubic, the others input.")
+        raise InputError(
+            f"--model {name} does not fit the task: take bicubic for super-resolution, input for other tasks."
+        )
     return (lambda lq: lq) if name == "input" else (lambda lq: imresize(lq.astype(np.float64), float(scale)))
 
 
@@ -76,19 +78,19 @@ def evaluate(
     """Restores and measures images, one at a time.
 
     Args:
-      task_name: a key of TASKS.
+      task_name: key of TASKS.
       level: scale, noise sigma on the 0..255 scale, or JPEG quality.
-      network: restores float32 `[h, w, C]` in [0, 1].
-      pairs: HQ and LQ files; a missing LQ is made from the HQ by the task's degradation. Of an LQ whose sides were
-        rounded up, the pixels that reach beyond HQ are cut off.
-      bicubic_of_y: measure Y as the literature does for its bicubic rows: Y, rounded, is shrunk and enlarged by itself;
-        of a gray file its own values, while a network's Y is that of three equal channels, 219/255 of the range.
+      network: function that restores float32 `[h, w, C]` in [0, 1].
+      pairs: HQ and LQ files. A missing LQ image is made from HQ by the task's degradation. An LQ image with rounded-up
+        sides loses the pixels beyond HQ.
+      bicubic_of_y: measure Y as in the bicubic rows of the literature: the rounded Y alone is shrunk and enlarged. Y of
+        a gray file has the range 0..255 then, and 16..235 otherwise.
 
     Yields:
-      One measurement an image, in order, and the images for who wants to keep them.
+      Measurement and images of each pair, in order.
 
     Raises:
-      InputError: if a file cannot be read, or the sizes of a pair do not fit the scale; the message names it.
+      InputError: if a file cannot be read, or the sizes of a pair do not fit the scale; the message names the file.
     """
     for pair in pairs:
         with _naming(pair) as path:
@@ -97,10 +99,10 @@ def evaluate(
 
 
 def check_pair(task_name: str, level: int, pair: Pair) -> None:
-    """Reads a pair as `evaluate` does, and measures a corner of its HQ against itself.
+    """Checks that `evaluate` can read and measure a pair, by measuring a corner of HQ against itself.
 
     Raises:
-      InputError: if `evaluate` could not measure the pair; the message names a file.
+      InputError: if a file cannot be read or measured; the message names the file.
     """
     task = TASKS[task_name]
     with _naming(pair):
@@ -113,7 +115,7 @@ def check_pair(task_name: str, level: int, pair: Pair) -> None:
 
 @contextlib.contextmanager
 def _naming(pair: Pair) -> Iterator[File]:
-    """Yields one of the pair's files, which is named in errors that do not do so themselves."""
+    """Yields a file of the pair, and adds the name of the file to InputErrors without it."""
     path = pair[0] or pair[1]
     if path is None:
         raise InputError("A pair has neither ground truth nor LQ file.")
@@ -128,12 +130,12 @@ def _scale(task: Task, level: int) -> int:
 
 
 def _border(task: Task, level: int) -> int:
-    """Pixels that are cut from each side before measuring."""
+    """Returns the pixels to cut from each side before measuring."""
     return _scale(task, level) if task.crops_scale else 0
 
 
 def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """HQ as stored, cut to a multiple of the scale, and LQ in the task's colours; None where there is no file."""
+    """Reads HQ, cropped to multiples of the scale, and LQ in the task's colours; None for a missing file."""
     (hq_file, lq_file), scale = pair, _scale(task, level)
     hq = None if hq_file is None else _read(hq_file)
     lq = None if lq_file is None else task.colours(_read(lq_file))
@@ -157,7 +159,7 @@ def _evaluate_one(
     elif hq is not None and task.degrade is not None:
         lq = task.degrade(hq, level)
     else:
-        raise InputError("an image needs an LQ file, or a ground truth to make it from.")
+        raise InputError("the pair has neither an LQ file nor a ground truth to make LQ from.")
     image = (lq if lq.ndim == 3 else lq[..., None]).astype(np.float32)
     start = time.perf_counter()
     restored = network(image)
@@ -172,14 +174,14 @@ def _evaluate_one(
 
 
 def average(results: Sequence[Measurement]) -> dict[str, float]:
-    """Mean of each score over the images, as the paper reports it."""
+    """Averages each score over the images, as in the paper's tables."""
     return {name: float(np.mean([r.scores[name] for r in results])) for name in results[0].scores}
 
 
 def _read(path: File) -> np.ndarray:
     pixels = path.read() if isinstance(path, StoredImage) else read_picture(path).pixels
     if pixels.dtype != np.uint8:
-        raise InputError(f"{path}: the protocol is for 8-bit images.")
+        raise InputError(f"{path}: the protocol needs 8-bit images, got {pixels.dtype}.")
     return pixels
 
 
@@ -189,8 +191,8 @@ def _check_sizes(hq: np.ndarray, lq: np.ndarray, scale: int, pair: Pair) -> None
         raise InputError(f"{pair[1]} does not fit {pair[0]}: {sizes}.")
 
 
-def _bicubic_of_y(file: np.ndarray, scale: int) -> dict[str, float]:
-    y = matlab_gray(file)
+def _bicubic_of_y(hq: np.ndarray, scale: int) -> dict[str, float]:
+    y = matlab_gray(hq)
     shrunk = imresize(y.astype(np.float64), 1 / scale)
     enlarged = to_uint8(imresize(shrunk, float(scale)))
     return {"psnr_y": psnr(enlarged, y, scale), "ssim_y": ssim(enlarged, y, scale)}

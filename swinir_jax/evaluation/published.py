@@ -1,4 +1,4 @@
-"""Scores that the paper reports (arXiv 2108.10257, tables 2 to 6), to print beside measured ones."""
+"""Scores from the paper (arXiv 2108.10257, tables 2 to 6), to print beside measured scores."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ def _jpeg(psnr: float, ssim: float, psnr_b: float) -> Scores:
     return {"psnr": psnr, "ssim": ssim, "psnr_b": psnr_b}
 
 
-# (network, set, level) -> scores; super-resolution is measured on Y.
+# Scores by (network, set, level).
 _PUBLISHED: Mapping[tuple[str, str, int], Scores] = {
     ("bicubic", "Set5", 2): _y(33.66, 0.9299),
     ("bicubic", "Set5", 3): _y(30.39, 0.8682),
@@ -46,17 +46,17 @@ SETS = tuple(dict.fromkeys(name for _, name, _ in _PUBLISHED))
 
 
 def published(task: str, model: str, path: str, level: int) -> Scores:
-    """What the paper reports for this network on this set.
+    """Looks up the paper's scores of a network on a benchmark set.
 
     Args:
-      task: by its official name.
-      model: "bicubic", or the name of a bundled model (which stands beside the paper's network of that size) or of an
-        official one, also as a file or a folder of that name.
-      path: of the ground truth; a part of it names the set.
-      level: scale, noise or quality.
+      task: official name of the task.
+      model: "bicubic", or the name, file or folder of an official or bundled model; a bundled model is compared with
+        the paper's network of its size.
+      path: path of the ground truth, with the name of the set as one part.
+      level: scale, noise sigma or JPEG quality.
 
     Returns:
-      Scores by metric; empty where the model or the set is unknown, or the paper has none.
+      Scores by metric; empty if the model or the set is unknown, or the paper has no scores of them.
     """
     parts = {part.lower() for part in Path(path).parts}
     name = Path(model).name.removesuffix(".pth")
@@ -67,5 +67,5 @@ def published(task: str, model: str, path: str, level: int) -> Scores:
         return {}
     elif task == "classical_sr":
         network = f"{task} {'DF2K' if 'DF2K' in name else 'DIV2K'}"
-    found = [_PUBLISHED.get((network, known, level), {}) for known in SETS if known.lower() in parts]
-    return found[0] if found else {}
+    sets = [name for name in SETS if name.lower() in parts]
+    return _PUBLISHED.get((network, sets[0], level), {}) if sets else {}

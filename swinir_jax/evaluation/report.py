@@ -1,4 +1,4 @@
-"""Results for machines (JSON, CSV) and for people (an HTML page that needs no network)."""
+"""Reports of an evaluation: JSON, CSV, and a self-contained HTML page."""
 
 import csv
 import html
@@ -15,7 +15,7 @@ from swinir_jax.evaluation.protocol import Images, Measurement
 from swinir_jax.files import make_folder, write_bytes
 from swinir_jax.images import Picture, write_picture
 
-_ERROR_GAIN = 8  # the error map shows this many times the mean absolute difference of the channels
+_ERROR_GAIN = 8  # factor of the error map over the mean absolute difference of the channels
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }
@@ -31,13 +31,13 @@ figure { margin: 0; } figcaption { color: #555; } img { width: 100%; image-rende
 def as_dict(
     protocol: Mapping[str, Any], results: Sequence[Measurement], averages: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What `--json` writes: protocol, one entry an image, averages."""
+    """Returns the content of the `--json` file: protocol, scores of each image, and averages."""
     images = [{"name": r.name, **r.scores, "seconds": round(r.seconds, 4)} for r in results]
     return {"protocol": dict(protocol), "images": images, "average": dict(averages)}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes `as_dict`'s result; an infinite score (identical images) is written as JSON's null."""
+    """Writes the result of `as_dict`, with null for infinite scores (of identical images)."""
 
     def finite(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -50,7 +50,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path, results: Sequence[Measurement], averages: Mapping[str, float]) -> None:
-    """Writes a row an image and one for the averages."""
+    """Writes one row for each image and one for the averages."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["name", *averages])
@@ -60,19 +60,19 @@ def write_csv(path: Path, results: Sequence[Measurement], averages: Mapping[str,
 
 
 class Report:
-    """A page in the making: pictures are written as they come, `index.html` at the end."""
+    """HTML report: `add` writes the pictures, `finish` the page `index.html`."""
 
     def __init__(self, folder: Path):
-        """Makes the folder.
+        """Creates the folder.
 
         Raises:
-          InputError: if it cannot be made.
+          InputError: if the folder cannot be created.
         """
         make_folder(folder)
         self._folder, self._sections = folder, list[str]()
 
     def add(self, name: str, images: Images) -> None:
-        """Writes input, result, ground truth and error map of one image."""
+        """Writes the input, result, ground truth and error map of one image."""
         figures = []
         for kind, pixels in _panels(images).items():
             file = f"{len(self._sections):03}_{kind.replace(' ', '_')}.png"
@@ -86,10 +86,10 @@ class Report:
         """Writes the page.
 
         Args:
-          title: the protocol in one line.
-          results: of all images.
-          averages: over them.
-          published: the paper's scores, or nothing.
+          title: protocol in one line.
+          results: measurements of all images.
+          averages: average of each score.
+          published: the paper's scores; empty if there are none.
         """
         page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style></head>
@@ -102,7 +102,7 @@ class Report:
 
 
 def format_score(metric: str, value: float | None) -> str:
-    """Decibels with two decimals, SSIM with four, a dash for none."""
+    """Formats decibels with two decimals, SSIM with four, and None as a dash."""
     if value is None:
         return "-"
     return f"{value:.4f}" if metric.startswith("ssim") else f"{value:.2f}"

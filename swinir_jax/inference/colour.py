@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from swinir_jax.colour import FULL_RANGE_LUMA
 from swinir_jax.errors import InputError
-from swinir_jax.metrics import FULL_RANGE_LUMA
 
 _LUMA = np.array(FULL_RANGE_LUMA, np.float32)
 _CHROMA_SCALE = np.array([1.772, 1.402], np.float32)  # (B - Y) and (R - Y) over Cb and Cr

@@ -1,1 +1,1 @@
-"""Training: one step, its state, and what keeps and spreads them."""
+"""Training: state, step, loop, checkpoints and distribution over devices."""

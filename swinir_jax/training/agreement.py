@@ -1,4 +1,4 @@
-"""What the first process of a run finds out for all of them."""
+"""Agreement of the processes of a run on the result of the first process."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ from jax.experimental import multihost_utils
 
 
 def from_first_process(action: Callable[[], float], errors: Sequence[type[Exception]]) -> float:
-    """Lets the first process act; all call this alike, and get the same.
+    """Calls a function in the first process and returns the result in all processes, which must all call this.
 
     Args:
-      action: what the first process does; the others do not.
-      errors: that are raised in all processes if the action raises them, so that none waits for the others.
+      action: function that only the first process calls.
+      errors: types of errors that all processes raise if the action raises them, so that no process waits in vain.
 
     Returns:
-      The action's number, as float32 where there are several processes.
+      The result of the action, rounded to float32 if there are several processes.
     """
     value, error = math.nan, None
     if jax.process_index() == 0:
@@ -28,7 +28,7 @@ def from_first_process(action: Callable[[], float], errors: Sequence[type[Except
         kind = [isinstance(error, kind) for kind in (*errors, object)].index(True)
         value, kind = multihost_utils.broadcast_one_to_all(np.array([value, kind], np.float32)).tolist()
         if jax.process_index() and kind < len(errors):
-            error = errors[int(kind)]("The first process of this run says what is wrong")
+            error = errors[int(kind)]("The first process of this run failed; its message names the reason")
     if error:
         raise error
     return value

@@ -1,4 +1,4 @@
-"""What a run keeps on disk: its experiment, and checkpoints by Orbax."""
+"""Files of a run: the experiment as JSON, and Orbax checkpoints."""
 
 import contextlib
 import dataclasses
@@ -30,21 +30,22 @@ from swinir_jax.training.state import TrainState
 
 logger = logging.getLogger(__name__)
 
-# Folders of a checkpoint, as `checkpoints.run` reads them: parameters and EMA by themselves, then all else.
+# Folders of a checkpoint; `checkpoints.run` reads parameters and EMA alone.
 _PARAMS, _EMA, _REST, _DATA = "params", "ema", "training", "data"
 _REST_FIELDS = ("step", "opt_state", "key", "skipped", "skipped_in_row")
-_REMOVALS = 20  # at most, of what a failed save goes on writing; a tenth of a second apart
+_REMOVAL_ATTEMPTS = 20  # at intervals of 0.1 s, while threads of a failed save still write
 
 
 class SaveError(InputError):
-    """A checkpoint could not be written; those before it are whole, and a later one may succeed."""
+    """A checkpoint could not be written; earlier checkpoints are intact, and a later save may succeed."""
 
 
 class _Manager(ocp.CheckpointManager):
-    """Does not ask JAX whether the run is to stop: the loop does.
+    """Checkpoint manager that leaves the question whether to stop to the training loop.
 
-    JAX takes each question for the step that this process has come to, and agrees on the first that none has passed.
-    Orbax also asks when a save ends, of the step that was saved: processes then stop at different steps, or never.
+    JAX takes each call of `reached_preemption_sync_point` for the current step of the process, to find a step at which
+    all processes stop. Orbax would also call it with the saved step when a save ends: the processes would then stop at
+    different steps, or never.
     """
 
     def reached_preemption(self, step: int) -> bool:
@@ -53,7 +54,7 @@ class _Manager(ocp.CheckpointManager):
 
 @dataclasses.dataclass(frozen=True)
 class _Best(preservation_policy.PreservationPolicy):
-    """Keeps the best `count` of those that can be compared with the newest."""
+    """Keeps the best `count` checkpoints among those with scores comparable to the newest."""
 
     count: int
 
@@ -69,27 +70,27 @@ class _Best(preservation_policy.PreservationPolicy):
 
 
 class Checkpoints:
-    """The checkpoints of a run; all its processes make and call one alike.
+    """Checkpoints of a run; all processes of the run must create one and make the same calls.
 
-    Saving goes on while training does. A checkpoint appears by one rename, whole or not at all, so that a killed or
-    failed save leaves the one before. The last `keep_last` are kept, and the `keep_best` by PSNR of those that were
-    measured alike.
+    Saving runs in the background of training. A checkpoint appears complete, by one rename, so that a killed or failed
+    save leaves the previous checkpoint intact. The last `keep_last` checkpoints are kept, and the best `keep_best` by
+    PSNR among those with comparable scores.
     """
 
     def __init__(self, workdir: str | os.PathLike[str], config: CheckpointConfig):
-        """Opens the checkpoints of a run, and removes what killed saves have left.
+        """Opens the checkpoints of a run, and removes the remains of killed saves.
 
         Args:
-          workdir: folder of the run, on this machine or `gs://...`.
-          config: what is kept.
+          workdir: folder of the run, a path or `gs://...`.
+          config: numbers of checkpoints to keep.
 
         Raises:
-          InputError: if the folder cannot be made.
+          InputError: if the folder cannot be created.
         """
-        logging.getLogger("absl").addFilter(_is_not_of_orbax)
+        logging.getLogger("absl").addFilter(_is_not_from_orbax)
         self._folder = run_folder(workdir) / CHECKPOINTS_FOLDER
         self._config = config
-        self._unsure: int | None = None  # the step of a save that may still fail
+        self._pending: int | None = None  # step of the save that may still fail
         try:
             self._manager = self._open()
         except OSError as error:
@@ -103,37 +104,37 @@ class Checkpoints:
             self._folder,
             item_names=(_PARAMS, _EMA, _REST, _DATA),
             options=ocp.CheckpointManagerOptions(
-                best_fn=lambda metrics: metrics.get("psnr", -math.inf),  # without one, metrics are not written
+                best_fn=lambda metrics: metrics.get("psnr", -math.inf),  # Orbax writes metrics only with a `best_fn`
                 preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
-                # Where it fails in a thread, others wait for minutes.
+                # If creating a folder failed in a thread, other threads would wait for minutes.
                 async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
             ),
         )
 
     def latest_step(self) -> int | None:
-        """Steps of the last whole checkpoint, or None if there is none; waits for a save that is under way."""
-        with self._telling():
+        """Waits for the current save, and returns the step of the last complete checkpoint, or None."""
+        with self._reporting():
             self._manager.wait_until_finished()
         return self._manager.latest_step()
 
     def save(
         self, step: int, state: TrainState, data_state: Mapping[str, Any], psnr: float | None = None, setting: str = ""
     ) -> None:
-        """Begins to save; a checkpoint of this step that is there already is left.
+        """Starts saving a state, unless there is a checkpoint of this step already.
 
-        A save that fails is told by a warning, now or at the next call, and training may go on.
+        A failed save is logged as a warning, now or at the next call, and training may continue.
 
         Args:
-          step: of the state.
-          state: its buffers may be used again once this returns.
-          data_state: of the data's iterator, as JSON can hold it.
-          psnr: by validation, in dB; None if there was none.
-          setting: of the validation that the run has at this time, as `describe_setting` says; empty for none.
+          step: step of the state.
+          state: training state; later steps may overwrite the buffers as soon as this returns.
+          data_state: position of the data, as JSON types.
+          psnr: validation PSNR in dB; None if the state was not validated.
+          setting: validation setting of the run, from `describe_setting`; empty for no validation.
         """
-        with self._telling():
+        with self._reporting():
             self._manager.wait_until_finished()
-        self._unsure = step
-        with self._telling():
+        self._pending = step
+        with self._reporting():
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -148,29 +149,29 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Waits until the last save is on disk.
+        """Waits until the last save is complete.
 
         Raises:
-          SaveError: if it failed.
+          SaveError: if the save failed.
         """
-        with self._telling(SaveError):
+        with self._reporting(SaveError):
             self._manager.wait_until_finished()
 
     def restore(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """Reads the last checkpoint.
 
         Args:
-          state: shapes, dtypes and shardings, as from `abstract_state`; others than it was saved with will do.
+          state: shapes, dtypes and shardings from `abstract_state`; shardings may differ from the saved ones.
 
         Returns:
-          The state and the data's state.
+          The training state and the position of the data.
 
         Raises:
-          InputError: if there is none, or it does not fit the state or is damaged.
+          InputError: if there is no checkpoint, or it is damaged or does not fit the state.
         """
         step = self.latest_step()
         if step is None:
-            raise InputError(f"{self._folder}: no checkpoint here.")
+            raise InputError(f"{self._folder}: this folder has no checkpoint.")
         targets = {
             _PARAMS: state.params,
             _EMA: state.ema,
@@ -185,7 +186,7 @@ class Checkpoints:
         return state.replace(params=found[_PARAMS], ema=found[_EMA], **found[_REST]), found[_DATA]
 
     def close(self) -> None:
-        """Waits as `wait`, and lets go of threads.
+        """Waits until the last save is complete, and stops the threads.
 
         Raises:
           SaveError: if the last save failed.
@@ -196,49 +197,49 @@ class Checkpoints:
             self._manager.close()
 
     @contextlib.contextmanager
-    def _telling(self, raised: type[SaveError] | None = None) -> Iterator[None]:
-        """Turns what a failed save raises into a SaveError or a warning, and opens the checkpoints anew."""
+    def _reporting(self, raised: type[SaveError] | None = None) -> Iterator[None]:
+        """Turns the error of a failed save into a SaveError or a warning, and reopens the checkpoints."""
         try:
             yield
-        except (OSError, ValueError, RuntimeError) as error:  # of Orbax itself, TensorStore, XLA
-            # It still takes the failed step for saved and those for removed that were to make room for it.
-            with contextlib.suppress(Exception):  # the same error again
+        except (OSError, ValueError, RuntimeError) as error:  # from Orbax, TensorStore or XLA
+            # The manager counts the failed step as saved, and the checkpoints that it would replace as removed.
+            with contextlib.suppress(Exception):  # closing raises the same error again
                 self._manager.close()
             self._manager = self._open()
             latest = self._manager.latest_step()
-            kept = "there is none before it" if latest is None else f"the last good one is of step {latest}"
+            kept = "there is no earlier one" if latest is None else f"the last good one is of step {latest}"
             reason = " ".join(str(error).split())[:300]
-            failed = SaveError(f"{self._folder / str(self._unsure)}: could not be saved ({reason}); {kept}.")
+            failed = SaveError(f"{self._folder / str(self._pending)}: could not be saved ({reason}); {kept}.")
             if raised:
                 raise failed from error
             logger.warning("%s", failed)
 
 
 def _remove_unfinished(folder: epath.Path) -> None:
-    """Removes what killed and failed saves have left.
+    """Removes the remains of killed and failed saves.
 
-    Orbax would do so in a thread, and not try again where threads of the failed save are still writing.
+    Orbax would remove them in a thread, without another attempt if threads of the failed save are still writing.
     """
-    for _ in range(_REMOVALS):
+    for _ in range(_REMOVAL_ATTEMPTS):
         unfinished = [path.get() for path in ocp.utils.tmp_checkpoints(folder)]
         if not unfinished:
             return
         for path in unfinished:
-            with contextlib.suppress(OSError):  # in use, or on a disk that is gone: the next to open tries again
+            with contextlib.suppress(OSError):  # the next opening of the run tries again
                 path.rmtree()
         time.sleep(0.1)
 
 
-def _is_not_of_orbax(record: logging.LogRecord) -> bool:
-    """Of a failed save, each thread of Orbax logs a traceback; it is told once, in a line."""
+def _is_not_from_orbax(record: logging.LogRecord) -> bool:
+    """Filters out Orbax's log, where each thread writes a traceback of a failed save; `_reporting` writes one line."""
     return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
 def write_config(workdir: str | os.PathLike[str], experiment: Experiment) -> None:
-    """Writes `experiment.json`, by one rename; in a run of several processes the first one writes.
+    """Writes `experiment.json` by one rename, in the first process of a run.
 
     Raises:
-      InputError: if it cannot be written.
+      InputError: if the file cannot be written.
     """
     if jax.process_index():
         return
@@ -253,10 +254,10 @@ def write_config(workdir: str | os.PathLike[str], experiment: Experiment) -> Non
 
 
 def read_config(workdir: str | os.PathLike[str]) -> Experiment | None:
-    """The experiment of a run, or None if the folder holds none.
+    """Reads the experiment of a run; None if the folder has no `experiment.json`.
 
     Raises:
-      InputError: if the file cannot be read or is not one of an experiment.
+      InputError: if the file cannot be read or is not an experiment.
     """
     path: epath.Path = run_folder(workdir) / EXPERIMENT_FILE
     try:

@@ -1,4 +1,4 @@
-"""Whether the parts of an experiment fit, and which of its fields a run may change when it is resumed."""
+"""Checks of an experiment: fit of the parts, and changes of a resumed run."""
 
 import dataclasses
 import difflib
@@ -15,7 +15,7 @@ from swinir_jax.training.optimizer import make_optimizer
 
 logger = logging.getLogger(__name__)
 
-# Fields, and groups of them, that do not decide what is learnt or are meant to be changed.
+# Fields that a resumed run may change; a prefix with a dot is a group of fields.
 _CHANGEABLE = (
     "steps",
     "log_every",
@@ -33,10 +33,10 @@ _CHANGEABLE = (
 
 
 def check_experiment(experiment: Experiment) -> None:
-    """Checks that task, network and data fit each other.
+    """Checks that task, network, data and validation fit each other.
 
     Raises:
-      InputError: if they do not; the message names the fields.
+      InputError: if they do not fit; the message names the options.
     """
     task = TASKS.get(experiment.task)
     if task is None or task.degrade is None:
@@ -45,33 +45,37 @@ def check_experiment(experiment: Experiment) -> None:
         raise InputError(f"--task {experiment.task} cannot be trained; the nearest is {', '.join(near)}.")
     network, degradation = experiment.network, experiment.data.degradation
     if network.in_chans != task.channels:
-        raise InputError(f"{experiment.task} has {task.channels} channels, --network.in-chans is {network.in_chans}.")
+        raise InputError(
+            f"--task {experiment.task} has {task.channels} channels, but --network.in-chans is {network.in_chans}."
+        )
     kind = {"scale": "bicubic"}.get(task.level, task.level)
     if degradation.kind != kind:
-        raise InputError(f"{experiment.task} learns from {kind} data, --data.degradation.kind is {degradation.kind}.")
+        raise InputError(f"--task {experiment.task} needs --data.degradation.kind {kind}, got {degradation.kind}.")
     if network.upscale != (degradation.low if kind == "bicubic" else 1):
         raise InputError(
-            f"--network.upscale is {network.upscale}, but {kind} data of --data.degradation.low {degradation.low} "
-            "have another scale."
+            f"--network.upscale {network.upscale} does not fit {kind} data "
+            f"with --data.degradation.low {degradation.low}."
         )
     least, most = LEVELS[kind]
     if not least <= experiment.validation.level <= most:
-        raise InputError(f"--validation.level of {kind} lies in {least}..{most}, got {experiment.validation.level}.")
+        raise InputError(
+            f"--validation.level of {kind} must lie in {least}..{most}, got {experiment.validation.level}."
+        )
     if kind == "bicubic" and experiment.validation.level != network.upscale:
         raise InputError(
-            f"--validation.level is {experiment.validation.level}, but the network enlarges by {network.upscale}."
+            f"--validation.level {experiment.validation.level} does not fit --network.upscale {network.upscale}."
         )
 
 
 def check_resume(stored: Experiment, wanted: Experiment) -> None:
-    """Says which fields a resumed run has changed.
+    """Checks which fields a resumed run changes, and logs them.
 
     Args:
-      stored: what the run began with.
-      wanted: what it is to go on with.
+      stored: experiment of the run so far.
+      wanted: experiment to continue with.
 
     Raises:
-      InputError: if one of them decides what is learnt; the message names all such.
+      InputError: if a field must not change; the message names the first few options and counts the others.
     """
     new = dict(_flatten(wanted))
     changes = {
@@ -80,31 +84,31 @@ def check_resume(stored: Experiment, wanted: Experiment) -> None:
     refused = [change for name, change in changes.items() if not name.startswith(_CHANGEABLE)]
     if refused:
         raise InputError(
-            f"The workdir holds a run of another experiment, which cannot be changed: {first_few(refused)}. "
-            "Leave these options out to go on with it, or name a new --workdir."
+            f"The run in the workdir cannot change {first_few(refused)}. "
+            "Leave these options out to continue the run, or name a new --workdir."
         )
     for change in changes.values():
         logger.info("Changed: %s.", change)
 
 
 def tell_rate_change(stored: Experiment, wanted: Experiment, step: int) -> None:
-    """Says from what to what the learning rate jumps where another number of steps stretches its schedule.
+    """Logs a jump of the learning rate, which occurs if another number of steps stretches the schedule.
 
     Args:
-      stored: what the run was until now.
-      wanted: what it is to go on with.
-      step: steps done.
+      stored: experiment of the run so far.
+      wanted: experiment to continue with.
+      step: number of steps done.
     """
     old, new = (make_optimizer(run.optimizer, run.steps)[1] for run in (stored, wanted))
     if not math.isclose(float(old(step)), float(new(step)), rel_tol=1e-5):
         logger.warning(
-            "The learning rate jumps from %.3g in step %d to %.3g in the next: its schedule goes by shares of all %d "
-            "steps now, no longer of %d.", float(old(step - 1)), step, float(new(step)), wanted.steps, stored.steps,
+            "The learning rate jumps from %.3g in step %d to %.3g in the next step, because the schedule now has %d "
+            "steps instead of %d.", float(old(step - 1)), step, float(new(step)), wanted.steps, stored.steps,
         )  # fmt: skip
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All fields by their dotted names, as on the command line."""
+    """Yields the dotted name and the value of each field."""
     for field in dataclasses.fields(value):
         inner, name = getattr(value, field.name), prefix + field.name
         if dataclasses.is_dataclass(inner):

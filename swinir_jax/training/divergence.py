@@ -1,4 +1,4 @@
-"""Training that is past saving: the errors that end it, and how ruined weights are told from sound ones."""
+"""Divergence of a training run: errors, and detection of ruined weights."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,43 +11,43 @@ from swinir_jax.training.sharding import state_shardings
 from swinir_jax.training.state import TrainState
 from swinir_jax.training.step import Batch
 
-# No loss of an image in [0, 1] comes near, neither at the start nor by bad luck.
+# Far above any loss of images in [0, 1], at the start of training as well.
 _RUIN = 1e6
 
 
 class TrainingError(RuntimeError):
-    """A run had to end early; the message is one line, and what was saved before is kept."""
+    """A run had to end early; the message is one line, and earlier checkpoints are kept."""
 
 
 class DivergenceError(TrainingError):
     """The weights are ruined."""
 
     def __init__(self, sign: str):
-        """Says by what it showed, such as `No finite gradient in 3 steps`."""
+        """Takes the sign of divergence, such as `No finite gradient in 3 steps`."""
         super().__init__(
             f"{sign}: a lower --optimizer.learning-rate or --optimizer.clip-norm may help. "
-            "What was saved before is kept."
+            "Earlier checkpoints are kept."
         )
 
 
 def is_ruin(loss: float) -> bool:
-    """Whether a mean loss, of images in [0, 1], is that of a network that has lost what it had learnt."""
-    return not loss < _RUIN  # NaN is none
+    """Tells whether a mean loss of images in [0, 1] shows ruined weights; NaN does."""
+    return not loss < _RUIN
 
 
 class Probe:
-    """Tries weights out before they are saved, by taking the next step on a copy of them.
+    """Test of weights before they are saved: a training step on a copy of them.
 
-    A step with a finite gradient may still lead too far, which only shows in the step after it.
+    A step with a finite gradient can still ruin the weights, which only the next step shows.
     """
 
     def __init__(self, mesh: Mesh, state: TrainState, step: Callable[[TrainState, Batch], tuple[TrainState, Any]]):
-        """Prepares the copy.
+        """Compiles the copying of a state.
 
         Args:
-          mesh: that the state lies on.
-          state: one like those to be probed.
-          step: `train_step`, compiled; it takes over the buffers of the state that it gets.
+          mesh: mesh of the state.
+          state: state with the shapes of those to test.
+          step: compiled `train_step`, which overwrites the buffers of the state.
         """
         self._step = step
         self._copy = jax.jit(
@@ -56,9 +56,9 @@ class Probe:
         )
 
     def is_sound(self, state: TrainState, batch: Batch) -> bool:
-        """Whether both the weights and their average give a loss and a gradient to learn from."""
-        return all(self._answers(self._copy(state, weights), batch) for weights in (state.params, state.ema))
+        """Tells whether the weights and their moving average both have a sane loss and a finite gradient."""
+        return all(self._is_sane(self._copy(state, weights), batch) for weights in (state.params, state.ema))
 
-    def _answers(self, state: TrainState, batch: Batch) -> bool:
+    def _is_sane(self, state: TrainState, batch: Batch) -> bool:
         metrics: Mapping[str, jax.Array] = jax.device_get(self._step(state, batch)[1])
         return not is_ruin(float(metrics["loss"])) and bool(jnp.isfinite(metrics["grad_norm"]))

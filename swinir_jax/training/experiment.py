@@ -1,4 +1,4 @@
-"""A training run from its data to its schedule, as one frozen value."""
+"""Settings of a training run, as one frozen value."""
 
 import dataclasses
 import math
@@ -12,29 +12,52 @@ from swinir_jax.errors import InputError, first_few, option
 
 
 def _check_choices(config: Any, prefix: str) -> None:
-    """Checks fields that are one of several words."""
-    for name, kind in typing.get_type_hints(type(config)).items():
-        allowed = typing.get_args(kind) if typing.get_origin(kind) is Literal else None
+    """Raises InputError if a Literal field has another value."""
+    for name, hint in typing.get_type_hints(type(config)).items():
+        allowed = typing.get_args(hint) if typing.get_origin(hint) is Literal else None
         if allowed and getattr(config, name) not in allowed:
-            raise InputError(
-                f"{option(_dotted(prefix, name))} must be one of {allowed}, got {getattr(config, name)!r}."
-            )
+            raise InputError(f"{option(prefix + name)} must be one of {allowed}, got {getattr(config, name)!r}.")
 
 
-def _check_ranges(config: Any, prefix: str, **least: int) -> None:
-    for name, bound in least.items():
+def _check_at_least(config: Any, prefix: str, **bounds: int) -> None:
+    """Raises InputError if a number is below its bound or not finite."""
+    for name, bound in bounds.items():
         value = getattr(config, name)
         if value is not None and not bound <= value < math.inf:
-            raise InputError(f"{option(_dotted(prefix, name))} must be at least {bound}, got {value}.")
+            raise InputError(f"{option(prefix + name)} must be at least {bound}, got {value}.")
 
 
-def _dotted(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
+def _check_positive(config: Any, prefix: str, *names: str) -> None:
+    """Raises InputError if a number is not above 0 or not finite."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{option(prefix + name)} must be above 0, got {value}.")
+
+
+def _check_fractions(config: Any, prefix: str, *names: str) -> None:
+    """Raises InputError if a number is not in [0, 1)."""
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise InputError(f"{option(prefix + name)} must lie in [0, 1), got {getattr(config, name)}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Adam and its learning rate.
+    """Adam and its learning rate schedule.
+
+    Attributes:
+      name: optimiser.
+      learning_rate: greatest learning rate of the schedule.
+      schedule: course of the learning rate: halved at the milestones, falling to 0 along a cosine, or constant.
+      milestones: fractions of all steps after which `multistep` halves the learning rate.
+      warmup_steps: steps in which the learning rate rises linearly from 0.
+      b1: decay rate of the gradient's moving average.
+      b2: decay rate of the squared gradient's moving average.
+      eps: summand of Adam's denominator, outside the root.
+      weight_decay: weight decay of `adamw`.
+      clip_norm: greatest norm of the gradient over all parameters; None for no clipping.
+      accumulate: micro-batches into which a step divides its batch, to save memory.
 
     Raises:
       InputError: if a value is out of its range.
@@ -43,95 +66,129 @@ class OptimizerConfig:
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 2e-4
     schedule: Literal["multistep", "cosine", "constant"] = "multistep"
-    milestones: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)  # shares of all steps after which the rate is halved
+    milestones: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)
     warmup_steps: int = 0
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
-    weight_decay: float = 0.0  # of adamw
-    clip_norm: float | None = None  # of the gradient over all parameters
-    accumulate: int = 1  # micro-batches that one step's gradient is averaged over
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
-        _check_choices(self, "optimizer")
-        _check_ranges(self, "optimizer", warmup_steps=0, weight_decay=0, accumulate=1)
-        for name in ("learning_rate", "eps", "clip_norm"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{option(f'optimizer.{name}')} must be above 0, got {getattr(self, name)}.")
-        for name in ("b1", "b2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"--optimizer.{name} must lie in [0, 1), got {getattr(self, name)}.")
+        _check_choices(self, "optimizer.")
+        _check_at_least(self, "optimizer.", warmup_steps=0, weight_decay=0, accumulate=1)
+        _check_positive(self, "optimizer.", "learning_rate", "eps", "clip_norm")
+        _check_fractions(self, "optimizer.", "b1", "b2")
         if list(self.milestones) != sorted(set(self.milestones)) or not all(0 < m <= 1 for m in self.milestones):
-            raise InputError(f"--optimizer.milestones are rising shares in (0, 1], got {self.milestones}.")
+            raise InputError(f"--optimizer.milestones must be rising fractions in (0, 1], got {self.milestones}.")
         if self.weight_decay and self.name != "adamw":
-            raise InputError(f"--optimizer.weight-decay is of adamw, not of {self.name}: got {self.weight_decay}.")
+            raise InputError(
+                f"--optimizer.weight-decay {self.weight_decay} needs --optimizer.name adamw, got {self.name}."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """What is made small; values in [0, 1].
+    """Training loss, computed on values in [0, 1].
+
+    Attributes:
+      name: loss.
+      eps: summand inside the root of `charbonnier`.
+      ssim_weight: weight w of `l1_ssim`, (1 - w) * L1 + w * (1 - SSIM).
 
     Raises:
       InputError: if a value is out of its range.
     """
 
     name: Literal["l1", "l2", "charbonnier", "l1_ssim"] = "l1"
-    eps: float = 1e-9  # of charbonnier, inside the root
-    ssim_weight: float = 0.1  # of l1_ssim: (1 - w) * L1 + w * (1 - SSIM)
+    eps: float = 1e-9
+    ssim_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_choices(self, "loss")
-        if not 0 < self.eps < math.inf:  # the root has no gradient at 0
-            raise InputError(f"--loss.eps must be above 0, got {self.eps}.")
+        _check_choices(self, "loss.")
+        _check_positive(self, "loss.", "eps")  # at 0 the root has no gradient
         if not 0 <= self.ssim_weight <= 1:
             raise InputError(f"--loss.ssim-weight must lie in [0, 1], got {self.ssim_weight}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """Measuring the EMA weights while training.
+    """Measurement of the EMA weights during training.
+
+    Attributes:
+      hq: images to measure, named as for `data.hq` or by the path of a folder; empty for no validation.
+      pairs: template of LQ names, as for `data.pairs`.
+      level: level of the degradation: scale, noise sigma on the 0..255 scale, or JPEG quality.
+      every: steps between two validations.
+      pictures: restored images to log.
+      tile: side of the tiles, in pixels; None for whole images where they fit into memory.
 
     Raises:
       InputError: if a number is out of its range.
     """
 
-    hq: str = ""  # what data.hq takes, or the path of a folder of clean images; empty for no validation
-    pairs: str = ""  # how LQ files are called, as data.pairs says
-    level: int  # scale, noise sigma or JPEG quality to measure at
-    every: int = 5000  # steps
-    pictures: int = 3  # restored ones that are logged
-    tile: int | None = None  # side of tiles; None for whole images where they fit into memory
+    hq: str = ""
+    pairs: str = ""
+    level: int
+    every: int = 5000
+    pictures: int = 3
+    tile: int | None = None
 
     def __post_init__(self) -> None:
-        _check_ranges(self, "validation", every=1, pictures=0, tile=1)
+        _check_at_least(self, "validation.", every=1, pictures=0, tile=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """When training is saved and what is kept.
+    """Times and number of the checkpoints.
+
+    Attributes:
+      every: steps between two checkpoints.
+      keep_last: latest checkpoints to keep.
+      keep_best: best checkpoints to keep, by validation PSNR.
 
     Raises:
       InputError: if a number is out of its range.
     """
 
-    every: int = 5000  # steps
+    every: int = 5000
     keep_last: int = 2
-    keep_best: int = 1  # by validation PSNR
+    keep_best: int = 1
 
     def __post_init__(self) -> None:
-        _check_ranges(self, "checkpoint", every=1, keep_last=1, keep_best=0)
+        _check_at_least(self, "checkpoint.", every=1, keep_last=1, keep_best=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """All that decides a training run; each field can be overridden from the command line.
+    """Settings of a training run; the command line can override each field but the name.
+
+    Attributes:
+      name: name of the recipe in `swinir_jax.configs`; empty for none.
+      task: official name of the task, a key of TASKS.
+      network: architecture.
+      data: training images and their degradation.
+      validation: measurement during training.
+      optimizer: optimiser and learning rate.
+      loss: training loss.
+      checkpoint: saving.
+      steps: training steps.
+      batch_size: patches in a step, over all devices.
+      ema_decay: decay rate of the weights' moving average.
+      dtype: dtype of the arithmetic; parameters are float32.
+      seed: seed of everything random.
+      init_from: weights to start from: a run, model folder, weight file or model name; empty for random weights.
+      shard_optimizer: devices that share one copy of EMA and optimiser state.
+      max_skipped: consecutive steps without a finite gradient that end the run.
+      log_every: steps between two log entries.
 
     Raises:
-      InputError: if a value is out of its range; whether the parts fit is `check_experiment`'s to say.
+      InputError: if a value is out of its range. `check_experiment` checks that the parts fit.
     """
 
-    name: str = ""  # of the recipe that it began with
-    task: str  # a key of TASKS
+    name: str = ""
+    task: str
     network: SwinIRConfig
     data: DataConfig
     validation: ValidationConfig
@@ -139,34 +196,32 @@ class Experiment:
     loss: LossConfig = LossConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     steps: int = 500_000
-    batch_size: int = 32  # over all devices
+    batch_size: int = 32
     ema_decay: float = 0.999
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
-    init_from: str = ""  # anything that load_pretrained takes
-    shard_optimizer: int = 1  # devices that share one copy of EMA and optimiser state
-    max_skipped: int = 100  # steps in a row without a finite gradient that end the run
-    log_every: int = 100  # steps
+    init_from: str = ""
+    shard_optimizer: int = 1
+    max_skipped: int = 100
+    log_every: int = 100
 
     def __post_init__(self) -> None:
         _check_choices(self, "")
-        _check_ranges(
-            self, "", steps=1, batch_size=1, ema_decay=0, seed=0, shard_optimizer=1, max_skipped=1, log_every=1
-        )
-        if not self.ema_decay < 1:
-            raise InputError(f"--ema-decay must lie in [0, 1), got {self.ema_decay}.")
+        _check_at_least(self, "", steps=1, batch_size=1, seed=0, shard_optimizer=1, max_skipped=1, log_every=1)
+        _check_fractions(self, "", "ema_decay")
         if self.batch_size % self.optimizer.accumulate:
             raise InputError(
-                f"--batch-size {self.batch_size} is no multiple of --optimizer.accumulate {self.optimizer.accumulate}."
+                f"--batch-size {self.batch_size} must be a multiple of --optimizer.accumulate "
+                f"{self.optimizer.accumulate}."
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """All values as JSON can hold them."""
+        """Returns all values as JSON types."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Experiment":
-        """The inverse of `to_dict`, of lists for tuples too.
+        """Builds an experiment from the result of `to_dict`, or from JSON, where tuples are lists.
 
         Raises:
           InputError: if a name is unknown or missing, or a value is out of its range.
@@ -174,20 +229,22 @@ class Experiment:
         return _from_dict(cls, values, "")
 
 
-def _from_dict(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
+def _from_dict(kind: Any, values: Mapping[str, Any], name: str) -> Any:
+    """Builds a dataclass and those nested in it; `name` is the dotted name of its field."""
+    hints, owner = typing.get_type_hints(kind), name or "the experiment"
     if not isinstance(values, Mapping):
-        raise InputError(f"{prefix or 'An experiment'} has fields by name, got {values!r}.")
-    unknown = sorted(_dotted(prefix, name) for name in values.keys() - hints.keys())
+        raise InputError(f"{owner} must be a JSON object, got {values!r}.")
+    dotted = {field: f"{name}.{field}" if name else field for field in values}
+    unknown = sorted(dotted[field] for field in values.keys() - hints.keys())
     if unknown:
         raise InputError(f"Unknown fields of an experiment: {first_few(unknown)}.")
     arguments = dict(values)
-    for name, value in values.items():
-        if dataclasses.is_dataclass(hints[name]):
-            arguments[name] = _from_dict(hints[name], value, _dotted(prefix, name))
+    for field, value in values.items():
+        if dataclasses.is_dataclass(hints[field]):
+            arguments[field] = _from_dict(hints[field], value, dotted[field])
         elif isinstance(value, list):
-            arguments[name] = tuple(value)
+            arguments[field] = tuple(value)
     try:
         return kind(**arguments)
     except TypeError as error:
-        raise InputError(f"{prefix or 'An experiment'}: {error}.") from error
+        raise InputError(f"{owner}: {error}.") from error

@@ -1,4 +1,4 @@
-"""Starting a network from another one's weights."""
+"""Initial weights from another network."""
 
 import math
 import os
@@ -20,21 +20,21 @@ _TABLE = "/relative_position_bias_table"
 def initialise_from(
     name: str | os.PathLike[str], config: SwinIRConfig, params: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Takes over each parameter that the other network has under the same name and in the same shape.
+    """Replaces parameters by those of another network with the same names and shapes.
 
-    From x2 to x4, that is all but the upsampler. A network of another `img_range` is rewritten to the new one first; of
-    position tables for larger windows the middle is taken.
+    From x2 to x4, all parameters but the upsampler's are replaced. The weights are first converted to the new
+    `img_range`, and position tables of larger windows are cropped to the middle.
 
     Args:
-      name: anything that `load_pretrained` takes.
-      config: of the network to train.
-      params: its parameters as drawn at random.
+      name: weights, as for `load_pretrained`.
+      config: configuration of the network to train.
+      params: random parameters of the network to train.
 
     Returns:
-      The parameters, and the sorted paths (`conv_first/kernel`) of those carried over and of the others.
+      The parameters, and the sorted paths (such as `conv_first/kernel`) of the replaced and of the random ones.
 
     Raises:
-      InputError: if the weights cannot be loaded, or share no layer of the body.
+      InputError: if the weights cannot be loaded, or fit no layer of the body.
     """
     model, source = load_pretrained(name)
     source, _ = with_img_range(source, model.config, config.img_range)
@@ -42,20 +42,20 @@ def initialise_from(
     found = flax.traverse_util.flatten_dict(source, sep="/")
     for path, values in found.items():
         if path.endswith(_TABLE) and path in target:
-            found[path] = _cut(values, np.shape(target[path]))
+            found[path] = _crop(values, np.shape(target[path]))
     carried = sorted(path for path in target if path in found and found[path].shape == np.shape(target[path]))
-    # Biases and position tables of unrelated networks have the same shape now and then.
+    # Biases and position tables of unrelated networks can have equal shapes.
     if not any(path.startswith(_BODY) and path.endswith("/kernel") for path in carried):
-        theirs, ours = (f"embed_dim={c.embed_dim}, depths={c.depths}" for c in (model.config, config))
-        raise InputError(f"{name}: no layer of this network ({theirs}) fits the one to train ({ours}).")
+        source_sizes, target_sizes = (f"embed_dim={c.embed_dim}, depths={c.depths}" for c in (model.config, config))
+        raise InputError(f"{name}: no layer of this network ({source_sizes}) fits the one to train ({target_sizes}).")
     target |= {path: found[path] for path in carried}
     return flax.traverse_util.unflatten_dict(target, sep="/"), carried, sorted(target.keys() - set(carried))
 
 
-def _cut(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The middle of a table `[(2 * M - 1) ** 2, heads]`, one entry for each offset in a window of side M."""
-    theirs, ours = math.isqrt(table.shape[0]), math.isqrt(shape[0])
-    if ours > theirs:
+def _crop(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Crops a table `[(2 * M - 1) ** 2, heads]`, with one row for each offset in a window of side M, to the middle."""
+    side, new_side = math.isqrt(table.shape[0]), math.isqrt(shape[0])
+    if new_side > side:
         return table
-    middle = slice((theirs - ours) // 2, (theirs + ours) // 2)
-    return table.reshape(theirs, theirs, -1)[middle, middle].reshape(ours**2, -1)
+    middle = slice((side - new_side) // 2, (side + new_side) // 2)
+    return table.reshape(side, side, -1)[middle, middle].reshape(new_side**2, -1)

@@ -1,4 +1,4 @@
-"""Being asked to stop: by Ctrl-C, by a scheduler's signal, by a terminal that closes; on one host or on many."""
+"""Interruption of a run by Ctrl-C, by a scheduler's signal or by a closing terminal, on one or several hosts."""
 
 import os
 import signal
@@ -10,17 +10,17 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
-# All that ask a run to end; not every system has each. SIGUSR1 is what SLURM is usually told to send before the end.
+# Signals that ask a run to end; some systems lack some of them. SLURM jobs usually request SIGUSR1.
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
 
 
 class Interruption:
-    """While open, SIGTERM, SIGUSR1, SIGHUP and the first Ctrl-C only ask the run to save and end.
+    """Context in which SIGTERM, SIGUSR1, SIGHUP and the first Ctrl-C ask the run to save and end.
 
-    A second Ctrl-C ends it at once. A SIGHUP that is ignored already, as `nohup` has it, stays so.
+    A second Ctrl-C ends the run at once. An ignored SIGHUP, as under `nohup`, stays ignored.
 
     Attributes:
-      received: the signal, or None.
+      received: signal received; None before.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Interruption:
         self._old: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        """Starts listening, if this is the main thread; no other gets signals."""
+        """Installs the handlers in the main thread; other threads receive no signals."""
         if threading.current_thread() is threading.main_thread():
             self._old = {number: signal.signal(number, self._receive) for number in _signals()}
         return self
@@ -40,7 +40,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def reached(self, step: int) -> bool:
-        """Whether to save and end after this step; all processes ask at each step, and get the same answer."""
+        """Tells whether to save and end after a step; all processes must ask at each step, and get the same answer."""
         if jax.process_count() > 1:
             return multihost_utils.reached_preemption_sync_point(step)
         return self.received is not None
@@ -50,15 +50,15 @@ class Interruption:
             raise KeyboardInterrupt
         if self.received != signal.SIGINT:
             self.received = signal.Signals(number)
-        if number == signal.SIGINT:  # not by logging: its locks and buffers may be in use just now
+        if number == signal.SIGINT:  # without logging, whose locks may be held by the interrupted code
             os.write(sys.stderr.fileno(), b"\nSaving after this step; Ctrl-C again ends at once.\n")
         if jax.process_count() > 1:
-            os.kill(os.getpid(), signal.SIGTERM)  # which is how JAX learns of it, and tells the others
+            os.kill(os.getpid(), signal.SIGTERM)  # JAX listens to SIGTERM and informs the other processes
 
 
 def _signals() -> list[signal.Signals]:
-    """What to listen to in this process."""
+    """Returns the signals to handle in this process."""
     present = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    if jax.process_count() > 1:  # JAX itself listens to SIGTERM, so that all end at the same step
+    if jax.process_count() > 1:  # JAX handles SIGTERM, so that all processes end at the same step
         present.remove(signal.SIGTERM)
     return [number for number in present if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]

@@ -1,4 +1,4 @@
-"""One training in a folder at a time."""
+"""Lock that limits a workdir to one training at a time."""
 
 import contextlib
 import datetime
@@ -24,14 +24,14 @@ LOCK_FILE = "training.lock"
 
 @contextlib.contextmanager
 def held(workdir: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds the folder of a run while training; all processes of a run call this alike, and hold it together.
+    """Holds the folder of a run during training, for all processes of the run together; all must call this.
 
-    The first process keeps `training.lock` locked, which ends with the process whatever ends it, and notes in it who
-    holds the folder. Where the file system knows no locks, the note decides: it counts for nothing where its process is
-    gone from this host. Reading a run needs no lock. Buckets have none: there nothing keeps two trainings apart.
+    The first process locks `training.lock` and writes its identity into the file. The lock ends with the process. On a
+    file system without locks, the identity decides: it is void if its process no longer runs on this host. Reading a
+    run needs no lock. In a bucket, nothing prevents a second training.
 
     Raises:
-      InputError: if another training holds the folder, or it cannot be written.
+      InputError: if another training holds the folder, or the lock file cannot be written.
     """
     with contextlib.ExitStack() as stack:
 
@@ -46,7 +46,7 @@ def held(workdir: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Locks a file, and notes the holder in it as long as it is locked."""
+    """Locks a file, and keeps the identity of this process in it while it is locked."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115, closed below
@@ -57,12 +57,12 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # a lost disk is no reason to fail now
-                file.truncate(0)  # not removed: another process may have opened it already
+            with contextlib.suppress(OSError):  # the training is over, even if the disk is lost
+                file.truncate(0)  # the file stays, because another process may have opened it
 
 
 def _take_over(file: TextIO, path: Path) -> None:
-    """Makes this process the holder, unless there is another."""
+    """Makes this process the holder; raises InputError if there is another."""
     try:
         holder = _read_holder(file)
         try:
@@ -79,7 +79,7 @@ def _take_over(file: TextIO, path: Path) -> None:
 
 
 def _lock(file: TextIO) -> bool:
-    """Whether the file is locked now, which not every file system knows; BlockingIOError if another process has it."""
+    """Locks a file; returns False without support for locks, raises BlockingIOError if another process has the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -96,17 +96,17 @@ def _this_process() -> dict[str, Any]:
 
 
 def _read_holder(file: TextIO) -> dict[str, Any]:
-    """The note of who holds or held the folder; empty if there is none."""
+    """Reads the identity of the present or last holder; empty if there is none."""
     try:
         file.seek(0)
         holder = json.load(file)
-    except ValueError:  # nothing there, or half of it as yet
+    except ValueError:  # empty or incomplete
         return {}
     return holder if isinstance(holder, dict) else {}
 
 
 def _may_be_alive(holder: dict[str, Any]) -> bool:
-    """Whether the process of a note runs, or is of a host that cannot be asked."""
+    """Tells whether a holder runs on this host, or may run on another."""
     pid = holder.get("process")
     if fcntl is None or holder.get("host") != socket.gethostname() or not isinstance(pid, int):
         return True
@@ -114,13 +114,13 @@ def _may_be_alive(holder: dict[str, Any]) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # of another user
+    except PermissionError:  # the process of another user
         pass
-    return _start_of(pid) == holder.get("started")  # or the number has gone to another process
+    return _start_of(pid) == holder.get("started")  # otherwise a new process has the same number
 
 
 def _start_of(pid: int) -> str:
-    """When a process began, in the kernel's own count; empty where the system does not tell."""
+    """Returns the start time of a process in the kernel's clock ticks; empty if the system has no /proc."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

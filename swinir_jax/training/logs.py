@@ -1,4 +1,4 @@
-"""What a run writes down while it goes: metrics.jsonl, TensorBoard's files and pictures."""
+"""Logs of a run: metrics.jsonl, TensorBoard files and pictures."""
 
 import json
 import logging
@@ -19,25 +19,25 @@ PICTURES_FOLDER = "pictures"
 
 
 def log_folder(workdir: str | os.PathLike[str]) -> Path:
-    """Where a run's logs lie: in its folder, or in `runs/` where that is a bucket, whose files cannot be added to."""
+    """Returns the folder of the logs: the workdir, or a folder in `runs/` for buckets, whose files cannot grow."""
     text = os.fspath(workdir)
     return Path("runs", *text.partition("://")[2].strip("/").split("/")) if "://" in text else Path(text)
 
 
 class Logs:
-    """The logs of one run, for the one process that writes them."""
+    """Logs of a run, written by the first process."""
 
     def __init__(self, folder: Path, start: int):
-        """Goes on with the logs of a folder.
+        """Continues the logs in a folder.
 
         Args:
-          folder: made if it is not there.
-          start: steps that are done; what an earlier process wrote of later ones is taken back, for they come again.
+          folder: folder of the logs, created if it does not exist.
+          start: number of steps done; entries of later steps are removed, because these steps run again.
 
         Raises:
           InputError: if the folder cannot be written.
         """
-        from tensorboardX import SummaryWriter  # here: only one process of a run needs it
+        from tensorboardX import SummaryWriter  # here, because only the first process needs it
 
         make_folder(folder)
         self._folder = folder
@@ -47,7 +47,7 @@ class Logs:
         self._board = SummaryWriter(str(folder), purge_step=start + 1, flush_secs=10)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a line `{"step": step, **values}` and a point to each curve; what is not finite is null in the line."""
+        """Writes the line `{"step": step, **values}`, with null for infinite or NaN values, and TensorBoard points."""
         line = {"step": step} | {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
@@ -55,25 +55,25 @@ class Logs:
             self._board.add_scalar(name, value, step)
 
     def write_picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        """Keeps a picture, `[h, w, 3]` uint8, as `pictures/NAME/STEP.png` and in TensorBoard."""
+        """Writes a picture, `[h, w, 3]` uint8, to `pictures/NAME/STEP.png` and to TensorBoard."""
         path = self._folder / PICTURES_FOLDER / name / f"{step:08}.png"
         make_folder(path.parent)
         write_picture(path, Picture(pixels))
         self._board.add_image(name, pixels, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes the remaining entries and closes the files."""
         self._file.close()
         self._board.close()
 
 
 def _lines_up_to(path: Path, step: int) -> list[str]:
-    """Whole lines of steps that are done."""
+    """Returns the complete lines up to a step."""
     lines = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else ():
         try:
             done = json.loads(line)["step"] <= step
-        except (ValueError, TypeError, KeyError):  # a kill cut it off, or it is not ours
+        except (ValueError, TypeError, KeyError):  # cut off by a kill, or not a log entry
             continue
         if done:
             lines.append(line)

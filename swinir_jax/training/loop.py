@@ -1,4 +1,4 @@
-"""A training run from its first step, or from where it stopped, to its last."""
+"""Training run: start or resumption, and the loop over the steps."""
 
 import contextlib
 import functools
@@ -45,18 +45,20 @@ logger = logging.getLogger(__name__)
 
 
 def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], *, profile: int = 0) -> None:
-    """Trains, from where the run in `workdir` stopped, if there is one; all processes of a run call this alike.
+    """Trains a network, or continues the run in `workdir`; all processes of the run must call this.
+
+    SIGTERM, SIGUSR1 and SIGHUP save the run and return. An earlier failed save is logged, and training continues.
 
     Args:
-      experiment: the run.
-      workdir: folder for checkpoints, metrics and pictures; made if it is not there. One training at a time holds it.
-      profile: steps of which a JAX profiler trace is written to `profile/` beside the logs; 0 for none.
+      experiment: settings of the run.
+      workdir: folder for checkpoints, metrics and pictures, created if it does not exist; one training at a time.
+      profile: steps to trace with JAX's profiler, into `profile/` beside the logs; 0 for no trace.
 
     Raises:
-      InputError: if the experiment, its data or the folder cannot be used.
+      InputError: if the experiment, the data or the folder cannot be used.
       TrainingError: if the network diverges, or the logs cannot be written.
-      SaveError: if the last checkpoint could not be saved; a failure before is told, and training goes on.
-      KeyboardInterrupt: after Ctrl-C, when the run is saved. SIGTERM, SIGUSR1 and SIGHUP save and return.
+      SaveError: if the last checkpoint cannot be saved.
+      KeyboardInterrupt: after Ctrl-C, when the run is saved.
     """
     check_experiment(experiment)
     pairs = validation_pairs(experiment)
@@ -65,39 +67,38 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
     with contextlib.ExitStack() as stack:
         stack.enter_context(held(workdir))
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, experiment.checkpoint)))
-        start = checkpoints.latest_step()
+        start = checkpoints.latest_step() or 0
         stored = read_config(workdir)
-        if start is not None and stored:  # without a checkpoint, nothing is lost by beginning anew
+        if start and stored:  # before the first checkpoint, a run may start afresh with any settings
             check_resume(stored, experiment)
             tell_rate_change(stored, experiment, start)
-        if start is not None and start >= experiment.steps:
+        if start >= experiment.steps:
             logger.info("%s: all %d steps are done.", workdir, start)
             return
         batches = stack.enter_context(contextlib.closing(_open_data(experiment)))
-        if start is None:
-            state = _first_state(experiment, mesh)
-        else:
-            state, data_state = checkpoints.restore(
-                abstract_state(mesh, jax.eval_shape(lambda: create_state(experiment)))
-            )
+        if start:
+            shapes = jax.eval_shape(lambda: create_state(experiment))
+            state, data_state = checkpoints.restore(abstract_state(mesh, shapes))
             batches.set_state(data_state)
-            logger.info("%s: going on after step %d.", workdir, start)
+            logger.info("%s: continuing after step %d.", workdir, start)
+        else:
+            state = _first_state(experiment, mesh)
         write_config(workdir, experiment)
         logs = None
         if jax.process_index() == 0:
-            logs = stack.enter_context(contextlib.closing(Logs(log_folder(workdir), start or 0)))
-        profiler = Profiler(log_folder(workdir) / "profile", start or 0, profile if logs else 0)
-        run = _Run(experiment, mesh, state, batches, checkpoints, logs, pairs, start or 0)
+            logs = stack.enter_context(contextlib.closing(Logs(log_folder(workdir), start)))
+        profiler = Profiler(log_folder(workdir) / "profile", start, profile if logs else 0)
+        run = _Run(experiment, mesh, state, batches, checkpoints, logs, pairs, start)
         try:
-            interrupted = run.train(profiler)
+            received = run.train(profiler)
         except OSError as error:
-            raise TrainingError(f"{workdir}: {error}; what was saved before is kept.") from error
-    if interrupted == signal.SIGINT:
+            raise TrainingError(f"{workdir}: {error}; earlier checkpoints are kept.") from error
+    if received == signal.SIGINT:
         raise KeyboardInterrupt
 
 
 class _Run:
-    """What the steps of one process share."""
+    """Steps of a run in one process."""
 
     def __init__(
         self,
@@ -116,17 +117,17 @@ class _Run:
         self._setting = describe_setting(experiment, pairs)
         self._progress = Progress(start, experiment.steps, experiment.batch_size)
         self._interruption = Interruption()
-        self._running: Metrics | None = None  # of the step that the devices are at
-        self._named = 0  # corrupt records that were told of
+        self._running: Metrics | None = None  # metrics of the step that the devices compute
+        self._corrupt_logged = 0
 
     def train(self, profiler: Profiler) -> signal.Signals | None:
-        """Trains to the end; the signal, if one stopped it before."""
+        """Trains to the last step; returns the signal that stopped the run earlier, or None."""
         data = Prefetched(self._batches, functools.partial(place_batch, self._mesh))
         stop = False
-        # The profiler is closed first: it traces the threads that the others end.
+        # The profiler is closed first, because it traces the threads that the other contexts stop.
         with contextlib.closing(data), contextlib.closing(self._progress), self._interruption, \
                 contextlib.closing(profiler):  # fmt: skip
-            while self._step < self._experiment.steps:
+            while self._step < self._experiment.steps and not stop:
                 self._take_batch(data)
                 profiler.before(self._step + 1, self._running)
                 self._update()
@@ -137,25 +138,23 @@ class _Run:
                     self._log(data.waited)
                 with self._progress.paused():
                     self._validate_and_save(last=last, stop=stop)
-                if stop:
-                    break
             self._checkpoints.wait()
         if stop:
-            logger.info("Stopped by a signal, saved after step %d; the same command goes on from there.", self._step)
+            logger.info("Stopped by a signal, saved after step %d; the same command continues the run.", self._step)
         return self._interruption.received if stop else None
 
     def _take_batch(self, data: Prefetched) -> None:
-        """Waits for the next batch; where there is none, what was learnt until here is saved."""
+        """Waits for the next batch; saves the run if the data cannot be read."""
         try:
             batch, data_state = data.take(self._running)
         except InputError:
-            if self._step > self._start and jax.process_count() == 1:  # of many, the others would not join
+            if self._step > self._start and jax.process_count() == 1:  # all processes would have to save together
                 self._save()
             raise
         self._batch, self._data_state = batch, data_state
 
     def _update(self) -> None:
-        """Begins the next step, once the one before the last is done: more would only hold memory."""
+        """Starts the next step when the previous one is done, because each waiting step holds memory."""
         if self._step == self._start:
             with self._progress.paused():
                 self._compile()
@@ -172,26 +171,28 @@ class _Run:
         logger.info("compiled in %.1f s, for %d devices", time.perf_counter() - start, self._mesh.size)
 
     def _log(self, waited: float) -> None:
-        """Writes what happened since the last time, and ends a run that learns nothing any more."""
+        """Logs the steps since the last entry; raises DivergenceError if the network no longer learns."""
         values = self._progress.summary(waited)
         skipped, in_row = values["skipped"], values.pop("skipped_in_row")
         corrupt = self._batches.corrupt
-        for record in corrupt[self._named :]:
-            logger.warning("Skipped a damaged record: %s", record)
-        self._named = len(corrupt)
+        for problem in corrupt[self._corrupt_logged :]:
+            logger.warning("Skipped an unreadable image: %s", problem)
+        self._corrupt_logged = len(corrupt)
         if self._logs:
             numbers = {f"train/{name}": value for name, value in values.items()}
             self._logs.write(self._step, numbers | {"train/corrupt": len(corrupt)})
         self._progress.show(self._step, values)
         if in_row:
-            logger.warning("No finite gradient in the last %d steps, which were skipped; %d in all.", in_row, skipped)
+            logger.warning(
+                "No finite gradient in the last %d steps, which were skipped; %d skipped in all.", in_row, skipped
+            )
         if in_row >= self._experiment.max_skipped:
             raise DivergenceError(f"No finite gradient in {in_row} steps in a row, up to step {self._step}")
         if math.isfinite(values["loss"]) and is_ruin(values["loss"]):
             raise DivergenceError(f"A loss of {values['loss']:.3g} up to step {self._step}")
 
     def _validate_and_save(self, *, last: bool, stop: bool) -> None:
-        """Does what is due after a step, unless the weights are ruined, which would replace sound ones."""
+        """Validates and saves if due after this step; ruined weights are not saved."""
         config = self._experiment
         validating = bool(self._pairs) and not stop and (last or self._step % config.validation.every == 0)
         if not (last or validating or self._step % config.checkpoint.every == 0):
@@ -207,7 +208,7 @@ class _Run:
         if validating:
             try:
                 psnr = self._validate()
-            except InputError:  # an image, not the weights
+            except InputError:  # an image is unreadable, and the weights are sound
                 self._save()
                 raise
         self._save(psnr)
@@ -216,14 +217,14 @@ class _Run:
         self._checkpoints.save(self._step, self._state, self._data_state, psnr, self._setting)
 
     def _validate(self) -> float | None:
-        """PSNR of the EMA weights, which the first process measures for all; None if it was broken off."""
+        """Returns the PSNR of the EMA weights, measured by the first process; None if the validation was stopped."""
         ema = jax.jit(lambda tree: tree, out_shardings=NamedSharding(self._mesh, PartitionSpec()))(self._state.ema)
         psnr = from_first_process(lambda: self._measure(jax.tree.map(np.asarray, ema)), (InputError, DivergenceError))
         return None if math.isnan(psnr) else psnr
 
     def _measure(self, params: Any) -> float:
-        """Validates and writes down what came of it; the PSNR, NaN if it was broken off."""
-        assert self._logs  # which the first process has
+        """Validates and logs the result; returns the PSNR, or NaN if the validation was stopped."""
+        assert self._logs  # the first process has logs
         measured = validate(
             self._experiment, self._state.model, params, self._pairs, lambda: self._interruption.received is not None
         )
@@ -252,13 +253,13 @@ def _open_data(experiment: Experiment) -> TrainingBatches:
 def _first_state(experiment: Experiment, mesh: Mesh) -> TrainState:
     state = create_state(experiment)
     if experiment.init_from:
-        params, carried, initialised = initialise_from(experiment.init_from, experiment.network, state.params)
-        logger.info("Carried over from %s, %d arrays: %s", experiment.init_from, len(carried), _brief(carried))
-        logger.info("Drawn at random, %d arrays: %s", len(initialised), _brief(initialised) or "none")
+        params, taken, drawn = initialise_from(experiment.init_from, experiment.network, state.params)
+        logger.info("Taken from %s, %d arrays: %s", experiment.init_from, len(taken), _brief(taken))
+        logger.info("Drawn at random, %d arrays: %s", len(drawn), _brief(drawn) or "none")
         state = create_state(experiment, params)
     return place_state(mesh, state)
 
 
 def _brief(paths: list[str]) -> str:
-    """Such as `conv_first/bias, layers_*/residual_group/blocks_*/mlp/fc1/bias`."""
+    """Joins paths with `*` for numbers, as in `conv_first/bias, layers_*/residual_group/blocks_*/mlp/fc1/bias`."""
     return ", ".join(dict.fromkeys(re.sub(r"_\d+", "_*", path) for path in paths))

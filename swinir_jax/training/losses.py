@@ -1,4 +1,4 @@
-"""What training makes small: a table of losses."""
+"""Training losses by name."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -37,12 +37,12 @@ _LOSSES: Mapping[str, Callable[[jax.Array, jax.Array, LossConfig], jax.Array]] =
 }
 
 
-@functools.cache  # one object a configuration: states that hold it then have the same tree structure
+@functools.cache  # states with the same function have the same tree structure
 def make_loss(config: LossConfig) -> Loss:
-    """The loss of a configuration, as a function of `(restored, hq)`.
+    """Returns the loss of a configuration, a function of `(restored, hq)`.
 
-    Both are `[B, h, w, C]`, about [0, 1], float32 or float64; the loss is a scalar, the mean over all of them.
-    "l1_ssim" needs sides of at least 11 pixels and raises InputError below.
+    Both images are `[B, h, w, C]`, about [0, 1], float32 or float64; the loss is a scalar, the mean over the batch. The
+    loss "l1_ssim" raises InputError if a side has fewer than 11 pixels.
     """
     loss = _LOSSES[config.name]
     return lambda restored, hq: loss(restored, hq, config)

@@ -1,4 +1,4 @@
-"""Adam's direction and the learning rate that scales it."""
+"""Update direction by Adam, and learning rate schedules."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -31,18 +31,20 @@ _SCHEDULES: Mapping[str, Callable[[OptimizerConfig, int], optax.Schedule]] = {
 }
 
 
-@functools.cache  # one object a configuration: states that hold it then have the same tree structure
+@functools.cache  # states with the same functions have the same tree structure
 def make_optimizer(config: OptimizerConfig, steps: int) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """The optimiser of a run, in two parts.
+    """Returns the optimiser of a run as a direction and a learning rate; an update is minus their product.
+
+    The two are separate because the learning rate depends on all steps, and the direction only counts the steps that
+    are not skipped.
 
     Args:
-      config: its figures, by PyTorch's formulas: `eps` is added outside the root; AdamW's decay is decoupled, scaled
-        by the learning rate, and of all parameters.
-      steps: of the whole run.
+      config: settings, used as in PyTorch: `eps` is added outside the root; AdamW's decay is decoupled, scaled by the
+        learning rate, and applies to all parameters.
+      steps: steps of the whole run.
 
     Returns:
-      What turns gradients into a direction, and the learning rate of a step, counted from 0; an update is minus their
-      product. Apart, because the rate follows the step, and the direction's own count leaves out skipped ones.
+      The transformation from gradients to directions, and the learning rate as a function of the step, from 0 on.
     """
     parts = [optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)]
     if config.clip_norm is not None:
@@ -55,7 +57,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> tuple[optax.GradientT
 
 
 def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Lets the whole numbers of steps that Optax counts become floats, which a strict JAX would refuse."""
+    """Permits type promotion in Optax, whose step counts become floats; strict promotion would fail."""
 
     def promoting(*arguments: Any) -> Any:
         with jax.numpy_dtype_promotion("standard"):
@@ -65,7 +67,7 @@ def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _warmed_up(schedule: optax.Schedule, warmup_steps: int) -> optax.Schedule:
-    """Rises linearly to the schedule's value, which the last of the warm-up steps has."""
+    """Scales a schedule by a linear rise, which ends at the last warm-up step."""
     if not warmup_steps:
         return schedule
     return lambda step: jnp.minimum((step + 1) / warmup_steps, 1.0) * schedule(step)

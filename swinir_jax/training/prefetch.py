@@ -1,4 +1,4 @@
-"""Batches that are on the devices before they are asked for."""
+"""Batches placed on the devices ahead of their use."""
 
 import queue
 import threading
@@ -11,22 +11,22 @@ import jax
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.training.step import Batch
 
-_AHEAD = 2  # batches; each is as much memory on the devices
+_AHEAD = 2  # batches in the memory of the devices
 
 
 class Prefetched(Iterator[tuple[Batch, dict[str, Any]]]):
-    """Draws and places batches in a thread of its own.
+    """Iterator that draws and places batches in a separate thread.
 
     Attributes:
-      waited: seconds for which the devices had nothing to do but wait for data.
+      waited: seconds in which the devices were idle for lack of data.
     """
 
     def __init__(self, batches: TrainingBatches, place: Callable[[Mapping[str, Any]], Batch]):
-        """Starts drawing.
+        """Starts the thread.
 
         Args:
-          batches: from where to go on; nobody else may draw from it until `close`.
-          place: puts a batch on the devices.
+          batches: batches to draw; nothing else may draw from them until `close`.
+          place: function that places a batch on the devices.
         """
         self.waited = 0.0
         self._batches, self._place = batches, place
@@ -36,14 +36,14 @@ class Prefetched(Iterator[tuple[Batch, dict[str, Any]]]):
         self._thread.start()
 
     def __next__(self) -> tuple[Batch, dict[str, Any]]:
-        """The next batch, and the state of the data after it."""
+        """Returns the next batch, and the position of the data after it."""
         return self.take(None)
 
     def take(self, running: Any) -> tuple[Batch, dict[str, Any]]:
-        """As `next`, while the devices still work on `running`: no more than the time after that was waited.
+        """Returns the next batch like `next`; `waited` does not count the time until `running` is computed.
 
         Raises:
-          InputError: if the data cannot be read any further.
+          InputError: if the data cannot be read.
         """
         if self._ready.empty():
             jax.block_until_ready(running)
@@ -57,10 +57,10 @@ class Prefetched(Iterator[tuple[Batch, dict[str, Any]]]):
         return item
 
     def close(self) -> None:
-        """Stops drawing."""
+        """Stops the thread."""
         self._closed.set()
         while self._thread.is_alive():
-            try:  # the thread may be waiting for a place in the queue
+            try:  # the thread may wait for a free place in the queue
                 self._ready.get(timeout=0.1)
             except queue.Empty:
                 continue
@@ -70,5 +70,5 @@ class Prefetched(Iterator[tuple[Batch, dict[str, Any]]]):
             while not self._closed.is_set():
                 batch = next(self._batches)
                 self._ready.put((self._place(batch), self._batches.get_state()))
-        except BaseException as error:  # for the training thread to raise
+        except BaseException as error:  # `take` raises it in the training thread
             self._ready.put(error)

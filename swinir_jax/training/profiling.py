@@ -1,17 +1,17 @@
-"""A trace of a few steps by JAX's profiler."""
+"""Trace of a few steps by JAX's profiler."""
 
 from pathlib import Path
 from typing import Any
 
 import jax
 
-_WARM_UP = 3  # steps that are not like the others: they compile and fill queues
+_WARM_UP = 3  # first steps, which compile and fill queues
 
 
 class Profiler:
-    """Traces `count` steps after the first few of this process; none if `count` is 0.
+    """Profiler that traces `count` steps after the first few steps of this process; none if `count` is 0.
 
-    To be closed before anything that runs in threads: the trace is of all of them.
+    Close it before anything that runs in threads, because the trace covers all threads.
     """
 
     def __init__(self, folder: Path, start: int, count: int):
@@ -19,22 +19,22 @@ class Profiler:
         self._running = False
 
     def before(self, step: int, running: Any) -> None:
-        """Starts before the first step to be traced; `running` is what the devices still compute."""
+        """Starts the trace before the first step of it, when `running` is computed."""
         if step == self._first <= self._last:
             jax.block_until_ready(running)
             options = jax.profiler.ProfileOptions()
-            options.python_tracer_level = 0  # it hooks into the data's threads, whose end it may not survive
+            options.python_tracer_level = 0  # the Python tracer may crash when the threads of the data end
             jax.profiler.start_trace(str(self._folder), profiler_options=options)
             self._running = True
 
     def after(self, step: int, running: Any) -> None:
-        """Ends after the last one."""
+        """Ends the trace after the last step of it, when `running` is computed."""
         if self._running and step == self._last:
             jax.block_until_ready(running)
             self.close()
 
     def close(self) -> None:
-        """Writes the trace, of fewer steps if the run ends early."""
+        """Writes the trace, which has fewer steps if the run ends early."""
         if self._running:
-            self._running = False  # first: a trace that cannot be written is not tried again
+            self._running = False  # before writing, which is not tried again after an error
             jax.profiler.stop_trace()

@@ -1,4 +1,4 @@
-"""How fast a run is and how far: a bar in a terminal, lines elsewhere."""
+"""Progress of a run: a bar in a terminal, otherwise log lines."""
 
 import contextlib
 import datetime
@@ -16,29 +16,31 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts steps and times them, leaving out what is no training."""
+    """Counter and clock of training steps, without the time for compiling, validating and saving."""
 
     def __init__(self, start: int, steps: int, batch_size: int):
         """Starts the clock.
 
         Args:
           start: steps done by earlier processes.
-          steps: of the whole run.
-          batch_size: images a step.
+          steps: steps of the whole run.
+          batch_size: images in a step.
         """
         self._steps, self._batch_size = steps, batch_size
         silent = not logger.isEnabledFor(logging.INFO)
-        self._bar = tqdm(total=steps, initial=start, unit="step", disable=silent or None)  # None: where no terminal is
+        self._bar = tqdm(
+            total=steps, initial=start, unit="step", disable=silent or None
+        )  # None disables the bar without a terminal
         self._restart(0.0)
 
     def add(self, metrics: Metrics) -> None:
-        """Notes a step that was begun; nothing waits for its end."""
+        """Counts a started step, without waiting for the result."""
         self._metrics.append(metrics)
         self._bar.update()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the clock, for compiling, validating and saving."""
+        """Stops the clock in this context."""
         start = time.perf_counter()
         try:
             yield
@@ -46,14 +48,14 @@ class Progress:
             self._paused += time.perf_counter() - start
 
     def summary(self, waited: float) -> dict[str, float]:
-        """What happened since the last summary; waits for the last step.
+        """Summarises the steps since the last summary, waiting for the last step.
 
         Args:
-          waited: seconds that all steps so far had to wait for data.
+          waited: seconds in which all steps so far waited for data.
 
         Returns:
-          Means over the steps with finite values of loss and gradient norm; the last learning rate; steps skipped, in
-          all and in a row; images a second; and the share of the time in which the devices waited for data.
+          `loss` and `grad_norm`, averaged over finite values; the last `learning_rate`, `skipped` and `skipped_in_row`;
+          `images_per_second`; and `data_wait_share`, the fraction of the time in which the devices waited for data.
         """
         metrics = jax.device_get(self._metrics)
         seconds = time.perf_counter() - self._start - self._paused
@@ -65,7 +67,7 @@ class Progress:
         return values
 
     def show(self, step: int, values: Mapping[str, float]) -> None:
-        """Tells a person."""
+        """Shows a summary in the bar or as a log line."""
         rate = values["images_per_second"]
         if not self._bar.disable:
             self._bar.set_postfix_str(f"loss {values['loss']:.5f}, {rate:.1f} images/s")
@@ -78,7 +80,7 @@ class Progress:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Leaves the bar as it is."""
+        """Closes the bar."""
         self._bar.close()
 
     def _restart(self, waited: float) -> None:

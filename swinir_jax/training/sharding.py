@@ -1,4 +1,4 @@
-"""Training on all devices of all processes: who joins, and who holds what."""
+"""Distribution of training over devices and processes."""
 
 import functools
 import importlib.util
@@ -17,26 +17,26 @@ from swinir_jax.training.step import train_step
 
 logger = logging.getLogger(__name__)
 
-# Devices along "data" hold the same, those along "model" share one copy of EMA and optimiser state; every device
-# takes its part of the batch.
+# Axes of the mesh. Devices along "model" share one copy of EMA and optimiser state; devices along "data" have equal
+# parts of it. The batch is divided over both axes.
 AXES = ("data", "model")
 
-# What a person sets to start processes by hand: host:port of the first, how many, and which one this is.
+# Variables for processes started by hand: host:port of the first process, number of processes, index of this one.
 _BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-# By these JAX recognises who started the processes: SLURM, Open MPI, Kubernetes.
+# Variables by which JAX recognises SLURM, Open MPI and Kubernetes.
 _LAUNCHERS = ("SLURM_STEP_NODELIST", "OMPI_COMM_WORLD_SIZE", "JOB_COMPLETION_INDEX")
-# The XLA flag by which a person chooses the number of CPU devices.
-_FORCED = "xla_force_host_platform_device_count"
+# XLA flag that sets the number of CPU devices.
+_DEVICE_COUNT_FLAG = "xla_force_host_platform_device_count"
 
 
 def initialize_distributed() -> None:
-    """Joins the processes of a pod or cluster into one run; does nothing where there is one process.
+    """Joins the processes of a pod or cluster into one run; a single process stays alone.
 
-    To be called before anything else of JAX. TPU pods, SLURM, Open MPI and Kubernetes need nothing; elsewhere each
-    process gets $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES and $JAX_PROCESS_ID.
+    Call this before any other function of JAX. TPU pods, SLURM, Open MPI and Kubernetes are recognised; elsewhere set
+    $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES and $JAX_PROCESS_ID for each process.
 
     Raises:
-      InputError: if only some of the three variables are set, or the numbers are none.
+      InputError: if only some of the three variables are set, or the numbers are not valid.
     """
     if jax.distributed.is_initialized():
         return
@@ -46,36 +46,36 @@ def initialize_distributed() -> None:
     elif importlib.util.find_spec("libtpu") or any(name in os.environ for name in _LAUNCHERS):
         try:
             jax.distributed.initialize()
-        except ValueError as error:  # says that there is no cluster, after all
+        except ValueError as error:  # the process is not part of a cluster
             logger.info("Training in one process: %s", error)
 
 
 def _by_hand() -> tuple[str, int, int]:
     missing = [name for name in _BY_HAND if not os.environ.get(name)]
     if missing:
-        raise InputError(f"Several processes need {', '.join(_BY_HAND)}; not set: {', '.join(missing)}.")
+        raise InputError(f"Training in several processes needs {', '.join(_BY_HAND)}; not set: {', '.join(missing)}.")
     address, *numbers = (os.environ[name] for name in _BY_HAND)
     try:
         count, index = map(int, numbers)
     except ValueError as error:
-        raise InputError(f"JAX_NUM_PROCESSES and JAX_PROCESS_ID are numbers, got {', '.join(numbers)}.") from error
+        raise InputError(f"JAX_NUM_PROCESSES and JAX_PROCESS_ID must be numbers, got {', '.join(numbers)}.") from error
     if not 0 <= index < count:
-        raise InputError(f"JAX_PROCESS_ID lies in 0..JAX_NUM_PROCESSES - 1: got {index} of {count}.")
+        raise InputError(f"JAX_PROCESS_ID must lie in 0..JAX_NUM_PROCESSES - 1, got {index} of {count}.")
     return address, count, index
 
 
 def divide_cpu(images: int, unit: int = 1) -> None:
-    """Makes the CPU as many devices as its cores can take equal shares of a batch; call it before JAX starts.
+    """Divides the CPU into the greatest number of devices with equal shares of a batch; call it before JAX starts.
 
-    Each core then trains on images of its own, which is faster than sharing out each operation, and holds the state of
-    training for itself. GPUs and TPUs are not concerned. A run of several processes keeps the devices that it has, as
-    does one for which `$JAX_NUM_CPU_DEVICES` or `$XLA_FLAGS` chooses them.
+    Each device is a core with separate images and a separate copy of the training state, which is faster than dividing
+    each operation. GPUs and TPUs are unaffected. The number of CPU devices does not change in a run of several
+    processes, or if `$JAX_NUM_CPU_DEVICES` or `$XLA_FLAGS` sets it.
 
     Args:
-      images: of a batch, or of one of its micro-batches.
-      unit: that the number of devices is to be a multiple of.
+      images: images in a batch, or in a micro-batch.
+      unit: divisor of the number of devices.
     """
-    chosen = jax.config.values["jax_num_cpu_devices"] >= 0 or _FORCED in os.environ.get("XLA_FLAGS", "")
+    chosen = jax.config.values["jax_num_cpu_devices"] >= 0 or _DEVICE_COUNT_FLAG in os.environ.get("XLA_FLAGS", "")
     if chosen or jax.distributed.is_initialized():
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -84,31 +84,31 @@ def divide_cpu(images: int, unit: int = 1) -> None:
         try:
             jax.config.update("jax_num_cpu_devices", max(fitting))
         except RuntimeError:
-            logger.debug("JAX has started already: the CPU stays as it is.")
+            logger.debug("JAX has started already; the number of CPU devices stays the same.")
 
 
 def make_mesh(shard_optimizer: int = 1) -> Mesh:
-    """All devices of all processes, as `[data, model]`.
+    """Returns the mesh of all devices of all processes, with the axes "data" and "model".
 
     Args:
-      shard_optimizer: devices along "model".
+      shard_optimizer: number of devices along "model".
 
     Raises:
-      InputError: if it does not divide the number of devices.
+      InputError: if `shard_optimizer` does not divide the number of devices.
     """
     devices = jax.device_count()
     if shard_optimizer < 1 or devices % shard_optimizer:
         raise InputError(f"--shard-optimizer {shard_optimizer} does not divide the {devices} devices.")
-    # Auto: losses and optimisers may have operations that need a sharding under the default, Explicit.
+    # The default, Explicit, would need shardings for some operations of losses and optimisers.
     shape = (devices // shard_optimizer, shard_optimizer)
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def check_batch(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
-    """Checks that each device gets as many images, in each micro-batch.
+    """Checks that all devices get equal numbers of images in each micro-batch.
 
     Raises:
-      InputError: if not; the message names the nearest sizes that do.
+      InputError: if they do not; the message names the nearest possible sizes.
     """
     unit = mesh.size * accumulate
     if batch_size < 1 or batch_size % unit:
@@ -119,15 +119,15 @@ def check_batch(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
 
 
 def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
-    """Where each array of a state lies.
+    """Returns the shardings of a state.
 
     Args:
-      mesh: from `make_mesh`.
-      state: arrays, or their shapes.
+      mesh: mesh from `make_mesh`.
+      state: state of arrays or shapes.
 
     Returns:
-      The same tree of NamedShardings: EMA and optimiser state are split over "model" along their longest axis that
-      it divides, all else is on each device.
+      The same tree of NamedShardings. EMA and optimiser state are split over "model" along their longest divisible
+      axis; everything else is replicated.
     """
     whole = jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), state)
     ema, opt_state = jax.tree.map(lambda leaf: _split(mesh, leaf.shape), (state.ema, state.opt_state))
@@ -144,12 +144,12 @@ def _split(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
 
 
 def place_state(mesh: Mesh, state: TrainState) -> TrainState:
-    """The state on all devices as `state_shardings` says; each process gives the same one."""
+    """Places a state, equal in all processes, on the devices with the shardings from `state_shardings`."""
     return jax.jit(lambda state: state, out_shardings=state_shardings(mesh, state))(state)
 
 
 def abstract_state(mesh: Mesh, state: TrainState) -> TrainState:
-    """Shapes, dtypes and shardings that a state like this one, or like these shapes, has when it is restored."""
+    """Returns the shapes, dtypes and shardings of a state of arrays or shapes, as the target of a restore."""
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         state,
@@ -158,7 +158,7 @@ def abstract_state(mesh: Mesh, state: TrainState) -> TrainState:
 
 
 def place_batch(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-    """Puts this process' part of a batch, `[B / processes, ...]` each, on its devices: a global batch, `[B, ...]`."""
+    """Makes a global batch `[B, ...]` from the parts `[B / processes, ...]` of all processes, on their devices."""
     sharding = _batch_sharding(mesh)
     return {name: jax.make_array_from_process_local_data(sharding, images) for name, images in batch.items()}
 
@@ -168,7 +168,7 @@ def _batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def compile_step(mesh: Mesh, state: TrainState, *, fast: bool = True) -> jax.stages.Wrapped:
-    """`train_step` for global arrays on a mesh; it takes over the buffers of the state that it gets."""
+    """Returns a jitted `train_step` for global arrays on a mesh, which overwrites the buffers of the state."""
     shardings: Any = state_shardings(mesh, state)
     return jax.jit(
         functools.partial(train_step, mesh=mesh, fast=fast),

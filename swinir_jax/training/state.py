@@ -15,22 +15,22 @@ from swinir_jax.training.optimizer import make_optimizer
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """What changes from step to step, and beside it the functions that change it.
+    """Training state: arrays that change from step to step, and the functions that change them.
 
     Attributes:
-      step: int32, steps done, with the skipped ones.
-      params: float32, as `model.init(...)["params"]`.
-      ema: their moving average, of the same structure.
-      opt_state: of `optimizer`.
-      key: from which each step's random numbers follow; it never changes.
-      skipped: int32, steps whose gradient was not finite.
-      skipped_in_row: int32, of these, how many in a row were the last.
-      model: the network; its dtype is the one that it computes in.
-      optimizer: gives the direction, as from `make_optimizer`.
-      schedule: gives its length.
-      loss: `(restored, hq) -> scalar`.
-      ema_decay: share of the average that a step keeps.
-      accumulate: micro-batches that a step takes its batch in.
+      step: number of steps done, including the skipped ones, int32.
+      params: parameters, float32, as in `model.init(...)["params"]`.
+      ema: moving average of the parameters, with the same structure.
+      opt_state: state of `optimizer`.
+      key: constant key from which the keys of the steps are derived.
+      skipped: number of steps without a finite gradient, int32.
+      skipped_in_row: number of consecutive skipped steps at the end, int32.
+      model: network with the dtype of the arithmetic.
+      optimizer: update direction, from `make_optimizer`.
+      schedule: learning rate as a function of the step, from `make_optimizer`.
+      loss: loss `(restored, hq) -> scalar`.
+      ema_decay: decay rate of the moving average.
+      accumulate: number of micro-batches in a step.
     """
 
     step: jax.Array
@@ -49,14 +49,14 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def create_state(experiment: Experiment, params: Mapping[str, Any] | None = None) -> TrainState:
-    """The state before the first step; the same in each process.
+    """Creates the state before the first step, equal in all processes.
 
     Args:
-      experiment: the run.
-      params: to start from, float32; None to draw them by the experiment's seed.
+      experiment: settings of the run.
+      params: initial parameters, float32; None for random ones by the seed of the experiment.
 
     Returns:
-      A state on the default device; two for equal experiments have the same tree structure.
+      A state on the default device; states of equal experiments have the same tree structure.
     """
     model = SwinIR(experiment.network, dtype=jnp.dtype(experiment.dtype).type)
     optimizer, schedule = make_optimizer(experiment.optimizer, experiment.steps)
@@ -67,7 +67,7 @@ def create_state(experiment: Experiment, params: Mapping[str, Any] | None = None
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        ema=jax.tree.map(jnp.copy, params),  # a buffer of its own: a step takes both over
+        ema=jax.tree.map(jnp.copy, params),  # a copy, because a step overwrites both buffers
         opt_state=optimizer.init(params),
         key=step_key,
         skipped=jnp.zeros((), jnp.int32),
@@ -82,9 +82,9 @@ def create_state(experiment: Experiment, params: Mapping[str, Any] | None = None
 
 
 def init_params(model: SwinIR, key: jax.Array) -> Any:
-    """Parameters drawn as the original draws them, float32.
+    """Draws random float32 parameters with the distributions of the official code.
 
-    Not compiled as a whole: layers alike share one small program each, where one for all takes minutes.
+    Equal layers share small compiled programs; compiling the whole initialisation would take minutes.
     """
     c = model.config
     lq = jnp.zeros((1, *(c.img_sides if c.ape else (c.window_size, c.window_size)), c.in_chans))

@@ -1,4 +1,4 @@
-"""One step of training, as a pure function."""
+"""Training step, as a pure function."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,20 +19,20 @@ Metrics = dict[str, jax.Array]
 def train_step(
     state: TrainState, batch: Batch, mesh: Mesh | None = None, *, fast: bool = True
 ) -> tuple[TrainState, Metrics]:
-    """One update.
+    """Performs one update.
 
-    Where the loss or the gradient is not finite, parameters, EMA and optimiser stay as they are, and the step is
-    counted as skipped.
+    If the loss or the gradient is not finite, parameters, EMA and optimiser state stay the same, and the step counts as
+    skipped.
 
     Args:
-      state: before.
+      state: state before the step.
       batch: `{"lq": [B, h, w, C], "hq": [B, H, W, C]}`, float32, about [0, 1]; B is a multiple of `state.accumulate`.
-      mesh: devices among which the batch is divided, along all axes; None for one.
-      fast: whether CPUs take `swinir_jax.cpu`, the same to rounding; False for the modules of the model.
+      mesh: devices that divide the batch, along all axes; None for one device.
+      fast: use `swinir_jax.cpu` on CPUs, with equal results up to rounding; False for the Flax modules.
 
     Returns:
-      The state after it, and the scalars `loss`, `grad_norm` (over all parameters, before clipping), `learning_rate`,
-      `skipped` and `skipped_in_row`.
+      The state after the step, and the scalars `loss`, `grad_norm` (over all parameters, before clipping),
+      `learning_rate`, `skipped` and `skipped_in_row`.
     """
     loss, gradient = loss_and_gradient(state, batch, mesh, fast=fast)
     grad_norm = optax.tree.norm(gradient)
@@ -59,11 +59,20 @@ def train_step(
 def loss_and_gradient(
     state: TrainState, batch: Batch, mesh: Mesh | None = None, *, fast: bool = True
 ) -> tuple[jax.Array, Any]:
-    """Mean loss of a batch, and its gradient, a tree like the parameters; in `state.accumulate` parts one by one.
+    """Computes the mean loss of a batch and the gradient, in `state.accumulate` micro-batches one by one.
 
-    CPUs, with `fast`, take `swinir_jax.cpu`, each its images through the whole network by itself. With dropout, and on
-    other platforms, the modules of the model are taken, and the compiler divides the work. What is dropped at random is
-    drawn for the whole batch in both, so that any number of devices trains alike.
+    With `fast`, each CPU device runs its own images through `swinir_jax.cpu`. With dropout and on other platforms, the
+    compiler divides the Flax modules. Random choices are drawn for the whole batch in both cases, so that training does
+    not depend on the number of devices.
+
+    Args:
+      state: state before the step.
+      batch: see `train_step`.
+      mesh: see `train_step`.
+      fast: see `train_step`.
+
+    Returns:
+      The loss, a scalar, and the gradient, with the structure of the parameters.
     """
     config, key = state.model.config, jax.random.fold_in(state.key, state.step)
     platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
@@ -79,7 +88,7 @@ def loss_and_gradient(
     def share(params: Any, batch: Batch) -> tuple[jax.Array, Any]:
         return lax.pmean(_by_parts(_loss_on_cpu, params, state, batch, key), axes)
 
-    # Unchecked, because otherwise JAX would add up the devices' gradients before they are averaged here.
+    # With check_vma, JAX would sum the gradients of the devices before `pmean` averages them.
     divided = jax.shard_map(
         share, mesh=mesh, in_specs=(PartitionSpec(), PartitionSpec(axes)), out_specs=PartitionSpec(), check_vma=False
     )
@@ -87,13 +96,14 @@ def loss_and_gradient(
 
 
 def _draw_keep(rates: Sequence[float], batch: int, key: jax.Array) -> jax.Array:
-    """Stochastic depth, `[B, layers, 2]`: factors 0 or 1 / (1 - rate) on each layer's branches, by image."""
-    share = 1 - jnp.asarray(rates, jnp.float32).reshape(1, -1, 1)  # of images that keep a branch
-    return jax.random.bernoulli(key, share, (batch, len(rates), 2)).astype(share.dtype) / share
+    """Draws the factors of stochastic depth, 0 or 1 / (1 - rate), for both branches of each layer: `[B, layers, 2]`."""
+    keep_probability = 1 - jnp.asarray(rates, jnp.float32).reshape(1, -1, 1)
+    keep = jax.random.bernoulli(key, keep_probability, (batch, len(rates), 2))
+    return keep.astype(keep_probability.dtype) / keep_probability
 
 
 def _by_parts(loss: Callable[..., jax.Array], params: Any, state: TrainState, batch: Batch, key: jax.Array) -> Any:
-    """Mean `loss(params, state, batch, key)` and its gradient over the micro-batches."""
+    """Averages `loss(params, state, batch, key)` and the gradient over the micro-batches."""
     gradient_of = jax.value_and_grad(loss)
     if state.accumulate == 1:
         return gradient_of(params, state, batch, key)
@@ -110,7 +120,7 @@ def _by_parts(loss: Callable[..., jax.Array], params: Any, state: TrainState, ba
 
 
 def _parts(images: jax.Array, count: int) -> jax.Array:
-    """`[B, ...]` -> `[count, B / count, ...]`; each part has images of all devices, which thus need not swap any."""
+    """Reshapes `[B, ...]` to `[count, B / count, ...]`, where each part has images of every device."""
     return images.reshape(-1, count, *images.shape[1:]).swapaxes(0, 1)
 
 
@@ -120,7 +130,7 @@ def _loss(params: Any, state: TrainState, batch: Batch, key: jax.Array) -> jax.A
 
 
 def _loss_on_cpu(params: Any, state: TrainState, batch: Batch, key: jax.Array) -> jax.Array:
-    """As `_loss`, with what is dropped at random in the batch."""
+    """Computes `_loss` by `swinir_jax.cpu`; `batch["keep"]` has the factors of stochastic depth."""
     model = state.model
     weights = cpu.prepare(params, model.config, batch.get("keep"))
     return state.loss(cpu.restore(weights, batch["lq"], model.config, model.dtype, training=True), batch["hq"])

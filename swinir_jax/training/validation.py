@@ -1,4 +1,4 @@
-"""Measuring the EMA weights while training, by the protocol of the evaluation."""
+"""Validation of the EMA weights during training, by the evaluation protocol."""
 
 import dataclasses
 import time
@@ -20,17 +20,17 @@ from swinir_jax.tasks import TASKS
 from swinir_jax.training.divergence import DivergenceError
 from swinir_jax.training.experiment import Experiment
 
-_THREADS = 4  # that check pictures; each holds a decoded one
+_THREADS = 4  # threads that check images, each with one decoded image in memory
 
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-    """What the weights scored.
+    """Result of a validation.
 
     Attributes:
-      scores: means by metric.
-      pictures: by the image's name, LQ (enlarged), restored and HQ side by side, `[h, 3 * w, 3]` uint8.
-      seconds: that it took.
+      scores: mean scores by metric.
+      pictures: enlarged LQ, restored image and HQ side by side, `[h, 3 * w, 3]` uint8, by image name.
+      seconds: duration of the validation.
     """
 
     scores: Mapping[str, float]
@@ -39,23 +39,26 @@ class Validation:
 
     @property
     def psnr(self) -> float:
-        """By which the best weights are told: on Y where the task has it."""
+        """PSNR that ranks the weights: on Y if the task measures Y."""
         return self.scores["psnr_y" if "psnr_y" in self.scores else "psnr"]
 
 
 def validation_pairs(experiment: Experiment) -> list[Pair]:
-    """The images to measure, none if the experiment names none; each is read, so that none fails in mid-run.
+    """Returns the images to measure, after reading each once to find errors before the training.
+
+    Returns:
+      HQ and LQ of each image; an empty list if `--validation.hq` is empty.
 
     Raises:
       InputError: if there are no images, pairs do not match, or some images cannot be read or measured; the message
-        names the first few.
+        names the first few images.
     """
     config = experiment.validation
     if not config.hq:
         return []
     scale, data_dir = experiment.network.upscale, experiment.data.data_dir
     pairs: list[Pair] = [
-        *open_pairs(config.hq, scale=scale, pairs=config.pairs, data_dir=data_dir, option="validation.hq")
+        *open_pairs(config.hq, scale=scale, pairs=config.pairs, data_dir=data_dir, option="--validation.hq")
     ]
 
     def problem(pair: Pair) -> str | None:
@@ -74,9 +77,9 @@ def validation_pairs(experiment: Experiment) -> list[Pair]:
 
 
 def describe_setting(experiment: Experiment, pairs: Sequence[Pair]) -> str:
-    """What a score is one of: two scores can be compared where these words are the same.
+    """Describes the validation in a text that is equal for comparable scores; empty without images.
 
-    Images are told by their names and sizes in bytes, not by their folder, which may move. Empty for no images.
+    The text identifies the images by names and file sizes, because their folder may move.
     """
     if not pairs:
         return ""
@@ -100,18 +103,18 @@ def validate(
     """Restores and measures all images.
 
     Args:
-      experiment: its task, level and tiles.
-      model: the network.
-      params: its weights.
-      pairs: from `validation_pairs`.
-      stop: whether to break off; asked after each image.
+      experiment: task, level and tiles.
+      model: network.
+      params: parameters of the network.
+      pairs: images from `validation_pairs`.
+      stop: function called after each image; the validation stops if it returns True.
 
     Returns:
-      What was measured; None if it was broken off.
+      The result; None if the validation was stopped.
 
     Raises:
       InputError: if an image cannot be read.
-      DivergenceError: if the network's answer is not finite.
+      DivergenceError: if a restored image is not finite.
     """
     start = time.perf_counter()
     config = experiment.validation
@@ -119,17 +122,17 @@ def validate(
 
     def restore(lq: np.ndarray) -> np.ndarray:
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # of ruined weights, which the answer tells
+            with np.errstate(over="ignore", invalid="ignore"):  # NotFiniteError reports overflows
                 return restorer.restore(lq)
         except NotFiniteError as error:
-            raise DivergenceError("The validation's answers are not finite") from error
+            raise DivergenceError("Images restored in validation are not finite") from error
 
     results: list[Measurement] = []
     pictures: dict[str, np.ndarray] = {}
     for result, images in evaluate(experiment.task, config.level, restore, pairs):
         results.append(result)
         if len(pictures) < config.pictures:
-            name = result.name if result.name not in pictures else f"{result.name}_{len(results)}"  # of another folder
+            name = result.name if result.name not in pictures else f"{result.name}_{len(results)}"
             pictures[name] = _side_by_side(images)
         if stop():
             return None

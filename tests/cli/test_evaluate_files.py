@@ -51,9 +51,9 @@ def test_template_selects_the_lq_files(capsys):
     assert main([*command, "--pairs", "X2/{}_LR"]) == 0
     assert names() == ["a/1", "b/1"]
     assert json.loads(Path("e.json").read_text())["average"]["psnr"] > 25  # no picture with another's LQ
-    assert capsys.readouterr().out.splitlines()[-1] == "2 left out in lq, not called X2/{}_LR"
+    assert capsys.readouterr().out.splitlines()[-1] == "2 left out in lq, not named X2/{}_LR"
     assert main(command) == 2
-    assert "the option pairs takes a template" in capsys.readouterr().err
+    assert "such as --pairs {}_LR4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sides", [(12, 14), (13, 14), (13, 15)])

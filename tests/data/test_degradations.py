@@ -129,7 +129,7 @@ def test_halves_round_up():
         (np.zeros((4, 4)), {"size": (0, 3)}, r"got \(0, 3\)"),
     ],
 )
-def test_what_cannot_be_resized_is_refused(image, arguments, message):
+def test_unresizable_images_are_refused(image, arguments, message):
     with pytest.raises(InputError, match=message) as caught:
         degradations.imresize(image, **arguments)
     assert "\n" not in str(caught.value)
@@ -177,7 +177,7 @@ def test_official_noise_leaves_the_global_generator_alone():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_training_noise_has_the_sigma_asked_for_and_is_not_clipped(dtype):
+def test_training_noise_has_the_requested_sigma_and_is_not_clipped(dtype):
     image = np.full((64, 64, 3), 0.9, dtype)
     rng = np.random.default_rng(0)
     noisy = degradations.gaussian_noise(image, 50, rng)
@@ -198,7 +198,7 @@ def test_training_noise_has_the_sigma_asked_for_and_is_not_clipped(dtype):
         (np.zeros((4, 4)), math.nan, "got nan"),
     ],
 )
-def test_what_cannot_be_made_noisy_is_refused(image, sigma, message):
+def test_images_unfit_for_noise_are_refused(image, sigma, message):
     with pytest.raises(InputError, match=message):
         degradations.gaussian_noise_official(image, sigma)
     with pytest.raises(InputError, match=message):
@@ -247,7 +247,7 @@ def test_jpeg_halves_the_resolution_of_chroma_only():
         (np.zeros((8, 8), np.uint8), 50.5, "1..100, got 50.5"),
     ],
 )
-def test_what_cannot_be_compressed_is_refused(image, quality, message):
+def test_images_unfit_for_jpeg_are_refused(image, quality, message):
     with pytest.raises(InputError, match=message):
         degradations.jpeg(image, quality)
 

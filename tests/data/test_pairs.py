@@ -50,7 +50,7 @@ def test_templates(template, lq):
         matched("a/1.png", lq.replace("1", "7"), template)
 
 
-def test_a_template_s_name_may_end_with_hr():
+def test_hq_names_may_end_with_hr_in_templates():
     hq = "Canon_001_HR.png Canon_002_HR.png"
     assert matched(hq, "Canon_001_LR4.png Canon_002_LR4.png", "{}_LR4") == [
         "Canon_001_HR.png Canon_001_LR4.png",
@@ -59,16 +59,16 @@ def test_a_template_s_name_may_end_with_hr():
     assert matched("a_HR.png", "a_HRx2.png", "{}x2") == ["a_HR.png a_HRx2.png"]
 
 
-def test_a_template_leaves_other_files_out_and_misses_its_own():
+def test_a_template_ignores_other_names_but_needs_a_partner_for_each_match():
     lq = "X2/1x2.png X3/1x3.png X2/2x2.png X3/2x3.png"
     assert matched("1.png 2.png", lq, "X2/{}x2") == ["1.png X2/1x2.png", "2.png X2/2x2.png"]
-    with pytest.raises(InputError, match=r"match: X2/2x2\.png has no partner; no such LQ as X2/\{\}x2"):
+    with pytest.raises(InputError, match=r"match: X2/2x2\.png has no partner; LQ files are named X2/\{\}x2"):
         matched("1.png", lq, "X2/{}x2")
 
 
 @pytest.mark.parametrize("template", ["x2", "{}{}", "{0}x2"])
-def test_templates_that_are_none(template):
-    with pytest.raises(InputError, match=r"has one \{\}, the name of HQ"):
+def test_a_template_needs_one_placeholder(template):
+    with pytest.raises(InputError, match=r"has one \{\} for the HQ name"):
         matched("1.png", "1x2.png", template)
 
 
@@ -80,8 +80,8 @@ def test_the_only_template_that_pairs_all_is_found(lq):
     assert matched(" ".join(hq), " ".join(files)) == [f"{a} {b}" for a, b in zip(hq, files, strict=True)]
 
 
-def test_what_may_be_one_pair_or_another_is_refused():
-    with pytest.raises(InputError, match=r"no partner.*takes a template, such as \{\}_LR4"):
+def test_ambiguous_pairs_are_refused():
+    with pytest.raises(InputError, match=r"no partner.*a template of LQ names such as --pairs \{\}_LR4"):
         matched("1.png", "11.png")  # {}1 or 1{}
     with pytest.raises(InputError, match="no partner"):
         matched("1.png 2.png 12.png", "1a.png 2b.png 12a.png")

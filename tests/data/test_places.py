@@ -23,24 +23,24 @@ from swinir_jax.errors import InputError
     ],
 )
 def test_places(text, places):
-    assert parse_places(text, "data.hq") == places
+    assert parse_places(text, "--data.hq") == places
 
 
 def test_home_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert parse_places("folder:~/a,~/b", "data.hq") == [FolderPlace(Path("/home/me/a"), Path("/home/me/b"))]
+    assert parse_places("folder:~/a,~/b", "--data.hq") == [FolderPlace(Path("/home/me/a"), Path("/home/me/b"))]
 
 
 @pytest.mark.parametrize(
     "text", ["", "A", "folder:", "folder:A,", "folder:,A", "folder:A,B,C", "tfds:", "tfds:a,b", "zip:A", "folder::1"]
 )
 def test_errors_show_the_grammar(text):
-    with pytest.raises(InputError, match=r"data\.hq must be folder:PATH, folder:HQ,LQ or tfds:.*:WEIGHT") as caught:
-        parse_places(text, "data.hq")
+    with pytest.raises(InputError, match=r"--data\.hq must be folder:PATH, folder:HQ,LQ or tfds:.*:WEIGHT") as caught:
+        parse_places(text, "--data.hq")
     assert repr(text) in str(caught.value)
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", "inf", "nan"])
 def test_weights_are_positive(weight):
-    with pytest.raises(InputError, match=f"a weight is above 0, not {weight}"):
-        parse_places(f"folder:A:{weight}", "data.hq")
+    with pytest.raises(InputError, match=f"a weight must be above 0, not {weight}"):
+        parse_places(f"folder:A:{weight}", "--data.hq")

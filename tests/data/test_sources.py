@@ -24,7 +24,7 @@ def save(path, h=20, w=24, channels=3):
     return pixels
 
 
-def test_a_folder_in_any_nesting_without_what_is_hidden(tmp_path):
+def test_nested_folders_without_hidden_files(tmp_path):
     for name in ("b/x/2.png", "b/1.jpg", "a.PNG", ".thumbnails/a.png", "b/.c.png"):
         save(tmp_path / "all.png")
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def test_pairs_of_folders(tmp_path):
     assert usable_images(source, side=16, scale=2, skip_small=False) == {0: ((20, 24), (10, 12))}
 
 
-def test_linked_folders_are_followed_and_what_is_left_out_is_logged(tmp_path, caplog):
+def test_linked_folders_are_followed_and_other_files_are_logged(tmp_path, caplog):
     save(tmp_path / "Flickr2K/deep/1.png"), save(tmp_path / "DF2K/0.png")
     (tmp_path / "Flickr2K/index.html").write_text("<html>")
     (tmp_path / "DF2K/Flickr2K").symlink_to(tmp_path / "Flickr2K")
@@ -76,26 +76,28 @@ def test_several_places_are_one_source(tmp_path, records):
 
 def test_a_template_needs_an_lq_folder(tmp_path):
     save(tmp_path / "hq/a.png")
-    with pytest.raises(InputError, match=r"\{\}_LR4.* needs an LQ folder: data\.hq folder:HQ,LQ"):
+    with pytest.raises(InputError, match=r"\{\}_LR4.* needs an LQ folder: --data\.hq folder:HQ,LQ"):
         open_source(f"folder:{tmp_path}/hq", scale=2, pairs="{}_LR4")
 
 
-def test_lq_files_that_the_template_does_not_mean_are_counted(tmp_path, caplog):
+def test_lq_files_outside_the_template_are_counted(tmp_path, caplog):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/X2/ax2.png", 10, 12), save(tmp_path / "lq/X3/ax3.png", 6, 8)
     source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2, pairs="X2/{}x2")
     assert source.sizes(0) == ((20, 24), (10, 12))
-    assert caplog.messages == [f"{tmp_path}/hq: 1 left out in {tmp_path}/lq, not called X2/{{}}x2"]
+    assert caplog.messages == [f"{tmp_path}/hq: 1 left out in {tmp_path}/lq, not named X2/{{}}x2"]
 
 
-def test_a_weight_that_may_be_of_a_name_is_told(tmp_path):
+def test_a_colon_that_may_belong_to_the_name_is_mentioned(tmp_path):
     save(tmp_path / "scan:2/a.png")
-    with pytest.raises(InputError, match=r"scan: no such folder \(with the weight 2; \\: is a colon in a name\)"):
+    with pytest.raises(
+        InputError, match=r"scan: no such folder \(with the weight 2; write \\: for a colon in a name\)"
+    ):
         open_source(f"folder:{tmp_path}/scan:2", scale=2)
     assert len(open_source(rf"folder:{tmp_path}/scan\:2", scale=2)) == 1
 
 
 @pytest.mark.parametrize("kind", ["path", "file", "folder", "pairs", "records"])
-def test_what_is_measured_may_come_from_any_place(tmp_path, records, kind):
+def test_images_to_measure_may_come_from_any_place(tmp_path, records, kind):
     hq, lq = save(tmp_path / "hq/deep/a.png", 33, 36), save(tmp_path / "lq/deep/a_q.png", 17, 18)
     folder, _ = records
     text, template = {
@@ -112,7 +114,7 @@ def test_what_is_measured_may_come_from_any_place(tmp_path, records, kind):
         seen.append(image)
         return image.repeat(2, axis=0).repeat(2, axis=1)
 
-    pairs = [*open_pairs(text, scale=2, pairs=template, option="validation.hq")]
+    pairs = [*open_pairs(text, scale=2, pairs=template, option="--validation.hq")]
     [(result, shown)] = evaluate("classical_sr", 2, network, pairs)
     assert result.name == ("b.png_at_row_0" if kind == "records" else "a")
     np.testing.assert_array_equal(shown.hq, hq[:32])
@@ -122,17 +124,17 @@ def test_what_is_measured_may_come_from_any_place(tmp_path, records, kind):
 
 def test_images_to_measure_are_checked(tmp_path):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", 9, 12)
-    with pytest.raises(InputError, match="its LQ image of 12x9, enlarged by 2, is not 24x20"):
-        [*open_pairs(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2, option="validation.hq")]
-    with pytest.raises(InputError, match=r"validation\.hq must be folder:PATH"):
-        [*open_pairs("folder:", scale=2, option="validation.hq")]
+    with pytest.raises(InputError, match="the LQ image of 12x9, enlarged by 2, is not 24x20"):
+        [*open_pairs(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2, option="--validation.hq")]
+    with pytest.raises(InputError, match=r"--validation\.hq must be folder:PATH"):
+        [*open_pairs("folder:", scale=2, option="--validation.hq")]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "data.hq must be folder:PATH"),
-        ("folder:", "data.hq must be folder:PATH"),
+        ("", "--data.hq must be folder:PATH"),
+        ("folder:", "--data.hq must be folder:PATH"),
         ("photos", "got 'photos'"),
         ("zip:photos", "got 'zip:photos'"),
         ("folder:{0}/none", "none: no such folder"),
@@ -142,7 +144,7 @@ def test_images_to_measure_are_checked(tmp_path):
         ("folder:{0}/good,{0}/other", "a.png has no partner"),
     ],
 )
-def test_sources_that_are_none(tmp_path, text, message):
+def test_unusable_sources_are_refused(tmp_path, text, message):
     save(tmp_path / "good/a.png"), save(tmp_path / "other/b.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=message) as caught:
@@ -164,11 +166,11 @@ def test_unreadable_files_are_named_at_the_start(tmp_path):
 
 
 @pytest.mark.parametrize(("lq", "scale"), [((10, 12), 3), ((11, 12), 2), ((12, 10), 2)])
-def test_pairs_of_other_sizes_are_named(tmp_path, lq, scale):
+def test_pairs_with_other_sizes_are_named(tmp_path, lq, scale):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", *lq)
     source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=scale)
     with pytest.raises(
-        InputError, match=rf"hq/a\.png: its LQ image of {lq[1]}x{lq[0]}, enlarged by {scale}, is not 24x20"
+        InputError, match=rf"hq/a\.png: the LQ image of {lq[1]}x{lq[0]}, enlarged by {scale}, is not 24x20"
     ):
         usable_images(source, side=8, scale=scale, skip_small=True)
 
@@ -181,7 +183,7 @@ def test_lq_sides_may_be_rounded_up(tmp_path, lq):
 
 
 @pytest.mark.parametrize("side", ["hq", "lq"])
-def test_an_image_that_has_changed_its_size_is_not_read(tmp_path, side):
+def test_an_image_with_a_changed_size_is_not_read(tmp_path, side):
     save(tmp_path / "hq/a.png"), save(tmp_path / "lq/a.png", 10, 12)
     source = open_source(f"folder:{tmp_path}/hq,{tmp_path}/lq", scale=2)
     images = UsableImages(source, usable_images(source, side=8, scale=2, skip_small=False))
@@ -195,7 +197,9 @@ def test_small_images_are_an_error_or_left_out(tmp_path, caplog):
     for i, side in enumerate((31, 40, 32, 16)):
         save(tmp_path / f"{i}.png", 50, side)
     source = open_source(f"folder:{tmp_path}", scale=2)
-    with pytest.raises(InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32; .*3\.png: .*skip_small"):
+    with pytest.raises(
+        InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32; .*3\.png: .*--data.skip-small"
+    ):
         usable_images(source, side=32, scale=2, skip_small=False)
     with caplog.at_level(logging.WARNING, "swinir_jax"):
         assert usable_images(source, side=32, scale=2, skip_small=True) == {1: ((50, 40), None), 2: ((50, 32), None)}
@@ -214,7 +218,7 @@ def records(tmp_path):
     return tmp_path / "records", images
 
 
-def test_records_come_back(records):
+def test_records_keep_names_sizes_and_pixels(records):
     folder, images = records
     source = open_source(f"folder:{folder}", scale=2)
     assert isinstance(source, RecordSource)
@@ -258,7 +262,7 @@ def test_a_damaged_record_is_named(records):
 
 
 @pytest.mark.parametrize("broken", ["shard", "short", "index", "count"])
-def test_folders_of_records_that_are_not_whole(records, broken):
+def test_incomplete_record_folders_are_refused(records, broken):
     folder, _ = records
     shard, index = folder / "00000.array_record", folder / "records.json"
     if broken == "shard":

@@ -17,7 +17,7 @@ tfds = pytest.importorskip("tensorflow_datasets")
 
 @pytest.fixture
 def prepared(tmp_path):
-    """Writes a set with a feature for each of some images, in a format that needs no TensorFlow."""
+    """Writes a set of images as array_record, without TensorFlow."""
 
     def prepare(examples):
         class TinySet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -46,7 +46,7 @@ def image_file(tmp_path, name, h=20, w=24):
     return str(tmp_path / name)
 
 
-def test_lr_of_sides_rounded_up_is_lq(tmp_path, prepared):
+def test_lr_with_rounded_up_sides_is_lq(tmp_path, prepared):
     files = {"hr": image_file(tmp_path, "h.png", h=25, w=37), "lr": image_file(tmp_path, "l.png", h=7, w=10)}
     data_dir = prepared([files])
     assert open_source("tfds:tiny_set/small:2", scale=4, data_dir=data_dir).sizes(0) == ((25, 37), (7, 10))
@@ -91,10 +91,10 @@ def test_a_prepared_set_of_gray_and_jpeg_images(tmp_path, prepared):
         ("tfds:Not a name!", "tfds:Not a name!: "),
         ("tfds:tiny_set/small:validation", "tfds:tiny_set/small:validation: .*validation"),
         ("tfds:tiny_set/small:train[:0]", "empty"),
-        ("tfds:", "data.hq must be"),
+        ("tfds:", "--data.hq must be"),
     ],
 )
-def test_sets_that_are_none(tmp_path, prepared, text, message):
+def test_unusable_sets_are_refused(tmp_path, prepared, text, message):
     data_dir = prepared([{"hr": image_file(tmp_path, "a.png")}])
     with pytest.raises(InputError, match=message) as caught:
         open_source(text, scale=1, data_dir=data_dir)
@@ -116,7 +116,7 @@ def test_a_set_in_a_format_without_random_access(tmp_path, prepared):
     assert "\n" not in str(caught.value)
 
 
-def test_the_library_is_named_where_it_lacks(monkeypatch):
+def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(InputError, match="pip install tensorflow-datasets"):
         open_source("tfds:div2k", scale=1)

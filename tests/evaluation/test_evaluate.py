@@ -23,7 +23,7 @@ def in_tmp(tmp_path, monkeypatch):
 
 
 def photo(name, *shape):
-    """A smooth picture, so that degrading and restoring it mean something."""
+    """A smooth image, which can be degraded and restored."""
     y, x, c = np.meshgrid(*(np.linspace(0, 3, n) for n in (*shape, 1)[:3]), indexing="ij")
     pixels = (127 + 120 * np.sin(3 * x + y) * np.cos(2 * y - x + c)).astype(np.uint8)
     Path(name).parent.mkdir(exist_ok=True)
@@ -46,7 +46,7 @@ def test_usual_names_match(hq, lq):
     assert match_pairs([Path(hq), others], [others, Path(lq)], 2) == [(Path(hq), Path(lq)), (others, others)]
 
 
-def test_all_that_has_no_partner_is_named():
+def test_files_without_a_partner_are_named():
     with pytest.raises(InputError, match=r"a\.png has no partner; bx2\.png has no partner"):
         match_pairs([Path("a.png"), Path("c.png")], [Path("bx2.png"), Path("cx2.png")], 2)
     with pytest.raises(InputError, match=r"a\.jpg and a\.png|a\.png and a\.jpg"):
@@ -108,7 +108,7 @@ def test_gray_of_colour_files_is_each_task_s_own():
 
 @pytest.mark.parametrize("task", ["classical_sr", "lightweight_sr", "color_dn", "color_jpeg_car"])
 def test_a_gray_file_is_three_equal_channels_to_a_network_for_colour(task):
-    """As OpenCV reads it; so its Y takes 219 of 255 values, and errs by less."""
+    """OpenCV reads three equal channels, whose Y has 219 of 255 values and smaller errors."""
     write_picture("flat.png", Picture(np.full((32, 32), 100, np.uint8)))
     scale = 2 if TASKS[task].level == "scale" else 1
     restored = np.full((32, 32, 3), 110 / 255)
@@ -129,7 +129,7 @@ def test_a_gray_file_is_three_equal_channels_to_a_network_for_colour(task):
     assert result.scores["ssim_y"] == pytest.approx((2 * hq * y + c) / (hq**2 + y**2 + c), abs=1e-12)
 
 
-def test_the_bicubic_rows_of_the_literature_measure_gray_files_as_they_are():
+def test_bicubic_of_y_measures_gray_files_unchanged():
     gray = np.random.default_rng(0).integers(0, 256, (48, 56), np.uint8)
     write_picture("gray.png", Picture(gray))
     write_picture("colour.png", Picture(gray[..., None].repeat(3, axis=-1)))
@@ -138,7 +138,7 @@ def test_the_bicubic_rows_of_the_literature_measure_gray_files_as_they_are():
     [of_gray, of_colour] = [result.scores for result, _ in runs]
     enlarged = to_uint8(imresize(imresize(gray.astype(float), 1 / 4), 4.0))
     assert of_gray["psnr_y"] == psnr(enlarged, gray, 4)
-    # MATLAB's Y of a colour file takes 219 of 255 values: 20 log10(255 / 219) dB more, but for its rounding.
+    # MATLAB's Y of a colour file takes 219 of 255 values: 20 log10(255 / 219) dB more, up to rounding.
     assert of_colour["psnr_y"] - of_gray["psnr_y"] == pytest.approx(1.3219, abs=0.01)
     assert of_colour["ssim_y"] != of_gray["ssim_y"]
 
@@ -202,7 +202,7 @@ def test_real_photographs_are_only_restored(capsys):
         (["--task", "real_sr", "--scale", "2"], "takes --lq"),
         (["--task", "classical_sr", "--scale", "2", "--model", "input", "--hq", "set"], "bicubic"),
         (["--task", "classical_sr", "--scale", "3", "--hq", "set"], "enlarges by 2, not by 3"),
-        (["--task", "color_dn", "--noise", "50", "--hq", "set", "--model", "bicubic"], "no baseline here"),
+        (["--task", "color_dn", "--noise", "50", "--hq", "set", "--model", "bicubic"], "does not fit the task"),
         (["--task", "color_jpeg_car", "--jpeg", "101", "--hq", "set", "--model", "input"], "set/a.png: JPEG quality"),
         (["--task", "color_dn", "--noise", "25", "--hq", "set", "--model", "input", "--save", "set"], "choose another"),
         (["--task", "color_dn", "--noise", "25", "--hq", "tiny", "--model", "input"], "tiny/a.png: SSIM needs"),
@@ -234,7 +234,7 @@ def test_published_figures_are_found_by_name():
 
 
 # Figures of an independent NumPy and OpenCV script on the same files, and of the original implementation for the
-# bundled network: an evaluation that is wrong shows here first.
+# bundled network.
 BASELINES = [
     ("classical_sr", "--scale", 2, "bicubic", "Set5/HR", None, {"psnr_y": 33.661, "ssim_y": 0.9299}),
     ("classical_sr", "--scale", 3, "bicubic", "Set5/HR", None, {"psnr_y": 30.392, "ssim_y": 0.8682}),

@@ -18,7 +18,7 @@ def params_of(config, seed):
 
 @pytest.fixture
 def source(tmp_path):
-    """Saves a network and names it."""
+    """Saves a network and returns its path."""
 
     def save(config):
         save_model(tmp_path / "source", params_of(config, 1), config)

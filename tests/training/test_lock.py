@@ -19,7 +19,7 @@ with held(sys.argv[1]):
 """
 
 
-def test_the_second_is_told_who_holds_the_folder(tmp_path):
+def test_a_second_training_is_refused_and_the_holder_named(tmp_path):
     with held(tmp_path / "run"), pytest.raises(InputError) as caught, held(tmp_path / "run"):
         raise AssertionError("let in")
     assert f"process {os.getpid()} on {socket.gethostname()}, since 20" in str(caught.value)
@@ -52,7 +52,7 @@ def test_a_killed_process_holds_nothing(tmp_path):
     ],
     ids=str,
 )
-def test_where_the_file_system_knows_no_locks_the_note_decides(note, refused, tmp_path, monkeypatch):
+def test_without_file_locks_the_identity_decides(note, refused, tmp_path, monkeypatch):
     def unsupported(*arguments):
         raise OSError("no locks here")
 
@@ -68,7 +68,7 @@ def test_where_the_file_system_knows_no_locks_the_note_decides(note, refused, tm
             pass
 
 
-def test_half_a_note_is_none(tmp_path):
+def test_an_incomplete_identity_is_ignored(tmp_path):
     (tmp_path / LOCK_FILE).write_text('{"host": "el')
     with held(tmp_path):
         pass

@@ -21,7 +21,7 @@ from swinir_jax.training.progress import Progress
 
 
 def change(experiment, **parts):
-    """Fields of an experiment's parts replaced: `data={"hq": ...}`; others by themselves."""
+    """Replaces fields of an experiment, and of its parts by `data={"hq": ...}`."""
     values = {
         name: dataclasses.replace(getattr(experiment, name), **value) if isinstance(value, dict) else value
         for name, value in parts.items()
@@ -39,7 +39,7 @@ def experiment(tmp_path_factory):
 
 
 class Stopped:
-    """A run of which two steps are traced, and which Ctrl-C stops after step 8."""
+    """A run with two traced steps, stopped by Ctrl-C after step 8."""
 
     def __init__(self, experiment, workdir):
         self.workdir = workdir
@@ -76,7 +76,7 @@ def stopped(experiment, tmp_path_factory):
     return Stopped(experiment, tmp_path_factory.mktemp("stopped"))
 
 
-def test_ctrl_c_saves_the_step_that_was_under_way(stopped, experiment):
+def test_ctrl_c_saves_the_current_step(stopped, experiment):
     checkpoints = Checkpoints(stopped.workdir, experiment.checkpoint)
     assert checkpoints.latest_step() == 8
     checkpoints.close()
@@ -122,7 +122,7 @@ def test_a_diverging_run_leaves_the_last_sound_checkpoint(stopped, experiment, t
     assert not metrics(workdir, "validation/psnr_y")
 
 
-def test_a_finite_loss_of_no_image_is_divergence():
+def test_an_impossible_finite_loss_is_divergence():
     assert is_ruin(float("inf"))
     assert is_ruin(float("nan"))
     assert is_ruin(1e7)
@@ -130,7 +130,7 @@ def test_a_finite_loss_of_no_image_is_divergence():
 
 
 class Numbers:
-    """Batches 0, 1, 2 and so on; after `count` of them the data cannot be read."""
+    """Batches 0, 1, 2 and so on; the data is unreadable after `count` batches."""
 
     def __init__(self, count, seconds=0.0):
         self.count, self.seconds, self.drawn = count, seconds, 0
@@ -169,7 +169,7 @@ def test_only_waiting_for_data_counts_as_waiting():
     quick.close()
 
 
-def test_logs_take_back_what_comes_again(tmp_path):
+def test_resumed_logs_drop_steps_that_run_again(tmp_path):
     logs = Logs(tmp_path, 0)
     for step in (1, 2, 3):
         logs.write(step, {"train/loss": step if step < 3 else float("nan")})
@@ -183,7 +183,7 @@ def test_logs_take_back_what_comes_again(tmp_path):
     assert metrics(tmp_path, "train/loss") == {1: 1, 2: 2, 3: 7}
 
 
-def test_resuming_may_change_when_but_not_what(caplog):
+def test_resuming_may_change_logging_but_not_learning(caplog):
     caplog.set_level(logging.INFO)
     changed = change(STILL, steps=30, validation={"every": 7}, checkpoint={"keep_last": 1}, data={"hq": "folder:new"})
     check_resume(STILL, changed)
@@ -197,7 +197,7 @@ def test_resuming_may_change_when_but_not_what(caplog):
     assert "steps" not in str(caught.value)
 
 
-def test_a_longer_schedule_tells_how_the_rate_jumps(caplog):
+def test_a_jump_of_the_learning_rate_is_logged(caplog):
     tell_rate_change(STILL, change(STILL, steps=40), 20)
     assert "rate jumps from 1.25e-05 in step 20 to 0.0001 in the next" in caplog.text
     caplog.clear()
@@ -213,8 +213,8 @@ def test_a_longer_schedule_tells_how_the_rate_jumps(caplog):
         ({"task": "lightweight_st"}, "nearest is lightweight_sr"),
         ({"task": "real_sr"}, "real_sr cannot be trained"),
         ({"task": "gray_dn"}, "--network.in-chans is 3"),
-        ({"task": "color_dn"}, "learns from noise data"),
-        ({"validation": {"level": 3}}, "validation.level is 3"),
+        ({"task": "color_dn"}, "needs --data.degradation.kind noise"),
+        ({"validation": {"level": 3}}, "validation.level 3 does not fit"),
         (
             {"data": {"degradation": dataclasses.replace(STILL.data.degradation, low=3, high=3)}},
             "--data.degradation.low 3",

@@ -43,6 +43,6 @@ def test_a_perfect_image_has_a_finite_gradient(name):
 @pytest.mark.parametrize(
     "values", [{"name": "L1"}, {"eps": 0.0}, {"eps": float("nan")}, {"ssim_weight": 1.5}], ids=lambda v: next(iter(v))
 )
-def test_values_that_make_no_loss(values):
+def test_loss_values_out_of_range_are_refused(values):
     with pytest.raises(InputError, match=option(f"loss.{next(iter(values))}")):
         LossConfig(**values)

@@ -14,8 +14,8 @@ def rates(steps, count, **config):
     return np.array([schedule(jnp.int32(step)) for step in range(count)])
 
 
-def test_multistep_halves_after_its_shares_of_the_steps():
-    # KAIR's classical recipe in small: 500 steps, halved after 250, 400, 450 and 475.
+def test_multistep_halves_at_the_milestones():
+    # KAIR's classical recipe with 500 steps, halved after 250, 400, 450 and 475.
     found = rates(500, 500)
     assert [int(step) for step in np.flatnonzero(np.diff(found)) + 1] == [250, 400, 450, 475]
     assert found[[0, 250, 400, 450, 475]].tolist() == [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16]
@@ -34,7 +34,7 @@ def test_warm_up_rises_to_the_schedule():
 
 
 def run(config, gradients, start=1.0):
-    """Parameters after steps on given gradients."""
+    """Parameters after steps with given gradients."""
     optimizer, schedule = make_optimizer(config, 100)
     param, state = jnp.float32(start), None
     for step, gradient in enumerate(gradients):
@@ -45,7 +45,7 @@ def run(config, gradients, start=1.0):
 
 
 def pytorch_adam(gradients, rate, eps, decay=0.0, start=1.0):
-    """`torch.optim.Adam`'s formula, and AdamW's where `decay` is given, in float64."""
+    """The formula of `torch.optim.Adam`, or of AdamW if `decay` is given, in float64."""
     param, m, v = start, 0.0, 0.0
     for t, gradient in enumerate(gradients, 1):
         param -= rate * decay * param
@@ -54,7 +54,7 @@ def pytorch_adam(gradients, rate, eps, decay=0.0, start=1.0):
     return param
 
 
-def test_adam_is_pytorchs():
+def test_adam_equals_pytorchs():
     gradients = [0.3, -0.2, 0.5, 0.1]
     config = OptimizerConfig(learning_rate=0.1, schedule="constant", eps=0.5)  # so large that its place matters
     np.testing.assert_allclose(run(config, gradients), pytorch_adam(gradients, 0.1, 0.5), rtol=1e-5)
@@ -97,6 +97,6 @@ def test_clipping_is_by_the_norm_over_all_parameters():
     ],
     ids=lambda values: "-".join(f"{name}={value}" for name, value in values.items()),
 )
-def test_values_that_make_no_optimizer(values):
+def test_optimizer_values_out_of_range_are_refused(values):
     with pytest.raises(InputError, match=option(f"optimizer.{next(iter(values))}")):
         OptimizerConfig(**values)

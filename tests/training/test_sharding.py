@@ -29,7 +29,7 @@ def test_two_processes_of_two_devices_train_and_resume_as_one(one_device, tmp_pa
     losses = run_workers(jobs, processes=2, devices=2, shard_optimizer=2)
     np.testing.assert_allclose(losses[str(tmp_path / "run")], expected[:4], rtol=1e-5)
     np.testing.assert_allclose(losses[str(checkpoint)], expected[4:], rtol=1e-5)
-    # And the other way round: one process goes on from what two have saved.
+    # The reverse: one process continues from the checkpoint of two.
     np.testing.assert_allclose(train(str(tmp_path / "run"), 6)[0], expected[4:], rtol=1e-5)
 
 
@@ -53,7 +53,7 @@ def test_ema_and_optimiser_are_split_and_parameters_are_not():
     assert tuple(table.spec) == ()  # [49, 2]: neither is a multiple of 4
 
 
-def test_batches_that_the_devices_do_not_divide():
+def test_indivisible_batches_are_refused():
     mesh = jax.sharding.AbstractMesh((2, 4), ("data", "model"))
     check_batch(16, mesh)
     check_batch(16, mesh, accumulate=2)
@@ -65,14 +65,14 @@ def test_batches_that_the_devices_do_not_divide():
         check_batch(8, mesh, accumulate=2)
 
 
-def test_a_mesh_that_the_devices_do_not_fill():
+def test_an_indivisible_mesh_is_refused():
     with pytest.raises(InputError, match=f"--shard-optimizer 3 does not divide the {jax.device_count()} device"):
         make_mesh(3)
 
 
 @pytest.fixture
 def devices(monkeypatch):
-    """Numbers of CPU devices that are asked for, on a machine of six cores."""
+    """Requested numbers of CPU devices, on a machine with six cores."""
     asked = []
     monkeypatch.setattr(jax.config, "update", lambda name, value: asked.append((name, value)))
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)), raising=False)
@@ -82,19 +82,19 @@ def devices(monkeypatch):
 
 
 @pytest.mark.parametrize(("images", "unit", "expected"), [(12, 1, 6), (4, 1, 4), (32, 1, 4), (7, 1, 1), (12, 4, 4)])
-def test_a_cpu_is_as_many_devices_as_divide_the_batch(images, unit, expected, devices):
+def test_a_cpu_is_divided_into_devices_with_equal_shares(images, unit, expected, devices):
     divide_cpu(images, unit)
     assert devices == [("jax_num_cpu_devices", expected)]
 
 
-def test_devices_that_were_chosen_are_kept(devices, monkeypatch):
+def test_a_chosen_number_of_devices_stays(devices, monkeypatch):
     divide_cpu(9, 4)  # none would do: `make_mesh` tells
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
     divide_cpu(4)
     assert devices == []
 
 
-def test_a_cpu_that_jax_has_started_stays():
+def test_a_started_cpu_is_not_divided():
     count = jax.device_count()
     divide_cpu(4)
     assert jax.device_count() == count
@@ -102,7 +102,7 @@ def test_a_cpu_that_jax_has_started_stays():
 
 @pytest.fixture
 def started(monkeypatch):
-    """What `jax.distributed.initialize` is called with, in an environment without launchers."""
+    """Arguments of `jax.distributed.initialize`, in an environment without launchers."""
     calls = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **k: calls.append(a))
     for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "SLURM_STEP_NODELIST"):

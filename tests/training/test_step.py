@@ -117,7 +117,7 @@ def test_the_modules_give_the_same_gradient():
 
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_no_dtype_and_no_rank_is_promoted_silently_on_the_way_to_the_gradient(fast, dtype):
+def test_the_gradient_needs_no_implicit_promotion(fast, dtype):
     state = first_state(dataclasses.replace(EXPERIMENT, dtype=dtype))
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         _, gradient = jax.eval_shape(functools.partial(loss_and_gradient, fast=fast), state, batch_of(0))

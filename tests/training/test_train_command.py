@@ -1,5 +1,6 @@
-"""`train.py` in processes of its own: stopped, killed and gone on with."""
+"""`train.py` in separate processes: stopped, killed and resumed."""
 
+import importlib
 import json
 import os
 import shutil
@@ -17,8 +18,10 @@ from command_runs import EVERY, FIELDS, STEPS, make_images, metrics
 from training_runs import assert_same_bits
 
 from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.cli import train
 from swinir_jax.cli.main import main
 from swinir_jax.data.pipeline import TrainingBatches
+from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture
 from swinir_jax.training.checkpoint import Checkpoints, read_config
 from swinir_jax.training.sharding import abstract_state, make_mesh
@@ -28,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Runs:
-    """Starts the command; compiled programs are shared."""
+    """Starts the command in processes that share compiled programs."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -68,9 +71,9 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(runs):
-    """A run from its first step to its last in one go, and what it printed."""
-    said = runs.finish("whole", *FIELDS, *runs.images)
-    return runs.folder / "whole", said
+    """An uninterrupted run, and its output."""
+    output = runs.finish("whole", *FIELDS, *runs.images)
+    return runs.folder / "whole", output
 
 
 def wait_for(process, condition):
@@ -79,11 +82,11 @@ def wait_for(process, condition):
             return
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-    raise AssertionError("waited in vain")
+    raise AssertionError("the condition was never met")
 
 
 def last_checkpoint(workdir):
-    """State and data after the last step, and the batch that would come next."""
+    """State and data position after the last step, and the next batch."""
     experiment = read_config(workdir)
     checkpoints = Checkpoints(workdir, experiment.checkpoint)
     state, data_state = checkpoints.restore(abstract_state(make_mesh(), create_state(experiment)))
@@ -102,9 +105,9 @@ def test_stopped_killed_and_resumed_gives_the_same_bits(runs, whole, capsys):
     assert main(["train", "lightweight_sr_x2", "--workdir", str(workdir)]) == 2
     assert f"another training holds this folder (process {process.pid} on " in capsys.readouterr().err
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
-    assert "Stopped by a signal, saved after step" in said
+    _, output = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "Stopped by a signal, saved after step" in output
 
     process = runs.start("broken")
     wait_for(process, lambda: any((workdir / "checkpoints").glob("*.orbax-checkpoint-tmp")))
@@ -112,8 +115,8 @@ def test_stopped_killed_and_resumed_gives_the_same_bits(runs, whole, capsys):
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
 
-    said = runs.finish("broken")
-    assert "going on after step" in said
+    output = runs.finish("broken")
+    assert "continuing after step" in output
     ours, theirs = last_checkpoint(workdir), last_checkpoint(whole[0])
     assert int(ours[0].step) == STEPS
     assert_same_bits(ours, theirs)
@@ -123,9 +126,9 @@ def test_stopped_killed_and_resumed_gives_the_same_bits(runs, whole, capsys):
 
 
 def test_what_a_run_writes(whole):
-    workdir, said = whole
-    assert "\r" not in said  # no bar where no terminal is
-    assert f"step {STEPS} of {STEPS}: loss" in said
+    workdir, output = whole
+    assert "\r" not in output  # no bar without a terminal
+    assert f"step {STEPS} of {STEPS}: loss" in output
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "train/loss" in line] == [*range(EVERY, STEPS + 1, EVERY)]
     assert {line["step"] for line in lines if "validation/psnr_y" in line} == {STEPS // 2, STEPS}
@@ -138,7 +141,7 @@ def test_what_a_run_writes(whole):
     assert [path.stat().st_size > 1000 for path in workdir.glob("events.out.tfevents.*")] == [True]
 
 
-def test_a_run_is_a_model_and_scores_what_its_validation_said(whole, runs, tmp_path):
+def test_a_run_is_a_model_with_the_scores_of_its_validation(whole, runs, tmp_path):
     workdir, _ = whole
     model, _ = load_pretrained(workdir)
     assert model.config.embed_dim == 6
@@ -155,31 +158,31 @@ def test_a_full_disk_ends_with_1_and_keeps_the_last_good_checkpoint(whole, runs)
     shutil.rmtree(workdir / "checkpoints" / str(STEPS))  # so that there is something to do
     limited = ["sh", "-c", 'ulimit -f 32; exec "$@"', "sh"]  # files of no more than so many blocks
     process = runs.start("full", "--validation.hq", "", before=limited)
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 1, said
-    assert "could not be saved" in said
-    assert f"the last good one is of step {STEPS - EVERY}" in said
-    assert "Traceback" not in said
+    _, output = process.communicate(timeout=300)
+    assert process.returncode == 1, output
+    assert "could not be saved" in output
+    assert f"the last good one is of step {STEPS - EVERY}" in output
+    assert "Traceback" not in output
     assert not any((workdir / "checkpoints").glob("*.orbax-checkpoint-tmp"))
     assert load_pretrained(workdir)[0].config.embed_dim == 6
 
 
-def test_a_run_that_diverges_ends_with_1_and_says_what_may_help(runs):
+def test_a_diverging_run_ends_with_1_and_advice(runs):
     short = ["--steps", "4", "--validation.every", "2"]
     process = runs.start("diverged", *FIELDS, *runs.images, *short, "--optimizer.learning-rate", "1e30")
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 1, said
-    assert "a lower --optimizer.learning-rate" in said
-    assert "Traceback" not in said
-    assert "img_range" not in said
+    _, output = process.communicate(timeout=300)
+    assert process.returncode == 1, output
+    assert "a lower --optimizer.learning-rate" in output
+    assert "Traceback" not in output
+    assert "img_range" not in output
     assert not any((runs.folder / "diverged" / "checkpoints").iterdir())
 
 
 def test_two_steps_under_strict_promotion(runs):
     strict = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise"}
     process = runs.start("strict", *FIELDS, *runs.images, "--steps", "2", **strict)
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+    _, output = process.communicate(timeout=300)
+    assert process.returncode == 0, output
 
 
 def test_two_processes_stop_at_the_same_step(runs):
@@ -197,7 +200,7 @@ def test_two_processes_stop_at_the_same_step(runs):
         time.sleep(0.1)
     ended = [process.poll() for process in processes]
     for process in processes:
-        process.kill()  # one that waits for the other in vain, so that what both said is seen
+        process.kill()  # a process may wait for the other in vain; the output of both is shown
     first, second = (process.communicate()[1] for process in processes)
     assert ended == [0, 0], first + second
     assert "Stopped by a signal, saved after step" in first
@@ -217,7 +220,7 @@ def test_another_experiment_in_the_workdir(whole, capsys):
     assert "name from 'lightweight_sr_x2' to 'lightweight_sr_x3'" in capsys.readouterr().err
 
 
-def test_a_run_that_is_done(whole, capsys):
+def test_a_finished_run(whole, capsys):
     assert main(["train", "lightweight_sr_x2", "--workdir", str(whole[0]), "--log-every", "7"]) == 0
     error = capsys.readouterr().err
     assert "Changed: --log-every from 10 to 7" in error
@@ -231,14 +234,14 @@ def test_a_run_that_is_done(whole, capsys):
         ("gray_dn_noise25 --workdir x --optimizer.learning-rat 1", ["--optimizer.learning-rat,", "learning-rate"]),
         ("gray_dn_noise25 --workdir x --steps many", ["--steps", "'many'"]),
         ("gray_dn_noise25 --workdir x --steps 0", ["swinir-jax: error: --steps must be at least 1, got 0"]),
-        ("gray_dn_noise25 --steps 1", ["Missing", "--workdir"]),
+        ("gray_dn_noise25 --steps 1", ["required", "--workdir"]),
         ("gray_dn_noise25 --workdir x --network.depths 6 6", ["depths=(6, 6)"]),
         ("gray_dn_noise25 --workdir x --task classical_sr", ["classical_sr", "3 channels", "--network.in-chans is 1"]),
         ("gray_dn_noise25 --workdir x", ["data.hq", "folder:"]),
         ("gray_dn_noise25 --workdir x --data.hq folder:nowhere", ["nowhere: no such folder"]),
     ],
 )
-def test_bad_options_are_told_in_a_line(command, parts, capsys, tmp_path, monkeypatch):
+def test_bad_options_are_reported_in_one_line(command, parts, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["train", *command.split()]) == 2
     error = capsys.readouterr().err
@@ -256,3 +259,9 @@ def test_help_lists_experiments_and_fields(capsys):
     out = capsys.readouterr().out
     assert "--optimizer.learning-rate" in out
     assert "0.0001" in out
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'swinir-jax\[train\]'"):
+        importlib.reload(train)

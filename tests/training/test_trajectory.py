@@ -1,4 +1,4 @@
-"""Ten steps of the original implementation, in PyTorch and float64, done again."""
+"""Ten steps of the original implementation in PyTorch and float64, repeated."""
 
 import dataclasses
 import json
@@ -54,7 +54,7 @@ def official(tree):
 
 @pytest.mark.parametrize(("dtype", "tolerance", "stored"), [(jnp.float32, 1e-5, 1e-6), (jnp.float64, 1e-9, 1e-7)])
 def test_the_original_trajectory(dtype, tolerance, stored):
-    """`stored` is for the weights, which the case holds in float32."""
+    """`stored` has the weights, in float32."""
     with jax.enable_x64(dtype == jnp.float64):
         state = start(dtype)
         step, losses = jax.jit(train_step, donate_argnums=0), []

@@ -27,7 +27,7 @@ def described(experiment):
     return describe_setting(experiment, validation_pairs(experiment))
 
 
-def test_pictures_that_could_not_be_measured_are_told_at_once(folder):
+def test_unmeasurable_images_are_named_before_training(folder):
     photo = (folder / "0.png").read_bytes()
     (folder / "cut.png").write_bytes(photo[: len(photo) // 2])  # its header is whole
     write_picture(folder / "small.png", Picture(np.zeros((14, 40, 3), np.uint8)))  # 10 pixels high without its border
@@ -46,7 +46,7 @@ def test_pictures_that_could_not_be_measured_are_told_at_once(folder):
     assert len(str(caught.value)) < 1000
 
 
-def test_a_setting_is_the_images_the_level_and_the_tile(folder, tmp_path):
+def test_a_setting_consists_of_images_level_and_tile(folder, tmp_path):
     setting = described(validated(folder))
     assert setting.startswith("2 images (")
     shutil.copytree(folder, tmp_path / "moved")
@@ -58,7 +58,7 @@ def test_a_setting_is_the_images_the_level_and_the_tile(folder, tmp_path):
     assert described(STILL) == ""
 
 
-def test_answers_that_are_not_finite_are_the_weights_fault(folder):
+def test_infinite_results_are_divergence(folder):
     experiment = validated(folder)
     state = first_state()
     ruined = jax.tree.map(lambda leaf: np.full(leaf.shape, 1e30, np.float32), state.params)

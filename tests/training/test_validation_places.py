@@ -9,7 +9,7 @@ from swinir_jax.training.validation import validation_pairs
 
 
 @pytest.mark.parametrize("prefix", ["", "folder:"])
-def test_validation_takes_what_training_takes(tmp_path, prefix):
+def test_validation_accepts_the_places_of_training(tmp_path, prefix):
     for name, side in (("hq/deep/a.png", 25), ("lq/deep/a_q.png", 13)):
         (tmp_path / name).parent.mkdir(parents=True)
         write_picture(tmp_path / name, Picture(np.zeros((side, side, 3), np.uint8)))

@@ -1,0 +1,32 @@
+"""Checkpoints of a run that was never trained, for the tests of saving and of reading runs."""
+
+import contextlib
+
+import jax
+import jax.numpy as jnp
+from training_runs import EXPERIMENT, first_state
+
+from swinir_jax.training.checkpoint import Checkpoints
+from swinir_jax.training.experiment import CheckpointConfig
+from swinir_jax.training.sharding import abstract_state, make_mesh
+
+
+def state_at(step):
+    """A state with other values for each step, in place of training."""
+    state = first_state(EXPERIMENT)
+    moved = jax.tree.map(lambda leaf: leaf + step, (state.params, state.opt_state))
+    return state.replace(step=jnp.int32(step), params=moved[0], opt_state=moved[1])
+
+
+@contextlib.contextmanager
+def opened(workdir, **config):
+    with contextlib.closing(Checkpoints(workdir, CheckpointConfig(**config))) as checkpoints:
+        yield checkpoints
+
+
+def restored(checkpoints):
+    return checkpoints.restore(abstract_state(make_mesh(), first_state(EXPERIMENT)))
+
+
+def steps_in(workdir):
+    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
