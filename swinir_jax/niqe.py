@@ -7,14 +7,12 @@ import numpy as np
 from scipy.ndimage import convolve
 from scipy.special import gamma
 
+from swinir_jax.colour import rgb_to_y
 from swinir_jax.errors import InputError
-from swinir_jax.metrics import rgb_to_y
 
 BLOCK = 96  # side of a block in pixels
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # neighbours whose product with a pixel is measured
-_CUBIC = np.array([-3, -9, 29, 111, 111, 29, -9, -3], np.float32) / np.float32(
-    256
-)  # the cubic kernel at half size
+_CUBIC = np.array([-3, -9, 29, 111, 111, 29, -9, -3], np.float32) / np.float32(256)  # the cubic kernel at half size
 _SHAPES = np.arange(0.2, 10.001, 0.001)  # of the generalised Gaussian distribution
 
 

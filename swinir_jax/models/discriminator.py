@@ -79,8 +79,8 @@ class Discriminator(nn.Module):
         """
         f = self.features
 
-        def step(index: int, x: jax.Array, features: int, **options: int) -> jax.Array:
-            layer = SpectralConv(features, dtype=self.dtype, name=f"conv{index}", **options)
+        def step(index: int, x: jax.Array, features: int, kernel: int = 3, stride: int = 1) -> jax.Array:
+            layer = SpectralConv(features, kernel, stride, self.dtype, name=f"conv{index}")
             return nn.leaky_relu(layer(x, training), 0.2)
 
         def plain(name: str, features: int) -> nn.Conv:

@@ -7,10 +7,10 @@ from PIL import Image
 from scipy import stats
 
 from swinir_jax import InputError
+from swinir_jax.colour import FULL_RANGE_LUMA
 from swinir_jax.data.blind import blur, combine, kernels, noise
 from swinir_jax.data.blind.chains import CHAINS, Chain, chain_by_name
 from swinir_jax.data.degradations import imresize
-from swinir_jax.metrics import FULL_RANGE_LUMA
 
 PARTS = np.load(GOLDENS / "real_world" / "degradation_parts.npz")
 STATISTICS = np.load(GOLDENS / "real_world" / "degradation_statistics.npz")

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from swinir_jax.colour import FULL_RANGE_LUMA
 from swinir_jax.data.blind.step import Range
 from swinir_jax.data.degradations import jpeg
-from swinir_jax.metrics import FULL_RANGE_LUMA
 
 _LUMA = np.array(FULL_RANGE_LUMA, np.float32)
 
