@@ -8,8 +8,8 @@ from scipy import stats
 
 from swinir_jax import InputError
 from swinir_jax.colour import FULL_RANGE_LUMA
-from swinir_jax.data.blind import blur, combine, kernels, noise
-from swinir_jax.data.blind.chains import CHAINS, Chain, chain_by_name
+from swinir_jax.data.blind import blind_chain, blur, combine, kernels, noise
+from swinir_jax.data.blind.chains import CHAINS, Chain
 from swinir_jax.data.degradations import imresize
 
 PARTS = np.load(GOLDENS / "real_world" / "degradation_parts.npz")
@@ -134,7 +134,7 @@ def test_what_a_chain_cannot_degrade_is_refused():
     with pytest.raises(InputError, match=r"x4 takes .* got \(98, 80, 3\)"):
         CHAINS["bsrgan_x4"](np.zeros((98, 80, 3), np.float32), np.random.default_rng(0))
     with pytest.raises(InputError, match="'bsrgan'; there are bsrgan_x2, bsrgan_x4"):
-        chain_by_name("bsrgan")
+        blind_chain("bsrgan")
 
 
 def test_a_shuffled_chain_keeps_the_order_that_is_asked():

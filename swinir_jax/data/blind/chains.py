@@ -172,14 +172,3 @@ CHAINS: Mapping[str, Chain] = {
     )
     for scale in (2, 4)
 }
-
-
-def chain_by_name(name: str) -> Chain:
-    """Returns one of `CHAINS`.
-
-    Raises:
-      InputError: if there is no chain of this name.
-    """
-    if name not in CHAINS:
-        raise InputError(f"No degradation chain is called {name!r}; there are {', '.join(CHAINS)}.")
-    return CHAINS[name]
