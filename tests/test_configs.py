@@ -60,7 +60,9 @@ def test_initial_weights_fit_the_body_of_the_network(name):
     if experiment.init_from:
         official = OFFICIAL.get(experiment.init_from)
         first = official.config if official else load_pretrained(experiment.init_from)[0].config
-        assert dataclasses.replace(first, upscale=experiment.network.upscale) == experiment.network
+        changed = dict(upscale=experiment.network.upscale, img_size=experiment.network.img_size)
+        assert dataclasses.replace(first, **changed) == experiment.network
+        assert first.shift_size == experiment.network.shift_size
     else:
         assert name.endswith(("_x2", "_noise15", "_q40", "_light", "_psnr"))
 

@@ -28,7 +28,7 @@ EXPERIMENTS = {
 } | {
     f"real_light_x{scale}_psnr": Experiment(
         task="real_sr",
-        network=SwinIRConfig(**SIZES["S"], upscale=scale, upsampler="pixelshuffledirect", img_size=64),
+        network=SwinIRConfig(**SIZES["S"], upscale=scale, upsampler="pixelshuffledirect", img_size=32),
         init_from=f"lightweight_x{scale}",
         data=DataConfig(patch_size=32, degradation=Degradation(kind="blind", low=scale, high=scale, chain="photo")),
         loss=LossConfig(name="l1"),
