@@ -1,11 +1,13 @@
 """The paper's tasks: degradations and protocols."""
 
 import dataclasses
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
 
+from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.colours import as_rgb, matlab_gray, opencv_gray
 from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg
 from swinir_jax.metrics import psnr, psnr_b, ssim
@@ -16,6 +18,12 @@ Level = Literal["scale", "noise", "jpeg"]
 def _shrink(hq: np.ndarray, scale: int) -> np.ndarray:
     """Shrinks like MATLAB's bicubic imresize on uint8; the result equals the published LR files bit for bit."""
     return imresize(hq, 1 / scale) / 255
+
+
+def _degrade_blindly(hq: np.ndarray, scale: int) -> np.ndarray:
+    """Degrades by BSRGAN's chain, with a seed taken from the content of the image."""
+    rng = np.random.default_rng(zlib.crc32(hq.tobytes()))
+    return blind_chain(f"bsrgan_x{scale}")(np.divide(hq, 255, dtype=np.float32), rng)[1]
 
 
 def _add_noise(hq: np.ndarray, sigma: int) -> np.ndarray:
@@ -33,23 +41,27 @@ class Task:
     Attributes:
       level: degradation level, by the name of the command-line option.
       degrade: `(hq, level) -> lq`, from uint8 HQ, whose sides are multiples of the scale, to float LQ in [0, 1], which
-        noise may exceed; None for a task without ground truth.
+        noise may exceed.
+      training: degradation that makes training data, as `Degradation.kind` names it.
       colours: function from a uint8 image in gray or RGB to the measured image, `[h, w]` or `[h, w, 3]`.
       channels: number of channels of the networks.
-      metrics: reported metrics, keys of METRICS; empty for a task without ground truth.
+      metrics: reported metrics, keys of METRICS.
       protocol: description of the degradation for logs.
       crops_scale: whether a border as wide as the scale is cropped before measuring.
       pad: padding to multiples of the window.
+      has_truth: whether images to evaluate usually have a ground truth; degraded images are taken alone otherwise.
     """
 
     level: Level
-    degrade: Callable[[np.ndarray, int], np.ndarray] | None
+    degrade: Callable[[np.ndarray, int], np.ndarray]
+    training: Literal["bicubic", "blind", "noise", "jpeg"]
     colours: Callable[[np.ndarray], np.ndarray]
     channels: int
     metrics: tuple[str, ...]
     protocol: str
     crops_scale: bool = False
     pad: Literal["official", "minimal"] = "official"
+    has_truth: bool = True
 
 
 # Name -> function of restored and HQ image, uint8, and of the width of the cropped border.
@@ -66,6 +78,7 @@ _COLOUR = ("psnr", "ssim", "psnr_y", "ssim_y")
 _SR = Task(
     level="scale",
     degrade=_shrink,
+    training="bicubic",
     colours=as_rgb,
     channels=3,
     crops_scale=True,
@@ -75,6 +88,7 @@ _SR = Task(
 _COLOR_DN = Task(
     level="noise",
     degrade=_add_noise,
+    training="noise",
     colours=as_rgb,
     channels=3,
     metrics=_COLOUR,
@@ -83,6 +97,7 @@ _COLOR_DN = Task(
 _COLOR_JPEG = Task(
     level="jpeg",
     degrade=_compress,
+    training="jpeg",
     colours=as_rgb,
     channels=3,
     metrics=(*_COLOUR, "psnr_b", "psnr_b_y"),
@@ -92,7 +107,13 @@ _COLOR_JPEG = Task(
 TASKS: Mapping[str, Task] = {
     "classical_sr": _SR,
     "lightweight_sr": _SR,
-    "real_sr": dataclasses.replace(_SR, degrade=None, metrics=(), protocol="none: there is no ground truth"),
+    "real_sr": dataclasses.replace(
+        _SR,
+        degrade=_degrade_blindly,
+        training="blind",
+        protocol="BSRGAN's chain, seed of each image: CRC-32 of its pixels",
+        has_truth=False,
+    ),
     "gray_dn": dataclasses.replace(_COLOR_DN, colours=opencv_gray, channels=1, metrics=("psnr", "ssim")),
     "color_dn": _COLOR_DN,
     "jpeg_car": dataclasses.replace(_COLOR_JPEG, colours=matlab_gray, channels=1, metrics=("psnr", "ssim", "psnr_b")),

@@ -2,7 +2,7 @@
 
 import itertools
 
-from swinir_jax.data.config import DataConfig, Degradation
+from swinir_jax.data.config import SHRINKING, DataConfig, Degradation
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.images import Picture, write_picture
 
@@ -19,7 +19,7 @@ def save(path, pixels):
 def open_batches(folder, *, kind="noise", low=0, high=50, size=8, scale=1, channels=3, batch=4, seed=0, process=(0, 1),
                  **options):  # fmt: skip
     """Batches of a folder or of a text `folder:...`; `conftest.py` closes them."""
-    degradation = Degradation(kind=kind, low=low, high=low if kind == "bicubic" else high)
+    degradation = Degradation(kind=kind, low=low, high=low if kind in SHRINKING else high)
     hq = str(folder) if str(folder).startswith("folder:") else f"folder:{folder}"
     config = DataConfig(degradation=degradation, patch_size=size, hq=hq, **options)
     index, count = process

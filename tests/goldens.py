@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import zlib
 from pathlib import Path
 
@@ -10,12 +11,18 @@ import numpy as np
 from swinir_jax.config import SwinIRConfig
 
 DATA = Path(__file__).parent / "data"
-FORWARD = sorted((DATA / "forward").glob("*.npz"))
+GOLDENS = Path(os.environ.get("SWINIR_JAX_GOLDENS", DATA))  # other cases of the same files can be put to the tests
+FORWARD = sorted((GOLDENS / "forward").glob("*.npz"))
+
+
+def standard_normal(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Returns the random numbers behind every generated tensor of this name."""
+    return np.random.default_rng(zlib.crc32(key.encode()) + seed).standard_normal(shape).astype(np.float32)
 
 
 def fill(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     """The weight that every golden case uses for a tensor of this name."""
-    z = np.random.default_rng(zlib.crc32(key.encode()) + seed).standard_normal(shape).astype(np.float32)
+    z = standard_normal(key, shape, seed)
     if key.endswith("relative_position_bias_table"):
         return (0.5 * z).astype(np.float32)
     if key.endswith("absolute_pos_embed"):

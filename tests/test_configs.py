@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from swinir_jax import configs
+from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.zoo import OFFICIAL
 from swinir_jax.cli import train
 from swinir_jax.cli.dataclass_arguments import with_fields
@@ -25,6 +26,8 @@ RECIPES = {
     "gray_dn_noise15": (2e-4, 1_600_000, 8, 128, "charbonnier", (800_000, 1_200_000, 1_400_000, 1_500_000)),
     "color_dn_noise50": (1e-4, 800_000, 8, 128, "charbonnier", (400_000, 600_000, 700_000, 750_000)),
     "jpeg_car_q40": (2e-4, 1_600_000, 8, 126, "charbonnier", (800_000, 1_200_000, 1_400_000, 1_500_000)),
+    "real_sr_x4_psnr": (2e-4, 1_000_000, 32, 64, "l1", (500_000, 800_000, 900_000, 950_000)),
+    "real_sr_large_x2_psnr": (2e-4, 1_000_000, 32, 64, "l1", (500_000, 800_000, 900_000, 950_000)),
     "color_jpeg_car_q10": (1e-4, 800_000, 8, 126, "charbonnier", (400_000, 600_000, 700_000, 750_000)),
 }
 
@@ -46,19 +49,22 @@ def test_parts_fit_and_the_name_says_the_level(name):
     assert experiment.name == name
     degradation = experiment.data.degradation
     assert degradation.low <= experiment.validation.level <= degradation.high
-    if level := re.search(r"\d+$", name):
+    if level := re.search(r"\d+(?=$|_psnr$)", name):
         assert degradation.low == degradation.high == int(level[0])
-        assert name.startswith(experiment.task)
+        assert name.startswith((experiment.task, "real_light"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_initial_weights_fit_the_body_of_the_network(name):
     experiment = load_experiment(name)
     if experiment.init_from:
-        first = OFFICIAL[experiment.init_from].config
-        assert dataclasses.replace(first, upscale=experiment.network.upscale) == experiment.network
+        official = OFFICIAL.get(experiment.init_from)
+        first = official.config if official else load_pretrained(experiment.init_from)[0].config
+        changed = dict(upscale=experiment.network.upscale, img_size=experiment.network.img_size)
+        assert dataclasses.replace(first, **changed) == experiment.network
+        assert first.shift_size == experiment.network.shift_size
     else:
-        assert name.endswith(("_x2", "_noise15", "_q40", "_light"))
+        assert name.endswith(("_x2", "_noise15", "_q40", "_light", "_psnr"))
 
 
 def test_commands_in_the_docstrings_can_be_parsed():

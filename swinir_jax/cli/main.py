@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "models": "list the models that are available by name",
     "convert": "turn official weights into a model folder, and back",
     "export": "write a model as one file that runs without the code of the model",
+    "degrade": "show what a blind degradation makes of photographs",
     "prepare-data": "check folders of training images, and cut them into records that are read fast",
 }
 

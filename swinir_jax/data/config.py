@@ -8,7 +8,8 @@ from typing import Literal
 from swinir_jax.errors import InputError, option
 
 # Least and greatest level of each degradation: scale, noise sigma on the 0..255 scale, JPEG quality.
-LEVELS: Mapping[str, tuple[int, int]] = {"bicubic": (1, 16), "noise": (0, 255), "jpeg": (1, 100)}
+LEVELS: Mapping[str, tuple[int, int]] = {"bicubic": (1, 16), "blind": (2, 4), "noise": (0, 255), "jpeg": (1, 100)}
+SHRINKING = ("bicubic", "blind")  # degradations whose level is the scale
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,22 +17,25 @@ class Degradation:
     """Degradation that makes LQ patches from HQ patches; each patch draws a level from `low` to `high`.
 
     Attributes:
-      kind: degradation: bicubic shrinking, Gaussian noise or JPEG compression.
+      kind: degradation: bicubic shrinking, a chain of unknown degradations, Gaussian noise or JPEG compression.
       low: least level: scale, noise sigma on the 0..255 scale, or JPEG quality.
-      high: greatest level; equal to `low` for bicubic shrinking.
+      high: greatest level; equal to `low` for shrinking and for a chain.
+      chain: chain of a blind degradation: BSRGAN's, KAIR's extension of it, Real-ESRGAN's, or the milder one for
+        photographs from phones and the web.
       jpeg_grid: position of JPEG's 8x8 blocks: aligned with the patch, or random.
 
     Raises:
       InputError: if a value is not one of the choices, or a level is out of its range in LEVELS.
     """
 
-    kind: Literal["bicubic", "noise", "jpeg"]
+    kind: Literal["bicubic", "blind", "noise", "jpeg"]
     low: int
     high: int
+    chain: Literal["bsrgan", "bsrgan_plus", "real_esrgan", "photo"] = "bsrgan"
     jpeg_grid: Literal["aligned", "random"] = "random"
 
     def __post_init__(self) -> None:
-        for name in ("kind", "jpeg_grid"):
+        for name in ("kind", "chain", "jpeg_grid"):
             allowed = typing.get_args(typing.get_type_hints(Degradation)[name])
             if getattr(self, name) not in allowed:
                 text = option(f"data.degradation.{name}")
@@ -42,11 +46,18 @@ class Degradation:
                 f"--data.degradation.low and --data.degradation.high of {self.kind} must satisfy "
                 f"{least} <= low <= high <= {most}, got {self.low} and {self.high}."
             )
-        if self.kind == "bicubic" and self.low != self.high:
+        if self.kind in SHRINKING and self.low != self.high:
             raise InputError(
-                "--data.degradation.low and --data.degradation.high of bicubic must be one scale, "
+                f"--data.degradation.low and --data.degradation.high of {self.kind} must be one scale, "
                 f"got {self.low} and {self.high}."
             )
+        if self.kind == "blind" and self.low == 3:
+            raise InputError("--data.degradation.low and --data.degradation.high of blind must be 2 or 4, got 3.")
+
+    @property
+    def scale(self) -> int:
+        """HQ / LQ side ratio."""
+        return self.low if self.kind in SHRINKING else 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

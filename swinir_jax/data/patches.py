@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.config import Degradation
 from swinir_jax.data.degradations import gaussian_noise, imresize, jpeg
 
@@ -9,6 +10,8 @@ TURNS = 8
 
 # Side of a JPEG block in pixels: 8 for gray; 16 for RGB, whose chroma has half the resolution.
 _JPEG_UNITS = {1: 8, 3: 16}
+
+_BLIND_MARGIN = 16  # LQ pixels around a patch that are degraded with it, because borders are mirrored
 
 
 def draw_patches(
@@ -48,6 +51,9 @@ def draw_patches(
         degraded = _as_float(_crop(lq, top, left, patch_size))
     elif degradation.kind == "bicubic":
         degraded = _as_float(shrunk_patch(hq, top, left, patch_size, scale))
+    elif degradation.kind == "blind":
+        chain = f"{degradation.chain}_x{scale}"
+        clean, degraded = blind_patch(hq, top, left, patch_size, chain, rng)
     elif degradation.kind == "jpeg":
         unit = _JPEG_UNITS[hq.shape[2]] if degradation.jpeg_grid == "random" else 1
         # At most the pixels before the patch, because no block begins outside the image.
@@ -82,6 +88,31 @@ def shrunk_patch(hq: np.ndarray, top: int, left: int, size: int, scale: int) -> 
     y, x = max(top - margin, 0), max(left - margin, 0)
     region = hq[y * scale : (top + size + margin) * scale, x * scale : (left + size + margin) * scale]
     return _crop(imresize(region, 1 / scale), top - y, left - x, size)
+
+
+def blind_patch(
+    hq: np.ndarray, top: int, left: int, size: int, chain: str, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Degrades a patch and its surroundings by a chain.
+
+    Args:
+      hq: `[H, W, 3]` uint8; both sides are multiples of the scale.
+      top: first row of the patch, in LQ pixels.
+      left: first column of the patch, in LQ pixels.
+      size: side of the patch, in LQ pixels.
+      chain: key of CHAINS in `swinir_jax.data.blind.chains`.
+      rng: generator of all random choices.
+
+    Returns:
+      HQ `[size * scale, size * scale, 3]`, sharpened if the chain says so, and LQ `[size, size, 3]`, both float32 in
+      [0, 1].
+    """
+    degrade = blind_chain(chain)
+    scale = degrade.scale
+    y, x = max(top - _BLIND_MARGIN, 0), max(left - _BLIND_MARGIN, 0)
+    bottom, right = ((start + size + _BLIND_MARGIN) * scale for start in (top, left))
+    clean, lq = degrade(_as_float(hq[y * scale : bottom, x * scale : right]), rng)
+    return _crop(clean, (top - y) * scale, (left - x) * scale, size * scale), _crop(lq, top - y, left - x, size)
 
 
 def compressed_patch(

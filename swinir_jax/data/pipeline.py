@@ -57,7 +57,7 @@ class TrainingBatches(Iterator[dict[str, np.ndarray]]):
         process_index: int = 0,
         process_count: int = 1,
     ):
-        shrinks = config.degradation.low if config.degradation.kind == "bicubic" else 1
+        shrinks = config.degradation.scale
         if shrinks != scale:
             raise InputError(
                 f"--data.degradation.kind {config.degradation.kind} shrinks by {shrinks}, "

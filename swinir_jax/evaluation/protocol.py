@@ -156,7 +156,7 @@ def _evaluate_one(
     hq = None if stored is None else task.colours(stored)
     if lq is not None:
         lq = lq / 255
-    elif hq is not None and task.degrade is not None:
+    elif hq is not None:
         lq = task.degrade(hq, level)
     else:
         raise InputError("the pair has neither an LQ file nor a ground truth to make LQ from.")

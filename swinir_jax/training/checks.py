@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from swinir_jax.data.config import LEVELS
+from swinir_jax.data.config import LEVELS, SHRINKING
 from swinir_jax.errors import InputError, first_few, option
 from swinir_jax.tasks import TASKS
 from swinir_jax.training.experiment import Experiment
@@ -39,19 +39,18 @@ def check_experiment(experiment: Experiment) -> None:
       InputError: if they do not fit; the message names the options.
     """
     task = TASKS.get(experiment.task)
-    if task is None or task.degrade is None:
-        known = [name for name, task in TASKS.items() if task.degrade is not None]
-        near = difflib.get_close_matches(experiment.task, known, n=1) or known
+    if task is None:
+        near = difflib.get_close_matches(experiment.task, TASKS, n=1) or TASKS
         raise InputError(f"--task {experiment.task} cannot be trained; the nearest is {', '.join(near)}.")
     network, degradation = experiment.network, experiment.data.degradation
     if network.in_chans != task.channels:
         raise InputError(
             f"--task {experiment.task} has {task.channels} channels, but --network.in-chans is {network.in_chans}."
         )
-    kind = {"scale": "bicubic"}.get(task.level, task.level)
-    if degradation.kind != kind:
-        raise InputError(f"--task {experiment.task} needs --data.degradation.kind {kind}, got {degradation.kind}.")
-    if network.upscale != (degradation.low if kind == "bicubic" else 1):
+    kind = degradation.kind
+    if kind != task.training:
+        raise InputError(f"--task {experiment.task} needs --data.degradation.kind {task.training}, got {kind}.")
+    if network.upscale != degradation.scale:
         raise InputError(
             f"--network.upscale {network.upscale} does not fit {kind} data "
             f"with --data.degradation.low {degradation.low}."
@@ -61,7 +60,7 @@ def check_experiment(experiment: Experiment) -> None:
         raise InputError(
             f"--validation.level of {kind} must lie in {least}..{most}, got {experiment.validation.level}."
         )
-    if kind == "bicubic" and experiment.validation.level != network.upscale:
+    if kind in SHRINKING and experiment.validation.level != network.upscale:
         raise InputError(
             f"--validation.level {experiment.validation.level} does not fit --network.upscale {network.upscale}."
         )

@@ -5,7 +5,7 @@ import pytest
 
 from swinir_jax.data.config import Degradation
 from swinir_jax.data.degradations import imresize, jpeg
-from swinir_jax.data.patches import compressed_patch, draw_patches, shrunk_patch, turned
+from swinir_jax.data.patches import blind_patch, compressed_patch, draw_patches, shrunk_patch, turned
 from swinir_jax.errors import InputError
 
 
@@ -45,6 +45,16 @@ def test_a_compressed_patch_equals_the_compressed_image(channels, unit):
             whole = jpeg(image, 30).reshape(75 - y, 61 - x, channels)
             expected = whole[top - y : top - y + size, left - x : left - x + size]
             np.testing.assert_array_equal(compressed_patch(hq, top, left, size, 30, shift), expected)
+
+
+def test_a_blind_patch_is_aligned_with_its_truth_and_does_not_see_the_border():
+    y, x = np.mgrid[:400, :400]
+    hq = np.stack([y // 2, x // 2, (x + y) // 4], axis=-1).astype(np.uint8)  # what LQ pixels show tells where they are
+    for seed, (top, left) in enumerate([(0, 0), (40, 60), (84, 84)]):
+        clean, lq = blind_patch(hq, top, left, 16, "photo_x4", np.random.default_rng(seed))
+        assert (clean.shape, lq.shape, lq.dtype) == ((64, 64, 3), (16, 16, 3), np.float32)
+        np.testing.assert_array_equal(as_uint8(clean), hq[4 * top : 4 * top + 64, 4 * left : 4 * left + 64])
+        assert np.abs(lq - imresize(clean, 1 / 4))[2:-2, 2:-2].mean() < 0.03
 
 
 def test_the_eight_turns_differ_and_are_views():

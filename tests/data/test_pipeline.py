@@ -9,7 +9,8 @@ from swinir_jax.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("kind", "low", "scale", "channels"), [("bicubic", 2, 2, 3), ("noise", 15, 1, 1), ("jpeg", 10, 1, 3)]
+    ("kind", "low", "scale", "channels"),
+    [("bicubic", 2, 2, 3), ("blind", 2, 2, 3), ("noise", 15, 1, 1), ("jpeg", 10, 1, 3)],
 )
 def test_shapes_and_range(folder, kind, low, scale, channels):
     batch = next(open_batches(folder, kind=kind, low=low, scale=scale, channels=channels))
@@ -17,34 +18,40 @@ def test_shapes_and_range(folder, kind, low, scale, channels):
         "lq": (4, 8, 8, channels),
         "hq": (4, 8 * scale, 8 * scale, channels),
     }
-    for patch in batch.values():
+    for name, patch in batch.items():
         assert patch.dtype == np.float32
-        assert -1 < patch.min() < 0.2 < 0.7 < patch.max() < 2
+        dark, bright = (0.5, 0.5) if (kind, name) == ("blind", "lq") else (0.2, 0.7)  # blur leaves little of noise
+        assert -1 < patch.min() < dark <= bright < patch.max() < 2
 
 
-def test_processes_share_one_stream(folder):
-    alone, _ = global_batches(folder, 1, 8)
+STREAMS = {"noise": dict(kind="noise"), "blind": dict(kind="blind", low=4, scale=4, size=4)}
+
+
+@pytest.mark.parametrize("options", STREAMS.values(), ids=STREAMS)
+def test_processes_share_one_stream(folder, options):
+    alone, _ = global_batches(folder, 1, 8, **options)
     assert len({patch for batch in alone for patch in batch}) == 8 * 4  # no patch twice
     for processes in (2, 4):
-        assert global_batches(folder, processes, 8)[0] == alone
+        assert global_batches(folder, processes, 8, **options)[0] == alone
 
 
-@pytest.mark.parametrize("kind", ["noise", "jpeg"])
-def test_threads_change_nothing(folder, kind):
-    streams = [take(open_batches(folder, kind=kind, low=10, threads=threads), 6) for threads in (0, 1, 4)]
+@pytest.mark.parametrize(("kind", "low", "scale"), [("noise", 10, 1), ("jpeg", 10, 1), ("blind", 2, 2)])
+def test_threads_change_nothing(folder, kind, low, scale):
+    streams = [take(open_batches(folder, kind=kind, low=low, scale=scale, threads=threads), 6) for threads in (0, 1, 4)]
     for stream in streams[1:]:
         for first, other in zip(streams[0], stream, strict=True):
             np.testing.assert_array_equal(first["lq"], other["lq"])
             np.testing.assert_array_equal(first["hq"], other["hq"])
 
 
-def test_two_processes_are_resumed_by_four_and_by_one(folder):
-    all_of_it, _ = global_batches(folder, 1, 9)
-    _, states = global_batches(folder, 2, 5)
+@pytest.mark.parametrize("options", STREAMS.values(), ids=STREAMS)
+def test_two_processes_are_resumed_by_four_and_by_one(folder, options):
+    all_of_it, _ = global_batches(folder, 1, 9, **options)
+    _, states = global_batches(folder, 2, 5, **options)
     assert states[0] == states[1]
     state = json.loads(json.dumps(states[0]))
     for processes in (4, 1):
-        assert global_batches(folder, processes, 4, state)[0] == all_of_it[5:]
+        assert global_batches(folder, processes, 4, state, **options)[0] == all_of_it[5:]
 
 
 def test_an_iterator_can_be_set_back_to_a_state(folder):

@@ -211,7 +211,7 @@ def test_a_jump_of_the_learning_rate_is_logged(caplog):
     ("parts", "message"),
     [
         ({"task": "lightweight_st"}, "nearest is lightweight_sr"),
-        ({"task": "real_sr"}, "real_sr cannot be trained"),
+        ({"task": "real_sr"}, "needs --data.degradation.kind blind"),
         ({"task": "gray_dn"}, "--network.in-chans is 3"),
         ({"task": "color_dn"}, "needs --data.degradation.kind noise"),
         ({"validation": {"level": 3}}, "validation.level 3 does not fit"),

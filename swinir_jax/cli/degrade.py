@@ -1,0 +1,114 @@
+"""`swinir-jax degrade`: what a blind degradation makes of photographs."""
+
+import argparse
+import logging
+import re
+import tempfile
+import typing
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from swinir_jax.cli.inputs import find_inputs
+from swinir_jax.data.blind import blind_chain
+from swinir_jax.data.colours import as_rgb
+from swinir_jax.data.sources import read_uint8
+from swinir_jax.errors import InputError
+from swinir_jax.files import make_folder
+from swinir_jax.images import Picture, write_picture
+
+if typing.TYPE_CHECKING:
+    from swinir_jax.data.blind.chains import Chain
+
+logger = logging.getLogger(__name__)
+
+EXIT_SOME_FAILED = 1
+_GAP = 4  # white pixels between the pictures of a contact sheet
+_MOST_DRAWS = 400
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="photographs, or folders of them")
+    parser.add_argument(
+        "--chain",
+        default="bsrgan_x4",
+        metavar="NAME",
+        help="bsrgan, bsrgan_plus, real_esrgan or photo, with _x2 or _x4 (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="number that decides all draws (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the degraded photographs")
+    parser.add_argument("--recursive", action="store_true", help="search subfolders, too")
+    parser.add_argument(
+        "--contact-sheet",
+        type=_grid,
+        metavar="ROWSxCOLUMNS",
+        help="show several draws of a photograph in one picture",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Degrades each photograph, and writes PNG files."""
+    if args.seed < 0:
+        raise InputError(f"--seed must be at least 0, got {args.seed}.")
+    chain = blind_chain(args.chain)
+    failed = 0
+    with tempfile.TemporaryDirectory() as spool:
+        inputs = find_inputs(args.images, args.out, Path(spool), recursive=args.recursive)
+        for problem in inputs.problems.values():
+            logger.error("failed: %s", problem)
+        failed = len(inputs.problems)
+        for source in inputs.sources:
+            target = args.out / source.place.with_name(f"{source.place.stem}.png")
+            try:
+                image = _cropped(read_uint8(source.file), chain.scale)
+                draws = args.contact_sheet or (1, 1)
+                sheet = contact_sheet(image, chain, args.seed, *draws)
+                make_folder(target.parent)
+                write_picture(target, Picture(sheet))
+            except InputError as error:
+                logger.error("failed: %s", source.renamed(error))
+                failed += 1
+            else:
+                logger.info("%s -> %s, %dx%d", source.name, target, sheet.shape[1], sheet.shape[0])
+    return EXIT_SOME_FAILED if failed else 0
+
+
+def contact_sheet(image: np.ndarray, chain: "Chain", seed: int, rows: int, columns: int) -> np.ndarray:
+    """Degrades a photograph several times.
+
+    Args:
+      image: `[H, W, 3]` uint8; sides are multiples of the chain's scale.
+      chain: degradation.
+      seed: number that decides all draws, together with the content of the photograph.
+      rows: number of draws in a column.
+      columns: number of draws in a row.
+
+    Returns:
+      The draws side by side, uint8 RGB on white; the plain LQ `[H / scale, W / scale, 3]` of a single draw.
+    """
+    rng = np.random.default_rng((seed, zlib.crc32(image.tobytes())))
+    hq = np.divide(image, 255, dtype=np.float32)
+    h, w = (side // chain.scale + _GAP for side in image.shape[:2])
+    sheet = np.full((rows * h - _GAP, columns * w - _GAP, 3), 255, np.uint8)
+    for i in range(rows * columns):
+        _, lq = chain(hq, rng)
+        top, left = i // columns * h, i % columns * w
+        sheet[top : top + h - _GAP, left : left + w - _GAP] = np.round(lq * 255)
+    return sheet
+
+
+def _cropped(image: np.ndarray, scale: int) -> np.ndarray:
+    """Returns RGB with sides that are multiples of the scale."""
+    h, w = (side // scale * scale for side in image.shape[:2])
+    if min(h, w) == 0:
+        raise InputError(f"The photograph is smaller than {scale}x{scale} pixels.")
+    return np.ascontiguousarray(as_rgb(image)[:h, :w])
+
+
+def _grid(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
+    if not match or int(match[1]) * int(match[2]) > _MOST_DRAWS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ROWSxCOLUMNS, such as 4x4, of at most {_MOST_DRAWS} draws")
+    return int(match[1]), int(match[2])

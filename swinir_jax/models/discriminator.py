@@ -1,0 +1,120 @@
+"""The U-Net discriminator with spectral normalisation of Real-ESRGAN (Wang et al. 2021), after KAIR's.
+
+Named after KAIR's `models/network_discriminator.py`, `Discriminator_UNet`.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from swinir_jax.models.precision import product_precision, residual_dtype
+
+SPECTRAL = "spectral_norm"
+"""Collection of the singular vectors that the power iteration keeps."""
+_EPSILON = 1e-12  # of the norms of singular vectors, as PyTorch's
+
+
+class SpectralConv(nn.Module):
+    """A convolution without bias, whose kernel is divided by its largest singular value.
+
+    The singular vectors `u` and `v` of the kernel as a matrix `[kernel * kernel * in, out]` are estimated by one step
+    of power iteration in each call in training.
+
+    Attributes:
+      features: output channels.
+      kernel: side of the kernel.
+      stride: step between outputs in pixels.
+      dtype: dtype of the products.
+    """
+
+    features: int
+    kernel: int = 3
+    stride: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, training: bool) -> jax.Array:
+        """`[B, H, W, C]` -> `[B, H / stride, W / stride, features]`."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.kaiming_uniform(), shape, jnp.float32)
+        matrix = kernel.reshape(-1, self.features)
+        state = {
+            name: self.variable(SPECTRAL, name, lambda side=side: _normalised(jnp.ones(side, matrix.dtype)))
+            for name, side in (("u", self.features), ("v", len(matrix)))
+        }
+        u, v = state["u"].value, state["v"].value
+        if training:
+            v = _normalised(jax.lax.stop_gradient(matrix) @ u)
+            u = _normalised(v @ jax.lax.stop_gradient(matrix))
+            if not self.is_initializing():
+                state["u"].value, state["v"].value = u, v
+        sigma = v @ matrix @ u
+        padding = [((self.kernel - 1) // 2,) * 2] * 2
+        return convolve(x, kernel / sigma, self.stride, padding, self.dtype)
+
+
+class Discriminator(nn.Module):
+    """Tells real photographs from restored ones, for each pixel.
+
+    Attributes:
+      features: channels at full resolution; 64 in the paper.
+      dtype: dtype of the products.
+    """
+
+    features: int = 64
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: jax.Array, training: bool = False) -> jax.Array:
+        """Judges images; in training, the collection `SPECTRAL` must be mutable.
+
+        Args:
+          image: `[B, H, W, 3]` RGB in [0, 1]; sides are multiples of 8.
+          training: whether the singular vectors advance.
+
+        Returns:
+          `[B, H, W, 1]` logits, above 0 for real.
+        """
+        f = self.features
+
+        def step(index: int, x: jax.Array, features: int, kernel: int = 3, stride: int = 1) -> jax.Array:
+            layer = SpectralConv(features, kernel, stride, self.dtype, name=f"conv{index}")
+            return nn.leaky_relu(layer(x, training), 0.2)
+
+        def plain(name: str, features: int) -> nn.Conv:
+            precision = product_precision(self.dtype)
+            return nn.Conv(features, (3, 3), padding=1, dtype=self.dtype, precision=precision, name=name)
+
+        x0 = nn.leaky_relu(plain("conv0", f)(image), 0.2)
+        x1 = step(1, x0, 2 * f, kernel=4, stride=2)
+        x2 = step(2, x1, 4 * f, kernel=4, stride=2)
+        x3 = step(3, x2, 8 * f, kernel=4, stride=2)
+        x4 = step(4, _doubled(x3), 4 * f) + x2
+        x5 = step(5, _doubled(x4), 2 * f) + x1
+        x6 = step(6, _doubled(x5), f) + x0
+        out = step(8, step(7, x6, f), f)
+        return plain("conv9", 1)(out).astype(residual_dtype(self.dtype))
+
+
+def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: list[tuple[int, int]], dtype: Any) -> jax.Array:
+    """Convolves `[B, H, W, C]` with `[k, k, C, features]`, in products of `dtype`."""
+    return jax.lax.conv_general_dilated(
+        x.astype(dtype),
+        kernel.astype(dtype),
+        (stride, stride),
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=product_precision(dtype),
+    )
+
+
+def _doubled(x: jax.Array) -> jax.Array:
+    """Doubles both sides by bilinear interpolation, as PyTorch with `align_corners=False`."""
+    b, h, w, c = x.shape
+    return jax.image.resize(x, (b, 2 * h, 2 * w, c), "bilinear")
+
+
+def _normalised(vector: jax.Array) -> jax.Array:
+    return vector / jnp.maximum(jnp.linalg.norm(vector), _EPSILON)

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swinir_jax.cli.main import main
+from swinir_jax.images import Picture, read_picture, write_picture
+
+
+def photograph(name, h=50, w=70, seed=0):
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:h, :w]
+    pixels = 128 + 60 * np.sin(x / 5 + rng.random()) + 40 * np.cos(y / 7)
+    write_picture(name, Picture(np.repeat(pixels.round().astype(np.uint8)[..., None], 3, axis=-1)))
+
+
+def degrade(*arguments):
+    return main(["degrade", *map(str, arguments)])
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    (tmp_path / "in").mkdir()
+    photograph(tmp_path / "in" / "a.png")
+    photograph(tmp_path / "in" / "b.png", seed=1)
+
+
+def test_the_seed_and_the_photograph_decide_the_result(folder):
+    for out, seed in (("one", 1), ("again", 1), ("other", 2)):
+        assert degrade("in", "--chain", "bsrgan_x2", "--seed", seed, "--out", out) == 0
+    one, again, other = (read_picture(f"{out}/a.png").pixels for out in ("one", "again", "other"))
+    assert one.shape == (25, 35, 3)
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert not np.array_equal(one, read_picture("one/b.png").pixels)
+
+
+def test_a_contact_sheet_shows_different_draws(folder):
+    assert degrade("in/a.png", "--chain", "real_esrgan_x4", "--contact-sheet", "2x3", "--out", "out") == 0
+    sheet = read_picture("out/a.png").pixels
+    assert sheet.shape == (2 * 12 + 4, 3 * 17 + 2 * 4, 3)  # 50x70 is cut to 48x68
+    assert (sheet[12:16] == 255).all()
+    assert not np.array_equal(sheet[:12, :17], sheet[:12, 21:38])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["in", "--chain", "bsrgan"], "No degradation chain is called 'bsrgan'; there are bsrgan_x2"),
+        (["in", "--seed", "-1"], "--seed must be at least 0"),
+        (["none"], "none"),
+    ],
+)
+def test_bad_input_is_one_line(folder, capsys, arguments, words):
+    assert degrade(*arguments, "--out", "out") == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert message.count("\n") == 1
+
+
+def test_one_bad_file_does_not_stop_the_others(folder, capsys):
+    Path("in/c.png").write_bytes(Path("in/a.png").read_bytes()[:100])
+    assert degrade("in", "--chain", "photo_x4", "--out", "out") == 1
+    assert "failed: in/c.png" in capsys.readouterr().err
+    assert read_picture("out/b.png").pixels.shape == (12, 17, 3)
+
+
+@pytest.mark.parametrize("grid", ["4", "0x3", "30x30"])
+def test_a_grid_is_checked(folder, capsys, grid):
+    with pytest.raises(SystemExit):
+        degrade("in", "--contact-sheet", grid, "--out", "out")
+    assert "is not ROWSxCOLUMNS" in capsys.readouterr().err
