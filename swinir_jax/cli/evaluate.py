@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     scale = level if task.level == "scale" else 1
     pairs, left_out = _named_pairs(args, task, scale)
     network = _network(args, task, scale)
-    bicubic_of_y = args.model == "bicubic" and args.lq is None  # how the literature measures bicubic interpolation
+    # How the literature measures bicubic interpolation.
+    bicubic_of_y = args.model == "bicubic" and task.training == "bicubic" and not args.lq
     protocol = _protocol(args, task, level, scale, len(pairs), bicubic_of_y)
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
     _check_outputs(args)
@@ -136,18 +137,18 @@ def _named_pairs(args: argparse.Namespace, task: Task, scale: int) -> tuple[dict
 
     A name is the path in the folder without the ending; with the ending, where names would be equal.
     """
-    if task.degrade is None:
-        if args.lq is None or args.hq is not None:
-            raise InputError(f"{args.task} takes --lq only, as its images have no ground truth.")
-        found = find_images(args.lq, template=args.pairs)
-    elif args.hq is None:
-        raise InputError(f"{args.task} takes --hq, the ground truth.")
-    else:
+    if args.hq:
         found = find_images(args.hq, args.lq, scale=scale, template=args.pairs)
+    elif task.has_truth:
+        raise InputError(f"{args.task} takes --hq, the ground truth.")
+    elif args.lq:
+        found = find_images(args.lq, template=args.pairs)
+    else:
+        raise InputError(f"{args.task} takes --lq, images without ground truth, or --hq, to be degraded.")
     place = args.hq or args.lq
     files = sorted(found.pairs, key=lambda pair: _by_numbers(pair[0]))
     names = _names([Path(first.name) if place.is_file() else first.relative_to(place) for first, _ in files])
-    pairs = [(None, first) if task.degrade is None else (first, second) for first, second in files]
+    pairs = [(first, second) if args.hq else (None, first) for first, second in files]
     return dict(zip(names, pairs, strict=True)), found.left_out
 
 
@@ -198,7 +199,7 @@ def _protocol(
 
 
 def _degradation(args: argparse.Namespace, task: Task, bicubic_of_y: bool) -> str:
-    if args.lq and task.degrade:
+    if args.lq:
         return "unknown: LQ files are given"
     return "Y is rounded and resized alone for psnr_y and ssim_y" if bicubic_of_y else task.protocol
 

@@ -194,6 +194,18 @@ def test_real_photographs_are_only_restored(capsys):
     assert read_picture("out/a.png").pixels.shape == (32, 32, 3)
 
 
+def test_clean_photographs_are_degraded_blindly_and_alike_each_time(capsys):
+    photo("set/a.png", 64, 48, 3)
+    command = ["evaluate", "--task", "real_sr", "--scale", "2", "--model", "bicubic", "--hq", "set", "--json", "e.json"]
+    scores = []
+    for _ in range(2):
+        assert main(command) == 0
+        scores.append(json.loads(Path("e.json").read_text())["average"])
+    assert scores[0] == scores[1]
+    assert 5 < scores[0]["psnr"] < 30
+    assert "BSRGAN's chain" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
