@@ -48,8 +48,7 @@ class SpectralConv(nn.Module):
         if training:
             v = _normalised(jax.lax.stop_gradient(matrix) @ u)
             u = _normalised(v @ jax.lax.stop_gradient(matrix))
-            if not self.is_initializing():
-                state["u"].value, state["v"].value = u, v
+            state["u"].value, state["v"].value = u, v
         sigma = v @ matrix @ u
         padding = [((self.kernel - 1) // 2,) * 2] * 2
         return convolve(x, kernel / sigma, self.stride, padding, self.dtype)
