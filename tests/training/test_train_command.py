@@ -33,11 +33,11 @@ ROOT = Path(__file__).parents[2]
 class Runs:
     """Starts the command in processes that share compiled programs."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, cache):
         self.folder = folder
         self.processes = []
         self.images = make_images(folder)
-        cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        cache = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         self._environment = {**os.environ, **cache, "PYTHONPATH": str(ROOT)}
 
     def start(self, name, *fields, before=(), **environment):
@@ -61,7 +61,8 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    runs = Runs(tmp_path_factory.mktemp("runs"))
+    cache = tmp_path_factory.getbasetemp().parent / "compiled"  # of all workers that run these tests
+    runs = Runs(tmp_path_factory.mktemp("runs"), cache)
     yield runs
     for process in runs.processes:  # a test that failed has left some
         if process.poll() is None:
