@@ -21,8 +21,9 @@ $(VENV)/torch-ready: $(VENV)/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps spandrel==0.4.2 torchvision==0.28.0 einops
 	touch $@
 
-# Tests that a new Python or JAX breaks first: networks, files, weights, configs.
-FAST := $(addprefix tests/, models cpu images checkpoints test_config.py test_configs.py)
+# Tests that a new Python or JAX breaks first: transformations, files, weights, configs.
+FAST := $(addprefix tests/, models/test_transformations.py models/test_windows.py models/test_attention.py \
+	cpu/test_layers.py images checkpoints test_config.py test_configs.py)
 
 .PHONY: demo test test-fast test-newest test-torch lint docs clean
 demo: $(VENV)/ready
