@@ -22,7 +22,7 @@ $(VENV)/torch-ready: $(VENV)/ready
 	touch $@
 
 # Tests that a new Python or JAX breaks first: transformations, files, weights, configs.
-FAST := $(addprefix tests/, models/test_transformations.py models/test_windows.py models/test_attention.py \
+FAST := $(addprefix tests/, inference/test_mesh.py models/test_transformations.py models/test_windows.py models/test_attention.py \
 	cpu/test_layers.py images checkpoints test_config.py test_configs.py)
 
 .PHONY: demo test test-fast test-newest test-torch lint docs clean

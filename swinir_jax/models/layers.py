@@ -12,6 +12,7 @@ from swinir_jax.erf import erf
 from swinir_jax.models.precision import product, product_precision, residual_dtype
 from swinir_jax.models.windows import (
     relative_position_index,
+    roll,
     shift_mask,
     shift_regions,
     window_partition,
@@ -48,12 +49,12 @@ class SwinTransformerBlock(nn.Module):
         drop_path = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=deterministic)
 
         y = layer_norm(self.dtype, "norm1")(x)
-        y = jnp.roll(y, (-self.shift, -self.shift), axis=(1, 2))
+        y = roll(y, -self.shift)
         y = window_partition(y, m)  # [B, H / M, W / M, N, C], N = M * M
         mask = shift_mask(shift_regions(h, w, m, self.shift)) if self.shift else None
         y = WindowAttention(c, self.num_heads, self.dtype, name="attn")(y, mask, deterministic)
         y = window_reverse(y, m)  # [B, H, W, C]
-        y = jnp.roll(y, (self.shift, self.shift), axis=(1, 2))
+        y = roll(y, self.shift)
         x = x + drop_path(y)
 
         y = layer_norm(self.dtype, "norm2")(x)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 MASKED = -100.0  # added to masked scores; the official value, not -inf
 
@@ -47,6 +48,28 @@ def window_reverse(windows: jax.Array, window_size: int) -> jax.Array:
     x = windows.reshape(b, rows, columns, m, m, c).swapaxes(2, 3)  # [B, H / M, M, W / M, M, C]
     x = x.reshape(b, rows * m, columns, m, c)
     return x.reshape(b, rows * m, columns * m, c)
+
+
+def roll(x: jax.Array, shift: int) -> jax.Array:
+    """Moves the pixels of feature maps down and to the right, and those that leave to the other end.
+
+    Equals `jnp.roll(x, (shift, shift), axis=(1, 2))`, which JAX 0.12 refuses where an explicit mesh divides rows.
+
+    Args:
+      x: `[B, H, W, C]`.
+      shift: shift in pixels, below H and W; negative for up and to the left.
+
+    Returns:
+      `[B, H, W, C]`.
+    """
+    if shift == 0:
+        return x
+    for axis in (1, 2):
+        size = x.shape[axis]
+        first = -shift if shift < 0 else size - shift  # pixel that becomes the first one
+        parts = [lax.slice_in_dim(x, first, size, axis=axis), lax.slice_in_dim(x, 0, first, axis=axis)]
+        x = lax.concatenate(parts, axis)
+    return x
 
 
 def shift_regions(height: int, width: int, window_size: int, shift_size: int) -> jax.Array:

@@ -4,6 +4,7 @@ import pytest
 
 from swinir_jax.models.windows import (
     relative_position_index,
+    roll,
     shift_mask,
     shift_regions,
     window_partition,
@@ -24,6 +25,12 @@ def test_windows_come_in_raster_order():
 def test_partition_refuses_sides_that_do_not_divide():
     with pytest.raises(ValueError, match="9x8"):
         window_partition(jnp.zeros((1, 9, 8, 1)), 8)
+
+
+@pytest.mark.parametrize("shift", [-3, 0, 2])
+def test_roll_moves_rows_and_columns_cyclically(shift):
+    x = np.arange(2 * 5 * 7 * 3).reshape(2, 5, 7, 3)
+    np.testing.assert_array_equal(roll(jnp.asarray(x), shift), np.roll(x, (shift, shift), axis=(1, 2)))
 
 
 def test_shift_regions_and_mask_by_hand():
