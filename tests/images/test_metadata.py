@@ -1,73 +1,15 @@
-import struct
 import zlib
 
 import numpy as np
 import pytest
 import tifffile
+from photo_metadata import AUTHOR, XMP, Base, Gps, photo_exif, raw_profile
 from picture_files import DATA, H, W, insert_chunk, make_picture, make_pixels, pillow_bytes, png_chunk, tiff_bytes
-from PIL import ExifTags, Image, IptcImagePlugin
+from PIL import ExifTags, Image
 
 from swinir_jax.images import Metadata, Picture, read_picture, write_picture
 from swinir_jax.images.row_reading import open_rows
 from swinir_jax.images.row_writing import RowWriter
-
-Base, Gps = ExifTags.Base, ExifTags.GPS
-XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6" exif:PixelXDimension="34"
- dc:creator="J\xc3\xbcrgen"><tiff:ImageWidth>34</tiff:ImageWidth><xmp:Thumbnails><rdf:Alt>QUJD</rdf:Alt></xmp:Thumbnails>
-</rdf:Description></rdf:RDF></x:xmpmeta>"""
-AUTHOR = "Jürgen".encode()
-
-
-def photo_exif(order="<", orientation=6):
-    """Packs camera, author, date, place, sizes and a thumbnail in either byte order."""
-
-    def directory(entries, offset, following=0):
-        table, values = struct.pack(f"{order}H", len(entries)), b""
-        end = offset + 2 + 12 * len(entries) + 4
-        for tag, kind, count, data in sorted(entries):
-            table += struct.pack(f"{order}HHI", tag, kind, count)
-            table += data.ljust(4, b"\0") if len(data) <= 4 else struct.pack(f"{order}I", end + len(values))
-            values += data + b"\0" * (len(data) % 2) if len(data) > 4 else b""
-        return table + struct.pack(f"{order}I", following) + values
-
-    def text(tag, value):
-        return tag, 2, len(value) + 1, value + b"\0"
-
-    def numbers(tag, kind, letter, *values):
-        count = len(values) // 2 if kind in (5, 10) else len(values)
-        return tag, kind, count, struct.pack(f"{order}{len(values)}{letter}", *values)
-
-    exif = [
-        text(Base.DateTimeOriginal, b"2021:07:08 09:10:11"),
-        numbers(Base.ExposureTime, 5, "I", 1, 250),
-        numbers(Base.ExifImageWidth, 4, "I", W),
-        numbers(Base.ExifImageHeight, 4, "I", H),
-        (Base.MakerNote, 7, 6, b"\x01\x02\x03\x04\x05\x06"),
-        (Base.UserComment, 7, 13, b"ASCII\0\0\0hello"),
-    ]
-    gps = [text(Gps.GPSLatitudeRef, b"N"), numbers(Gps.GPSLatitude, 5, "I", 52, 1, 30, 1, 125, 10)]
-    thumbnail = pillow_bytes(make_pixels(3), "JPEG")
-    main = [
-        text(Base.Make, b"Camera Co"),
-        text(Base.Artist, AUTHOR),
-        numbers(Base.Orientation, 3, "H", orientation),
-        numbers(Base.ImageWidth, 4, "I", W),
-    ]
-    pointers = [numbers(tag, 4, "I", 0) for tag in (Base.ExifOffset, Base.GPSInfo)]
-    exif_at = 8 + len(directory(main + pointers, 8))
-    gps_at = exif_at + len(directory(exif, exif_at))
-    next_at = gps_at + len(directory(gps, gps_at))
-    pointers = [numbers(Base.ExifOffset, 4, "I", exif_at), numbers(Base.GPSInfo, 4, "I", gps_at)]
-    small = [numbers(513, 4, "I", next_at + 2 + 24 + 4), numbers(514, 4, "I", len(thumbnail))]
-    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
-    return (
-        head
-        + directory(main + pointers, 8, next_at)
-        + directory(exif, exif_at)
-        + directory(gps, gps_at)
-        + directory(small, next_at)
-        + thumbnail
-    )
 
 
 def source(kind, order):
@@ -250,105 +192,6 @@ def test_metadata_are_kept_by_rows(tmp_path, suffix, order):
         writer.finish()
     np.testing.assert_array_equal(read_picture(tmp_path / f"b{suffix}").pixels, picture.pixels)
     assert_kept(tmp_path / f"b{suffix}")
-
-
-def dataset(number, text):
-    return struct.pack(">BBBH", 0x1C, 2, number, len(text)) + text
-
-
-IPTC = dataset(80, AUTHOR) + dataset(116, b"(c) 2021") + dataset(120, b"Snow on the roof")
-
-
-def resource(number, content, name=b""):
-    name = bytes([len(name)]) + name
-    parts = (b"8BIM", struct.pack(">H", number), name + bytes(len(name) % 2), struct.pack(">I", len(content)), content)
-    return b"".join(parts) + bytes(len(content) % 2)
-
-
-def jpeg_segment(content):
-    content = b"Photoshop 3.0\0" + content
-    return b"\xff\xed" + struct.pack(">H", 2 + len(content)) + content
-
-
-RESOURCES = resource(0x0422, b"odd", b"name") + resource(0x0404, IPTC) + resource(0x0425, bytes(16))
-SWAPPED = np.frombuffer(IPTC + bytes(-len(IPTC) % 4), "<u4").byteswap().tobytes()
-IPTC_FILES = {
-    "JPEG": lambda: pillow_bytes(make_pixels(3), "JPEG", extra=jpeg_segment(RESOURCES)),
-    "TIFF": lambda: tiff_bytes(make_pixels(3), photometric="rgb", extratags=[(33723, 7, len(IPTC), IPTC, True)]),
-    "TIFF with swapped words": lambda: tiff_bytes(
-        make_pixels(3), photometric="rgb", extratags=[(33723, 4, len(SWAPPED) // 4, SWAPPED, True)]
-    ),
-    "TIFF with resources": lambda: tiff_bytes(
-        make_pixels(3), photometric="rgb", extratags=[(34377, 7, len(RESOURCES), RESOURCES, True)]
-    ),
-    "TIFF with a palette": lambda: pillow_bytes(
-        Image.fromarray(make_pixels(0)).convert("P"), "TIFF", tiffinfo={33723: IPTC}
-    ),
-    "PNG": lambda: insert_chunk(pillow_bytes(make_pixels(3), "PNG"), raw_profile("iptc", RESOURCES)),
-}
-
-
-def raw_profile(name, data):
-    digits = data.hex()
-    lines = "\n".join(digits[i : i + 72] for i in range(0, len(digits), 72))
-    return png_chunk(b"tEXt", f"Raw profile type {name}\0\n{name}\n{len(data):8}\n{lines}\n".encode())
-
-
-@pytest.mark.parametrize("kind", IPTC_FILES)
-def test_iptc_data_are_kept(read_bytes, tmp_path, kind):
-    picture = read_bytes(IPTC_FILES[kind]())
-    assert picture.metadata.iptc.rstrip(b"\0") == IPTC
-    assert b"Snow" not in picture.metadata.exif
-    assert not picture.metadata.text
-    for suffix in (".jpg", ".tif", ".png"):
-        assert write_picture(tmp_path / f"a{suffix}", picture) == ()
-        assert read_picture(tmp_path / f"a{suffix}").metadata.iptc == picture.metadata.iptc
-    for suffix in (".jpg", ".tif"):
-        with Image.open(tmp_path / f"a{suffix}") as image:
-            found = IptcImagePlugin.getiptcinfo(image)
-            assert (found[2, 80], found[2, 116], found[2, 120]) == (AUTHOR, b"(c) 2021", b"Snow on the roof")
-    assert open_rows(tmp_path / "a.png").head.metadata == read_picture(tmp_path / "a.png").metadata
-
-
-@pytest.mark.parametrize("suffix", [".webp", ".avif", ".jxl"])
-def test_iptc_data_left_out_are_noted(tmp_path, suffix):
-    picture = Picture(make_pixels(3), metadata=Metadata(iptc=IPTC))
-    [note] = write_picture(tmp_path / f"a{suffix}", picture)
-    assert note.startswith("IPTC data (author, caption, rights) left out: ")
-    assert write_picture(tmp_path / f"a{suffix}", picture, strip_metadata=True) == ()
-
-
-def test_stripped_iptc_data_are_gone(tmp_path):
-    picture = Picture(make_pixels(3), metadata=Metadata(iptc=IPTC))
-    for suffix in (".jpg", ".tif", ".png"):
-        assert write_picture(tmp_path / f"a{suffix}", picture, strip_metadata=True) == ()
-        assert not read_picture(tmp_path / f"a{suffix}").metadata
-
-
-def test_iptc_data_are_kept_beside_exif_and_xmp(tmp_path):
-    picture = Picture(make_pixels(3), metadata=Metadata(photo_exif(orientation=1), XMP, (("Author", "A"),), IPTC))
-    for suffix in (".jpg", ".tif", ".png"):
-        write_picture(tmp_path / f"a{suffix}", picture)
-        metadata = read_picture(tmp_path / f"a{suffix}").metadata
-        assert metadata.iptc == IPTC
-        assert metadata.parsed_exif().main[Base.Make].data == b"Camera Co\0"
-        assert AUTHOR in metadata.xmp
-
-
-@pytest.mark.parametrize(
-    "content", [resource(0x0404, b"nonsense"), resource(0x0404, IPTC)[:9], b"8BIM", b"8BIM\4\4\xff"]
-)
-def test_damaged_iptc_data_cost_nothing_else(read_bytes, content):
-    picture = read_bytes(pillow_bytes(make_pixels(3), "JPEG", extra=jpeg_segment(content)))
-    assert not picture.metadata
-    assert set(picture.notes) <= {"damaged IPTC data ignored"}
-    tags = [(34377, 7, len(content), content, True)]
-    assert not read_bytes(tiff_bytes(make_pixels(3), photometric="rgb", software=False, extratags=tags)).metadata
-
-
-def test_iptc_data_too_long_for_jpeg_are_left_out_and_noted(tmp_path):
-    picture = Picture(make_pixels(3), metadata=Metadata(iptc=IPTC + bytes(70_000)))
-    assert write_picture(tmp_path / "a.jpg", picture) == ("IPTC data left out: too long for JPEG",)
 
 
 def test_layout_written_by_tifffile_is_not_a_description(tmp_path):
