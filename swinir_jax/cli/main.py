@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -26,6 +27,8 @@ COMMANDS: Mapping[str, str] = {
     "degrade": "show what a blind degradation makes of photographs",
     "prepare-data": "check folders of training images, and cut them into records that are read fast",
 }
+
+_TRAINING = ("train", "degrade", "prepare-data")  # commands that need the packages of training
 
 EXIT_BROKEN_PIPE = 1
 EXIT_BAD_INPUT = 2
@@ -83,10 +86,20 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--quiet", action="store_true", help="print errors only")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         if name in argv[:1]:
-            module = importlib.import_module(f"swinir_jax.cli.{name.replace('-', '_')}")
+            module = _module(name)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)
+
+
+def _module(command: str) -> ModuleType:
+    """Imports the module of a command; those around training need packages that a plain installation lacks."""
+    try:
+        return importlib.import_module(f"swinir_jax.cli.{command.replace('-', '_')}")
+    except ModuleNotFoundError as error:
+        if command not in _TRAINING:
+            raise
+        raise InputError(f"{command} needs {error.name}: pip install 'swinir-jax[train]'.") from error
 
 
 def _prepare_streams() -> None:

@@ -2,16 +2,10 @@
 
 import argparse
 import functools
-import importlib.util
 import logging
 import sys
 
 import jax
-
-from swinir_jax.errors import InputError
-
-if not all(map(importlib.util.find_spec, ("optax", "grain", "tensorboardX"))):
-    raise InputError("Training needs more packages: pip install 'swinir-jax[train]'.")
 
 from swinir_jax.cli.dataclass_arguments import FieldParser, with_fields
 from swinir_jax.configs import families, load_experiment

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from tensorboardX import SummaryWriter
 
 from swinir_jax.files import make_folder, write_bytes
 from swinir_jax.images import Picture, write_picture
@@ -37,8 +38,6 @@ class Logs:
         Raises:
           InputError: if the folder cannot be written.
         """
-        from tensorboardX import SummaryWriter  # here, because only the first process needs it
-
         make_folder(folder)
         self._folder = folder
         kept = _lines_up_to(folder / METRICS_FILE, start)

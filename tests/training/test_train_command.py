@@ -1,6 +1,5 @@
 """`train.py` in separate processes: stopped, killed and resumed."""
 
-import importlib
 import json
 import os
 import shutil
@@ -18,10 +17,8 @@ from command_runs import EVERY, FIELDS, STEPS, make_images, metrics
 from training_runs import assert_same_bits
 
 from swinir_jax.checkpoints.pretrained import load_pretrained
-from swinir_jax.cli import train
 from swinir_jax.cli.main import main
 from swinir_jax.data.pipeline import TrainingBatches
-from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture
 from swinir_jax.training.checkpoint import Checkpoints, read_config
 from swinir_jax.training.sharding import abstract_state, make_mesh
@@ -262,7 +259,8 @@ def test_help_lists_experiments_and_fields(capsys):
     assert "0.0001" in out
 
 
-def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'swinir-jax\[train\]'"):
-        importlib.reload(train)
+@pytest.mark.parametrize("command", ["train", "degrade", "prepare-data"])
+def test_missing_packages_are_named(command):
+    program = f"import sys; sys.modules['grain'] = None; from swinir_jax.cli.main import main; main(['{command}', 'x'])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == f"swinir-jax: error: {command} needs grain: pip install 'swinir-jax[train]'.\n"
