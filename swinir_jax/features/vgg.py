@@ -1,0 +1,1 @@
+from swinir_jax.training.perceptual import vgg19_weights
