@@ -1,1 +1,0 @@
-from swinir_jax.training.perceptual import vgg19_weights
