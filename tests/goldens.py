@@ -58,19 +58,6 @@ def generated_discriminator(shapes: dict[str, tuple[int, ...]], seed: int) -> di
     return {"params": params, SPECTRAL: spectral}
 
 
-def generated_vgg19(seed: int) -> dict[str, np.ndarray]:
-    """Tensors of torchvision's VGG19 features with generated weights."""
-    channels, tensors = 3, {}
-    widths = {0: 64, 2: 64, 5: 128, 7: 128} | dict.fromkeys((10, 12, 14, 16), 256)
-    widths |= dict.fromkeys((19, 21, 23, 25, 28, 30, 32, 34), 512)
-    for number, width in widths.items():
-        for part, shape in (("weight", (width, channels, 3, 3)), ("bias", (width,))):
-            name = f"features.{number}.{part}"
-            tensors[name] = fill(name, shape, seed)
-        channels = width
-    return tensors
-
-
 def golden_case(path: Path) -> tuple[SwinIRConfig, dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Configuration, official tensors, input and output of one forward case."""
     case = np.load(path)

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from swinir_jax.models.precision import product_precision, residual_dtype
+from swinir_jax.models.precision import convolve, product_precision, residual_dtype
 
 SPECTRAL = "spectral_norm"
 """Collection of the singular vectors that the power iteration keeps."""
@@ -120,18 +120,6 @@ def _singular_vectors(kernel: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.A
     matrix = jax.lax.stop_gradient(kernel).reshape(-1, kernel.shape[-1])
     v = _normalised(matrix @ u)
     return _normalised(v @ matrix), v
-
-
-def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: list[tuple[int, int]], dtype: Any) -> jax.Array:
-    """Convolves `[B, H, W, C]` with `[k, k, C, features]`, in products of `dtype`."""
-    return jax.lax.conv_general_dilated(
-        x.astype(dtype),
-        kernel.astype(dtype),
-        (stride, stride),
-        padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=product_precision(dtype),
-    )
 
 
 def _doubled(x: jax.Array) -> jax.Array:

@@ -121,7 +121,7 @@ def _generator_terms(
     hq, config = batch["hq"], state.loss_config
     terms = {"pixel": config.weight * state.loss(restored, hq)}
     if state.features is not None:
-        distance = perceptual_loss(config.perceptual, state.features, restored, hq, key=key)
+        distance = perceptual_loss(config.perceptual, state.features, restored, hq, key, state.model.dtype)
         terms["perceptual"] = config.perceptual_weight * distance
     if state.adversary is None:
         return terms

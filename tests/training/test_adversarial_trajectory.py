@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import GOLDENS, generated_discriminator, generated_vgg19, generated_weights, relative_error
+from goldens import GOLDENS, generated_discriminator, generated_weights, relative_error
 from training_runs import EXPERIMENT
 
 from swinir_jax.checkpoints.names import official_shapes, params_from_official, params_to_official
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.features.vgg import vgg19_weights
+from swinir_jax.features import FEATURE_NETWORKS
+from swinir_jax.features.weights import params_from_tensors
 from swinir_jax.models.discriminator import SPECTRAL
 from swinir_jax.training.experiment import DiscriminatorOptimizerConfig, GanConfig, LossConfig, OptimizerConfig
 from swinir_jax.training.state import create_state
@@ -41,6 +42,7 @@ def start(dtype):
     )
     weights = params_from_official(generated_weights(official_shapes(CONFIG), SEED), CONFIG)
     discriminator = generated_discriminator(json.loads(str(CASE["d_parameters"])), SEED)
+    vgg19 = FEATURE_NETWORKS["vgg19"]
     state = create_state(experiment, weights)
 
     def cast(tree):
@@ -59,7 +61,7 @@ def start(dtype):
         opt_state=state.optimizer.init(params),
         model=state.model.clone(dtype=dtype),
         adversary=adversary,
-        features=cast(vgg19_weights(generated_vgg19(SEED))),
+        features=cast(params_from_tensors(vgg19, generated_weights(vgg19.shapes, SEED))),
         loss_config=LossConfig(perceptual="vgg19"),
     )
 
@@ -85,7 +87,7 @@ def official_discriminator(tree):
 def test_the_original_trajectory(dtype):
     with jax.enable_x64(dtype == jnp.float64):
         state, metrics = start(dtype), []
-        step = jax.jit(train_step, donate_argnums=0)
+        step = jax.jit(train_step)
         for t in range(STEPS):
             state, values = step(state, batch_of(t, dtype))
             metrics.append(values)
