@@ -6,7 +6,6 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from goldens import GOLDENS, generated_discriminator, generated_weights, relative_error
 from training_runs import EXPERIMENT
 
@@ -66,10 +65,10 @@ def start(dtype):
     )
 
 
-def batch_of(step, dtype):
+def batch_of(step):
     def images(seed, side):
         rng = np.random.default_rng(SEED * 1000 + seed + step)
-        return rng.random((BATCH_SIZE, side, side, 3), dtype=np.float32).astype(dtype)
+        return rng.random((BATCH_SIZE, side, side, 3), dtype=np.float32).astype(np.float64)
 
     return {"lq": images(100, 16), "hq": images(200, 16 * CONFIG.upscale)}
 
@@ -83,27 +82,27 @@ def official_discriminator(tree):
             for name, leaf in flat.items()}  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-def test_the_original_trajectory(dtype):
-    with jax.enable_x64(dtype == jnp.float64):
-        state, metrics = start(dtype), []
+def test_the_original_trajectory():
+    # As the original was run. In float32, Adam's signs of tiny gradients differ after some steps: 2e-5 in the losses.
+    with jax.enable_x64(True):
+        state, metrics = start(jnp.float64), []
         step = jax.jit(train_step)
         for t in range(STEPS):
-            state, values = step(state, batch_of(t, dtype))
+            state, values = step(state, batch_of(t))
             metrics.append(values)
             if t == 0:  # Adam's first moment is then 0.1 times the gradient
                 generator, opposed = (s.opt_state[0].mu for s in (state, state.adversary))
         ours = {"pixel": "pixel", "perceptual": "perceptual", "real": "d_real", "fake": "d_fake",
                 "real_logit": "pred_real", "fake_logit": "pred_fake", "adversarial": "adversarial"}  # fmt: skip
         for name, theirs in ours.items():
-            np.testing.assert_allclose([m[name] for m in metrics], CASE[theirs], rtol=1e-5, err_msg=name)
+            np.testing.assert_allclose([m[name] for m in metrics], CASE[theirs], rtol=1e-9, err_msg=name)
         gradients = {
             "g": params_to_official(jax.tree.map(lambda leaf: np.asarray(leaf) / 0.1, generator), CONFIG),
             "d": official_discriminator(jax.tree.map(lambda leaf: leaf / 0.1, opposed)),
         }
         for network, found in gradients.items():
             norms = [np.linalg.norm(found[name]) for name in CASE[f"{network}_grad_keys"]]
-            np.testing.assert_allclose(norms, CASE[f"{network}_grad_norms"], rtol=1e-5)
+            np.testing.assert_allclose(norms, CASE[f"{network}_grad_norms"], rtol=1e-9)
         trees = {
             "g": params_to_official(jax.tree.map(np.asarray, state.params), CONFIG),
             "ema": params_to_official(jax.tree.map(np.asarray, state.ema), CONFIG),
@@ -112,4 +111,4 @@ def test_the_original_trajectory(dtype):
         }
         for name in (name for name in CASE if "/" in name):
             network, _, tensor = name.partition("/")
-            assert relative_error(trees[network][tensor], CASE[name]) < 1e-5, name
+            assert relative_error(trees[network][tensor], CASE[name]) < 1e-9, name
