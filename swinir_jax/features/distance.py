@@ -1,11 +1,13 @@
 """Distances between images by the features of a pretrained network: a loss for training, a measure for evaluation."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from swinir_jax.features.network import Params
+from swinir_jax.errors import InputError
+from swinir_jax.features.network import FeatureNetwork, Params
 from swinir_jax.features.zoo import feature_network
 
 _EPSILON = 1e-10  # added to the squared norms of features, which may be 0
@@ -24,24 +26,21 @@ def perceptual_losses(
     Args:
       name: name in `FEATURE_NETWORKS`.
       params: parameters from `load_features`.
-      restored: `[B, H, W, 3]` RGB, about [0, 1]; sides of 32 are enough for all networks.
+      restored: `[B, H, W, 3]` RGB, about [0, 1].
       hq: truth of the same shape; no gradient reaches it.
-      key: random key; both images are then shifted alike by less than `phases` pixels, so that no grid of strided
-        layers shows in the gradient's mean.
+      key: random key; both images are cut alike by less than `phases` pixels, so that the grid of strided layers
+        averages out of the gradients. None cuts nothing.
       dtype: dtype of the products.
 
     Returns:
       Scalars, means over the batch.
 
     Raises:
-      InputError: if there is no network of that name.
+      InputError: if there is no network of that name, or a side is shorter than its `least_side`.
     """
-    network = feature_network(name)
-    hq = jax.lax.stop_gradient(hq)
-    if key is not None and network.phases > 1:
-        restored, hq = _shifted(restored, hq, network.phases, key)
-    pairs = zip(network.apply(params, restored, dtype), network.apply(params, hq, dtype), strict=True)
-    return tuple(w * jnp.mean(jnp.abs(ours - theirs)) for w, (ours, theirs) in zip(network.weights, pairs, strict=True))
+    network, hq = feature_network(name), jax.lax.stop_gradient(hq)
+    pairs = _feature_pairs(network, params, restored, hq, key, dtype)
+    return tuple(w * jnp.mean(jnp.abs(x - y)) for w, (x, y) in zip(network.weights, pairs, strict=True))
 
 
 def perceptual_loss(
@@ -65,27 +64,33 @@ def perceptual_distance(name: str, params: Params, a: jax.Array, b: jax.Array, d
     Args:
       name: name in `FEATURE_NETWORKS`.
       params: parameters from `load_features`.
-      a: `[B, H, W, 3]` RGB in [0, 1]; sides of 32 are enough for all networks.
+      a: `[B, H, W, 3]` RGB in [0, 1].
       b: images of the same shape.
       dtype: dtype of the products.
 
     Returns:
-      A scalar, the mean over the batch: 0 for equal images, at most 4 for each layer.
+      A scalar, the mean over the batch: 0 for equal images, at most 4 for each feature.
 
     Raises:
-      InputError: if there is no network of that name.
+      InputError: if there is no network of that name, or a side is shorter than its `least_side`.
     """
-    network = feature_network(name)
-    pairs = zip(network.apply(params, a, dtype), network.apply(params, b, dtype), strict=True)
+    pairs = _feature_pairs(feature_network(name), params, a, b, None, dtype)
     return jnp.stack([jnp.mean(jnp.sum(jnp.square(_unit(x) - _unit(y)), axis=-1)) for x, y in pairs]).sum()
+
+
+def _feature_pairs(
+    network: FeatureNetwork, params: Params, a: jax.Array, b: jax.Array, key: jax.Array | None, dtype: Any
+) -> Iterator[tuple[jax.Array, jax.Array]]:
+    height, width = a.shape[1:3]
+    if min(height, width) < network.least_side:
+        least = f"{network.least_side}x{network.least_side}"
+        raise InputError(f"{network.name} compares images of at least {least} pixels, got {height}x{width}.")
+    if key is not None and network.phases > 1:
+        corner = (0, *jax.random.randint(key, (2,), 0, network.phases), 0)
+        size = (a.shape[0], height - network.phases + 1, width - network.phases + 1, a.shape[3])
+        a, b = (jax.lax.dynamic_slice(image, corner, size) for image in (a, b))
+    return zip(network.apply(params, a, dtype), network.apply(params, b, dtype), strict=True)
 
 
 def _unit(features: jax.Array) -> jax.Array:
     return features * jax.lax.rsqrt(jnp.sum(jnp.square(features), axis=-1, keepdims=True) + _EPSILON)
-
-
-def _shifted(a: jax.Array, b: jax.Array, phases: int, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Cuts both images at the same random place, `phases` - 1 pixels smaller on both sides."""
-    size = (a.shape[0], a.shape[1] - phases + 1, a.shape[2] - phases + 1, a.shape[3])
-    y, x = jax.random.randint(key, (2,), 0, phases)
-    return tuple(jax.lax.dynamic_slice(image, (0, y, x, 0), size) for image in (a, b))  # type: ignore[return-value]

