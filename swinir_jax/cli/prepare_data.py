@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Checks images and writes sub-images or a pool if asked to; unreadable files are left out."""
-    return _write_pool(args) if args.degrade else _summarise(args)
+    return _summarise(args) if args.degrade is None else _write_pool(args)
 
 
 def _summarise(args: argparse.Namespace) -> int:

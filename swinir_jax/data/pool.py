@@ -1,7 +1,7 @@
 """Pools: photographs degraded in advance, several times each, written by `prepare-data --degrade`.
 
-A pool is a folder with `HQ/00012.png`, `LQ/00012_0.png`, `LQ/00012_1.png`, ... and an index, `pool.json`. The HQ file of
-a photograph is written after the LQ files: where it exists, a run that goes on leaves the photograph out.
+A pool is a folder with `HQ/00012.png`, `LQ/00012_0.png`, `LQ/00012_1.png`, ... and an index, `pool.json`. The HQ file
+of a photograph is written after the LQ files: where it exists, a run that goes on leaves the photograph out.
 """
 
 import concurrent.futures

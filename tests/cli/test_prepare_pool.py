@@ -136,6 +136,7 @@ def test_processes_stop_with_a_command_that_is_killed():
     ("arguments", "words"),
     [
         (["in", "--degrade", "noise", "--out", "out"], "No degradation chain is called 'noise'; there are bsrgan_x2"),
+        (["in", "--degrade", "", "--out", "out"], "No degradation chain is called ''; there are bsrgan_x2"),
         (["in", "--degrade", "photo_x4"], "--degrade writes a pool: name the folder by --out DIR"),
         (["in", "--degrade", "photo_x4", "--out", "out", "--times", "0"], "--times must be at least 1, got 0"),
         (["in", "--degrade", "photo_x4", "--out", "out", "--seed", "-1"], "--seed must be at least 0, got -1"),
