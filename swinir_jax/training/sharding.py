@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from swinir_jax.errors import InputError
+from swinir_jax.machine import usable_cores
 from swinir_jax.training.state import TrainState
 from swinir_jax.training.step import train_step
 
@@ -78,8 +79,7 @@ def divide_cpu(images: int, unit: int = 1) -> None:
     chosen = jax.config.values["jax_num_cpu_devices"] >= 0 or _DEVICE_COUNT_FLAG in os.environ.get("XLA_FLAGS", "")
     if chosen or jax.distributed.is_initialized():
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    fitting = [count for count in range(1, cores + 1) if images % count == 0 and count % unit == 0]
+    fitting = [count for count in range(1, usable_cores() + 1) if images % count == 0 and count % unit == 0]
     if fitting:
         try:
             jax.config.update("jax_num_cpu_devices", max(fitting))
