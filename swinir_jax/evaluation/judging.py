@@ -1,0 +1,81 @@
+"""Judging of networks for ordinary photographs: NIQE, a perceptual distance, and bicubic interpolation beside them."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from swinir_jax.errors import listed
+from swinir_jax.evaluation.protocol import Images, Measurement, border
+from swinir_jax.niqe import BLOCK, RELIABLE_BLOCKS, niqe_and_blocks
+from swinir_jax.tasks import METRICS, Task
+
+Distance = Callable[[np.ndarray, np.ndarray], float]  # of two images [h, w, 3] uint8
+
+_BESIDE = ("psnr_y", "ssim_y")  # metrics that bicubic interpolation is measured by, too
+_UNRELIABLE = f"fewer than {RELIABLE_BLOCKS} blocks of {BLOCK}x{BLOCK} pixels that are not flat"
+_UNDEFINED = f"undefined with fewer than 2 blocks of {BLOCK}x{BLOCK} pixels that are not flat"
+
+
+def judge(
+    measurement: Measurement, images: Images, task: Task, level: int, distance: Distance | None = None
+) -> Measurement:
+    """Adds NIQE, the perceptual distance and the scores of bicubic interpolation to a measurement.
+
+    Images without a ground truth get `niqe_input`, `niqe_bicubic` and `niqe`. Images with one keep their scores, and
+    get `distance`, `niqe`, and the scores of the input enlarged by bicubic interpolation, such as `psnr_y_bicubic`.
+    NIQE of a small or flat image gets a remark, which keeps the score out of averages.
+
+    Args:
+      measurement: scores of the result by the task's metrics.
+      images: input, result and ground truth in RGB.
+      task: task of super-resolution.
+      level: scale; a border as wide is cut from everything but the input before measuring.
+      distance: perceptual distance of two images; None to leave it out.
+    """
+    crop = border(task, level)
+    remarks = dict(measurement.remarks)
+
+    def naturalness(metric: str, image: np.ndarray, crop: int) -> dict[str, float]:
+        score, usable = niqe_and_blocks(image, crop)
+        if math.isnan(score):
+            remarks[metric] = _UNDEFINED
+        elif usable < RELIABLE_BLOCKS:
+            remarks[metric] = _UNRELIABLE
+        return {metric: score}
+
+    if images.hq is None:
+        scores = (
+            naturalness("niqe_input", images.lq, 0)
+            | naturalness("niqe_bicubic", images.bicubic, crop)
+            | naturalness("niqe", images.restored, crop)
+        )
+    else:
+        hq, scores = images.hq, dict(measurement.scores)
+        if distance:
+            scores["distance"] = distance(_cut(images.restored, crop), _cut(hq, crop))
+        scores |= naturalness("niqe", images.restored, crop)
+        scores |= {f"{metric}_bicubic": METRICS[metric](images.bicubic, hq, crop) for metric in _BESIDE}
+        if distance:
+            scores["distance_bicubic"] = distance(_cut(images.bicubic, crop), _cut(hq, crop))
+        scores |= naturalness("niqe_bicubic", images.bicubic, crop)
+    return dataclasses.replace(measurement, scores=scores, remarks=remarks)
+
+
+def explain(results: Sequence[Measurement], averages: Mapping[str, float]) -> list[str]:
+    """Says in one line for each reason which scores are left out of the averages."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        for metric, remark in result.remarks.items():
+            names.setdefault((metric, remark), []).append(result.name)
+    lines = [
+        f"* {metric} of {len(images)} of {len(results)} images ({listed(images)}) is left out of the average: {remark}"
+        for (metric, remark), images in names.items()
+    ]
+    empty = [metric for metric in averages if all(metric in result.remarks for result in results)]
+    return lines + [f"{metric} has no average, because all images are left out" for metric in empty]
+
+
+def _cut(image: np.ndarray, crop: int) -> np.ndarray:
+    return image[crop : image.shape[0] - crop, crop : image.shape[1] - crop]
