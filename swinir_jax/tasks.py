@@ -113,9 +113,10 @@ BLIND_CHAINS: Mapping[str, str] = {
     "real_esrgan": "Real-ESRGAN's chain",
     "photo": "the mild chain of photographs from phones and the web",
 }
+DEFAULT_CHAIN = "bsrgan"
 
 
-def real_sr(chain: str = "bsrgan") -> Task:
+def real_sr(chain: str = DEFAULT_CHAIN) -> Task:
     """Returns the task of enlarging ordinary photographs, with the chain that degrades a ground truth."""
     return dataclasses.replace(
         _SR,

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, load_model
+from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError, listed
 from swinir_jax.evaluation.judging import explain, judge
@@ -22,7 +23,7 @@ from swinir_jax.evaluation.report import Report, as_dict, format_score, format_s
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.restorer import Restorer
-from swinir_jax.tasks import BLIND_CHAINS, TASKS, Task, real_sr
+from swinir_jax.tasks import BLIND_CHAINS, DEFAULT_CHAIN, TASKS, Task, real_sr
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="name of an LQ file, with {} for the HQ file's name: {}x2, X2/{}x2, LR_{} (default: the usual names)",
     )
-    parser.add_argument("--chain", choices=list(BLIND_CHAINS), help="degradation of real_sr (default: bsrgan)")
+    parser.add_argument(
+        "--chain", choices=list(BLIND_CHAINS), help=f"degradation of real_sr (default: {DEFAULT_CHAIN})"
+    )
     add_restorer_options(parser, f", or a baseline: {', '.join(BASELINES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write protocol, scores and averages")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
@@ -62,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     task = _task(args)
     level = _level(args, task)
     scale = level if task.level == "scale" else 1
+    if task.training == "blind" and args.hq and not args.lq:
+        blind_chain(f"{args.chain or DEFAULT_CHAIN}_x{scale}")  # refuses scales without a chain
     pairs, left_out = _named_pairs(args, task, scale)
     network = _network(args, task, scale)
     # How the literature measures bicubic interpolation.

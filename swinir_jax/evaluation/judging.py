@@ -65,16 +65,20 @@ def judge(
 
 def explain(results: Sequence[Measurement], averages: Mapping[str, float]) -> list[str]:
     """Says in one line for each reason which scores are left out of the averages."""
-    names: dict[tuple[str, str], list[str]] = {}
+    names: dict[tuple[str, str], list[str]] = {}  # by metric and remark
     for result in results:
         for metric, remark in result.remarks.items():
             names.setdefault((metric, remark), []).append(result.name)
+    metrics: dict[tuple[str, str], list[str]] = {}  # by images and remark
+    for (metric, remark), found in names.items():
+        images = f"{len(found)} of {len(results)} images ({listed(found)})"
+        metrics.setdefault((images, remark), []).append(metric)
     lines = [
-        f"* {metric} of {len(images)} of {len(results)} images ({listed(images)}) is left out of the average: {remark}"
-        for (metric, remark), images in names.items()
+        f"* left out of the average: {', '.join(marked)} of {images}: {remark}"
+        for (images, remark), marked in metrics.items()
     ]
     empty = [metric for metric in averages if all(metric in result.remarks for result in results)]
-    return lines + [f"{metric} has no average, because all images are left out" for metric in empty]
+    return lines + [f"no average, as all images are left out: {', '.join(empty)}"] * bool(empty)
 
 
 def _cut(image: np.ndarray, crop: int) -> np.ndarray:

@@ -155,6 +155,8 @@ def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.nda
     if hq is None:
         return None, lq
     h, w = hq.shape[0] // scale, hq.shape[1] // scale
+    if not h or not w:
+        raise InputError(f"{hq_file}: {hq.shape[1]}x{hq.shape[0]} pixels are fewer than the scale, {scale}.")
     if lq is not None:
         _check_sizes(hq, lq, scale, pair)
         lq = lq[:h, :w]

@@ -57,10 +57,11 @@ def test_small_and_flat_photographs_do_not_enter_the_mean(capsys):
     assert content["average"] == {"niqe_input": None, "niqe_bicubic": big["niqe"], "niqe": big["niqe"]}
     printed = capsys.readouterr().out
     assert f"{small['niqe']:.2f}*" in printed
-    assert "* niqe of 1 of 4 images (small) is left out of the average: fewer than 16 blocks" in printed
-    assert "* niqe of 2 of 4 images (flat, tiny) is left out of the average: undefined" in printed
-    assert "niqe_input has no average, because all images are left out" in printed
-    assert "niqe has no average" not in printed
+    left_out = "* left out of the average: "
+    assert f"{left_out}niqe_bicubic, niqe of 1 of 4 images (small): fewer than 16 blocks" in printed
+    assert f"{left_out}niqe_bicubic, niqe of 2 of 4 images (flat, tiny): undefined" in printed
+    assert f"{left_out}niqe_input of 4 of 4 images (big, flat, small, ...): undefined" in printed
+    assert printed.endswith("no average, as all images are left out: niqe_input\n")
     rows = list(csv.DictReader(Path("e.csv").read_text().splitlines()))
     assert [row["left_out"] for row in rows] == ["niqe_input", *["niqe_input niqe_bicubic niqe"] * 3, ""]
     assert [row["niqe"] for row in rows[1::2]] == ["", ""]
@@ -102,7 +103,7 @@ def test_photographs_with_a_truth_get_distances_without_the_border():
     averages = average([judged])
     assert averages["distance"] == 1
     assert np.isnan(averages["niqe"])
-    assert explain([judged], averages)[-1] == "niqe_bicubic has no average, because all images are left out"
+    assert explain([judged], averages)[-1] == "no average, as all images are left out: niqe, niqe_bicubic"
 
 
 def test_chains_are_those_of_training_and_make_lq_of_8_bits():
@@ -146,6 +147,21 @@ def test_gray_and_translucent_photographs_are_judged(capsys):
     assert re.findall(r".*alpha.*", capsys.readouterr().err) == ["set/alpha.png: alpha is left out"]
 
 
+def test_scales_without_a_chain_are_refused_once(capsys):
+    save("set/a.png", texture(20, 20, 3)), save("set/b.png", texture(20, 20, 3))
+    assert main([*REAL_SR[:-4], "--scale", "3", "--model", "bicubic", "--hq", "set"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("swinir-jax: error: No degradation chain is called 'bsrgan_x3'")
+    assert printed.err.count("\n") == 1
+    assert main([*REAL_SR[:-4], "--scale", "3", "--model", "bicubic", "--lq", "set"]) == 0
+
+
+def test_photographs_smaller_than_the_scale_fail_in_words(capsys):
+    save("set/a.png", texture(3, 9, 3)), save("set/b.png", texture(50, 50, 3))
+    assert main([*REAL_SR, "--hq", "set"]) == 1
+    assert "failed: set/a.png: 9x3 pixels are fewer than the scale, 4." in capsys.readouterr().err
+
+
 def test_empty_folder_is_refused(capsys):
     Path("set").mkdir()
     assert main([*REAL_SR, "--lq", "set"]) == 2
@@ -171,5 +187,5 @@ def test_report_slides_between_bicubic_and_result_and_shows_crops_at_full_size()
     assert top <= 240 < 360 <= top + height
     np.testing.assert_array_equal(read_picture("report/000_input.png").pixels, nearest(pixels))
     assert "NIQE ↓" in page
-    assert "niqe_input has no average" in page
+    assert "no average, as all images are left out: niqe_input" in page
     assert "http" not in page
