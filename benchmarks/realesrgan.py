@@ -22,7 +22,7 @@ from tables import ROOT
 
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError
-from swinir_jax.evaluation.judging import explain, judge
+from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, explain, judge, load_distance
 from swinir_jax.evaluation.protocol import Network, average, evaluate
 from swinir_jax.evaluation.report import as_dict, write_json
 from swinir_jax.tasks import BLIND_CHAINS, real_sr
@@ -162,16 +162,22 @@ def main() -> None:
     args = parser.parse_args()
     network, task = load(args.models or models_folder()), real_sr(args.chain)
     folder = args.hq or args.lq
+    distance = load_distance(DEFAULT_DISTANCE) if args.hq else None
     results = []
     for file, _ in find_images(folder).pairs:
         [(result, images)] = evaluate(task, SCALE, network, [(file, None) if args.hq else (None, file)])
-        results.append(judge(result, images, task, SCALE))
+        results.append(judge(result, images, task, SCALE, distance))
         print(file.name, dict(results[-1].scores), flush=True)
     averages = average(results)
     print(*explain(results, averages), sep="\n")
-    protocol = {"model": NAME, "scale": SCALE, "set": folder.name, "degradation": task.protocol if args.hq else None}
+    protocol = {"model": NAME, "scale": SCALE, "set": folder.name}
+    if args.hq:
+        protocol |= {"degradation": task.protocol, "distance": DEFAULT_DISTANCE}
     file = RESULTS / f"realesrgan_{folder.name}{f'_{args.chain}' if args.hq else ''}.json"
-    write_json(file, as_dict(protocol, results, averages))
+    content = as_dict(protocol, results, averages)
+    for image in content["images"]:
+        del image["seconds"]  # the graph runs layer by layer: no measure of the network's speed
+    write_json(file, content)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from swinir_jax.cli.model_options import add_restorer_options, add_weight_option
 from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError, listed
-from swinir_jax.evaluation.judging import explain, judge
+from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, explain, judge, load_distance
 from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair, average, baseline, border, evaluate
 from swinir_jax.evaluation.published import published
 from swinir_jax.evaluation.report import Report, as_dict, format_score, format_scores, heading, write_csv, write_json
+from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.restorer import Restorer
@@ -52,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chain", choices=list(BLIND_CHAINS), help=f"degradation of real_sr (default: {DEFAULT_CHAIN})"
     )
+    parser.add_argument(
+        "--perceptual",
+        choices=[*FEATURE_NETWORKS, "none"],
+        help=f"network of real_sr's perceptual distance (default: {DEFAULT_DISTANCE}, if its weights are found)",
+    )
     add_restorer_options(parser, f", or a baseline: {', '.join(BASELINES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write protocol, scores and averages")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
@@ -68,10 +74,12 @@ def run(args: argparse.Namespace) -> int:
     if task.training == "blind" and args.hq and not args.lq:
         blind_chain(f"{args.chain or DEFAULT_CHAIN}_x{scale}")  # refuses scales without a chain
     pairs, left_out = _named_pairs(args, task, scale)
-    network = _network(args, task, scale)
+    network, distance = _network(args, task, scale), _distance(args, task)
     # How the literature measures bicubic interpolation.
     bicubic_of_y = args.model == "bicubic" and task.training == "bicubic" and not args.lq
     protocol = _protocol(args, task, level, scale, len(pairs), bicubic_of_y)
+    if distance:
+        protocol["distance"] = args.perceptual or DEFAULT_DISTANCE
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
     _check_outputs(args)
     report = Report(args.report) if args.report else None
@@ -88,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
             continue
         result = dataclasses.replace(result, name=name)
         if task.training == "blind":
-            result = judge(result, images, task, level)
+            result = judge(result, images, task, level, distance)
         if not results:
             _say(args, _row("image", {metric: heading(metric) for metric in result.scores}, "seconds"))
         results.append(result)
@@ -129,6 +137,23 @@ def _task(args: argparse.Namespace) -> Task:
     if args.task != "real_sr" or args.lq or not args.hq:
         raise InputError("--chain degrades the ground truth of --task real_sr: it takes --hq, and no --lq.")
     return real_sr(args.chain)
+
+
+def _distance(args: argparse.Namespace, task: Task) -> Distance | None:
+    """Loads the perceptual distance of photographs that are degraded blindly; None without one."""
+    if task.training != "blind" or not args.hq:
+        if args.perceptual:
+            raise InputError("--perceptual compares with the ground truth of --task real_sr: it takes --hq.")
+        return None
+    if args.perceptual == "none":
+        return None
+    try:
+        return load_distance(args.perceptual or DEFAULT_DISTANCE, args.weights_dir)
+    except InputError as error:
+        if args.perceptual:
+            raise
+        logger.warning("no perceptual distance: %s", error)
+        return None
 
 
 def _level(args: argparse.Namespace, task: Task) -> int:

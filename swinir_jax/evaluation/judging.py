@@ -1,21 +1,42 @@
 """Judging of networks for ordinary photographs: NIQE, a perceptual distance, and bicubic interpolation beside them."""
 
 import dataclasses
+import functools
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 
+import jax
 import numpy as np
 
 from swinir_jax.errors import listed
 from swinir_jax.evaluation.protocol import Images, Measurement, border
+from swinir_jax.features import load_features, perceptual_distance
 from swinir_jax.niqe import BLOCK, RELIABLE_BLOCKS, niqe_and_blocks
 from swinir_jax.tasks import METRICS, Task
 
 Distance = Callable[[np.ndarray, np.ndarray], float]  # of two images [h, w, 3] uint8
+DEFAULT_DISTANCE = "efficientnet_lite0"  # not the network of a perceptual loss, which should not judge itself
 
 _BESIDE = ("psnr_y", "ssim_y")  # metrics that bicubic interpolation is measured by, too
 _UNRELIABLE = f"fewer than {RELIABLE_BLOCKS} blocks of {BLOCK}x{BLOCK} pixels that are not flat"
 _UNDEFINED = f"undefined with fewer than 2 blocks of {BLOCK}x{BLOCK} pixels that are not flat"
+
+
+def load_distance(name: str, weights_dir: str | os.PathLike[str] | None = None) -> Distance:
+    """Returns the perceptual distance by a pretrained network, one of `swinir_jax.features.FEATURE_NETWORKS`.
+
+    Raises:
+      InputError: if the weights are not found; the message says how to get them.
+    """
+    params = load_features(name, weights_dir)
+    compiled = jax.jit(functools.partial(perceptual_distance, name))
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        a, b = (np.divide(image[None], 255, dtype=np.float32) for image in (a, b))
+        return float(compiled(params, a, b))
+
+    return distance
 
 
 def judge(
@@ -23,7 +44,7 @@ def judge(
 ) -> Measurement:
     """Adds NIQE, the perceptual distance and the scores of bicubic interpolation to a measurement.
 
-    Images without a ground truth get `niqe_input`, `niqe_bicubic` and `niqe`. Images with one keep their scores, and
+    Images without a ground truth get `niqe`, `niqe_bicubic` and `niqe_input`. Images with one keep their scores, and
     get `distance`, `niqe`, and the scores of the input enlarged by bicubic interpolation, such as `psnr_y_bicubic`.
     NIQE of a small or flat image gets a remark, which keeps the score out of averages.
 
@@ -35,31 +56,26 @@ def judge(
       distance: perceptual distance of two images; None to leave it out.
     """
     crop = border(task, level)
-    remarks = dict(measurement.remarks)
+    scores, remarks = dict(measurement.scores), dict(measurement.remarks)
 
-    def naturalness(metric: str, image: np.ndarray, crop: int) -> dict[str, float]:
-        score, usable = niqe_and_blocks(image, crop)
-        if math.isnan(score):
+    def measure_niqe(metric: str, image: np.ndarray, crop: int) -> None:
+        scores[metric], usable = niqe_and_blocks(image, crop)
+        if math.isnan(scores[metric]):
             remarks[metric] = _UNDEFINED
         elif usable < RELIABLE_BLOCKS:
             remarks[metric] = _UNRELIABLE
-        return {metric: score}
 
+    for suffix, image in (("", images.restored), ("_bicubic", images.bicubic)):
+        if images.hq is not None and suffix:
+            scores |= {metric + suffix: METRICS[metric](image, images.hq, crop) for metric in _BESIDE}
+        if images.hq is not None and distance:
+            metric = f"distance{suffix}"
+            scores[metric] = distance(_cut(image, crop), _cut(images.hq, crop))
+            if math.isnan(scores[metric]):
+                remarks[metric] = "undefined for images as small"
+        measure_niqe(f"niqe{suffix}", image, crop)
     if images.hq is None:
-        scores = (
-            naturalness("niqe_input", images.lq, 0)
-            | naturalness("niqe_bicubic", images.bicubic, crop)
-            | naturalness("niqe", images.restored, crop)
-        )
-    else:
-        hq, scores = images.hq, dict(measurement.scores)
-        if distance:
-            scores["distance"] = distance(_cut(images.restored, crop), _cut(hq, crop))
-        scores |= naturalness("niqe", images.restored, crop)
-        scores |= {f"{metric}_bicubic": METRICS[metric](images.bicubic, hq, crop) for metric in _BESIDE}
-        if distance:
-            scores["distance_bicubic"] = distance(_cut(images.bicubic, crop), _cut(hq, crop))
-        scores |= naturalness("niqe_bicubic", images.bicubic, crop)
+        measure_niqe("niqe_input", images.lq, 0)
     return dataclasses.replace(measurement, scores=scores, remarks=remarks)
 
 

