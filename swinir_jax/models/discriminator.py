@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from swinir_jax.models.precision import product_precision, residual_dtype
+from swinir_jax.models.precision import convolve, product_precision, residual_dtype
 
 SPECTRAL = "spectral_norm"
 """Collection of the singular vectors that the power iteration keeps."""
@@ -95,18 +95,6 @@ class Discriminator(nn.Module):
         x6 = step(6, _doubled(x5), f) + x0
         out = step(8, step(7, x6, f), f)
         return plain("conv9", 1)(out).astype(residual_dtype(self.dtype))
-
-
-def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: list[tuple[int, int]], dtype: Any) -> jax.Array:
-    """Convolves `[B, H, W, C]` with `[k, k, C, features]`, in products of `dtype`."""
-    return jax.lax.conv_general_dilated(
-        x.astype(dtype),
-        kernel.astype(dtype),
-        (stride, stride),
-        padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=product_precision(dtype),
-    )
 
 
 def _doubled(x: jax.Array) -> jax.Array:
