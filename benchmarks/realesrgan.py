@@ -158,10 +158,12 @@ def main() -> None:
     place.add_argument("--hq", type=Path, help="folder of the ground truth, which is degraded")
     place.add_argument("--lq", type=Path, help="folder of photographs without a ground truth")
     parser.add_argument("--chain", choices=list(BLIND_CHAINS), default="bsrgan", help="degradation of the ground truth")
+    parser.add_argument("--name", help="name of the set in the results (default: the folder's)")
     parser.add_argument("--models", type=Path, help="folder of the .param and .bin files (default: the package's)")
     args = parser.parse_args()
     network, task = load(args.models or models_folder()), real_sr(args.chain)
     folder = args.hq or args.lq
+    name = args.name or folder.name
     distance = load_distance(DEFAULT_DISTANCE) if args.hq else None
     results = []
     for file, _ in find_images(folder).pairs:
@@ -170,10 +172,10 @@ def main() -> None:
         print(file.name, dict(results[-1].scores), flush=True)
     averages = average(results)
     print(*explain(results, averages), sep="\n")
-    protocol = {"model": NAME, "scale": SCALE, "set": folder.name}
+    protocol = {"model": NAME, "scale": SCALE, "set": name}
     if args.hq:
         protocol |= {"degradation": task.protocol, "distance": DEFAULT_DISTANCE}
-    file = RESULTS / f"realesrgan_{folder.name}{f'_{args.chain}' if args.hq else ''}.json"
+    file = RESULTS / f"realesrgan_{name}{f'_{args.chain}' if args.hq else ''}.json"
     content = as_dict(protocol, results, averages)
     for image in content["images"]:
         del image["seconds"]  # the graph runs layer by layer: no measure of the network's speed

