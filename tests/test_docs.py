@@ -22,7 +22,7 @@ from swinir_jax.inference import engine
 DOCS = Path(__file__).parents[1] / "docs"
 PACKAGE = DOCS.parent / "swinir_jax"
 # Pages whose blocks run in order, in a folder where a tiny network has the name of the bundled one.
-PAGES = ("getting_started", "converting", "tiling", "precision", "devices", "exporting")
+PAGES = ("getting_started", "converting", "evaluation", "tiling", "precision", "devices", "exporting")
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
