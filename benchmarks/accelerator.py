@@ -102,6 +102,7 @@ def run(command: Sequence[str], seconds: float) -> dict[str, Any]:
     """Runs one process and returns the figures of its last JSON line, with the `problem` if it failed."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    environment["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = [sys.executable, str(HERE / command[0]), *command[1:]]
         try:
@@ -215,8 +216,10 @@ def main() -> None:
             rows[name] = row
         print(f"{time.perf_counter() - started:.0f} s  {name}  {json.dumps(row)}", flush=True)
         out.write_text(json.dumps({"device": device, "rows": rows}, indent=2) + "\n")
-    print(f"\n{device}\n\n{reference_table(rows.get('reference', {}))}")
-    print(table({name: row for name, row in rows.items() if name != "reference"}, device))
+    print(f"\n{device}\n")
+    if reference := rows.pop("reference", None):
+        print(reference_table(reference))
+    print(table(rows, device))
 
 
 if __name__ == "__main__":
