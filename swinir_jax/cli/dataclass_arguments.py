@@ -151,7 +151,7 @@ def _shown(value: Any) -> str:
 
 def _field_descriptions(kind: type) -> dict[str, str]:
     """Returns the descriptions in the `Attributes:` sections of a class and its bases, by field."""
-    descriptions = {}
+    descriptions: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         section = inspect.cleandoc(base.__doc__ or "").partition("\n\nAttributes:")[2].split("\n\n")[0]
         entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)

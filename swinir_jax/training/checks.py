@@ -67,7 +67,6 @@ def check_experiment(experiment: Experiment) -> None:
             f"--validation.level {experiment.validation.level} does not fit --network.upscale {network.upscale}."
         )
 
-
     _check_colour_losses(experiment)
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from swinir_jax.training.gradients import Batch
 from swinir_jax.training.sharding import state_shardings
 from swinir_jax.training.state import TrainState
-from swinir_jax.training.gradients import Batch
 
 # Far above any loss of images in [0, 1], at the start of training as well.
 _RUIN = 1e6

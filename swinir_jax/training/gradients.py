@@ -114,9 +114,7 @@ def _both_networks(restore: Restore, state: TrainState, batch: Batch, key: jax.A
     return metrics | terms, Gradients(gradient, discriminator_gradient)
 
 
-def _generator_terms(
-    restore: Restore, state: TrainState, restored: jax.Array, batch: Batch, key: jax.Array
-) -> Metrics:
+def _generator_terms(restore: Restore, state: TrainState, restored: jax.Array, batch: Batch, key: jax.Array) -> Metrics:
     """Computes the weighted parts of the generator's loss."""
     hq, config = batch["hq"], state.loss_config
     terms = {"pixel": config.weight * state.loss(restored, hq)}

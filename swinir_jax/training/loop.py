@@ -22,6 +22,7 @@ from swinir_jax.training.checkpoint import Checkpoints, read_config, write_confi
 from swinir_jax.training.checks import check_experiment, check_resume, tell_rate_change
 from swinir_jax.training.divergence import DivergenceError, Probe, TrainingError, is_ruin
 from swinir_jax.training.experiment import Experiment
+from swinir_jax.training.gradients import Metrics
 from swinir_jax.training.initialization import initialise_from
 from swinir_jax.training.interruption import Interruption
 from swinir_jax.training.lock import held
@@ -38,7 +39,6 @@ from swinir_jax.training.sharding import (
     place_state,
     replicate,
 )
-from swinir_jax.training.gradients import Metrics
 from swinir_jax.training.state import TrainState, create_state, perceptual_features
 from swinir_jax.training.validation import describe_setting, validate, validation_pairs
 

@@ -88,7 +88,9 @@ def test_micro_batches_and_modules_give_the_gradients_of_the_whole():
     in_parts = dataclasses.replace(EXPERIMENT, optimizer=OptimizerConfig(accumulate=2))
     whole = GRADIENTS(first_state(EXPERIMENT), batch_of(0))
     assert_close(GRADIENTS(first_state(in_parts), batch_of(0)), whole)
-    assert_close(jax.jit(functools.partial(losses_and_gradients, fast=False))(first_state(EXPERIMENT), batch_of(0)), whole)
+    assert_close(
+        jax.jit(functools.partial(losses_and_gradients, fast=False))(first_state(EXPERIMENT), batch_of(0)), whole
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -116,9 +118,7 @@ def test_a_resumed_run_is_the_run_in_one_go_bit_for_bit(one_device, tmp_path):
     second, state = train(str(tmp_path), 4, name="adversarial")
     assert first + second == one_device[0]
     assert_same_bits(changed(state), changed(one_device[1]))
-    wider = dataclasses.replace(
-        DIVIDED["adversarial"], gan=dataclasses.replace(DIVIDED["adversarial"].gan, features=3)
-    )
+    wider = dataclasses.replace(DIVIDED["adversarial"], gan=dataclasses.replace(DIVIDED["adversarial"].gan, features=3))
     with opened(tmp_path) as checkpoints, pytest.raises(InputError, match="damaged, or of another experiment"):
         checkpoints.restore(abstract_state(make_mesh(), jax.eval_shape(lambda: create_state(wider))))
 

@@ -9,8 +9,8 @@ import pytest
 from training_runs import EXPERIMENT, STILL, assert_same_bits, batch_of, first_state
 
 from swinir_jax.training.experiment import OptimizerConfig
-from swinir_jax.training.state import create_state
 from swinir_jax.training.gradients import losses_and_gradients
+from swinir_jax.training.state import create_state
 from swinir_jax.training.step import train_step
 
 STEP, GRADIENTS = jax.jit(train_step), jax.jit(losses_and_gradients)
