@@ -28,6 +28,7 @@ LEARNING_RATES = {"psnr": "4e-4", "gan": "1e-4"}
 
 
 def main() -> None:
+    """Makes the pools, rehearses, and trains both stages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photographs", type=Path, required=True, help="folder of training photographs")
     parser.add_argument("--weights", type=Path, required=True, help="folder of the feature network's weights")

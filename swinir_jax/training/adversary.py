@@ -51,7 +51,7 @@ def create_adversary(config: GanConfig, steps: int, dtype: Any, key: jax.Array) 
       A state on the default device; states of equal configurations have the same tree structure.
     """
     network = Discriminator(config.features, dtype)
-    variables = jax.jit(network.init)(key, jnp.zeros((1, 8, 8, 3)))
+    variables = _draw(network, key)
     optimizer, schedule = make_optimizer(config.optimizer, steps)
     params = variables["params"]
     return Adversary(
@@ -63,6 +63,11 @@ def create_adversary(config: GanConfig, steps: int, dtype: Any, key: jax.Array) 
         schedule=schedule,
         config=config,
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _draw(network: Discriminator, key: jax.Array) -> Any:
+    return network.init(key, jnp.zeros((1, 8, 8, 3)))
 
 
 def advanced(adversary: Adversary, iterations: int) -> Any:
@@ -128,8 +133,8 @@ def _judge(
     logits, found = adversary.network.apply(
         variables, image, capture_intermediates=lambda module, _: module.name is not None, mutable=["intermediates"]
     )
-    features = {name: outputs for name, outputs in found["intermediates"].items() if name.startswith("conv")}
-    return logits, {name: outputs for name, outputs in features.items() if name != "conv9"}
+    features = {name: outputs for name, outputs in found["intermediates"].items() if name != "conv9"}
+    return logits, jax.tree.map(lambda outputs: outputs.astype(logits.dtype), features)
 
 
 def _cross_entropy(logits: jax.Array, real: bool) -> jax.Array:
