@@ -25,15 +25,19 @@ $(VENV)/torch-ready: $(VENV)/ready
 FAST := $(addprefix tests/, inference/test_mesh.py models/test_transformations.py models/test_windows.py models/test_attention.py \
 	cpu/test_layers.py images checkpoints test_config.py test_configs.py)
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
 .PHONY: demo test test-fast test-newest test-torch lint docs clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
 
+# Twice, because most programs may compile in a quarter of the time and some have to be those of a user.
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(PYTEST) -m as_shipped
+	$(PYTEST) -m "not as_shipped"
 
 test-fast: $(VENV)/ready
-	$(BIN)/python -m pytest -n 2 $(FAST)
+	$(PYTEST) -m "not as_shipped" $(FAST)
 
 test-newest:
 	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test-fast,@echo "No newer Python is found to test with.")

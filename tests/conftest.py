@@ -1,7 +1,20 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+import quick_programs
+
+
+def pytest_configure(config):
+    """Sets how this process and those that its tests start compile, before JAX is imported."""
+    if config.option.markexpr == "not as_shipped":
+        os.environ["XLA_FLAGS"] = quick_programs.FLAGS
+    # Not the user's folder, and one for each worker, because JAX may read a file that another process still writes.
+    compiled = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    config.add_cleanup(compiled.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
 """What the original implementation answers, and the generated weights it was asked with (see tests/data/README.md)."""
 
+import functools
 import gzip
 import json
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 
+from swinir_jax import SwinIR
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.models.discriminator import SPECTRAL
 
@@ -65,6 +69,12 @@ def golden_case(path: Path) -> tuple[SwinIRConfig, dict[str, np.ndarray], np.nda
     weights = generated_weights(json.loads(str(case["parameters"])), seed)
     lq = np.random.default_rng(1000 + seed).random(case["input_shape"], dtype=np.float32)
     return SwinIRConfig.from_dict(json.loads(str(case["config"]))), weights, lq, case["output"]
+
+
+@functools.cache  # a network of many tests is compiled once
+def compiled(model: SwinIR) -> Callable:
+    """Returns `jit(model.apply)`."""
+    return jax.jit(model.apply)
 
 
 def official_checkpoints() -> dict:

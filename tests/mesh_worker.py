@@ -15,6 +15,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import quick_programs
 from goldens import TINY, generated_weights
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -80,7 +81,7 @@ def run_worker(devices: int) -> dict:
     """What a process of so many devices printed."""
     here = Path(__file__)
     environment = {"PYTHONPATH": f"{here.parent}{os.pathsep}{here.parents[1]}", "JAX_PLATFORMS": "cpu"}
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"  # compiles faster
+    flags = f"--xla_force_host_platform_device_count={devices} {quick_programs.FLAGS}"
     done = subprocess.run(
         [sys.executable, str(here), str(devices)],
         env={**os.environ, **environment, "XLA_FLAGS": flags},

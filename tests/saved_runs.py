@@ -1,9 +1,11 @@
 """Checkpoints of a run that was never trained, for the tests of saving and of reading runs."""
 
 import contextlib
+import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from training_runs import EXPERIMENT, first_state
 
 from swinir_jax.training.checkpoint import Checkpoints
@@ -11,10 +13,15 @@ from swinir_jax.training.experiment import CheckpointConfig
 from swinir_jax.training.sharding import abstract_state, make_mesh
 
 
+@functools.cache
+def untrained():
+    return first_state(EXPERIMENT)
+
+
 def state_at(step):
     """A state with other values for each step, in place of training."""
-    state = first_state(EXPERIMENT)
-    moved = jax.tree.map(lambda leaf: leaf + step, (state.params, state.opt_state))
+    state = untrained()
+    moved = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf) + step), (state.params, state.opt_state))
     return state.replace(step=jnp.int32(step), params=moved[0], opt_state=moved[1])
 
 
@@ -25,7 +32,7 @@ def opened(workdir, **config):
 
 
 def restored(checkpoints):
-    return checkpoints.restore(abstract_state(make_mesh(), first_state(EXPERIMENT)))
+    return checkpoints.restore(abstract_state(make_mesh(), untrained()))
 
 
 def steps_in(workdir):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from goldens import DATA, TINY, generated_weights, relative_error
+from goldens import DATA, TINY, compiled, generated_weights, relative_error
 
 from swinir_jax import SwinIR, SwinIRConfig, load_pretrained
 from swinir_jax.checkpoints.convert import convert
@@ -11,7 +11,10 @@ from swinir_jax.checkpoints.torch_file import read_torch_file
 from swinir_jax.checkpoints.zoo import bundled_models
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning")  # of their code
+pytestmark = [
+    pytest.mark.as_shipped,
+    pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning"),  # of their code
+]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def test_converted_weights_load_strictly_and_answer_alike(config, swinir_class, 
     lq = np.random.default_rng(0).random((1, 19, 26, 3), dtype=np.float32)
     with torch.no_grad():
         expected = again(torch.from_numpy(lq).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-    assert relative_error(model.apply({"params": params}, lq), expected) < 1e-5
+    assert relative_error(compiled(model)({"params": params}, lq), expected) < 1e-5
 
 
 @pytest.mark.parametrize("name", bundled_models())
@@ -69,7 +72,7 @@ def test_pytorch_tools_load_the_bundled_models(name, swinir_class):
     lq = np.random.default_rng(0).random((1, 40, 33, 3), dtype=np.float32)
     with torch.no_grad():
         expected = theirs(torch.from_numpy(lq).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-    assert relative_error(model.apply({"params": params}, lq), expected) < 1e-5
+    assert relative_error(compiled(model)({"params": params}, lq), expected) < 1e-5
 
 
 @pytest.mark.parametrize("legacy", [False, True])

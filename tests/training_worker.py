@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import jax
+import quick_programs
 from training_runs import ADVERSARIAL, EXPERIMENT, batch_of, first_state
 
 from swinir_jax.training.checkpoint import Checkpoints
@@ -76,7 +77,7 @@ def run_workers(
     """Trains in processes of their own, of so many forced devices each; the losses by workdir."""
     arguments = [name, str(shard_optimizer), *(f"{workdir}={until}" for workdir, until in jobs.items())]
     here = Path(__file__)
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"  # compiles faster
+    flags = f"--xla_force_host_platform_device_count={devices} {quick_programs.FLAGS}"
     environment = {"PYTHONPATH": f"{here.parent}{os.pathsep}{here.parents[1]}", "XLA_FLAGS": flags}
     environment |= {"DEVICES": str(devices)}
     if processes > 1:

@@ -1,13 +1,11 @@
 """Weight files for tests, and the error of a loaded network against the original's output."""
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 import safetensors.numpy
-from goldens import DATA, TINY, generated_weights, relative_error
+from goldens import DATA, TINY, compiled, generated_weights, relative_error
 
 import swinir_jax
 from swinir_jax.checkpoints.names import official_buffers, official_shapes
@@ -16,11 +14,6 @@ from swinir_jax.config import SwinIRConfig
 INPUTS = DATA / "inputs"
 EXPECTED = np.load(INPUTS / "expected.npz")
 FIRST = "conv_first.weight"
-
-
-@functools.cache  # most files hold the same network, which is compiled once
-def compiled(model):
-    return jax.jit(model.apply)
 
 
 def error_of(source, expected=EXPECTED["whole"], **options) -> float:

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import safetensors.numpy
-from goldens import DATA, TINY, generated_weights, golden_case, relative_error
-from weight_files import INPUTS, compiled, error_of, official_tensors, write_safetensors
+from goldens import DATA, TINY, compiled, generated_weights, golden_case, relative_error
+from weight_files import INPUTS, error_of, official_tensors, write_safetensors
 
 import swinir_jax
 from swinir_jax import InputError, Restorer
@@ -16,6 +16,7 @@ from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.cli.main import main
 
 
+@pytest.mark.as_shipped
 def test_windows_shift_without_masks_by_a_logged_assumption(caplog):
     assert error_of(INPUTS / "nomask.pth") < 1e-5
     assert "windows shift (there are no attn_mask buffers), unless shift=False (--no-shift)" in caplog.text
@@ -33,6 +34,7 @@ def test_masks_tell_that_windows_shift(name, caplog):
         swinir_jax.load_pretrained(INPUTS / name, shift=False)
 
 
+@pytest.mark.as_shipped
 def test_a_network_trained_at_its_window_size_needs_the_option(tmp_path, caplog):
     config, weights, lq, expected = golden_case(DATA / "forward" / "trained_at_window_size.npz")
     tensors = {**weights, **official_buffers(config)}
@@ -45,6 +47,7 @@ def test_a_network_trained_at_its_window_size_needs_the_option(tmp_path, caplog)
     assert "windows shift (there are no attn_mask buffers)" in caplog.text
 
 
+@pytest.mark.as_shipped
 def test_conversion_keeps_the_shift(tmp_path, caplog):
     source = str(INPUTS / "nomask.pth")
     assert main(["convert", source, str(tmp_path / "model"), "--no-shift"]) == 0
@@ -84,6 +87,7 @@ def test_a_position_embedding_tells_whether_windows_shift(caplog, tmp_path):
     assert "shift" not in caplog.text
 
 
+@pytest.mark.as_shipped
 def test_a_rectangle_there_and_back(tmp_path):
     original = read_weight_file(INPUTS / "rect_8x12.pth")[0]
     convert(INPUTS / "rect_8x12.pth", tmp_path / "model")

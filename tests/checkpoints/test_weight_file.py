@@ -14,6 +14,7 @@ WEIGHTS = official_tensors()
 OTHERS = generated_weights(official_shapes(TINY), 2)
 
 
+@pytest.mark.as_shipped
 @pytest.mark.parametrize("path", sorted(INPUTS.glob("*.*[!z]")), ids=lambda path: path.name)
 def test_small_inputs_give_the_original_answer(path):
     if path.name == "x1_pixelshuffle.pth":

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, generated_weights, relative_error
+from goldens import TINY, compiled, generated_weights, relative_error
 
 from swinir_jax import InputError, SwinIR, cpu, fast_apply
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
@@ -73,21 +73,22 @@ def test_stochastic_depth_is_that_of_the_modules():
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (7, 16)])
 def test_any_size_down_to_one_pixel(size):
     params, lq = tiny_params(TINY), image(1, *size, 3)
-    close(fast_apply(SwinIR(TINY), params)(lq), SwinIR(TINY).apply({"params": params}, lq), 2e-6)
+    close(jax.jit(fast_apply(SwinIR(TINY), params))(lq), compiled(SwinIR(TINY))({"params": params}, lq), 2e-6)
 
 
 def test_float64_is_float64_throughout():
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # Flax's LayerNorm mixes float64 and float32
         params = jax.tree.map(lambda p: np.asarray(p, np.float64), tiny_params(TINY))
         lq = np.asarray(image(1, 16, 24, 3), np.float64)
-        expected = SwinIR(TINY, dtype=jnp.float64).apply({"params": params}, lq)
-        close(cpu.restore(cpu.prepare(params, TINY), lq, TINY, jnp.float64), expected, 1e-13)
+        expected = compiled(SwinIR(TINY, dtype=jnp.float64))({"params": params}, lq)
+        restored = jax.jit(lambda lq: cpu.restore(cpu.prepare(params, TINY), lq, TINY, jnp.float64))(lq)
+        close(restored, expected, 1e-13)
 
 
 def test_bfloat16_is_as_close_to_float32_as_the_modules():
     params, lq = tiny_params(TINY), image(1, 16, 24, 3)
-    exact = SwinIR(TINY).apply({"params": params}, lq)
-    rough = fast_apply(SwinIR(TINY, dtype=jnp.bfloat16), params)(lq)
+    exact = compiled(SwinIR(TINY))({"params": params}, lq)
+    rough = jax.jit(fast_apply(SwinIR(TINY, dtype=jnp.bfloat16), params))(lq)
     assert rough.dtype == jnp.float32
     assert 0 < relative_error(rough, exact) < 0.03
 
@@ -111,9 +112,9 @@ def test_fast_apply_inside_other_programs():
     params, frames = tiny_params(TINY), image(2, 1, 16, 24, 3)
     restore = fast_apply(SwinIR(TINY), params)
     _, restored = jax.jit(lambda frames: jax.lax.scan(lambda carry, lq: (carry, restore(lq)), 0, frames))(frames)
-    expected = [SwinIR(TINY).apply({"params": params}, lq) for lq in frames]
+    expected = [compiled(SwinIR(TINY))({"params": params}, lq) for lq in frames]
     close(restored, np.stack(expected), 2e-6)
-    close(jax.vmap(restore)(frames), np.stack(expected), 2e-6)
+    close(jax.jit(jax.vmap(restore))(frames), np.stack(expected), 2e-6)
 
 
 def temporaries(blocks, side, training=False, **options):

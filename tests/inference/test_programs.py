@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import quick_programs
 from goldens import generated_weights
 
 from swinir_jax import Restorer, SwinIR, SwinIRConfig
@@ -49,7 +50,7 @@ print(json.dumps({
 
 def test_runs_on_the_device_that_jax_would_choose():
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])}
-    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=2 {quick_programs.FLAGS}"
     done = subprocess.run([sys.executable, "-c", DEVICES], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {

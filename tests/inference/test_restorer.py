@@ -116,6 +116,7 @@ def test_tiles_begin_on_multiples_of_seven():
     assert {tile.shape for tile in seen} == {(1, 28, 28, 3)}
 
 
+@pytest.mark.as_shipped
 @pytest.mark.parametrize(
     ("tile", "overlap", "case"), [(0, 0, "whole"), (32, 8, "tile32_overlap8"), (48, 16, "tile48_overlap16")]
 )

@@ -5,6 +5,8 @@ from goldens import FORWARD, golden_case, relative_error
 from swinir_jax import SwinIR, cpu
 from swinir_jax.checkpoints.names import params_from_official
 
+pytestmark = pytest.mark.as_shipped
+
 
 @pytest.mark.parametrize("path", FORWARD, ids=lambda path: path.stem)
 def test_modules_and_cpu_equal_the_original_and_each_other(path):

@@ -25,9 +25,6 @@ def images(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # compiles faster
-
-
 def by_modules(params, lq):
     return MODEL.apply({"params": params}, lq)
 
@@ -47,8 +44,8 @@ def loss(apply, params, lq):
     return jnp.sum(jnp.sin(apply(params, lq)))
 
 
-restore = jit(by_modules)
-gradients = jit(jax.grad(functools.partial(loss, by_modules), argnums=(0, 1)))
+restore = jax.jit(by_modules)
+gradients = jax.jit(jax.grad(functools.partial(loss, by_modules), argnums=(0, 1)))
 
 
 def assert_close(ours, plain, tolerance=2e-6):
@@ -74,14 +71,14 @@ def test_no_jit(apply):
 @each_path
 def test_vmap_over_images(apply):
     stack = images(3, 2, *SIZE, 3)
-    ours = jit(jax.vmap(apply, in_axes=(None, 0)))(PARAMS[0], stack)
+    ours = jax.jit(jax.vmap(apply, in_axes=(None, 0)))(PARAMS[0], stack)
     assert_close(ours, np.stack([restore(PARAMS[0], lq) for lq in stack]))
 
 
 @each_path
 def test_vmap_over_parameters(apply):
     lq = images(1, *SIZE, 3)
-    ours = jit(jax.vmap(apply, in_axes=(0, None)))(stacked(PARAMS), lq)
+    ours = jax.jit(jax.vmap(apply, in_axes=(0, None)))(stacked(PARAMS), lq)
     assert_close(ours, np.stack([restore(params, lq) for params in PARAMS]))
 
 
@@ -98,20 +95,20 @@ def test_scan_over_frames(apply):
     expected = [first]
     for lq in frames:
         expected.append(0.5 * expected[-1] + 0.5 * restore(PARAMS[0], lq))
-    assert_close(jit(lambda: jax.lax.scan(blend, first, frames)[1])(), np.stack(expected[1:]))
+    assert_close(jax.jit(lambda: jax.lax.scan(blend, first, frames)[1])(), np.stack(expected[1:]))
 
 
 @pytest.mark.parametrize("apply", [on_cpu, on_cpu_in_training])
 def test_gradients_of_parameters_and_image(apply):
     lq = images(1, *SIZE, 3)
-    ours = jit(jax.grad(functools.partial(loss, apply), argnums=(0, 1)))(PARAMS[0], lq)
+    ours = jax.jit(jax.grad(functools.partial(loss, apply), argnums=(0, 1)))(PARAMS[0], lq)
     assert_close(ours, gradients(PARAMS[0], lq), 1e-5)
 
 
 @each_path
 def test_gradients_of_a_stack_of_images(apply):
     stack = images(3, 1, *SIZE, 3)
-    ours = jit(jax.vmap(jax.grad(functools.partial(loss, apply), argnums=1), in_axes=(None, 0)))(PARAMS[0], stack)
+    ours = jax.jit(jax.vmap(jax.grad(functools.partial(loss, apply), argnums=1), in_axes=(None, 0)))(PARAMS[0], stack)
     assert_close(ours, np.stack([gradients(PARAMS[0], lq)[1] for lq in stack]), 1e-5)
 
 
@@ -119,7 +116,7 @@ def test_gradients_of_a_stack_of_images(apply):
 def test_jvp_is_the_gradient_times_the_direction(apply):
     lq, direction = images(1, *SIZE, 3), images(1, *SIZE, 3, seed=1) - np.float32(0.5)
     gradient = gradients(PARAMS[0], lq)[1]
-    _, slope = jit(lambda x, v: jax.jvp(lambda x: loss(apply, PARAMS[0], x), (x,), (v,)))(lq, direction)
+    _, slope = jax.jit(lambda x, v: jax.jvp(lambda x: loss(apply, PARAMS[0], x), (x,), (v,)))(lq, direction)
     scale = float(np.linalg.norm(gradient) * np.linalg.norm(direction))
     np.testing.assert_allclose(slope, np.vdot(gradient, direction), atol=1e-5 * scale)
 
@@ -128,13 +125,13 @@ def test_jvp_is_the_gradient_times_the_direction(apply):
 def test_inside_shard_map_with_its_checks(apply):
     lq = images(1, *SIZE, 3)
     mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    answer = jit(jax.shard_map(apply, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data")))
+    answer = jax.jit(jax.shard_map(apply, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data")))
     assert_close(answer(PARAMS[0], lq), restore(PARAMS[0], lq))
 
     def total(params, lq):
         return jax.grad(lambda params: jax.lax.psum(loss(apply, params, lq), "data"))(params)
 
-    gradient = jit(jax.shard_map(total, mesh=mesh, in_specs=(P(), P("data")), out_specs=P()))
+    gradient = jax.jit(jax.shard_map(total, mesh=mesh, in_specs=(P(), P("data")), out_specs=P()))
     assert_close(gradient(PARAMS[0], lq), gradients(PARAMS[0], lq)[0], 1e-5)
 
 

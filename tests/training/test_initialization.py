@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from goldens import TINY, generated_weights, relative_error
+from goldens import TINY, compiled, generated_weights, relative_error
 
 from swinir_jax import InputError, SwinIR
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
@@ -80,6 +80,6 @@ def test_a_network_of_another_range_begins_as_the_same_function(source):
     assert initialised == []
     lq = np.random.default_rng(0).random((1, 16, 16, 3), dtype=np.float32)
     answer, expected = (
-        SwinIR(config).apply({"params": tree}, lq) for config, tree in ((other, params), (TINY, params_of(TINY, 1)))
+        compiled(SwinIR(config))({"params": tree}, lq) for config, tree in ((other, params), (TINY, params_of(TINY, 1)))
     )
     assert relative_error(answer, expected) < 1e-5

@@ -24,6 +24,7 @@ from swinir_jax.training.checkpoint import Checkpoints, read_config
 from swinir_jax.training.sharding import abstract_state, make_mesh
 from swinir_jax.training.state import create_state
 
+pytestmark = pytest.mark.as_shipped
 ROOT = Path(__file__).parents[2]
 
 
