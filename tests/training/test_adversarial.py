@@ -81,8 +81,8 @@ def test_steps_without_a_finite_gradient_change_neither_network():
 
 def test_micro_batches_through_the_modules_give_the_gradients_of_the_whole():
     in_parts = dataclasses.replace(EXPERIMENT, optimizer=OptimizerConfig(accumulate=2))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7),
+    jax.tree.map(  # the absolute bound is for the gradients of real and restored images, which nearly cancel out
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6),
         GRADIENTS(first_state(in_parts), batch_of(0), fast=False),
         GRADIENTS(first_state(EXPERIMENT), batch_of(0)),
     )
