@@ -8,17 +8,20 @@ NEWEST ?= $(firstword $(shell for version in 3.13 3.12; do \
 	for python in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python$$version; do \
 	$$python -c "" 2> /dev/null && command -v $$python; done; done))
 
+# Python compiles what it imports; pip would compile all that is installed.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+
 # Rebuilt when one of these files changes.
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 # PyTorch, to compare with; without it, the tests that need it are skipped.
 $(VENV)/torch-ready: $(VENV)/ready
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps spandrel==0.4.2 torchvision==0.28.0 einops
+	$(PIP) torch==2.13.0
+	$(PIP) --no-deps spandrel==0.4.2 torchvision==0.28.0 einops
 	touch $@
 
 # Tests that a new Python or JAX breaks first: transformations, files, weights, configs.
@@ -27,7 +30,7 @@ FAST := $(addprefix tests/, inference/test_mesh.py models/test_transformations.p
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-fast test-newest test-torch lint docs clean
+.PHONY: demo test test-fast test-newest test-torch environments lint docs clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
 
@@ -37,10 +40,15 @@ test: $(VENV)/ready
 	$(PYTEST) -m "not as_shipped"
 
 test-fast: $(VENV)/ready
+	$(PYTEST) -m as_shipped $(FAST)
 	$(PYTEST) -m "not as_shipped" $(FAST)
 
 test-newest:
 	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test-fast,@echo "No newer Python is found to test with.")
+
+# The environments of all tests; with PyTorch, `make test` includes the tests of `make test-torch`.
+environments: $(VENV)/torch-ready
+	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) .venv-newest/ready)
 
 test-torch: $(VENV)/torch-ready
 	$(BIN)/python -m pytest tests/test_pytorch.py

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -22,6 +23,7 @@ def test_notebook_is_committed_without_outputs():
     assert [(cell.outputs, cell.execution_count) for cell in cells] == [([], None)] * len(cells)
 
 
+@pytest.mark.as_shipped  # runs for longer than it compiles
 def test_notebook_runs_to_the_picture_of_before_and_after(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = read_notebook()

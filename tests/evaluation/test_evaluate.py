@@ -275,6 +275,7 @@ BASELINES = [
 ]
 
 
+@pytest.mark.as_shipped  # runs for longer than it compiles
 @pytest.mark.parametrize("case", BASELINES, ids=lambda case: f"{case[3]} {case[0]} {case[2]}")
 def test_baselines(case, shared):
     task, option, level, model, hq, lq, expected = case
