@@ -30,7 +30,7 @@ FAST := $(addprefix tests/, inference/test_mesh.py models/test_transformations.p
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-fast test-newest test-torch environments lint docs clean
+.PHONY: demo test test-fast test-newest test-torch newest lint docs clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
 
@@ -46,8 +46,8 @@ test-fast: $(VENV)/ready
 test-newest:
 	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test-fast,@echo "No newer Python is found to test with.")
 
-# The environments of all tests; with PyTorch, `make test` includes the tests of `make test-torch`.
-environments: $(VENV)/torch-ready
+# The environment of `test-newest`.
+newest:
 	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) .venv-newest/ready)
 
 test-torch: $(VENV)/torch-ready

@@ -1,4 +1,5 @@
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -11,9 +12,9 @@ def pytest_configure(config):
     if config.option.markexpr == "not as_shipped":
         os.environ["XLA_FLAGS"] = quick_programs.FLAGS
     # Not the user's folder, and one for each worker, because JAX may read a file that another process still writes.
-    compiled = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    config.add_cleanup(compiled.cleanup)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
+    compiled = tempfile.mkdtemp()
+    config.add_cleanup(lambda: shutil.rmtree(compiled, ignore_errors=True))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 

@@ -64,8 +64,9 @@ def difference(ours, expected) -> float:
 
 def compare_apply(mesh: jax.sharding.Mesh, part: P, shape: tuple[int, ...]) -> float:
     """How far `jit(model.apply)` and its gradients on a mesh are from those on one device."""
-    model = SwinIR(_ONE_GROUP)
-    params = params_from_official(generated_weights(official_shapes(_ONE_GROUP), 1), _ONE_GROUP)
+    config = dataclasses.replace(_ONE_GROUP, depths=(2,), num_heads=(2,))
+    model = SwinIR(config)
+    params = params_from_official(generated_weights(official_shapes(config), 1), config)
     lq = np.random.default_rng(0).random(shape, dtype=np.float32)
 
     def loss(params, lq):

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import quick_programs
 from command_runs import EVERY, FIELDS, STEPS, make_images, metrics
 from training_runs import assert_same_bits
 
@@ -26,6 +27,7 @@ from swinir_jax.training.state import create_state
 
 pytestmark = pytest.mark.as_shipped
 ROOT = Path(__file__).parents[2]
+QUICK = {"XLA_FLAGS": quick_programs.FLAGS}  # of runs whose numbers no test compares
 
 
 class Runs:
@@ -88,7 +90,8 @@ def last_checkpoint(workdir):
     """State and data position after the last step, and the next batch."""
     experiment = read_config(workdir)
     checkpoints = Checkpoints(workdir, experiment.checkpoint)
-    state, data_state = checkpoints.restore(abstract_state(make_mesh(), create_state(experiment)))
+    shapes = jax.eval_shape(lambda: create_state(experiment))
+    state, data_state = checkpoints.restore(abstract_state(make_mesh(), shapes))
     checkpoints.close()
     batches = TrainingBatches(experiment.data, scale=2, channels=3, batch_size=4, seed=experiment.seed)
     batches.set_state(data_state)
@@ -101,7 +104,9 @@ def test_stopped_killed_and_resumed_gives_the_same_bits(runs, whole, capsys):
     workdir = runs.folder / "broken"
     process = runs.start("broken", *FIELDS, *runs.images)
     wait_for(process, lambda: (workdir / "metrics.jsonl").exists() and metrics(workdir, "train/loss"))
+    process.send_signal(signal.SIGSTOP)  # else it may come to its last steps meanwhile
     assert main(["train", "lightweight_sr_x2", "--workdir", str(workdir)]) == 2
+    process.send_signal(signal.SIGCONT)
     assert f"another training holds this folder (process {process.pid} on " in capsys.readouterr().err
     process.send_signal(signal.SIGTERM)
     _, output = process.communicate(timeout=60)
@@ -167,8 +172,8 @@ def test_a_full_disk_ends_with_1_and_keeps_the_last_good_checkpoint(whole, runs)
 
 
 def test_a_diverging_run_ends_with_1_and_advice(runs):
-    short = ["--steps", "4", "--validation.every", "2"]
-    process = runs.start("diverged", *FIELDS, *runs.images, *short, "--optimizer.learning-rate", "1e30")
+    short = ["--steps", "4", "--validation.every", "2", "--optimizer.learning-rate", "1e30"]
+    process = runs.start("diverged", *FIELDS, *runs.images, *short, **QUICK)
     _, output = process.communicate(timeout=300)
     assert process.returncode == 1, output
     assert "a lower --optimizer.learning-rate" in output
@@ -179,7 +184,7 @@ def test_a_diverging_run_ends_with_1_and_advice(runs):
 
 def test_two_steps_under_strict_promotion(runs):
     strict = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise"}
-    process = runs.start("strict", *FIELDS, *runs.images, "--steps", "2", **strict)
+    process = runs.start("strict", *FIELDS, *runs.images, "--steps", "2", **strict, **QUICK)
     _, output = process.communicate(timeout=300)
     assert process.returncode == 0, output
 
@@ -189,7 +194,7 @@ def test_two_processes_stop_at_the_same_step(runs):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     fields = [*FIELDS, *runs.images, "--steps", "100000", "--shard-optimizer", "2"]
-    both = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    both = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", **QUICK}
     processes = [runs.start("two", *fields, **both, JAX_PROCESS_ID=str(i)) for i in range(2)]
     workdir = runs.folder / "two"
     wait_for(processes[0], lambda: (workdir / "metrics.jsonl").exists() and metrics(workdir, "train/loss"))
