@@ -1,6 +1,6 @@
 """Times one case of swinir_jax, in a process of its own.
 
-    python benchmarks/time_jax.py light|classical SIDE [--train BATCH] [--tile auto|N|0] [--file]
+    python benchmarks/time_jax.py NETWORK SIDE [--train BATCH] [--tile auto|N|0] [--file]
 
 Prints one JSON line: seconds from the start of Python to the first answer, seconds of compiling, median and minimum of
 the next five calls, and the peak memory of the process in MB. float32, batch 1, random weights. With `--file`, a call
@@ -16,6 +16,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import flax
 import jax
@@ -62,20 +63,28 @@ def restoring_a_file(model: swinir_jax.SwinIR, side: int) -> tuple[Callable[[], 
     return call, seconds
 
 
-def training(model: swinir_jax.SwinIR, side: int, batch: int) -> tuple[Callable[[], object], float]:
-    """Returns a function that takes one step of the training command, and the seconds of compiling."""
+def training_inputs(model: swinir_jax.SwinIR, side: int, batch: int) -> tuple[Any, Any, Any]:
+    """Returns the mesh of all devices, a first training state, and a batch of noise."""
     from swinir_jax.configs import load_experiment
-    from swinir_jax.training.sharding import compile_step, make_mesh, place_batch, place_state
+    from swinir_jax.training.sharding import make_mesh, place_batch, place_state
     from swinir_jax.training.state import create_state
 
     scale, rng = model.config.upscale, np.random.default_rng(0)
     lq = rng.random((batch, side, side, 3), dtype=np.float32)
     hq = rng.random((batch, side * scale, side * scale, 3), dtype=np.float32)
     mesh = make_mesh()
-    data = place_batch(mesh, {"lq": lq, "hq": hq})
     recipe = load_experiment(f"lightweight_sr_x{scale}")
-    recipe = dataclasses.replace(recipe, network=model.config)
-    states = [place_state(mesh, create_state(recipe, random_params(model.config)))]
+    recipe = dataclasses.replace(recipe, network=model.config, dtype=np.dtype(model.dtype).name)
+    state = place_state(mesh, create_state(recipe, random_params(model.config)))
+    return mesh, state, place_batch(mesh, {"lq": lq, "hq": hq})
+
+
+def training(model: swinir_jax.SwinIR, side: int, batch: int) -> tuple[Callable[[], object], float]:
+    """Returns a function that takes one step of the training command, and the seconds of compiling."""
+    from swinir_jax.training.sharding import compile_step
+
+    mesh, first, data = training_inputs(model, side, batch)
+    states = [first]
     start = time.perf_counter()
     program = compile_step(mesh, states[0]).lower(states[0], data).compile()
     seconds = time.perf_counter() - start

@@ -1,6 +1,6 @@
 """Times one case of SwinIR under PyTorch, in a process of its own.
 
-    python benchmarks/time_pytorch.py light|classical SIDE [--compile] [--train BATCH] [--file]
+    python benchmarks/time_pytorch.py NETWORK SIDE [--compile] [--train BATCH] [--file]
 
 Needs an environment with torch and spandrel, which has the SwinIR that PyTorch's upscaling tools share. Prints the same
 JSON line as time_jax.py.
@@ -14,22 +14,30 @@ import argparse
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from networks import NETWORKS, PHOTO, report
 from PIL import Image
 
-library = torch.library.Library("torchvision", "DEF")  # a CPU build of PyTorch lacks torchvision's operators
-for name in ("nms", "qnms"):
-    library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 warnings.filterwarnings("ignore")
+
+
+def import_swinir() -> Any:
+    """Returns spandrel's class SwinIR."""
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:  # a CPU build of PyTorch lacks torchvision's operators
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    from spandrel.architectures.SwinIR import SwinIR
+
+    return SwinIR
 
 
 def main() -> None:
     """Times one case."""
-    from spandrel.architectures.SwinIR import SwinIR
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("side", type=int)
@@ -37,7 +45,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=0, metavar="BATCH")
     parser.add_argument("--file", action="store_true")
     args = parser.parse_args()
-    model = SwinIR(**NETWORKS[args.network])
+    model = import_swinir()(**NETWORKS[args.network])
     run = torch.compile(model) if args.compile else model
     scale, batch = NETWORKS[args.network]["upscale"], max(args.train, 1)
     lq = torch.rand(batch, 3, args.side, args.side)

@@ -1,7 +1,8 @@
 """SwinIR image restoration in JAX and Flax.
 
-`load_pretrained` loads a model and its weights. `Restorer` restores photographs, `fast_apply` batches of arrays.
-`export_network` writes model and weights to one file, which `load_exported` runs without Flax.
+`load_pretrained` loads a model and its weights, and `blend` blends weights. `Restorer` restores photographs,
+`fast_apply` batches of arrays. `export_network` writes model and weights to one file, which `load_exported` runs
+without Flax.
 """
 
 import importlib
@@ -11,6 +12,7 @@ from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from swinir_jax.checkpoints.blending import blend
     from swinir_jax.checkpoints.pretrained import load_pretrained
     from swinir_jax.export import export_network
     from swinir_jax.exported import load_exported
@@ -25,6 +27,7 @@ __all__ = [
     "Restorer",
     "SwinIR",
     "SwinIRConfig",
+    "blend",
     "export_network",
     "fast_apply",
     "load_exported",
@@ -35,6 +38,7 @@ __all__ = [
 _MODULES = {
     "Restorer": "inference.restorer",
     "SwinIR": "models",
+    "blend": "checkpoints.blending",
     "export_network": "export",
     "fast_apply": "inference.network",
     "load_exported": "exported",

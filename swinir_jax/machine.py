@@ -1,5 +1,6 @@
-"""Free memory of the machine."""
+"""Free memory and cores of the machine."""
 
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,11 @@ _CGROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "me
 def free_machine_bytes() -> int:
     """Returns the memory that this process can still take, in bytes, within the limit of a container."""
     return max(0, min([psutil.virtual_memory().available, *_container_bytes()]))
+
+
+def usable_cores() -> int:
+    """Returns the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _container_bytes() -> list[int]:

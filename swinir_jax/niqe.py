@@ -7,10 +7,11 @@ import numpy as np
 from scipy.ndimage import convolve
 from scipy.special import gamma
 
-from swinir_jax.colour import rgb_to_y
+from swinir_jax.colour import check_values, rgb_to_y
 from swinir_jax.errors import InputError
 
 BLOCK = 96  # side of a block in pixels
+RELIABLE_BLOCKS = 16  # with fewer blocks, the score says little
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # neighbours whose product with a pixel is measured
 _CUBIC = np.array([-3, -9, 29, 111, 111, 29, -9, -3], np.float32) / np.float32(256)  # the cubic kernel at half size
 _SHAPES = np.arange(0.2, 10.001, 0.001)  # of the generalised Gaussian distribution
@@ -20,7 +21,8 @@ def niqe(image: np.ndarray, crop: int = 0) -> float:
     """Measures how far the statistics of a photograph are from those of undistorted ones.
 
     Follows `calculate_niqe` of BasicSR on the rounded Y channel, with the published model of 125 photographs, in
-    float32 as there: rounding moves the score by up to 0.002. Below about 16 blocks the score says little.
+    float32 as there: rounding moves the score by up to 0.002. With fewer than `RELIABLE_BLOCKS` blocks, the score says
+    little.
 
     Args:
       image: `[h, w]`, `[h, w, 1]` or `[h, w, 3]` RGB; uint8, or float on the 0..255 scale.
@@ -30,24 +32,46 @@ def niqe(image: np.ndarray, crop: int = 0) -> float:
       A distance of at least 0; smaller is better.
 
     Raises:
-      InputError: if the dtype or the shape is another, a value is not finite, or fewer than 2 blocks remain.
+      InputError: if the dtype or the shape is another, a value is not finite, or fewer than 2 blocks are usable.
+    """
+    score, usable = niqe_and_blocks(image, crop)
+    if np.isnan(score):
+        raise InputError(
+            f"NIQE needs at least two blocks of {BLOCK}x{BLOCK} pixels that are not flat; "
+            f"an image of shape {np.shape(image)} has {usable}."
+        )
+    return score
+
+
+def niqe_and_blocks(image: np.ndarray, crop: int = 0) -> tuple[float, int]:
+    """Returns the score of `niqe`, NaN where NIQE is undefined, and the number of usable blocks.
+
+    A flat block, without values above and below the local mean, is not usable. NIQE is undefined without two usable
+    blocks.
+
+    Raises:
+      InputError: if the dtype or the shape is another, or a value is not finite.
     """
     image = np.asarray(image)
+    check_values(image, "image")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
-    luma = rgb_to_y(image) if image.ndim == 3 else image
+    luma = image if image.ndim == 2 else rgb_to_y(image)  # refuses other shapes
     luma = np.round((luma / 255).astype(np.float32) * np.float32(255))
-    luma = luma[crop : luma.shape[0] - crop, crop : luma.shape[1] - crop]
-    if blocks(luma.shape) < 2:
-        raise InputError(f"NIQE needs at least two blocks of {BLOCK}x{BLOCK} pixels, got {luma.shape}.")
+    luma = luma[crop : max(crop, luma.shape[0] - crop), crop : max(crop, luma.shape[1] - crop)]
+    if not blocks(luma.shape):
+        return np.nan, 0
     h, w = (side // BLOCK * BLOCK for side in luma.shape)
     luma = luma[:h, :w]
     features = np.concatenate([_features(luma, BLOCK), _features(_halved(luma), BLOCK // 2)], axis=1)
+    usable = features[~np.isnan(features).any(axis=1)]
+    if len(usable) < 2:
+        return np.nan, len(usable)
     mean = np.nanmean(features, axis=0)
-    covariance = np.cov(features[~np.isnan(features).any(axis=1)], rowvar=False)
     model_mean, model_covariance, _ = _model()
     difference = model_mean - mean
-    return float(np.sqrt(difference @ np.linalg.pinv((model_covariance + covariance) / 2) @ difference))
+    covariance = (model_covariance + np.cov(usable, rowvar=False)) / 2
+    return float(np.sqrt(difference @ np.linalg.pinv(covariance) @ difference)), len(usable)
 
 
 def blocks(shape: tuple[int, ...]) -> int:
@@ -105,13 +129,18 @@ def _features_of_block(block: np.ndarray) -> list[float]:
 
 def _asymmetric_gaussian(values: np.ndarray) -> tuple[float, float, float]:
     """Fits an asymmetric generalised Gaussian distribution: shape, and scales to the left and the right."""
-    left, right = (np.sqrt(np.mean(side**2)) for side in (values[values < 0], values[values > 0]))
-    ratio = left / right
-    moments = np.mean(np.abs(values)) ** 2 / np.mean(values**2)
-    moments *= (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
+    left, right = (_root_mean_square(side) for side in (values[values < 0], values[values > 0]))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a flat block has NaN
+        ratio = left / right
+        moments = np.mean(np.abs(values)) ** 2 / np.mean(values**2)
+        moments *= (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
     shape = _SHAPES[np.argmin((_ratios() - moments) ** 2)]
     scale = np.sqrt(gamma(1 / shape) / gamma(3 / shape))
     return float(shape), float(left * scale), float(right * scale)
+
+
+def _root_mean_square(values: np.ndarray) -> np.floating:
+    return np.sqrt(np.mean(values**2)) if values.size else np.float32(np.nan)
 
 
 @functools.cache

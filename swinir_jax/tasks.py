@@ -1,6 +1,7 @@
 """The paper's tasks: degradations and protocols."""
 
 import dataclasses
+import functools
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -9,7 +10,7 @@ import numpy as np
 
 from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.colours import as_rgb, matlab_gray, opencv_gray
-from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg
+from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg, to_uint8
 from swinir_jax.metrics import psnr, psnr_b, ssim
 
 Level = Literal["scale", "noise", "jpeg"]
@@ -20,10 +21,11 @@ def _shrink(hq: np.ndarray, scale: int) -> np.ndarray:
     return imresize(hq, 1 / scale) / 255
 
 
-def _degrade_blindly(hq: np.ndarray, scale: int) -> np.ndarray:
-    """Degrades by BSRGAN's chain, with a seed taken from the content of the image."""
+def _degrade_blindly(chain: str, hq: np.ndarray, scale: int) -> np.ndarray:
+    """Degrades by a blind chain, with a seed taken from the content of the image; LQ has 8 bits, as a file would."""
     rng = np.random.default_rng(zlib.crc32(hq.tobytes()))
-    return blind_chain(f"bsrgan_x{scale}")(np.divide(hq, 255, dtype=np.float32), rng)[1]
+    _, lq = blind_chain(f"{chain}_x{scale}")(np.divide(hq, 255, dtype=np.float32), rng)
+    return to_uint8(lq * 255) / 255
 
 
 def _add_noise(hq: np.ndarray, sigma: int) -> np.ndarray:
@@ -104,16 +106,31 @@ _COLOR_JPEG = Task(
     protocol="libjpeg, colour with 4:2:0 chroma",
 )
 
+# Chains of blind degradation, by the names of `swinir_jax.data.blind` without the scale.
+BLIND_CHAINS: Mapping[str, str] = {
+    "bsrgan": "BSRGAN's chain",
+    "bsrgan_plus": "KAIR's extension of BSRGAN's chain",
+    "real_esrgan": "Real-ESRGAN's chain",
+    "photo": "the mild chain of photographs from phones and the web",
+}
+DEFAULT_CHAIN = "bsrgan"
+
+
+def real_sr(chain: str = DEFAULT_CHAIN) -> Task:
+    """Returns the task of enlarging ordinary photographs, with the chain that degrades a ground truth."""
+    return dataclasses.replace(
+        _SR,
+        degrade=functools.partial(_degrade_blindly, chain),
+        training="blind",
+        protocol=f"{BLIND_CHAINS[chain]}, seed of each image: CRC-32 of its pixels",
+        has_truth=False,
+    )
+
+
 TASKS: Mapping[str, Task] = {
     "classical_sr": _SR,
     "lightweight_sr": _SR,
-    "real_sr": dataclasses.replace(
-        _SR,
-        degrade=_degrade_blindly,
-        training="blind",
-        protocol="BSRGAN's chain, seed of each image: CRC-32 of its pixels",
-        has_truth=False,
-    ),
+    "real_sr": real_sr(),
     "gray_dn": dataclasses.replace(_COLOR_DN, colours=opencv_gray, channels=1, metrics=("psnr", "ssim")),
     "color_dn": _COLOR_DN,
     "jpeg_car": dataclasses.replace(_COLOR_JPEG, colours=matlab_gray, channels=1, metrics=("psnr", "ssim", "psnr_b")),

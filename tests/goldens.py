@@ -13,6 +13,7 @@ import numpy as np
 
 from swinir_jax import SwinIR
 from swinir_jax.config import SwinIRConfig
+from swinir_jax.models.discriminator import SPECTRAL
 
 DATA = Path(__file__).parent / "data"
 GOLDENS = Path(os.environ.get("SWINIR_JAX_GOLDENS", DATA))  # other cases of the same files can be put to the tests
@@ -40,6 +41,25 @@ def fill(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 def generated_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
     return {key: fill(key, tuple(shape), seed) for key, shape in shapes.items()}
+
+
+def generated_discriminator(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, dict]:
+    """Parameters and singular vectors of KAIR's discriminator in our layout, by the shapes of its state dict."""
+    params, spectral = {}, {}
+    for name, shape in shapes.items():
+        layer, _, part = name.partition(".")
+        if part == "bias":
+            params.setdefault(layer, {})["bias"] = fill(name, tuple(shape), seed)
+        elif part in ("weight", "weight_orig"):
+            params.setdefault(layer, {})["kernel"] = fill(name, tuple(shape), seed).transpose(2, 3, 1, 0)
+        else:
+            vector = standard_normal(name, tuple(shape), seed)
+            vector /= np.linalg.norm(vector)
+            if part == "weight_v":  # from [in, k, k] to [k, k, in]
+                _, channels, k, _ = shapes[f"{layer}.weight_orig"]
+                vector = vector.reshape(channels, k, k).transpose(1, 2, 0).ravel()
+            spectral.setdefault(layer, {})[part[-1]] = vector
+    return {"params": params, SPECTRAL: spectral}
 
 
 def golden_case(path: Path) -> tuple[SwinIRConfig, dict[str, np.ndarray], np.ndarray, np.ndarray]:

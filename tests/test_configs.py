@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import re
 import shlex
+import typing
 
 import pytest
 
@@ -15,7 +16,9 @@ from swinir_jax.cli.dataclass_arguments import with_fields
 from swinir_jax.cli.main import main
 from swinir_jax.configs import NAMES, families, load_experiment
 from swinir_jax.errors import InputError
+from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.training.checks import check_experiment
+from swinir_jax.training.experiment import LossConfig
 
 # Learning rate, steps, batch, patch, loss and steps of the halvings in the original training code.
 RECIPES = {
@@ -28,6 +31,7 @@ RECIPES = {
     "jpeg_car_q40": (2e-4, 1_600_000, 8, 126, "charbonnier", (800_000, 1_200_000, 1_400_000, 1_500_000)),
     "real_sr_x4_psnr": (2e-4, 1_000_000, 32, 64, "l1", (500_000, 800_000, 900_000, 950_000)),
     "real_sr_large_x2_psnr": (2e-4, 1_000_000, 32, 64, "l1", (500_000, 800_000, 900_000, 950_000)),
+    "real_sr_x4_gan": (1e-4, 600_000, 32, 64, "l1", (400_000, 500_000, 550_000, 575_000)),
     "color_jpeg_car_q10": (1e-4, 800_000, 8, 126, "charbonnier", (400_000, 600_000, 700_000, 750_000)),
 }
 
@@ -49,7 +53,7 @@ def test_parts_fit_and_the_name_says_the_level(name):
     assert experiment.name == name
     degradation = experiment.data.degradation
     assert degradation.low <= experiment.validation.level <= degradation.high
-    if level := re.search(r"\d+(?=$|_psnr$)", name):
+    if level := re.search(r"\d+(?=$|_psnr$|_gan$)", name):
         assert degradation.low == degradation.high == int(level[0])
         assert name.startswith((experiment.task, "real_light"))
 
@@ -64,7 +68,20 @@ def test_initial_weights_fit_the_body_of_the_network(name):
         assert dataclasses.replace(first, **changed) == experiment.network
         assert first.shift_size == experiment.network.shift_size
     else:
-        assert name.endswith(("_x2", "_noise15", "_q40", "_light", "_psnr"))
+        assert name.endswith(("_x2", "_noise15", "_q40", "_light", "_psnr", "_gan"))
+
+
+def test_adversarial_recipes_have_the_weights_of_the_original_training_code():
+    e = load_experiment("real_sr_large_x4_gan")
+    assert (e.loss.weight, e.loss.perceptual, e.loss.perceptual_weight) == (1, "vgg19", 1)
+    assert (e.gan.loss, e.gan.weight, e.gan.features, e.gan.optimizer.learning_rate) == ("gan", 0.1, 64, 1e-4)
+    assert (e.gan.feature_matching, e.gan.artifacts, e.gan.warmup_steps) == (0, 0, 0)
+    assert e.gan.optimizer.milestones == e.optimizer.milestones
+
+
+def test_the_perceptual_loss_takes_all_feature_networks():
+    names = typing.get_args(typing.get_type_hints(LossConfig)["perceptual"])
+    assert names == ("none", *FEATURE_NETWORKS)
 
 
 def test_commands_in_the_docstrings_can_be_parsed():

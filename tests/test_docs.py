@@ -16,12 +16,13 @@ from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.cli.main import main
+from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.inference import engine
 
 DOCS = Path(__file__).parents[1] / "docs"
 PACKAGE = DOCS.parent / "swinir_jax"
 # Pages whose blocks run in order, in a folder where a tiny network has the name of the bundled one.
-PAGES = ("getting_started", "converting", "tiling", "precision", "devices", "exporting")
+PAGES = ("getting_started", "converting", "evaluation", "tiling", "precision", "devices", "exporting")
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -75,6 +76,22 @@ def test_the_table_of_parity_has_all_cases_within_the_tolerance():
     found = {cells[0].strip(): float(cells[3]) for cells in rows}
     assert [*found] == [path.stem for path in FORWARD]
     assert max(found.values()) < 1e-5
+
+
+def test_the_table_of_feature_networks_has_them_all():
+    section = page("training").split("## Feature networks")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
+    assert [cells[0] for cells in rows[2:]] == [f"`{name}`" for name in FEATURE_NETWORKS]
+    for cells, network in zip(rows[2:], FEATURE_NETWORKS.values(), strict=True):
+        assert cells[3].endswith(network.license)
+        assert network.package is None or f"`{network.package}`" in cells[3]
+    versions = {network.package for network in FEATURE_NETWORKS.values() if network.package}
+    assert set(re.findall(r"[\w-]+==[\d.]+", section)) == versions
+
+
+def test_the_extra_of_feature_networks_has_the_known_version():
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]
+    assert FEATURE_NETWORKS["efficientnet_lite0"].package in project["optional-dependencies"]["perceptual"]
 
 
 def test_the_architecture_page_shows_the_layers_that_lint_checks():

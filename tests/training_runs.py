@@ -9,7 +9,7 @@ from goldens import generated_weights
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.data.config import DataConfig, Degradation
-from swinir_jax.training.experiment import Experiment, ValidationConfig
+from swinir_jax.training.experiment import Experiment, GanConfig, ValidationConfig
 from swinir_jax.training.state import TrainState, create_state
 
 NETWORK = SwinIRConfig(
@@ -22,6 +22,12 @@ EXPERIMENT = Experiment(
     validation=ValidationConfig(level=2),
     steps=20,
     batch_size=4,
+)
+ADVERSARIAL = dataclasses.replace(
+    EXPERIMENT,
+    task="real_sr",
+    data=DataConfig(degradation=Degradation(kind="blind", low=2, high=2), patch_size=8),
+    gan=GanConfig(loss="gan", features=2, feature_matching=1.0, artifacts=1.0),
 )
 STILL = dataclasses.replace(EXPERIMENT, network=dataclasses.replace(NETWORK, drop_path_rate=0.0))
 

@@ -1,4 +1,4 @@
-"""A process of a run, started by tests: `python training_worker.py SHARD_OPTIMIZER WORKDIR=UNTIL...`.
+"""A process of a run, started by tests: `python training_worker.py EXPERIMENT SHARD_OPTIMIZER WORKDIR=UNTIL...`.
 
 Trains each workdir to a number of steps, from the last checkpoint or from the start, and saves. The first process
 prints the losses of each workdir, as JSON.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 import quick_programs
-from training_runs import EXPERIMENT, batch_of, first_state
+from training_runs import ADVERSARIAL, EXPERIMENT, batch_of, first_state
 
 from swinir_jax.training.checkpoint import Checkpoints
 from swinir_jax.training.sharding import (
@@ -31,46 +31,51 @@ from swinir_jax.training.state import create_state
 
 BATCH_SIZE = 8
 # Devices could disagree on dropped branches and on the images of a micro-batch.
-DIVIDED = dataclasses.replace(
-    EXPERIMENT,
-    network=dataclasses.replace(EXPERIMENT.network, drop_path_rate=0.5),
-    optimizer=dataclasses.replace(EXPERIMENT.optimizer, accumulate=2),
-)
+DIVIDED = {
+    name: dataclasses.replace(
+        experiment,
+        network=dataclasses.replace(experiment.network, drop_path_rate=0.5),
+        optimizer=dataclasses.replace(experiment.optimizer, accumulate=2),
+    )
+    for name, experiment in {"alone": EXPERIMENT, "adversarial": ADVERSARIAL}.items()
+}
 
 
 @functools.cache  # compiling takes longer than the steps
-def start(shard_optimizer: int) -> tuple:
+def start(name: str, shard_optimizer: int) -> tuple:
     """Mesh, shapes of the state before the first step and compiled step."""
-    mesh = make_mesh(shard_optimizer)
-    check_batch(BATCH_SIZE, mesh, DIVIDED.optimizer.accumulate)
-    shapes = jax.eval_shape(lambda: create_state(DIVIDED))
+    mesh, experiment = make_mesh(shard_optimizer), DIVIDED[name]
+    check_batch(BATCH_SIZE, mesh, experiment.optimizer.accumulate)
+    shapes = jax.eval_shape(lambda: create_state(experiment))
     return mesh, shapes, compile_step(mesh, shapes)
 
 
-def train(workdir: str, until: int, shard_optimizer: int = 1) -> tuple[list[float], dict]:
+def train(workdir: str, until: int, shard_optimizer: int = 1, name: str = "alone") -> tuple[list[float], dict]:
     """Losses of the steps done, and the state, saved."""
-    mesh, shapes, step = start(shard_optimizer)
-    checkpoints = Checkpoints(workdir, DIVIDED.checkpoint)
+    mesh, shapes, step = start(name, shard_optimizer)
+    checkpoints = Checkpoints(workdir, DIVIDED[name].checkpoint)
     done, losses = checkpoints.latest_step() or 0, []
     if done:
         state, data = checkpoints.restore(abstract_state(mesh, shapes))
         assert data == {"batches": done}
     else:
-        state = place_state(mesh, first_state(DIVIDED))
+        state = place_state(mesh, first_state(DIVIDED[name]))
     share = BATCH_SIZE // jax.process_count()
     mine = slice(share * jax.process_index(), share * (jax.process_index() + 1))
     for t in range(done, until):
         batch = {name: images[mine] for name, images in batch_of(t, BATCH_SIZE).items()}
         state, metrics = step(state, place_batch(mesh, batch))
-        losses.append(float(metrics["loss"]))
+        losses.append(float(metrics["loss"] + metrics.get("real", 0) + metrics.get("fake", 0)))
     checkpoints.save(until, state, {"batches": until})
     checkpoints.close()
     return losses, state
 
 
-def run_workers(jobs: dict[str, int], *, processes: int = 1, devices: int = 1, shard_optimizer: int = 1) -> dict:
+def run_workers(
+    jobs: dict[str, int], *, processes: int = 1, devices: int = 1, shard_optimizer: int = 1, name: str = "alone"
+) -> dict:
     """Trains in processes of their own, of so many forced devices each; the losses by workdir."""
-    arguments = [str(shard_optimizer), *(f"{workdir}={until}" for workdir, until in jobs.items())]
+    arguments = [name, str(shard_optimizer), *(f"{workdir}={until}" for workdir, until in jobs.items())]
     here = Path(__file__)
     flags = f"--xla_force_host_platform_device_count={devices} {quick_programs.FLAGS}"
     environment = {"PYTHONPATH": f"{here.parent}{os.pathsep}{here.parents[1]}", "XLA_FLAGS": flags}
@@ -103,8 +108,11 @@ def main() -> None:
     initialize_distributed()
     expected = int(os.environ.get("JAX_NUM_PROCESSES", 1))
     assert (jax.process_count(), jax.local_device_count()) == (expected, int(os.environ["DEVICES"]))
-    jobs = [job.rsplit("=", 1) for job in sys.argv[2:]]
-    losses = {workdir: train(workdir, int(until), int(sys.argv[1]))[0] for workdir, until in jobs}
+    name, shard_optimizer, *jobs = sys.argv[1:]
+    losses = {
+        workdir: train(workdir, int(until), int(shard_optimizer), name)[0]
+        for workdir, until in (job.rsplit("=", 1) for job in jobs)
+    }
     if jax.process_index() == 0:
         print(json.dumps(losses), flush=True)
 

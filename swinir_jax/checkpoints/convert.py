@@ -1,9 +1,9 @@
-"""Converts weights from one form into another."""
+"""Converts weights from one form into another, and blends them."""
 
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 import safetensors.numpy
 
 from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift
+from swinir_jax.checkpoints.blending import blend, check_weights
+from swinir_jax.checkpoints.ends import DEFAULT_STRENGTH, save_ends
 from swinir_jax.checkpoints.names import params_to_official
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.store import save_model
@@ -21,6 +23,12 @@ from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder, write_bytes
 
 logger = logging.getLogger(__name__)
+
+# Fields of a configuration in which networks to blend may differ: `img_range` is aligned, others only serve training.
+_FREE = (
+    *("img_range", "img_size", "mlp_ratio"),
+    *("drop_rate", "attn_drop_rate", "drop_path_rate", "use_checkpoint"),
+)
 
 
 def convert(
@@ -36,8 +44,7 @@ def convert(
     Args:
       source: name of the weights, as for `load_pretrained`.
       target: a new folder, or a `.safetensors` file, for PyTorch.
-      small: whether a `.safetensors` file gets the masks of the smallest image in which windows shift. PyTorch's strict
-        loading asks for masks; any of them serve images of all sizes.
+      small: whether a `.safetensors` file gets small masks, see `params_to_official`.
       to_img_range: value of `img_range` for which the network is rewritten; restored images stay the same.
       **options: options of `load_pretrained`.
 
@@ -48,24 +55,97 @@ def convert(
       InputError: if the source cannot be read, the target cannot be written, or `to_img_range` is not positive; nothing
         is written then.
     """
+    return convert_blend([(source, 1.0)], target, small=small, to_img_range=to_img_range, **options)
+
+
+def convert_blend(
+    sources: Sequence[tuple[str | os.PathLike[str], float]],
+    target: str | os.PathLike[str],
+    *,
+    small: bool = False,
+    to_img_range: float | None = None,
+    **options: Any,
+) -> tuple[SwinIRConfig, int]:
+    """Converts a blend of several networks, given by name and weight; see `convert` and `blend`."""
     target = Path(target)
     suffix = target.suffix.lower()
     if suffix in SUFFIXES and suffix != ".safetensors":
         raise InputError(f"{target}: official names are written as .safetensors, which PyTorch tools read too.")
-    model, params = load_pretrained(source, **options)
-    config = model.config
-    if to_img_range is not None:
-        params, config = with_img_range(params, config, to_img_range)
+    check_weights([weight for _, weight in sources])
+    config, networks = _load_alike([name for name, _ in sources], to_img_range, **options)
+    params = blend([*zip(networks, (weight for _, weight in sources), strict=True)])
     if suffix == ".safetensors":
         make_folder(target.parent)
-        if small and config.shift_size and not config.ape:
-            config = dataclasses.replace(config, img_size=2 * config.window_size)
-        tensors = params_to_official(params, config)
+        tensors = params_to_official(params, config, small=small)
         _warn_of_losses(tensors, config)
         write_bytes(target, safetensors.numpy.save(tensors))
     else:
         save_model(target, params, config)
-    return config, sum(leaf.size for leaf in jax.tree.leaves(params))
+    return config, _count(params)
+
+
+def convert_ends(
+    ends: tuple[str | os.PathLike[str], str | os.PathLike[str]],
+    target: str | os.PathLike[str],
+    *,
+    strength: float | None = None,
+    to_img_range: float | None = None,
+    **options: Any,
+) -> tuple[SwinIRConfig, int]:
+    """Converts two networks of one ancestor into a model with two ends.
+
+    Args:
+      ends: names of the networks at strength 0 (faithful) and at strength 1 (sharp).
+      target: new folder.
+      strength: default strength; None for 0.7.
+      to_img_range: see `convert`.
+      **options: options of `load_pretrained`.
+
+    Returns:
+      The configuration of both networks, and the number of parameters of each.
+
+    Raises:
+      InputError: as for `convert`, or if the architectures differ.
+    """
+    config, (faithful, sharp) = _load_alike(ends, to_img_range, **options)
+    save_ends(target, faithful, sharp, config, DEFAULT_STRENGTH if strength is None else strength)
+    return config, _count(faithful)
+
+
+def _load_alike(
+    names: Sequence[str | os.PathLike[str]], to_img_range: float | None, **options: Any
+) -> tuple[SwinIRConfig, list[Mapping[str, Any]]]:
+    """Loads networks of one architecture, and rewrites them for one `img_range`: the given one, or the first network's.
+
+    Raises:
+      InputError: if the architectures differ; the message names the first difference.
+    """
+    loaded = [load_pretrained(name, **options) for name in names]
+    config = loaded[0][0].config
+    for name, (model, _) in zip(names[1:], loaded[1:], strict=True):
+        ours, theirs = _architecture(config), _architecture(model.config)
+        if differing := [field for field in ours if ours[field] != theirs[field]]:
+            field = differing[0]
+            raise InputError(f"{names[0]} and {name} differ in {field}: {ours[field]!r} and {theirs[field]!r}.")
+    if to_img_range is not None:
+        config = dataclasses.replace(config, img_range=to_img_range)
+    return config, [
+        params
+        if model.config.img_range == config.img_range
+        else with_img_range(params, model.config, config.img_range)[0]
+        for model, params in loaded
+    ]
+
+
+def _architecture(config: SwinIRConfig) -> dict[str, Any]:
+    """Returns all that decides the function of equal parameters but `img_range`, by name."""
+    fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in _FREE}
+    derived = {name: getattr(config, name) for name in ("attention_window", "shift_size", "mlp_hidden_dim")}
+    return {**fields, **derived, "img_size": config.img_size if config.ape else None}
+
+
+def _count(params: Mapping[str, Any]) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def _warn_of_losses(tensors: Mapping[str, np.ndarray], config: SwinIRConfig) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import platformdirs
 from tqdm import tqdm
 
-from swinir_jax.checkpoints.architecture import Tensors, infer_config
+from swinir_jax.checkpoints.architecture import infer_config
 from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.checkpoints.zoo import OfficialModel
@@ -26,7 +26,7 @@ from swinir_jax.files import make_folder, replacing
 logger = logging.getLogger(__name__)
 
 WEIGHTS_VARIABLE = "SWINIR_JAX_WEIGHTS"  # environment variable: a folder with official files
-MIRROR_VARIABLE = "SWINIR_JAX_MIRROR"  # environment variable: an address in place of RELEASE
+MIRROR_VARIABLE = "SWINIR_JAX_MIRROR"  # environment variable: an address in place of those of known files
 RELEASE = "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0"
 
 _TIMEOUT = 30.0  # seconds without a byte
@@ -58,14 +58,44 @@ def locate_official(
     Raises:
       InputError: if the file cannot be downloaded; the message has the address and the path for a download by hand.
     """
-    folders = [Path(f) for f in (weights_dir, os.environ.get(WEIGHTS_VARIABLE)) if f] + [cache_folder()]
+    folders = weight_folders(weights_dir)
     for folder in folders:
         if (folder / model.file_name).is_file():
             return folder / model.file_name
-    address = f"{(os.environ.get(MIRROR_VARIABLE) or RELEASE).rstrip('/')}/{model.file_name}"
-    target = folders[0] / model.file_name
+
+    def check(path: Path) -> None:
+        params_from_official(read_weight_file(path)[0], model.config)
+
+    return download_known(model.file_name, RELEASE, folders[0], check, progress=progress)
+
+
+def weight_folders(weights_dir: str | os.PathLike[str] | None = None) -> list[Path]:
+    """Returns the folders in which known weight files are looked for; the first one receives downloads."""
+    return [Path(f) for f in (weights_dir, os.environ.get(WEIGHTS_VARIABLE)) if f] + [cache_folder()]
+
+
+def download_known(
+    file_name: str, release: str, folder: Path, check: Callable[[Path], Any], *, progress: bool = False
+) -> Path:
+    """Downloads a weight file that has a known address.
+
+    Args:
+      file_name: name of the file.
+      release: address of the folder with the file; $SWINIR_JAX_MIRROR replaces it.
+      folder: folder for the file.
+      check: raises InputError if the file at a path is not the right one.
+      progress: whether to draw a progress bar.
+
+    Returns:
+      The path of the checked file.
+
+    Raises:
+      InputError: if the file cannot be downloaded; the message has the address and the path for a download by hand.
+    """
+    address = f"{(os.environ.get(MIRROR_VARIABLE) or release).rstrip('/')}/{file_name}"
+    target = folder / file_name
     try:
-        _fetch(address, target, progress, lambda tensors: params_from_official(tensors, model.config))
+        _fetch(address, target, progress, check)
     except InputError as error:
         raise InputError(f"{str(error).removesuffix('.')}; put the file at {target} by hand.") from error
     return target
@@ -95,12 +125,17 @@ def locate_address(address: str, *, progress: bool = False) -> Path:
     target = cache_folder() / hashlib.sha256(address.encode()).hexdigest()[:16] / name
     if not target.is_file():
         try:
-            _fetch(address, target, progress, lambda tensors: params_from_official(tensors, infer_config(tensors)))
+            _fetch(address, target, progress, _check_swinir)
         except BaseException:
             with contextlib.suppress(OSError):
                 target.parent.rmdir()
             raise
     return target
+
+
+def _check_swinir(path: Path) -> None:
+    tensors, _ = read_weight_file(path)
+    params_from_official(tensors, infer_config(tensors))
 
 
 def _check(address: str) -> urllib.parse.SplitResult:
@@ -124,15 +159,14 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _fetch(address: str, target: Path, progress: bool, check: Callable[[Tensors], Any]) -> None:
-    """Downloads a weight file and checks its tensors; the file appears whole or not at all."""
+def _fetch(address: str, target: Path, progress: bool, check: Callable[[Path], Any]) -> None:
+    """Downloads a weight file and checks it; the file appears whole or not at all."""
     make_folder(target.parent)
     try:
         with replacing(target) as temporary:
             try:
                 _download(address, temporary, progress)
-                tensors, _ = read_weight_file(temporary)
-                check(tensors)
+                check(temporary)
             except urllib.error.HTTPError as error:
                 with error:  # closes the connection
                     raise InputError(f"the server answers {error.code} {error.reason}") from error

@@ -1,5 +1,7 @@
 """Converts official parameter names and layouts into the Flax parameter tree and back, bit for bit."""
 
+import dataclasses
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -56,7 +58,8 @@ def to_official(path: str, array: np.ndarray) -> tuple[str, np.ndarray]:
     return ".".join([*(re.sub(r"_(\d+)$", r".\1", module) for module in modules), leaf]), array
 
 
-def parameter_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
+@functools.lru_cache(maxsize=16)  # tracing takes longer than reading weights
+def parameter_shapes(config: SwinIRConfig) -> Mapping[str, tuple[int, ...]]:
     """Returns the shape of each parameter by path in the Flax tree (`a/b/c`), without making arrays."""
     model = SwinIR(config)
     sides = config.img_sides if config.ape else (config.window_size, config.window_size)
@@ -148,7 +151,9 @@ def _buffer_problems(buffers: Tensors, config: SwinIRConfig) -> list[str]:
     return problems
 
 
-def params_to_official(params: Mapping[str, Any], config: SwinIRConfig) -> dict[str, np.ndarray]:
+def params_to_official(
+    params: Mapping[str, Any], config: SwinIRConfig, *, small: bool = False
+) -> dict[str, np.ndarray]:
     """Builds official tensors from the Flax parameter tree, the inverse of `params_from_official`.
 
     The official class loads the result with `strict=True`.
@@ -156,6 +161,8 @@ def params_to_official(params: Mapping[str, Any], config: SwinIRConfig) -> dict[
     Args:
       params: Flax parameter tree.
       config: network configuration.
+      small: whether masks are those of the smallest image in which windows shift. PyTorch's strict loading asks for
+        masks; any of them serve images of all sizes.
 
     Returns:
       Contiguous arrays by official name, first the parameters, then the buffers.
@@ -168,5 +175,7 @@ def params_to_official(params: Mapping[str, Any], config: SwinIRConfig) -> dict[
     if problems:
         raise InputError(f"The parameters do not fit the model: {first_few(sorted(problems), _PROBLEMS_SHOWN)}")
     named = dict(to_official(path, np.asarray(leaf)) for path, leaf in flat.items())
+    if small and config.shift_size and not config.ape:
+        config = dataclasses.replace(config, img_size=2 * config.window_size)
     tensors = {**{name: named[name] for name in official_shapes(config)}, **official_buffers(config)}
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}

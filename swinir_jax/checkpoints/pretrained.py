@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from swinir_jax.checkpoints import store
 from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift, with_shift
 from swinir_jax.checkpoints.download import is_address, locate_address, locate_official
+from swinir_jax.checkpoints.ends import is_two_ended, load_ends
 from swinir_jax.checkpoints.names import params_from_official, split_buffers
 from swinir_jax.checkpoints.networks import Weights
 from swinir_jax.checkpoints.run import is_run, load_run, run_folder
@@ -34,6 +35,7 @@ def load_pretrained(
     qk_scale: float | None = None,
     shift: bool | None = None,
     weights: Weights = "ema",
+    strength: float | None = None,
     dtype: Any = jnp.float32,
     weights_dir: str | os.PathLike[str] | None = None,
     progress: bool = False,
@@ -52,6 +54,8 @@ def load_pretrained(
       shift: whether windows shift, for files that do not tell (see `tells_shift`) and folders that are wrong; None
         assumes that windows shift, and logs the assumption.
       weights: "ema" or "raw", for files and runs that hold both.
+      strength: for models with two ends, 0 for the faithful network, 1 for the sharp one, between for a blend; None for
+        the model's default, which is logged.
       dtype: dtype in which the model computes, float32 or bfloat16.
       weights_dir: folder in which official files are looked for first.
       progress: whether to draw a progress bar while downloading.
@@ -60,19 +64,25 @@ def load_pretrained(
       `(model, params)` for `model.apply({"params": params}, lq)`; the parameters are float32 NumPy arrays.
 
     Raises:
-      InputError: if there is no such model, a file is damaged or does not hold a SwinIR, or weights and configuration
-        do not fit each other.
+      InputError: if there is no such model, a file is damaged or does not hold a SwinIR, weights and configuration do
+        not fit each other, or a strength is given for a model without two ends.
     """
     if weights not in get_args(Weights):
         raise InputError(f"weights must be one of {get_args(Weights)}, got {weights!r}.")
     arguments: dict[str, Any] = {"img_range": img_range, "qk_scale": qk_scale}
     overrides = {name: value for name, value in arguments.items() if value is not None}
+    blended: float | None = None
     if not is_address(name) and is_run(folder := run_folder(name)):
         params, config = load_run(folder, weights)
-    elif store.is_model(path := _resolve(name, weights_dir, progress)):
+    elif is_two_ended(path := _resolve(name, weights_dir, progress)):
+        params, config, blended = load_ends(path, strength)
+        logger.info("%s: strength %g, from 0 (faithful) to 1 (sharp).", name, blended)
+    elif store.is_model(path):
         params, config = store.load_model(path)
     else:
         params, config = _load_file(path, img_range, qk_scale, shift, weights)
+    if strength is not None and blended is None:
+        raise InputError(f"{name}: has no two ends; leave out the strength (--strength).")
     if shift is not None:
         config = with_shift(config, shift)
     return SwinIR(dataclasses.replace(config, **overrides), dtype=dtype), params
@@ -102,7 +112,7 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
 
 def _weight_files(folder: Path) -> list[str]:
     """Returns the names of the weight files in a folder that is no converted model, by suffix."""
-    if not folder.is_dir() or (folder / store.PARAMS_FOLDER).exists():
+    if not folder.is_dir() or (folder / store.PARAMS_FOLDER).exists() or is_two_ended(folder):
         return []
     return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 

@@ -1,9 +1,10 @@
 """Stores converted models: folders with `config.json` and the parameters as an Orbax checkpoint."""
 
+import contextlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,22 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
     """
     import orbax.checkpoint as ocp  # slow to import, and reading .safetensors does not need Orbax
 
+    with new_model(folder) as temporary:
+        with holding_interrupts(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            checkpointer.save(temporary / PARAMS_FOLDER, args=ocp.args.StandardSave(dict(params)))
+        write_config(temporary, config, PARAMS_FOLDER)
+
+
+@contextlib.contextmanager
+def new_model(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary folder that becomes a model folder at the end, by one rename; removes it after an error.
+
+    Args:
+      folder: folder that does not exist or is empty.
+
+    Raises:
+      InputError: if the folder is not empty, or cannot be written.
+    """
     folder = Path(folder).absolute()
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(f"{folder}: exists already; name a new folder or remove it first.")
@@ -41,18 +58,20 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
     try:
         with replacing(folder) as temporary:
             temporary.mkdir()  # Orbax would make it in a thread, and wait for minutes where this fails
-            with holding_interrupts(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-                checkpointer.save(temporary / PARAMS_FOLDER, args=ocp.args.StandardSave(dict(params)))
-            content = {
-                "format_version": FORMAT_VERSION,
-                "config": config.to_dict(),
-                "crc32": _checksums(temporary / PARAMS_FOLDER),
-            }
-            (temporary / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n")
+            yield temporary
     except OSError as error:
         raise cannot_write(folder, error) from error
+    except InputError:
+        raise
     except ValueError as error:  # raised by TensorStore when the disk is full
         raise InputError(f"{folder}: cannot be written ({' '.join(str(error).split())[:200]}).") from error
+
+
+def write_config(folder: Path, config: SwinIRConfig, part: str = "", **others: Any) -> None:
+    """Writes the configuration, other JSON values, and the checksums of the files in a part of the folder."""
+    checksums = _checksums(folder / part)
+    content = {"format_version": FORMAT_VERSION, "config": config.to_dict(), **others, "crc32": checksums}
+    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 
 def is_model(folder: Path) -> bool:
@@ -73,15 +92,7 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRCo
       InputError: if a file is missing or damaged, or the parameters do not fit the configuration.
     """
     folder = Path(folder).absolute()
-    config, checksums = _load_config(folder / CONFIG_FILE)
-    found = _checksums(folder / PARAMS_FOLDER)
-    damaged = [
-        f"{name} is {'damaged' if name in found else 'missing'}"
-        for name, checksum in checksums.items()
-        if found.get(name) != checksum
-    ]
-    if damaged:  # checked before Orbax reads, which reports damage in many lines and from several threads
-        raise InputError(f"{folder / PARAMS_FOLDER}: {', '.join(damaged)}; convert the weights again.")
+    config, _ = read_config(folder, PARAMS_FOLDER)
     flat = load_params(folder / PARAMS_FOLDER)
     problems = shape_problems({path: leaf.shape for path, leaf in flat.items()}, parameter_shapes(config))
     if problems:
@@ -89,7 +100,13 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRCo
     return flax.traverse_util.unflatten_dict(flat, sep="/"), config
 
 
-def _load_config(path: Path) -> tuple[SwinIRConfig, dict[str, int]]:
+def read_config(folder: Path, part: str = "") -> tuple[SwinIRConfig, dict[str, Any]]:
+    """Returns the network configuration of a model folder and all JSON values, and checks the files in a part of it.
+
+    Raises:
+      InputError: if the configuration is not readable, or a file is missing or damaged.
+    """
+    path = folder / CONFIG_FILE
     try:
         content = json.loads(path.read_text())
         version, values, checksums = content["format_version"], dict(content["config"]), dict(content["crc32"])
@@ -100,9 +117,18 @@ def _load_config(path: Path) -> tuple[SwinIRConfig, dict[str, int]]:
     if version != FORMAT_VERSION:
         raise InputError(f"{path}: format_version is {version}; this version of swinir_jax reads {FORMAT_VERSION}.")
     try:
-        return SwinIRConfig.from_dict(values), checksums
+        config = SwinIRConfig.from_dict(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    found = _checksums(folder / part)
+    damaged = [
+        f"{name} is {'damaged' if name in found else 'missing'}"
+        for name, checksum in checksums.items()
+        if found.get(name) != checksum
+    ]
+    if damaged:  # checked before Orbax reads, which reports damage in many lines and from several threads
+        raise InputError(f"{folder / part}: {', '.join(damaged)}; convert the weights again.")
+    return config, content
 
 
 def load_params(path: os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from swinir_jax.checkpoints.ends import is_two_ended
 from swinir_jax.config import SIZES, SwinIRConfig
 from swinir_jax.errors import InputError
 
@@ -67,9 +68,10 @@ OFFICIAL: Mapping[str, OfficialModel] = {model.name: model for model in _officia
 
 
 def bundled_models() -> dict[str, Path]:
-    """Returns the weight files in the package by name."""
+    """Returns the weight files and the models with two ends in the package by name."""
     folder = Path(str(resources.files("swinir_jax") / "pretrained"))
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    files = {path.stem: path for path in folder.glob("*.safetensors")}
+    return dict(sorted({**files, **{path.name: path for path in folder.iterdir() if is_two_ended(path)}}.items()))
 
 
 def bundled_scores() -> dict[str, list[dict[str, Any]]]:

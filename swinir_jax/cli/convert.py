@@ -2,11 +2,13 @@
 
 import argparse
 import logging
+import re
 from pathlib import Path
 
-from swinir_jax.checkpoints.convert import convert
+from swinir_jax.checkpoints.convert import convert_blend, convert_ends
 from swinir_jax.cli.model_options import add_weight_options, weight_options
 from swinir_jax.config import SwinIRConfig
+from swinir_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -14,9 +16,28 @@ logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
-        "source", help="weight file (.pth, .safetensors, ...) or its https address, model folder, or name of a model"
+        "source",
+        nargs="?",
+        help="weight file (.pth, .safetensors, ...) or its https address, model folder, run, or name of a model",
     )
-    parser.add_argument("target", type=Path, help="new model folder, or .safetensors file with the official names")
+    parser.add_argument(
+        "target", nargs="?", type=Path, help="new model folder, or .safetensors file with the official names"
+    )
+    parser.add_argument("--out", type=Path, metavar="TARGET", help="the target, in place of its name behind SOURCE")
+    several = parser.add_mutually_exclusive_group()
+    several.add_argument(
+        "--blend",
+        type=_weighted,
+        metavar="A:0.7,B:0.3",
+        help=r"in place of SOURCE: the weighted mean of networks of one ancestor; \, is a comma in a name",
+    )
+    several.add_argument(
+        "--ends",
+        type=_two,
+        metavar="FAITHFUL,SHARP",
+        help="in place of SOURCE: write a model with two ends, between which --strength chooses (its value here is the "
+        "default, else 0.7)",
+    )
     parser.add_argument(
         "--small", action="store_true", help="write attention masks of the smallest image, which serve all sizes"
     )
@@ -31,16 +52,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Converts weights."""
-    config, parameters = convert(
-        args.source,
-        args.target,
-        small=args.small,
-        to_img_range=args.to_img_range,
-        progress=not args.quiet,
-        **weight_options(args),
-    )
-    logger.info("%s: %s, %s parameters", args.target, _describe(config), f"{parameters:,}")
+    if sum(value is not None for value in (args.source, args.blend, args.ends)) != 1:
+        raise InputError("Name one source: SOURCE, --blend or --ends; behind these two, the target is --out TARGET.")
+    if (args.target is None) == (args.out is None):
+        raise InputError("Name one target: SOURCE TARGET, or --out TARGET.")
+    target = args.target or args.out
+    options = {"to_img_range": args.to_img_range, "progress": not args.quiet, **weight_options(args)}
+    if args.ends:
+        config, parameters = convert_ends(args.ends, target, **options)
+    else:
+        config, parameters = convert_blend(args.blend or [(args.source, 1.0)], target, small=args.small, **options)
+    logger.info("%s: %s, %s parameters", target, _describe(config), f"{parameters:,}")
     return 0
+
+
+def _weighted(text: str) -> list[tuple[str, float]]:
+    parts = [part.rpartition(":") for part in _parts(text)]
+    try:
+        sources = [(name, float(weight)) for name, _, weight in parts]
+    except ValueError:
+        sources = []
+    if len(sources) < 2 or not all(name for name, _ in sources):
+        raise argparse.ArgumentTypeError(f"a blend is two or more of NAME:WEIGHT with commas between, not {text!r}")
+    return sources
+
+
+def _two(text: str) -> tuple[str, str]:
+    names = _parts(text)
+    if len(names) != 2 or not all(names):
+        raise argparse.ArgumentTypeError(f"the ends are two names with a comma between, not {text!r}")
+    return names[0], names[1]
+
+
+def _parts(text: str) -> list[str]:
+    """Splits a text at commas, but not at `\\,`, which stands for a comma in a name."""
+    return [part.replace(r"\,", ",") for part in re.split(r"(?<!\\),", text)]
 
 
 def _describe(config: SwinIRConfig) -> str:

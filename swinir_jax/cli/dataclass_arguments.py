@@ -150,7 +150,10 @@ def _shown(value: Any) -> str:
 
 
 def _field_descriptions(kind: type) -> dict[str, str]:
-    """Returns the descriptions in the `Attributes:` section of a docstring, by field."""
-    section = (inspect.getdoc(kind) or "").partition("\n\nAttributes:")[2].split("\n\n")[0]
-    entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)
-    return {name: " ".join(text.split()).removesuffix(".") for name, text in entries}
+    """Returns the descriptions in the `Attributes:` sections of a class and its bases, by field."""
+    descriptions: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        section = inspect.cleandoc(base.__doc__ or "").partition("\n\nAttributes:")[2].split("\n\n")[0]
+        entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)
+        descriptions |= {name: " ".join(text.split()).removesuffix(".") for name, text in entries}
+    return descriptions

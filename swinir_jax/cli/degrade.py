@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from swinir_jax.cli.inputs import find_inputs
-from swinir_jax.data.blind import blind_chain
-from swinir_jax.data.colours import as_rgb
-from swinir_jax.data.sources import read_uint8
+from swinir_jax.data.blind import blind_chain, cut_to_scale
+from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         for source in inputs.sources:
             target = args.out / source.place.with_name(f"{source.place.stem}.png")
             try:
-                image = _cropped(read_uint8(source.file), chain.scale)
+                image = cut_to_scale(read_uint8(source.file), chain.scale, source.name)
                 draws = args.contact_sheet or (1, 1)
                 sheet = contact_sheet(image, chain, args.seed, *draws)
                 make_folder(target.parent)
@@ -97,14 +96,6 @@ def contact_sheet(image: np.ndarray, chain: "Chain", seed: int, rows: int, colum
         top, left = i // columns * h, i % columns * w
         sheet[top : top + h - _GAP, left : left + w - _GAP] = np.round(lq * 255)
     return sheet
-
-
-def _cropped(image: np.ndarray, scale: int) -> np.ndarray:
-    """Returns RGB with sides that are multiples of the scale."""
-    h, w = (side // scale * scale for side in image.shape[:2])
-    if min(h, w) == 0:
-        raise InputError(f"The photograph is smaller than {scale}x{scale} pixels.")
-    return np.ascontiguousarray(as_rgb(image)[:h, :w])
 
 
 def _grid(text: str) -> tuple[int, int]:

@@ -13,15 +13,18 @@ from typing import Any
 import jax
 
 from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, load_model
+from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError, listed
-from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair, average, baseline, evaluate
+from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, explain, judge, load_distance
+from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair, average, baseline, border, evaluate
 from swinir_jax.evaluation.published import published
-from swinir_jax.evaluation.report import Report, as_dict, format_score, write_csv, write_json
+from swinir_jax.evaluation.report import Report, as_dict, format_score, format_scores, heading, write_csv, write_json
+from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.restorer import Restorer
-from swinir_jax.tasks import TASKS, Task
+from swinir_jax.tasks import BLIND_CHAINS, DEFAULT_CHAIN, TASKS, Task, real_sr
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="name of an LQ file, with {} for the HQ file's name: {}x2, X2/{}x2, LR_{} (default: the usual names)",
     )
+    parser.add_argument(
+        "--chain", choices=list(BLIND_CHAINS), help=f"degradation of real_sr (default: {DEFAULT_CHAIN})"
+    )
+    parser.add_argument(
+        "--perceptual",
+        choices=[*FEATURE_NETWORKS, "none"],
+        help=f"network of real_sr's perceptual distance (default: {DEFAULT_DISTANCE}, if its weights are found)",
+    )
     add_restorer_options(parser, f", or a baseline: {', '.join(BASELINES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write protocol, scores and averages")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
@@ -57,14 +68,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates a model and prints one row per image; an image that cannot be measured is reported and left out."""
-    task = TASKS[args.task]
+    task = _task(args)
     level = _level(args, task)
     scale = level if task.level == "scale" else 1
+    if task.training == "blind" and args.hq and not args.lq:
+        blind_chain(f"{args.chain or DEFAULT_CHAIN}_x{scale}")  # refuses scales without a chain
     pairs, left_out = _named_pairs(args, task, scale)
-    network = _network(args, task, scale)
+    network, distance = _network(args, task, scale), _distance(args, task)
     # How the literature measures bicubic interpolation.
     bicubic_of_y = args.model == "bicubic" and task.training == "bicubic" and not args.lq
     protocol = _protocol(args, task, level, scale, len(pairs), bicubic_of_y)
+    if distance:
+        protocol["distance"] = args.perceptual or DEFAULT_DISTANCE
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
     _check_outputs(args)
     report = Report(args.report) if args.report else None
@@ -74,16 +89,18 @@ def run(args: argparse.Namespace) -> int:
     failed: list[str] = []
     for name, pair in pairs.items():
         try:
-            [(result, images)] = evaluate(args.task, level, network, [pair], bicubic_of_y=bicubic_of_y)
+            [(result, images)] = evaluate(task, level, network, [pair], bicubic_of_y=bicubic_of_y)
         except InputError as error:
             failed.append(name)
             logger.error("failed: %s", error, exc_info=args.debug)
             continue
         result = dataclasses.replace(result, name=name)
+        if task.training == "blind":
+            result = judge(result, images, task, level, distance)
         if not results:
-            _say(args, _row("image", {metric: metric for metric in result.scores}, "seconds"))
+            _say(args, _row("image", {metric: heading(metric) for metric in result.scores}, "seconds"))
         results.append(result)
-        _say(args, _row(name, _formatted(result.scores, result.scores), f"{result.seconds:.2f}"))
+        _say(args, _row(name, format_scores(result), f"{result.seconds:.2f}"))
         if args.save:
             target = args.save / f"{name}.png"
             make_folder(target.parent)
@@ -97,18 +114,46 @@ def run(args: argparse.Namespace) -> int:
     _say(args, _row("average", _formatted(averages, averages), f"{time.perf_counter() - start:.2f} in all"))
     if paper:
         _say(args, _row("published", _formatted(averages, paper), ""))
+    notes = explain(results, averages)
+    for note in notes:
+        _say(args, note)
     if args.json:
         measured = {**protocol, "images": len(results), "device": jax.devices()[0].device_kind}
         write_json(args.json, {**as_dict(measured, results, averages), "failed": failed})
     if args.csv:
         write_csv(args.csv, results, averages)
     if report:
-        report.finish(title, results, averages, paper)
+        report.finish(title, results, averages, paper, notes)
     if failed:
         logger.error("%d of %d images left out of the averages: %s", len(failed), len(pairs), listed(failed))
     if left_out:
         _say(args, left_out)
     return EXIT_SOME_FAILED if failed else 0
+
+
+def _task(args: argparse.Namespace) -> Task:
+    if not args.chain:
+        return TASKS[args.task]
+    if args.task != "real_sr" or args.lq or not args.hq:
+        raise InputError("--chain degrades the ground truth of --task real_sr: it takes --hq, and no --lq.")
+    return real_sr(args.chain)
+
+
+def _distance(args: argparse.Namespace, task: Task) -> Distance | None:
+    """Loads the perceptual distance of photographs that are degraded blindly; None without one."""
+    if task.training != "blind" or not args.hq:
+        if args.perceptual:
+            raise InputError("--perceptual compares with the ground truth of --task real_sr: it takes --hq.")
+        return None
+    if args.perceptual == "none":
+        return None
+    try:
+        return load_distance(args.perceptual or DEFAULT_DISTANCE, args.weights_dir)
+    except InputError as error:
+        if args.perceptual:
+            raise
+        logger.warning("no perceptual distance: %s", error)
+        return None
 
 
 def _level(args: argparse.Namespace, task: Task) -> int:
@@ -190,7 +235,7 @@ def _protocol(
         "hq": str(args.hq),
         "lq": str(args.lq) if args.lq else "made from the ground truth",
         "degradation": _degradation(args, task, bicubic_of_y),
-        "crop": scale if task.crops_scale else 0,
+        "crop": border(task, level),
     }
     if args.model in BASELINES:
         return protocol
@@ -209,7 +254,11 @@ def _formatted(metrics: Mapping[str, float], scores: Mapping[str, float]) -> dic
 
 
 def _row(name: str, cells: Mapping[str, str], last: str) -> str:
-    return f"{name:24}" + "".join(f"{cell:>10}" for cell in cells.values()) + f"  {last}"
+    return f"{name:24}" + "".join(f"{cells[metric]:>{_width(metric)}}" for metric in cells) + f"  {last}"
+
+
+def _width(metric: str) -> int:
+    return max(10, len(heading(metric)) + 2)
 
 
 def _say(args: argparse.Namespace, line: str) -> None:

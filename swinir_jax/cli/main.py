@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "convert": "turn official weights into a model folder, and back",
     "export": "write a model as one file that runs without the code of the model",
     "degrade": "show what a blind degradation makes of photographs",
-    "prepare-data": "check folders of training images, and cut them into records that are read fast",
+    "prepare-data": "check folders of training images, and cut or degrade them in advance",
 }
 
 _TRAINING = ("train", "degrade", "prepare-data")  # commands that need the packages of training

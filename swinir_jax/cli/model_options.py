@@ -41,6 +41,12 @@ def add_weight_options(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="whether windows shift, if no file says so; --no-shift for training patches of one window (default: yes)",
     )
+    group.add_argument(
+        "--strength",
+        type=float,
+        metavar="0..1",
+        help="for a model with two ends: 0 is faithful, 1 sharp, the rest between (default: the model's)",
+    )
     for name, rule in RULES.items():
         group.add_argument(option(name), type=float, metavar="X", help=f"value in place of the rule: {rule}")
 
@@ -75,7 +81,7 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
 
 def weight_options(args: argparse.Namespace) -> dict[str, Any]:
     """Returns the options about weight files as keyword arguments of `load_pretrained`."""
-    return {name: getattr(args, name) for name in ("weights", "weights_dir", "shift", *RULES)}
+    return {name: getattr(args, name) for name in ("weights", "weights_dir", "shift", "strength", *RULES)}
 
 
 def load_model(args: argparse.Namespace) -> tuple[SwinIR, Mapping[str, Any]]:

@@ -11,16 +11,28 @@ import grain
 import numpy as np
 from tqdm import tqdm
 
-from swinir_jax.data.folders import find_images
+from swinir_jax.data.folders import find_images, read_uint8
 from swinir_jax.data.places import FolderPlace, is_place, parse_places
+from swinir_jax.data.pool import Recipe, write_pool
 from swinir_jax.data.records import write_records
-from swinir_jax.data.sources import read_uint8
 from swinir_jax.errors import InputError
+from swinir_jax.machine import usable_cores
 
 logger = logging.getLogger(__name__)
 
 EXIT_SOME_UNREADABLE = 1
 
+_Options = Mapping[str, tuple[int, str]]  # default and help of each option that takes a number
+_SUB_IMAGES: _Options = {
+    "patch": (480, "side of sub-images"),
+    "step": (240, "distance between sub-images"),
+    "threads": (2, "number of decoding threads"),
+}
+_POOL: _Options = {
+    "times": (8, "number of LQ that --degrade makes of each photograph"),
+    "seed": (0, "number that decides all draws of --degrade"),
+    "processes": (usable_cores(), "number of processes of --degrade"),
+}
 _IMAGES_AHEAD = 2  # images that each thread decodes in advance
 _SIZES_SHOWN = 5
 
@@ -28,29 +40,35 @@ _SIZES_SHOWN = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folder of images; subfolders and links are read")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="new folder for sub-images (array_record)")
-    parser.add_argument("--patch", type=int, default=480, metavar="N", help="side of sub-images (default: %(default)s)")
     parser.add_argument(
-        "--step", type=int, default=240, metavar="N", help="distance between sub-images (default: %(default)s)"
+        "--out", type=Path, metavar="DIR", help="new folder for sub-images (array_record), or for a pool of --degrade"
     )
     parser.add_argument(
-        "--threads", type=int, default=2, metavar="N", help="number of decoding threads (default: %(default)s)"
+        "--degrade",
+        metavar="CHAIN",
+        help="write whole photographs, and LQ made of them by a chain of blind degradation, such as photo_x4; the same "
+        "command continues after an interruption",
     )
+    for name, (default, text) in {**_SUB_IMAGES, **_POOL}.items():
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"{text} (default: {default})")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decodes all images, prints a summary, and writes sub-images if asked to; unreadable files are left out."""
-    for name in ("patch", "step", "threads"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name} must be at least 1, got {getattr(args, name)}.")
+    """Checks images and writes sub-images or a pool if asked to; unreadable files are left out."""
+    return _summarise(args) if args.degrade is None else _write_pool(args)
+
+
+def _summarise(args: argparse.Namespace) -> int:
+    """Decodes all images, prints a summary, and writes sub-images if asked to."""
+    patch, step, threads = _numbers(args, _SUB_IMAGES, _POOL, "needs --degrade CHAIN")
     names, left_out = _find(args.folders)
     files = [*names]
     summary = _Summary()
-    decoded = tqdm(_decode(files, args.threads), total=len(files), disable=args.quiet or None, unit="image")
+    decoded = tqdm(_decode(files, threads), total=len(files), disable=args.quiet or None, unit="image")
     images = summary.count(decoded)
     lines = []
     if args.out:
-        count, size = write_records(args.out, _cut(images, names, args.patch, args.step))
+        count, size = write_records(args.out, _cut(images, names, patch, step))
         lines = [f"{args.out}: {count} sub-images, {size / 1e6:.1f} MB; data.hq takes folder:{args.out}"]
     else:
         for _ in images:
@@ -58,6 +76,42 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(*summary.lines(), *lines, *left_out, sep="\n")
     return EXIT_SOME_UNREADABLE if summary.unreadable else 0
+
+
+def _write_pool(args: argparse.Namespace) -> int:
+    times, seed, processes = _numbers(
+        args, _POOL, _SUB_IMAGES, "does not go with --degrade, which keeps photographs whole"
+    )
+    if not args.out:
+        raise InputError("--degrade writes a pool: name the folder by --out DIR.")
+    recipe = Recipe(chain=args.degrade, times=times, seed=seed)
+    names, left_out = _find(args.folders)
+    outcomes = write_pool(args.out, names, recipe, processes)
+    failed = 0
+    for error in tqdm(outcomes, total=len(names), disable=args.quiet or None, unit="photograph"):
+        if error:
+            failed += 1
+            logger.error("failed: %s", error)
+    if not args.quiet:
+        count = len(names) - failed
+        line = f"{args.out}: {count * times} pairs of {count} photographs; data.hq takes folder:{args.out}"
+        print(line, *left_out, sep="\n")
+    return EXIT_SOME_UNREADABLE if failed else 0
+
+
+def _numbers(args: argparse.Namespace, options: _Options, others: _Options, problem: str) -> list[int]:
+    """Returns the values of options, or their defaults; raises InputError if one of the others was given."""
+    for name in others:
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name} {problem}.")
+    values = []
+    for name, (default, _) in options.items():
+        value = default if (given := getattr(args, name)) is None else given
+        least = 0 if name == "seed" else 1
+        if value < least:
+            raise InputError(f"--{name} must be at least {least}, got {value}.")
+        values.append(value)
+    return values
 
 
 def starts(length: int, patch: int, step: int) -> list[int]:

@@ -3,8 +3,12 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
+from swinir_jax.data.degradations import to_uint8
 from swinir_jax.data.pairs import match_pairs
 from swinir_jax.errors import InputError
+from swinir_jax.images import read_picture
 from swinir_jax.images.finding import Found, describe_left_out, find_pictures
 
 
@@ -50,6 +54,16 @@ def find_images(hq: Path, lq: Path | None = None, *, scale: int = 1, template: s
     left_out = [_describe([*found.left_out, *found_lq.left_out])]
     left_out += [f"{unused} left out in {lq}, not named {template}"] if unused else []
     return Images([(hq_folder / a, lq_folder / b) for a, b in pairs], "; ".join(filter(None, left_out)))
+
+
+def read_uint8(path: Path) -> np.ndarray:
+    """Reads an image as uint8 `[h, w]` or `[h, w, 3]` RGB, rounding 16 bits to 8.
+
+    Raises:
+      InputError: if the file cannot be read.
+    """
+    pixels = read_picture(path).pixels
+    return pixels if pixels.dtype == np.uint8 else to_uint8(pixels / 257)
 
 
 def _find(place: Path) -> Found:

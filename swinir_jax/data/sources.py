@@ -1,4 +1,4 @@
-"""Sources of training images: folders of image files, record folders of `prepare-data`, and sets of TFDS."""
+"""Sources of training images: folders of image files, records and pools of `prepare-data`, and sets of TFDS."""
 
 import dataclasses
 import logging
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from swinir_jax.data.degradations import to_uint8
-from swinir_jax.data.folders import find_images
+from swinir_jax.data.folders import find_images, read_uint8
 from swinir_jax.data.image_source import ImageSource, JoinedSource, Sizes, StoredImage
 from swinir_jax.data.pairs import sizes_fit
 from swinir_jax.data.places import FolderPlace, TfdsPlace, is_place, parse_places
+from swinir_jax.data.pool import is_pool, read_pool
 from swinir_jax.data.records import RecordSource, is_record_folder
 from swinir_jax.errors import InputError, first_few
-from swinir_jax.images import read_picture, read_size
+from swinir_jax.images import read_size
 
 logger = logging.getLogger(__name__)
 
@@ -133,20 +133,16 @@ def _open(place: FolderPlace | TfdsPlace, *, scale: int, pairs: str, data_dir: s
 def _open_folder(hq: Path, lq: Path | None, *, scale: int, template: str) -> ImageSource:
     if lq is None and is_record_folder(hq):
         return RecordSource(hq)
+    if lq is None and is_pool(hq):
+        pairs, recipe = read_pool(hq)
+        logger.info(
+            "%s: %d pairs degraded by %s, in place of the degradation on the fly.", hq, len(pairs), recipe.chain
+        )
+        return FileSource(pairs)
     images = find_images(hq, lq, scale=scale, template=template)
     if images.left_out:
         logger.warning("%s: %s", hq, images.left_out)
     return FileSource(images.pairs)
-
-
-def read_uint8(path: Path) -> np.ndarray:
-    """Reads an image as uint8 `[h, w]` or `[h, w, 3]` RGB, rounding 16 bits to 8.
-
-    Raises:
-      InputError: if the file cannot be read.
-    """
-    pixels = read_picture(path).pixels
-    return pixels if pixels.dtype == np.uint8 else to_uint8(pixels / 257)
 
 
 def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: bool) -> dict[int, Sizes]:

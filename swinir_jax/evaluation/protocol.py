@@ -2,6 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
+import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +20,8 @@ from swinir_jax.images import read_picture
 from swinir_jax.metrics import psnr, ssim
 from swinir_jax.tasks import METRICS, TASKS, Task
 
+logger = logging.getLogger(__name__)
+
 Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] to [h * scale, w * scale, C], not clipped
 File = Path | StoredImage
 Pair = tuple[File | None, File | None]  # HQ and LQ; one of them may be None
@@ -31,13 +36,15 @@ class Measurement:
 
     Attributes:
       name: stem of the file name.
-      scores: scores by metric.
+      scores: scores by metric; NaN where a metric is undefined.
       seconds: running time of the network.
+      remarks: reasons why scores do not enter averages, by metric.
     """
 
     name: str
     scores: Mapping[str, float]
     seconds: float
+    remarks: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +60,11 @@ class Images:
     lq: np.ndarray
     restored: np.ndarray
     hq: np.ndarray | None
+
+    @functools.cached_property
+    def bicubic(self) -> np.ndarray:
+        """Input enlarged to the size of the result by MATLAB's bicubic imresize, uint8."""
+        return _as_uint8(imresize(np.divide(self.lq, 255, dtype=np.float32), size=self.restored.shape[:2]))
 
 
 def baseline(name: str, scale: int) -> Network:
@@ -73,12 +85,12 @@ def baseline(name: str, scale: int) -> Network:
 
 
 def evaluate(
-    task_name: str, level: int, network: Network, pairs: Sequence[Pair], *, bicubic_of_y: bool = False
+    task: Task | str, level: int, network: Network, pairs: Sequence[Pair], *, bicubic_of_y: bool = False
 ) -> Iterator[tuple[Measurement, Images]]:
     """Restores and measures images, one at a time.
 
     Args:
-      task_name: key of TASKS.
+      task: a task, or the name of one in TASKS.
       level: scale, noise sigma on the 0..255 scale, or JPEG quality.
       network: function that restores float32 `[h, w, C]` in [0, 1].
       pairs: HQ and LQ files. A missing LQ image is made from HQ by the task's degradation. An LQ image with rounded-up
@@ -92,9 +104,10 @@ def evaluate(
     Raises:
       InputError: if a file cannot be read, or the sizes of a pair do not fit the scale; the message names the file.
     """
+    task = TASKS[task] if isinstance(task, str) else task
     for pair in pairs:
         with _naming(pair) as path:
-            result = _evaluate_one(path.stem, TASKS[task_name], level, network, pair, bicubic_of_y)
+            result = _evaluate_one(path.stem, task, level, network, pair, bicubic_of_y)
         yield result
 
 
@@ -110,7 +123,7 @@ def check_pair(task_name: str, level: int, pair: Pair) -> None:
         if hq is not None:
             corner = task.colours(hq[:_CORNER, :_CORNER])
             for metric in task.metrics:
-                METRICS[metric](corner, corner, _border(task, level))
+                METRICS[metric](corner, corner, border(task, level))
 
 
 @contextlib.contextmanager
@@ -129,7 +142,7 @@ def _scale(task: Task, level: int) -> int:
     return level if task.level == "scale" else 1
 
 
-def _border(task: Task, level: int) -> int:
+def border(task: Task, level: int) -> int:
     """Returns the pixels to cut from each side before measuring."""
     return _scale(task, level) if task.crops_scale else 0
 
@@ -142,6 +155,8 @@ def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.nda
     if hq is None:
         return None, lq
     h, w = hq.shape[0] // scale, hq.shape[1] // scale
+    if not h or not w:
+        raise InputError(f"{hq_file}: {hq.shape[1]}x{hq.shape[0]} pixels are fewer than the scale, {scale}.")
     if lq is not None:
         _check_sizes(hq, lq, scale, pair)
         lq = lq[:h, :w]
@@ -151,7 +166,7 @@ def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.nda
 def _evaluate_one(
     name: str, task: Task, level: int, network: Network, pair: Pair, bicubic_of_y: bool
 ) -> tuple[Measurement, Images]:
-    scale, crop = _scale(task, level), _border(task, level)
+    scale, crop = _scale(task, level), border(task, level)
     stored, lq = _open(task, level, pair)
     hq = None if stored is None else task.colours(stored)
     if lq is not None:
@@ -164,7 +179,7 @@ def _evaluate_one(
     start = time.perf_counter()
     restored = network(image)
     seconds = time.perf_counter() - start
-    restored = np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8).reshape(*restored.shape[:2], *lq.shape[2:])
+    restored = _as_uint8(restored).reshape(*restored.shape[:2], *lq.shape[2:])
     scores: dict[str, float] = {}
     if hq is not None:
         scores = {name: METRICS[name](restored, hq, crop) for name in task.metrics}
@@ -174,12 +189,27 @@ def _evaluate_one(
 
 
 def average(results: Sequence[Measurement]) -> dict[str, float]:
-    """Averages each score over the images, as in the paper's tables."""
-    return {name: float(np.mean([r.scores[name] for r in results])) for name in results[0].scores}
+    """Averages each score over the images, as in the paper's tables; NaN where all scores have remarks."""
+
+    def mean(metric: str) -> float:
+        scores = [result.scores[metric] for result in results if metric not in result.remarks]
+        return float(np.mean(scores)) if scores else math.nan
+
+    return {metric: mean(metric) for metric in results[0].scores}
+
+
+def _as_uint8(image: np.ndarray) -> np.ndarray:
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def _read(path: File) -> np.ndarray:
-    pixels = path.read() if isinstance(path, StoredImage) else read_picture(path).pixels
+    if isinstance(path, StoredImage):
+        pixels = path.read()
+    else:
+        picture = read_picture(path)
+        pixels = picture.pixels
+        if picture.is_translucent:
+            logger.warning("%s: alpha is left out", path)
     if pixels.dtype != np.uint8:
         raise InputError(f"{path}: the protocol needs 8-bit images, got {pixels.dtype}.")
     return pixels

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models
+from swinir_jax.tasks import TASKS
 
 Scores = Mapping[str, float]
 
@@ -61,7 +62,7 @@ def published(task: str, model: str, path: str, level: int) -> Scores:
     parts = {part.lower() for part in Path(path).parts}
     name = Path(model).name.removesuffix(".pth")
     network = task
-    if model == "bicubic":
+    if model == "bicubic" and TASKS[task].training == "bicubic":
         network = model
     elif name not in OFFICIAL and name not in bundled_models():
         return {}

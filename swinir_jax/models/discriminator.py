@@ -3,17 +3,19 @@
 Named after KAIR's `models/network_discriminator.py`, `Discriminator_UNet`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from swinir_jax.models.precision import product_precision, residual_dtype
+from swinir_jax.models.precision import convolve, product_precision, residual_dtype
 
 SPECTRAL = "spectral_norm"
 """Collection of the singular vectors that the power iteration keeps."""
 _EPSILON = 1e-12  # of the norms of singular vectors, as PyTorch's
+_INITIALIZER = nn.initializers.orthogonal(0.2)  # as in KAIR's options
 
 
 class SpectralConv(nn.Module):
@@ -38,18 +40,15 @@ class SpectralConv(nn.Module):
     def __call__(self, x: jax.Array, training: bool) -> jax.Array:
         """`[B, H, W, C]` -> `[B, H / stride, W / stride, features]`."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.kaiming_uniform(), shape, jnp.float32)
+        kernel = self.param("kernel", _INITIALIZER, shape, jnp.float32)
         matrix = kernel.reshape(-1, self.features)
-        state = {
+        vectors = {
             name: self.variable(SPECTRAL, name, lambda side=side: _normalised(jnp.ones(side, matrix.dtype)))
             for name, side in (("u", self.features), ("v", len(matrix)))
         }
-        u, v = state["u"].value, state["v"].value
         if training:
-            v = _normalised(jax.lax.stop_gradient(matrix) @ u)
-            u = _normalised(v @ jax.lax.stop_gradient(matrix))
-            state["u"].value, state["v"].value = u, v
-        sigma = v @ matrix @ u
+            vectors["u"].value, vectors["v"].value = _singular_vectors(kernel, vectors["u"].value)
+        sigma = vectors["v"].value @ matrix @ vectors["u"].value
         padding = [((self.kernel - 1) // 2,) * 2] * 2
         return convolve(x, kernel / sigma, self.stride, padding, self.dtype)
 
@@ -84,7 +83,9 @@ class Discriminator(nn.Module):
 
         def plain(name: str, features: int) -> nn.Conv:
             precision = product_precision(self.dtype)
-            return nn.Conv(features, (3, 3), padding=1, dtype=self.dtype, precision=precision, name=name)
+            return nn.Conv(
+                features, (3, 3), padding=1, dtype=self.dtype, precision=precision, kernel_init=_INITIALIZER, name=name
+            )
 
         x0 = nn.leaky_relu(plain("conv0", f)(image), 0.2)
         x1 = step(1, x0, 2 * f, kernel=4, stride=2)
@@ -97,16 +98,28 @@ class Discriminator(nn.Module):
         return plain("conv9", 1)(out).astype(residual_dtype(self.dtype))
 
 
-def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: list[tuple[int, int]], dtype: Any) -> jax.Array:
-    """Convolves `[B, H, W, C]` with `[k, k, C, features]`, in products of `dtype`."""
-    return jax.lax.conv_general_dilated(
-        x.astype(dtype),
-        kernel.astype(dtype),
-        (stride, stride),
-        padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=product_precision(dtype),
-    )
+def power_iteration(params: Mapping[str, Any], spectral: Mapping[str, Any]) -> dict[str, dict[str, jax.Array]]:
+    """Improves the singular vectors by one power iteration, without a pass through the network.
+
+    Args:
+      params: parameters of a `Discriminator`.
+      spectral: the collection `SPECTRAL`.
+
+    Returns:
+      The collection that a call in training would leave behind.
+    """
+    improved = {}
+    for layer, vectors in spectral.items():
+        u, v = _singular_vectors(params[layer]["kernel"], vectors["u"])
+        improved[layer] = {"u": u, "v": v}
+    return improved
+
+
+def _singular_vectors(kernel: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the next estimates of u and v; no gradient passes through them."""
+    matrix = jax.lax.stop_gradient(kernel).reshape(-1, kernel.shape[-1])
+    v = _normalised(matrix @ u)
+    return _normalised(v @ matrix), v
 
 
 def _doubled(x: jax.Array) -> jax.Array:

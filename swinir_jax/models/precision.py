@@ -4,6 +4,7 @@ Matrix products and convolutions take factors in the network's `dtype`. The resi
 `residual_dtype(dtype)`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -41,4 +42,24 @@ def product(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
     """Multiplies two arrays of one dtype by `jnp.einsum`; sums and result are in the residual stream's dtype."""
     return jnp.einsum(
         equation, a, b, precision=product_precision(a.dtype), preferred_element_type=residual_dtype(a.dtype)
+    )
+
+
+def convolve(
+    x: jax.Array,
+    kernel: jax.Array,
+    stride: int,
+    padding: str | Sequence[tuple[int, int]],
+    dtype: Any,
+    groups: int = 1,
+) -> jax.Array:
+    """Convolves `[B, H, W, C]` with `[k, k, C / groups, features]`, in products of `dtype`."""
+    return lax.conv_general_dilated(
+        x.astype(dtype),
+        kernel.astype(dtype),
+        (stride, stride),
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+        precision=product_precision(dtype),
     )

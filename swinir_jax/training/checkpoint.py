@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 # Folders of a checkpoint; `checkpoints.run` reads parameters and EMA alone.
 _PARAMS, _EMA, _REST, _DATA = "params", "ema", "training", "data"
 _REST_FIELDS = ("step", "opt_state", "key", "skipped", "skipped_in_row")
+_ADVERSARY, _ADVERSARY_FIELDS = "adversary", ("params", "spectral", "opt_state")
 _REMOVAL_ATTEMPTS = 20  # at intervals of 0.1 s, while threads of a failed save still write
 
 
@@ -141,7 +142,7 @@ class Checkpoints:
                     **{
                         _PARAMS: ocp.args.StandardSave(state.params),
                         _EMA: ocp.args.StandardSave(state.ema),
-                        _REST: ocp.args.StandardSave({name: getattr(state, name) for name in _REST_FIELDS}),
+                        _REST: ocp.args.StandardSave(_rest(state)),
                         _DATA: ocp.args.JsonSave(dict(data_state)),
                     }
                 ),
@@ -164,7 +165,7 @@ class Checkpoints:
           state: shapes, dtypes and shardings from `abstract_state`; shardings may differ from the saved ones.
 
         Returns:
-          The training state and the position of the data.
+          The training state, whose `features` stay as given, and the position of the data.
 
         Raises:
           InputError: if there is no checkpoint, or it is damaged or does not fit the state.
@@ -175,7 +176,7 @@ class Checkpoints:
         targets = {
             _PARAMS: state.params,
             _EMA: state.ema,
-            _REST: {name: getattr(state, name) for name in _REST_FIELDS},
+            _REST: _rest(state),
         }
         arguments: dict[str, Any] = {name: ocp.args.StandardRestore(target) for name, target in targets.items()}
         try:
@@ -183,7 +184,10 @@ class Checkpoints:
         except (OSError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())[:300]
             raise InputError(f"{self._folder / str(step)}: damaged, or of another experiment ({reason}).") from error
-        return state.replace(params=found[_PARAMS], ema=found[_EMA], **found[_REST]), found[_DATA]
+        rest = found[_REST]
+        if state.adversary is not None:
+            rest[_ADVERSARY] = state.adversary.replace(**rest[_ADVERSARY])
+        return state.replace(params=found[_PARAMS], ema=found[_EMA], **rest), found[_DATA]
 
     def close(self) -> None:
         """Waits until the last save is complete, and stops the threads.
@@ -213,6 +217,14 @@ class Checkpoints:
             if raised:
                 raise failed from error
             logger.warning("%s", failed)
+
+
+def _rest(state: TrainState) -> dict[str, Any]:
+    """Returns what a checkpoint holds of the state beside parameters and EMA."""
+    rest = {name: getattr(state, name) for name in _REST_FIELDS}
+    if state.adversary is not None:
+        rest[_ADVERSARY] = {name: getattr(state.adversary, name) for name in _ADVERSARY_FIELDS}
+    return rest
 
 
 def _remove_unfinished(folder: epath.Path) -> None:

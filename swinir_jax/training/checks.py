@@ -15,6 +15,8 @@ from swinir_jax.training.optimizer import make_optimizer
 
 logger = logging.getLogger(__name__)
 
+_LEAST_SIDE = 32  # of images for the deepest features of VGG19
+
 # Fields that a resumed run may change; a prefix with a dot is a group of fields.
 _CHANGEABLE = (
     "steps",
@@ -64,6 +66,36 @@ def check_experiment(experiment: Experiment) -> None:
         raise InputError(
             f"--validation.level {experiment.validation.level} does not fit --network.upscale {network.upscale}."
         )
+
+    _check_colour_losses(experiment)
+
+
+def _check_colour_losses(experiment: Experiment) -> None:
+    """Checks what the losses of a discriminator or of a feature network need.
+
+    Raises:
+      InputError: if images are gray, or too small or not divisible for the network.
+    """
+    side, channels = experiment.data.patch_size * experiment.network.upscale, experiment.network.in_chans
+    used = {
+        "--loss.perceptual": experiment.loss.perceptual,
+        "--gan.loss": experiment.gan.loss,
+    }
+    for name, value in used.items():
+        if value != "none" and channels != 3:
+            raise InputError(f"{name} {value} needs RGB images, and --network.in-chans is {channels}.")
+    if experiment.gan.loss != "none" and side % 8:
+        raise InputError(
+            f"--gan.loss {experiment.gan.loss} needs HQ patches with sides of a multiple of 8; --data.patch-size "
+            f"{experiment.data.patch_size} times --network.upscale {experiment.network.upscale} is {side}."
+        )
+    if experiment.loss.perceptual != "none" and side < _LEAST_SIDE:
+        raise InputError(
+            f"--loss.perceptual {experiment.loss.perceptual} needs HQ patches of at least {_LEAST_SIDE} pixels, "
+            f"got {side}."
+        )
+    if experiment.gan.loss != "none" and not experiment.init_from:
+        logger.warning("Adversarial training from random weights; --init-from names the run of the stage before it.")
 
 
 def check_resume(stored: Experiment, wanted: Experiment) -> None:

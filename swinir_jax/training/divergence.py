@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
+from swinir_jax.training.gradients import Batch
 from swinir_jax.training.sharding import state_shardings
 from swinir_jax.training.state import TrainState
-from swinir_jax.training.step import Batch
 
 # Far above any loss of images in [0, 1], at the start of training as well.
 _RUIN = 1e6
@@ -56,9 +57,9 @@ class Probe:
         )
 
     def is_sound(self, state: TrainState, batch: Batch) -> bool:
-        """Tells whether the weights and their moving average both have a sane loss and a finite gradient."""
+        """Tells whether the weights and their moving average both have a sane loss and finite gradients."""
         return all(self._is_sane(self._copy(state, weights), batch) for weights in (state.params, state.ema))
 
     def _is_sane(self, state: TrainState, batch: Batch) -> bool:
         metrics: Mapping[str, jax.Array] = jax.device_get(self._step(state, batch)[1])
-        return not is_ruin(float(metrics["loss"])) and bool(jnp.isfinite(metrics["grad_norm"]))
+        return not is_ruin(float(metrics["loss"])) and all(np.isfinite(value) for value in metrics.values())

@@ -75,17 +75,32 @@ class OptimizerConfig:
     clip_norm: float | None = None
     accumulate: int = 1
 
+    option_prefix: typing.ClassVar[str] = "optimizer."
+
     def __post_init__(self) -> None:
-        _check_choices(self, "optimizer.")
-        _check_at_least(self, "optimizer.", warmup_steps=0, weight_decay=0, accumulate=1)
-        _check_positive(self, "optimizer.", "learning_rate", "eps", "clip_norm")
-        _check_fractions(self, "optimizer.", "b1", "b2")
+        prefix = self.option_prefix
+        _check_choices(self, prefix)
+        _check_at_least(self, prefix, warmup_steps=0, weight_decay=0, accumulate=1)
+        _check_positive(self, prefix, "learning_rate", "eps", "clip_norm")
+        _check_fractions(self, prefix, "b1", "b2")
         if list(self.milestones) != sorted(set(self.milestones)) or not all(0 < m <= 1 for m in self.milestones):
-            raise InputError(f"--optimizer.milestones must be rising fractions in (0, 1], got {self.milestones}.")
+            raise InputError(f"--{prefix}milestones must be rising fractions in (0, 1], got {self.milestones}.")
         if self.weight_decay and self.name != "adamw":
-            raise InputError(
-                f"--optimizer.weight-decay {self.weight_decay} needs --optimizer.name adamw, got {self.name}."
-            )
+            raise InputError(f"--{prefix}weight-decay {self.weight_decay} needs --{prefix}name adamw, got {self.name}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiscriminatorOptimizerConfig(OptimizerConfig):
+    """Adam of the discriminator and its learning rate schedule; micro-batches are those of the generator."""
+
+    learning_rate: float = 1e-4
+
+    option_prefix: typing.ClassVar[str] = "gan.optimizer."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.accumulate != 1:
+            raise InputError("--gan.optimizer.accumulate has no effect; set --optimizer.accumulate for both networks.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,23 +108,62 @@ class LossConfig:
     """Training loss, computed on values in [0, 1].
 
     Attributes:
-      name: loss.
+      name: loss of the pixels.
+      weight: weight of the pixel loss.
       eps: summand inside the root of `charbonnier`.
       ssim_weight: weight w of `l1_ssim`, (1 - w) * L1 + w * (1 - SSIM).
+      perceptual: network whose features the perceptual loss compares, or none.
+      perceptual_weight: weight of the perceptual loss.
+      weights_dir: folder with the weights of that network; empty for the usual places.
 
     Raises:
       InputError: if a value is out of its range.
     """
 
     name: Literal["l1", "l2", "charbonnier", "l1_ssim"] = "l1"
+    weight: float = 1.0
     eps: float = 1e-9
     ssim_weight: float = 0.1
+    perceptual: Literal["none", "vgg19", "vgg16_hed", "efficientnet_lite0"] = "none"
+    perceptual_weight: float = 1.0
+    weights_dir: str = ""
 
     def __post_init__(self) -> None:
         _check_choices(self, "loss.")
+        _check_at_least(self, "loss.", weight=0, perceptual_weight=0)
         _check_positive(self, "loss.", "eps")  # at 0 the root has no gradient
         if not 0 <= self.ssim_weight <= 1:
             raise InputError(f"--loss.ssim-weight must lie in [0, 1], got {self.ssim_weight}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GanConfig:
+    """Adversarial training against a discriminator, which begins with a trained network.
+
+    Attributes:
+      loss: adversarial loss: vanilla GAN with logits, least squares, or none to train without a discriminator.
+      weight: weight of the adversarial loss.
+      features: channels of the discriminator at full resolution.
+      warmup_steps: steps at the start in which the discriminator learns alone.
+      feature_matching: weight of the L1 distance between the discriminator's features of result and truth.
+      artifacts: weight of LDL's loss (Liang, Zeng and Zhang 2022), an L1 loss where the network adds artefacts.
+      optimizer: optimiser of the discriminator.
+
+    Raises:
+      InputError: if a value is out of its range.
+    """
+
+    loss: Literal["none", "gan", "lsgan"] = "none"
+    weight: float = 0.1
+    features: int = 64
+    warmup_steps: int = 0
+    feature_matching: float = 0.0
+    artifacts: float = 0.0
+    optimizer: DiscriminatorOptimizerConfig = DiscriminatorOptimizerConfig()
+
+    def __post_init__(self) -> None:
+        _check_choices(self, "gan.")
+        _check_at_least(self, "gan.", weight=0, features=1, warmup_steps=0, feature_matching=0, artifacts=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,6 +226,7 @@ class Experiment:
       validation: measurement during training.
       optimizer: optimiser and learning rate.
       loss: training loss.
+      gan: adversarial training.
       checkpoint: saving.
       steps: training steps.
       batch_size: patches in a step, over all devices.
@@ -194,6 +249,7 @@ class Experiment:
     validation: ValidationConfig
     optimizer: OptimizerConfig = OptimizerConfig()
     loss: LossConfig = LossConfig()
+    gan: GanConfig = GanConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     steps: int = 500_000
     batch_size: int = 32

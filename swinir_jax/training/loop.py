@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.errors import InputError
@@ -22,6 +22,7 @@ from swinir_jax.training.checkpoint import Checkpoints, read_config, write_confi
 from swinir_jax.training.checks import check_experiment, check_resume, tell_rate_change
 from swinir_jax.training.divergence import DivergenceError, Probe, TrainingError, is_ruin
 from swinir_jax.training.experiment import Experiment
+from swinir_jax.training.gradients import Metrics
 from swinir_jax.training.initialization import initialise_from
 from swinir_jax.training.interruption import Interruption
 from swinir_jax.training.lock import held
@@ -36,9 +37,9 @@ from swinir_jax.training.sharding import (
     make_mesh,
     place_batch,
     place_state,
+    replicate,
 )
-from swinir_jax.training.state import TrainState, create_state
-from swinir_jax.training.step import Metrics
+from swinir_jax.training.state import TrainState, create_state, perceptual_features
 from swinir_jax.training.validation import describe_setting, validate, validation_pairs
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
         if start:
             shapes = jax.eval_shape(lambda: create_state(experiment))
             state, data_state = checkpoints.restore(abstract_state(mesh, shapes))
+            state = state.replace(features=replicate(mesh, perceptual_features(experiment.loss)))
             batches.set_state(data_state)
             logger.info("%s: continuing after step %d.", workdir, start)
         else:
@@ -217,10 +219,11 @@ class _Run:
         self._checkpoints.save(self._step, self._state, self._data_state, psnr, self._setting)
 
     def _validate(self) -> float | None:
-        """Returns the PSNR of the EMA weights, measured by the first process; None if the validation was stopped."""
-        ema = jax.jit(lambda tree: tree, out_shardings=NamedSharding(self._mesh, PartitionSpec()))(self._state.ema)
+        """Validates in the first process; returns the PSNR of the EMA weights, or None if no PSNR ranks them."""
+        ema = replicate(self._mesh, self._state.ema)
         psnr = from_first_process(lambda: self._measure(jax.tree.map(np.asarray, ema)), (InputError, DivergenceError))
-        return None if math.isnan(psnr) else psnr
+        ranks = self._state.adversary is None  # adversarial training lowers the PSNR from the first step on
+        return psnr if ranks and not math.isnan(psnr) else None
 
     def _measure(self, params: Any) -> float:
         """Validates and logs the result; returns the PSNR, or NaN if the validation was stopped."""

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from swinir_jax.training.step import Metrics
+from swinir_jax.training.gradients import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +54,13 @@ class Progress:
           waited: seconds in which all steps so far waited for data.
 
         Returns:
-          `loss` and `grad_norm`, averaged over finite values; the last `learning_rate`, `skipped` and `skipped_in_row`;
-          `images_per_second`; and `data_wait_share`, the fraction of the time in which the devices waited for data.
+          The last `learning_rate`, `skipped` and `skipped_in_row`; the other metrics, such as `loss` and `grad_norm`,
+          averaged over finite values; `images_per_second`; and `data_wait_share`, the fraction of the time in which the
+          devices waited for data.
         """
         metrics = jax.device_get(self._metrics)
         seconds = time.perf_counter() - self._start - self._paused
-        values = {name: _finite_mean([m[name] for m in metrics]) for name in ("loss", "grad_norm")}
+        values = {name: _finite_mean([m[name] for m in metrics]) for name in metrics[-1]}
         values |= {name: metrics[-1][name].item() for name in ("learning_rate", "skipped", "skipped_in_row")}
         values["images_per_second"] = len(metrics) * self._batch_size / seconds
         values["data_wait_share"] = (waited - self._waited) / seconds

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from swinir_jax.errors import InputError
+from swinir_jax.machine import usable_cores
 from swinir_jax.training.state import TrainState
 from swinir_jax.training.step import train_step
 
@@ -78,8 +79,7 @@ def divide_cpu(images: int, unit: int = 1) -> None:
     chosen = jax.config.values["jax_num_cpu_devices"] >= 0 or _DEVICE_COUNT_FLAG in os.environ.get("XLA_FLAGS", "")
     if chosen or jax.distributed.is_initialized():
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    fitting = [count for count in range(1, cores + 1) if images % count == 0 and count % unit == 0]
+    fitting = [count for count in range(1, usable_cores() + 1) if images % count == 0 and count % unit == 0]
     if fitting:
         try:
             jax.config.update("jax_num_cpu_devices", max(fitting))
@@ -126,12 +126,16 @@ def state_shardings(mesh: Mesh, state: TrainState) -> TrainState:
       state: state of arrays or shapes.
 
     Returns:
-      The same tree of NamedShardings. EMA and optimiser state are split over "model" along their longest divisible
+      The same tree of NamedShardings. EMA and optimiser states are split over "model" along their longest divisible
       axis; everything else is replicated.
     """
+
+    def split(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: _split(mesh, leaf.shape), tree)
+
     whole = jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), state)
-    ema, opt_state = jax.tree.map(lambda leaf: _split(mesh, leaf.shape), (state.ema, state.opt_state))
-    return whole.replace(ema=ema, opt_state=opt_state)
+    adversary = state.adversary and whole.adversary.replace(opt_state=split(state.adversary.opt_state))
+    return whole.replace(ema=split(state.ema), opt_state=split(state.opt_state), adversary=adversary)
 
 
 def _split(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
@@ -146,6 +150,11 @@ def _split(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
 def place_state(mesh: Mesh, state: TrainState) -> TrainState:
     """Places a state, equal in all processes, on the devices with the shardings from `state_shardings`."""
     return jax.jit(lambda state: state, out_shardings=state_shardings(mesh, state))(state)
+
+
+def replicate(mesh: Mesh, tree: Any) -> Any:
+    """Places a copy of a tree, equal in all processes, on each device."""
+    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
 
 
 def abstract_state(mesh: Mesh, state: TrainState) -> TrainState:

@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from swinir_jax.features import load_features
 from swinir_jax.models import SwinIR
-from swinir_jax.training.experiment import Experiment
+from swinir_jax.training.adversary import Adversary, create_adversary
+from swinir_jax.training.experiment import Experiment, LossConfig
 from swinir_jax.training.losses import Loss, make_loss
 from swinir_jax.training.optimizer import make_optimizer
 
@@ -25,10 +27,13 @@ class TrainState(flax.struct.PyTreeNode):
       key: constant key from which the keys of the steps are derived.
       skipped: number of steps without a finite gradient, int32.
       skipped_in_row: number of consecutive skipped steps at the end, int32.
+      adversary: discriminator; None to train without.
+      features: constant weights of the perceptual loss's network; None without that loss.
       model: network with the dtype of the arithmetic.
       optimizer: update direction, from `make_optimizer`.
       schedule: learning rate as a function of the step, from `make_optimizer`.
-      loss: loss `(restored, hq) -> scalar`.
+      loss: loss of the pixels, `(restored, hq) -> scalar`.
+      loss_config: weights of the pixel loss and of the perceptual loss.
       ema_decay: decay rate of the moving average.
       accumulate: number of micro-batches in a step.
     """
@@ -40,12 +45,21 @@ class TrainState(flax.struct.PyTreeNode):
     key: jax.Array
     skipped: jax.Array
     skipped_in_row: jax.Array
+    adversary: Adversary | None
+    features: Any
     model: SwinIR = flax.struct.field(pytree_node=False)
     optimizer: optax.GradientTransformation = flax.struct.field(pytree_node=False)
     schedule: optax.Schedule = flax.struct.field(pytree_node=False)
     loss: Loss = flax.struct.field(pytree_node=False)
+    loss_config: LossConfig = flax.struct.field(pytree_node=False)
     ema_decay: float = flax.struct.field(pytree_node=False)
     accumulate: int = flax.struct.field(pytree_node=False)
+
+    def for_gradients(self) -> "TrainState":
+        """Returns the state without the arrays that only an update needs, which devices may hold in parts."""
+        adversary = self.adversary and self.adversary.replace(opt_state=None)
+        needs_ema = self.adversary and self.adversary.config.artifacts
+        return self.replace(opt_state=None, ema=self.ema if needs_ema else None, adversary=adversary)
 
 
 def create_state(experiment: Experiment, params: Mapping[str, Any] | None = None) -> TrainState:
@@ -60,10 +74,14 @@ def create_state(experiment: Experiment, params: Mapping[str, Any] | None = None
     """
     model = SwinIR(experiment.network, dtype=jnp.dtype(experiment.dtype).type)
     optimizer, schedule = make_optimizer(experiment.optimizer, experiment.steps)
-    init_key, step_key = jax.random.split(jax.random.key(experiment.seed))
+    key = jax.random.key(experiment.seed)
+    init_key, step_key = jax.random.split(key)
     if params is None:
         params = init_params(model, init_key)
     params = jax.tree.map(jnp.array, dict(params))
+    adversary = None
+    if experiment.gan.loss != "none":
+        adversary = create_adversary(experiment.gan, experiment.steps, model.dtype, jax.random.fold_in(key, 1))
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -72,13 +90,27 @@ def create_state(experiment: Experiment, params: Mapping[str, Any] | None = None
         key=step_key,
         skipped=jnp.zeros((), jnp.int32),
         skipped_in_row=jnp.zeros((), jnp.int32),
+        adversary=adversary,
+        features=perceptual_features(experiment.loss),
         model=model,
         optimizer=optimizer,
         schedule=schedule,
         loss=make_loss(experiment.loss),
+        loss_config=experiment.loss,
         ema_decay=experiment.ema_decay,
         accumulate=experiment.optimizer.accumulate,
     )
+
+
+def perceptual_features(config: LossConfig) -> Any:
+    """Loads the weights of the perceptual loss's network; None without that loss.
+
+    Raises:
+      InputError: if the weights are not found or are another network's.
+    """
+    if config.perceptual == "none":
+        return None
+    return jax.tree.map(jnp.asarray, load_features(config.perceptual, config.weights_dir or None))
 
 
 def init_params(model: SwinIR, key: jax.Array) -> Any:

@@ -1,5 +1,6 @@
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from goldens import GOLDENS
@@ -40,11 +41,20 @@ def test_a_plain_downscale_with_the_shifted_kernel_stays_aligned():
     np.testing.assert_allclose(lq[6:-6], imresize(ramp, 1 / 4)[6:-6], atol=1e-3)
 
 
-def test_convolution_turns_the_kernel_around():
+@pytest.mark.parametrize("kernel", [np.arange(9.0).reshape(3, 3), np.outer([1.0, 2, 4], [3, 8, 5])])
+def test_convolution_turns_the_kernel_around(kernel):
     pixel = np.zeros((9, 9, 3), np.float32)
     pixel[4, 4] = 1
-    kernel = np.arange(9.0).reshape(3, 3)
     np.testing.assert_array_equal(blur.convolve(pixel, kernel)[3:6, 3:6, 0], kernel)
+
+
+@pytest.mark.parametrize("round_kernel", [kernels.gaussian(25, (4.0, 4.0)), kernels.shifted_gaussian(25, 1.6, 4)])
+def test_round_kernels_are_convolved_by_rows_and_columns(monkeypatch, round_kernel):
+    expected = cv2.filter2D(
+        IMAGE, -1, np.ascontiguousarray(round_kernel[::-1, ::-1]), borderType=cv2.BORDER_REFLECT_101
+    )
+    monkeypatch.setattr(cv2, "filter2D", None)
+    np.testing.assert_allclose(blur.convolve(IMAGE, round_kernel), expected, atol=1e-6)
 
 
 def test_sharpening_equals_the_original():

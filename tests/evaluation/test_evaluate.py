@@ -173,7 +173,7 @@ def test_command_writes_everything(capsys):
     assert read_picture("restored/a.png").pixels.shape == (40, 48, 3)
     page = Path("report/index.html").read_text()
     pictures = re.findall(r'src="([^"]+)"', page)
-    assert len(pictures) == 8
+    assert len(set(pictures)) == 10  # input, bicubic, result, ground truth and error map of each
     assert all((Path("report") / file).is_file() for file in pictures)
     assert "http" not in page
 
@@ -239,6 +239,7 @@ def test_published_figures_are_found_by_name():
     assert published("classical_sr", "001_classicalSR_DF2K_s64w8_SwinIR-M_x4", "Set5", 4)["psnr_y"] == 32.92
     assert published("classical_sr", "001_classicalSR_DIV2K_s48w8_SwinIR-M_x4", "Set5", 4)["psnr_y"] == 32.72
     assert published("jpeg_car", "input", "classic5", 10) == {}
+    assert published("real_sr", "bicubic", "Set5", 4) == {}
     assert published("lightweight_sr", "my_own", "Set5", 2) == {}
     assert published("gray_dn", "004_grayDN_DFWB_s128w8_SwinIR-M_noise25.pth", "testset12/photos", 25) == {}
 

@@ -5,32 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import GOLDENS, fill, standard_normal
+from goldens import GOLDENS, generated_discriminator
 
 from swinir_jax.models.discriminator import SPECTRAL, Discriminator
 
 CASE = np.load(GOLDENS / "real_world" / "discriminator.npz")
 SEED = int(CASE["seed"])
-
-
-def variables():
-    """Parameters and singular vectors of the original's names, in our layout."""
-    shapes = {name: tuple(shape) for name, shape in json.loads(str(CASE["parameters"])).items()}
-    params, spectral = {}, {}
-    for name, shape in shapes.items():
-        layer, _, part = name.partition(".")
-        if part == "bias":
-            params.setdefault(layer, {})["bias"] = fill(name, shape, SEED)
-        elif part in ("weight", "weight_orig"):
-            params.setdefault(layer, {})["kernel"] = fill(name, shape, SEED).transpose(2, 3, 1, 0)
-        else:
-            vector = standard_normal(name, shape, SEED)
-            vector /= np.linalg.norm(vector)
-            if part == "weight_v":  # from [in, k, k] to [k, k, in]
-                _, channels, k, _ = shapes[f"{layer}.weight_orig"]
-                vector = vector.reshape(channels, k, k).transpose(1, 2, 0).ravel()
-            spectral.setdefault(layer, {})[part[-1]] = vector
-    return {"params": params, SPECTRAL: spectral}
+VARIABLES = generated_discriminator(json.loads(str(CASE["parameters"])), SEED)
 
 
 def images(dtype=np.float32):
@@ -47,7 +28,7 @@ def judge(network, variables, images, train=False):
 @pytest.mark.as_shipped
 @pytest.mark.parametrize("name", ["eval", "train"])
 def test_answers_are_those_of_the_original(name):
-    answer, spectral = judge(Discriminator(int(CASE["ndf"])), variables(), images(), name == "train")
+    answer, spectral = judge(Discriminator(int(CASE["ndf"])), VARIABLES, images(), name == "train")
     np.testing.assert_allclose(answer, CASE[name], rtol=1e-5, atol=1e-5 * np.abs(CASE[name]).max())
     for layer in spectral:
         if name == "train":

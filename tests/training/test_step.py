@@ -9,16 +9,22 @@ import pytest
 from training_runs import EXPERIMENT, STILL, assert_same_bits, batch_of, first_state
 
 from swinir_jax.training.experiment import OptimizerConfig
+from swinir_jax.training.gradients import losses_and_gradients
 from swinir_jax.training.state import create_state
-from swinir_jax.training.step import loss_and_gradient, train_step
+from swinir_jax.training.step import train_step
 
-STEP, GRADIENT = jax.jit(train_step), jax.jit(loss_and_gradient)
+STEP, GRADIENTS = jax.jit(train_step), jax.jit(losses_and_gradients)
 HALVED_AFTER = 10  # of 20 steps
 CHANGED = ("params", "ema", "opt_state")
 
 
 def parts(state):
     return tuple(getattr(state, name) for name in CHANGED)
+
+
+def loss_and_gradient(state):
+    metrics, gradients = GRADIENTS(state, batch_of(0))
+    return metrics["loss"], gradients.generator
 
 
 def kernel(tree):
@@ -39,7 +45,7 @@ def test_another_seed_draws_other_weights():
 def test_a_step_moves_against_the_gradient_and_averages():
     state = first_state()
     after, metrics = STEP(state, batch_of(0))
-    loss, gradient = GRADIENT(state, batch_of(0))
+    loss, gradient = loss_and_gradient(state)
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
     np.testing.assert_allclose(metrics["grad_norm"], optax.tree.norm(gradient), rtol=1e-4)
     np.testing.assert_allclose(metrics["learning_rate"], 2e-4)
@@ -91,7 +97,7 @@ def test_the_learning_rate_follows_the_step_past_skipped_ones():
 def test_micro_batches_give_the_gradient_of_the_whole():
     whole = first_state()
     in_parts = first_state(dataclasses.replace(STILL, optimizer=OptimizerConfig(accumulate=2)))
-    (loss, gradient), (loss_2, gradient_2) = (GRADIENT(state, batch_of(0)) for state in (whole, in_parts))
+    (loss, gradient), (loss_2, gradient_2) = map(loss_and_gradient, (whole, in_parts))
     np.testing.assert_allclose(loss_2, loss, rtol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), gradient_2, gradient)
 
@@ -105,12 +111,12 @@ def test_stochastic_depth_is_drawn_anew_each_step_and_the_same_again():
 
 
 def test_the_modules_give_the_same_gradient():
-    by_modules = jax.jit(functools.partial(loss_and_gradient, fast=False))
+    by_modules = jax.jit(functools.partial(losses_and_gradients, fast=False))
     for experiment in (STILL, dataclasses.replace(STILL, optimizer=OptimizerConfig(accumulate=2))):
         state = first_state(experiment)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7),
-            GRADIENT(state, batch_of(0)),
+            GRADIENTS(state, batch_of(0)),
             by_modules(state, batch_of(0)),
         )
 
@@ -120,14 +126,14 @@ def test_the_modules_give_the_same_gradient():
 def test_the_gradient_needs_no_implicit_promotion(fast, dtype):
     state = first_state(dataclasses.replace(EXPERIMENT, dtype=dtype))
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        _, gradient = jax.eval_shape(functools.partial(loss_and_gradient, fast=fast), state, batch_of(0))
-    assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
+        _, gradients = jax.eval_shape(functools.partial(losses_and_gradients, fast=fast), state, batch_of(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
 
 
 def test_recomputing_changes_no_gradient():
     network = dataclasses.replace(STILL.network, use_checkpoint=True)
-    _, gradient = GRADIENT(first_state(), batch_of(0))
-    _, again = GRADIENT(first_state(dataclasses.replace(STILL, network=network)), batch_of(0))
+    _, gradient = loss_and_gradient(first_state())
+    _, again = loss_and_gradient(first_state(dataclasses.replace(STILL, network=network)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), again, gradient)
 
 

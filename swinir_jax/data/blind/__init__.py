@@ -2,6 +2,9 @@
 
 import typing
 
+import numpy as np
+
+from swinir_jax.data.colours import as_rgb
 from swinir_jax.errors import InputError
 
 if typing.TYPE_CHECKING:
@@ -21,3 +24,20 @@ def blind_chain(name: str) -> "Chain":
     if name not in CHAINS:
         raise InputError(f"No degradation chain is called {name!r}; there are {', '.join(CHAINS)}.")
     return CHAINS[name]
+
+
+def cut_to_scale(photograph: np.ndarray, scale: int, name: str) -> np.ndarray:
+    """Returns a photograph as a chain takes one: RGB, with sides that are multiples of the scale.
+
+    Args:
+      photograph: uint8 `[h, w]` or `[h, w, 3]`; rows and columns beyond the last multiple are cut off.
+      scale: HQ / LQ side ratio.
+      name: name of the photograph for messages.
+
+    Raises:
+      InputError: if the photograph is smaller than one pixel of LQ.
+    """
+    h, w = (side // scale * scale for side in photograph.shape[:2])
+    if min(h, w) == 0:
+        raise InputError(f"{name}: smaller than {scale}x{scale} pixels, one pixel of LQ.")
+    return np.ascontiguousarray(as_rgb(photograph)[:h, :w])

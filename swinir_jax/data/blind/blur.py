@@ -22,7 +22,17 @@ INTERPOLATIONS = ("bilinear", "bicubic", "area")  # the original chains draw fro
 
 def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Convolves each channel of `[h, w, C]` float32; the border is mirrored without repeating the edge."""
-    return cv2.filter2D(image, -1, np.ascontiguousarray(kernel[::-1, ::-1]), borderType=cv2.BORDER_REFLECT_101)
+    turned = np.ascontiguousarray(kernel[::-1, ::-1])
+    if factors := _separated(turned):
+        return cv2.sepFilter2D(image, -1, *factors, borderType=cv2.BORDER_REFLECT_101)
+    return cv2.filter2D(image, -1, turned, borderType=cv2.BORDER_REFLECT_101)
+
+
+def _separated(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns a row and a column whose outer product is the kernel, as for round Gaussians; None if there are none."""
+    y, x = np.unravel_index(np.argmax(np.abs(kernel)), kernel.shape)
+    row, column = kernel[y], kernel[:, x] / kernel[y, x]
+    return (row, column) if np.allclose(np.outer(column, row), kernel, rtol=0, atol=1e-9) else None
 
 
 def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:

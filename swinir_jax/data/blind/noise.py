@@ -40,8 +40,10 @@ class GaussianNoise:
             noise = rng.standard_normal((h, w, c), np.float32) @ factor
         else:
             channels = 1 if kind < self.correlated + self.gray else c
-            noise = rng.standard_normal((h, w, channels), np.float32) * np.float32(sigma / 255)
-        return np.clip(image + (image * noise if self.multiplied else noise), 0, 1)
+            noise = rng.standard_normal((h, w, channels), np.float32)
+            noise *= np.float32(sigma / 255)
+        noisy = image + (image * noise if self.multiplied else noise)
+        return np.clip(noisy, 0, 1, out=noisy)
 
 
 def noise_covariance(sigma: float, scales: np.ndarray, mixing: np.ndarray) -> np.ndarray:

@@ -1,0 +1,111 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+MEASURED = {"flops": 10**9, "first": 1.0, "median": 0.2, "minimum": 0.1, "maximum": 0.3, "finite": True}
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import accelerator
+
+    return accelerator
+
+
+@pytest.fixture
+def benchmark(accelerator, monkeypatch, tmp_path):
+    """Runs the command with an answer in place of each process; returns the commands and the rows of the file."""
+
+    def run_benchmark(answer, *options):
+        out, commands = tmp_path / "figures.json", []
+        monkeypatch.setattr(sys, "argv", ["accelerator.py", "--quick", "--out", str(out), *options])
+        monkeypatch.setattr(accelerator, "device_kind", lambda: "NVIDIA H200")
+        monkeypatch.setattr(accelerator, "run", lambda command, _: commands.append(command) or answer(command))
+        accelerator.main()
+        return commands, json.loads(out.read_text())["rows"]
+
+    return run_benchmark
+
+
+def test_cases_run_in_the_order_of_the_patterns_and_each_has_a_line(benchmark, capsys):
+    commands, rows = benchmark(
+        lambda command: dict(MEASURED), "--cases", "swinir_jax/train/*/float32", "swinir_jax/*/float32"
+    )
+    assert [command[1:6] for command in commands] == [
+        ("time", "tiny", "16", "16", "float32"),
+        ("time", "tiny", "16", "24", "float32"),
+    ]
+    assert [row["batch"] for row in rows.values()] == [2, 0]
+    printed = capsys.readouterr().out
+    line = "| float32 | swinir_jax | - | 1.00 s | 200.0 ms (100.0 to 300.0) |"
+    assert f"| training, batch 2, tiny x2, 16x16 {line} 10.0 | - | 0.005 (0.0 %) |" in printed
+    assert f"| restoring, tiny x2, 24x16 {line} 5.0 | - | 0.005 (0.0 %) |" in printed
+
+
+def test_a_later_run_keeps_what_it_does_not_measure(benchmark, capsys):
+    _, first = benchmark(lambda command: dict(MEASURED), "--cases", "swinir_jax/restore/*/float32")
+    commands, rows = benchmark(lambda command: dict(MEASURED), "--cases", "swinir_jax/restore/*", "--seconds", "0")
+    assert not commands
+    (kept,) = first
+    assert rows.pop(kept) == first[kept]
+    assert {row["problem"] for row in rows.values()} == {"not run within 0 s"}
+    assert "- swinir_jax/restore/tiny/24x16/bfloat16: not run within 0 s" in capsys.readouterr().out
+
+
+def test_training_that_lacks_memory_is_tried_with_half_of_the_batch(benchmark):
+    def answer(command):
+        return {"problem": "exit code 1: RESOURCE_EXHAUSTED: ..."} if command[-1] == "2" else dict(MEASURED)
+
+    _, rows = benchmark(answer, "--cases", "swinir_jax/train/*/float32")
+    whole, half = rows.values()
+    assert "RESOURCE_EXHAUSTED" in whole["problem"]
+    assert (whole["batch"], half["batch"]) == (2, 1)
+    assert half["median"] == 0.2
+
+
+def test_a_process_cut_short_leaves_its_last_figures(accelerator, tmp_path):
+    script = tmp_path / "case.py"
+    script.write_text("print('{\"compiling\": 3}', flush=True)\nraise MemoryError('full')\n")
+    assert accelerator.run([str(script)], 60) == {"compiling": 3, "problem": "exit code 1: MemoryError: full"}
+    script.write_text("import time\ntime.sleep(60)\n")
+    assert accelerator.run([str(script)], 1) == {"problem": "not finished within 1 s"}
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import accelerator_jax
+
+    return accelerator_jax
+
+
+def test_one_case_gives_the_errors_of_the_answers(worker, capsys):
+    worker.reference(1)
+    (errors,) = json.loads(capsys.readouterr().out)["errors"].values()
+    assert errors["relative_error"] < 1e-5
+    assert 0 < errors["largest_error"] < 1e-4
+
+
+def test_one_case_gives_seconds_memory_and_operations(worker, capsys):
+    worker.measure("tiny", 16, 24, "float32", 0)
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row["finite"]
+    assert 0 < row["minimum"] <= row["median"] <= row["maximum"]
+    assert min(row["tracing"], row["compiling"], row["temporary_bytes"]) > 0
+    assert row["flops"] == 2 * 16 * 24 * TINY_PRODUCTS
+
+
+def test_the_operations_of_a_training_step_are_counted(worker):
+    model = worker.SwinIR(worker.SwinIRConfig.from_dict(worker.NETWORKS["tiny"]))
+    _, state, batch = worker.training_inputs(model, 16, 2)
+    flops = worker.product_flops(lambda *args: worker.train_step(*args, fast=False), state, batch)
+    # Forward, and for the gradients of both factors; no one needs the gradient of the image.
+    assert flops == 2 * 2 * 16 * 16 * (3 * TINY_PRODUCTS - 9 * 3 * 12)
+
+
+# Multiplications for a pixel, by hand: two layers of 12 channels with windows of 64 pixels, and four convolutions.
+TINY_PRODUCTS = 2 * (4 * 12 * 12 + 2 * 64 * 12 + 2 * 12 * 24) + 9 * (3 * 12 + 2 * 12 * 12 + 12 * 12)
