@@ -11,6 +11,7 @@ from swinir_jax.features import FEATURE_NETWORKS
 CASE = np.load(GOLDENS / "real_world" / "features.npz")
 
 
+@pytest.mark.as_shipped
 @pytest.mark.parametrize("name", ["vgg16_hed", "efficientnet_lite0"])
 def test_each_feature_is_that_of_pytorch(name):
     network = FEATURE_NETWORKS[name]

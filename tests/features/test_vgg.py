@@ -28,6 +28,7 @@ def test_the_tensors_of_vgg19_are_torchvisions():
     assert kernels == {number: (features, inputs, 3, 3) for number, (inputs, features) in channels.items()}
 
 
+@pytest.mark.as_shipped
 def test_each_layer_and_the_sum_are_those_of_the_original(params):
     restored, hq = images()
     np.testing.assert_array_equal(VGG19.weights, CASE["weights"])
