@@ -265,8 +265,18 @@ def test_help_lists_experiments_and_fields(capsys):
     assert "0.0001" in out
 
 
-@pytest.mark.parametrize("command", ["train", "degrade", "prepare-data"])
-def test_missing_packages_are_named(command):
-    program = f"import sys; sys.modules['grain'] = None; from swinir_jax.cli.main import main; main(['{command}', 'x'])"
+@pytest.mark.parametrize(
+    ("command", "package", "message"),
+    [
+        ("train", "grain", "train needs grain"),
+        ("prepare-data", "grain", "prepare-data needs grain"),
+        ("degrade", "cv2", "Blind degradation needs OpenCV"),
+    ],
+)
+def test_missing_packages_are_named(command, package, message):
+    program = (
+        f"import sys; sys.modules['{package}'] = None; from swinir_jax.cli.main import main; "
+        f"main(['{command}', 'docs/astronaut.png', '--chain', 'photo_x4', '--out', 'lq'])"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stderr == f"swinir-jax: error: {command} needs grain: pip install 'swinir-jax[train]'.\n"
+    assert done.stderr == f"swinir-jax: error: {message}: pip install 'swinir-jax[train]'.\n"
