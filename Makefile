@@ -26,7 +26,7 @@ $(VENV)/torch-ready: $(VENV)/ready
 
 # Tests that a new Python or JAX breaks first: transformations, files, weights, configs.
 FAST := $(addprefix tests/, inference/test_mesh.py models/test_transformations.py models/test_windows.py models/test_attention.py \
-	cpu/test_layers.py images checkpoints test_config.py test_configs.py)
+	images checkpoints test_config.py test_configs.py)
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
