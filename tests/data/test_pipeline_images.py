@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from batches import IMAGES, global_batches, open_batches, patches, save, take
 
-from swinir_jax.data import sources
+from swinir_jax.data import folders
 from swinir_jax.errors import InputError
 
 
@@ -83,14 +83,14 @@ def test_a_folder_of_corrupt_files_ends_the_run(folder):
 
 
 def test_images_are_decoded_once_within_the_cache_size(folder, monkeypatch):
-    reads, read_picture = [], sources.read_picture
+    reads, read_picture = [], folders.read_picture
 
     def counting(path):
         if folder in path.parents:  # not one that a thread of another test still reads
             reads.append(path)
         return read_picture(path)
 
-    monkeypatch.setattr(sources, "read_picture", counting)
+    monkeypatch.setattr(folders, "read_picture", counting)
     take(open_batches(folder, threads=0, batch=IMAGES), 4)
     assert len(reads) == IMAGES
     reads.clear()

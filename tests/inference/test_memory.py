@@ -31,7 +31,9 @@ def test_scratch_memory_is_cleared_once_and_not_for_each_operation():
         done = subprocess.run(command, env=plain, capture_output=True, text=True, check=True)
         return int(done.stdout)
 
-    assert 3 * faults("kept") < faults("as it is")
+    if not (ordinary := faults("as it is")):
+        pytest.skip("this system clears no memory between operations")
+    assert 3 * faults("kept") < ordinary
 
 
 def test_the_command_sets_malloc_of_its_process(monkeypatch, capsys):
