@@ -23,7 +23,6 @@ REPOSITORY = Path(__file__).parents[1]
 STAGES = ("psnr", "gan")
 HQ_PATCHES = {"psnr": 192, "gan": 128}  # sides in pixels
 SHARES = {"psnr": 0.45, "gan": 0.55}  # of the time for training
-REHEARSAL_STEPS = 60
 LEARNING_RATES = {"psnr": "4e-4", "gan": "1e-4"}
 
 
@@ -38,7 +37,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="patches in a step (default: 32)")
     parser.add_argument("--times", type=int, default=12, help="degradations of each photograph (default: 12)")
     parser.add_argument("--dtype", default="bfloat16", help="dtype of the arithmetic (default: bfloat16)")
-    parser.add_argument("--rehearsal-steps", type=int, default=REHEARSAL_STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--rehearsal-steps", type=int, default=60, help="steps of each short run (default: 60)")
     parser.add_argument("options", nargs="*", help="further options of all training runs, after --")
     args = parser.parse_args()
     end = time.monotonic() + args.seconds

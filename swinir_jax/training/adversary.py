@@ -89,17 +89,13 @@ def generator_terms(adversary: Adversary, restored: jax.Array, hq: jax.Array) ->
       `adversarial`, and `feature_matching` if it has a weight: scalars.
     """
     config, spectral = adversary.config, advanced(adversary, 1)
-    if not config.feature_matching:
-        logits, _ = _judge(adversary, adversary.params, spectral, restored)
-        return {"adversarial": config.weight * _gan_loss(config.loss, logits, real=True)}
-    logits, ours = _judge(adversary, adversary.params, spectral, restored, with_features=True)
-    theirs = _judge(adversary, adversary.params, spectral, jax.lax.stop_gradient(hq), with_features=True)[1]
-    distances = jax.tree.map(lambda a, b: jnp.mean(jnp.abs(a - jax.lax.stop_gradient(b))), ours, theirs)
-    leaves = jax.tree.leaves(distances)
-    return {
-        "adversarial": config.weight * _gan_loss(config.loss, logits, real=True),
-        "feature_matching": config.feature_matching * sum(leaves, jnp.zeros(())) / len(leaves),
-    }
+    logits, features = _judge(adversary, adversary.params, spectral, restored)
+    terms = {"adversarial": config.weight * _GAN_LOSSES[config.loss](logits, True)}
+    if config.feature_matching:
+        _, wanted = _judge(adversary, adversary.params, spectral, hq)
+        distances = [jnp.mean(jnp.abs(features[name] - wanted[name])) for name in features]
+        terms["feature_matching"] = config.feature_matching * jnp.mean(jnp.stack(distances))
+    return terms
 
 
 def discriminator_loss(
@@ -116,38 +112,35 @@ def discriminator_loss(
     Returns:
       The loss; and `real`, `fake`, its two parts, and the mean logits `real_logit` and `fake_logit`.
     """
-    name = adversary.config.loss
+    loss = _GAN_LOSSES[adversary.config.loss]
     real, _ = _judge(adversary, params, advanced(adversary, 2), hq)
     fake, _ = _judge(adversary, params, advanced(adversary, 3), restored)
-    terms = {"real": _gan_loss(name, real, real=True), "fake": _gan_loss(name, fake, real=False)}
+    terms = {"real": loss(real, True), "fake": loss(fake, False)}
     return terms["real"] + terms["fake"], terms | {"real_logit": jnp.mean(real), "fake_logit": jnp.mean(fake)}
 
 
 def _judge(
-    adversary: Adversary, params: Any, spectral: Any, image: jax.Array, with_features: bool = False
-) -> tuple[jax.Array, Any]:
-    """Returns the logits, and the outputs of all convolutions before the last one if asked for."""
-    variables = {"params": params, SPECTRAL: spectral}
-    if not with_features:
-        return adversary.network.apply(variables, image), {}  # type: ignore[return-value]
+    adversary: Adversary, params: Any, spectral: Any, image: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns the logits, and as features the outputs of all other convolutions by name."""
     logits, found = adversary.network.apply(
-        variables, image, capture_intermediates=lambda module, _: module.name is not None, mutable=["intermediates"]
+        {"params": params, SPECTRAL: spectral},
+        image,
+        capture_intermediates=lambda module, _: module.name is not None,  # not the whole network, which has no name
+        mutable=["intermediates"],
     )
-    features = {name: outputs for name, outputs in found["intermediates"].items() if name != "conv9"}
-    return logits, jax.tree.map(lambda outputs: outputs.astype(logits.dtype), features)
+    outputs = {name: calls["__call__"][0] for name, calls in found["intermediates"].items()}
+    return logits, {name: output.astype(logits.dtype) for name, output in outputs.items() if name != "conv9"}
 
 
 def _cross_entropy(logits: jax.Array, real: bool) -> jax.Array:
+    """Computes the mean loss of logits whose label is real (1) or fake (0)."""
     return jnp.mean(jax.nn.softplus(-logits if real else logits))
 
 
 def _least_squares(logits: jax.Array, real: bool) -> jax.Array:
+    """Computes the same as mean squared distance to the label."""
     return jnp.mean(jnp.square(logits - float(real)))
 
 
 _GAN_LOSSES: Mapping[str, Callable[[jax.Array, bool], jax.Array]] = {"gan": _cross_entropy, "lsgan": _least_squares}
-
-
-def _gan_loss(name: str, logits: jax.Array, *, real: bool) -> jax.Array:
-    """Computes the mean loss of logits whose label is real (1) or fake (0)."""
-    return _GAN_LOSSES[name](logits, real)

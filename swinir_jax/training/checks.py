@@ -9,13 +9,12 @@ from typing import Any
 
 from swinir_jax.data.config import LEVELS, SHRINKING
 from swinir_jax.errors import InputError, first_few, option
+from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.tasks import TASKS
 from swinir_jax.training.experiment import Experiment
 from swinir_jax.training.optimizer import make_optimizer
 
 logger = logging.getLogger(__name__)
-
-_LEAST_SIDE = 32  # of images for the deepest features of VGG19
 
 # Fields that a resumed run may change; a prefix with a dot is a group of fields.
 _CHANGEABLE = (
@@ -31,6 +30,7 @@ _CHANGEABLE = (
     "data.max_corrupt",
     "data.threads",
     "data.cache_mb",
+    "loss.weights_dir",
 )
 
 
@@ -77,24 +77,21 @@ def _check_colour_losses(experiment: Experiment) -> None:
       InputError: if images are gray, or too small or not divisible for the network.
     """
     side, channels = experiment.data.patch_size * experiment.network.upscale, experiment.network.in_chans
-    used = {
-        "--loss.perceptual": experiment.loss.perceptual,
-        "--gan.loss": experiment.gan.loss,
-    }
-    for name, value in used.items():
+    perceptual, adversarial = experiment.loss.perceptual, experiment.gan.loss
+    for name, value in (("--loss.perceptual", perceptual), ("--gan.loss", adversarial)):
         if value != "none" and channels != 3:
             raise InputError(f"{name} {value} needs RGB images, and --network.in-chans is {channels}.")
-    if experiment.gan.loss != "none" and side % 8:
+    if adversarial != "none" and side % 8:
         raise InputError(
-            f"--gan.loss {experiment.gan.loss} needs HQ patches with sides of a multiple of 8; --data.patch-size "
+            f"--gan.loss {adversarial} needs HQ patches with sides of a multiple of 8; --data.patch-size "
             f"{experiment.data.patch_size} times --network.upscale {experiment.network.upscale} is {side}."
         )
-    if experiment.loss.perceptual != "none" and side < _LEAST_SIDE:
-        raise InputError(
-            f"--loss.perceptual {experiment.loss.perceptual} needs HQ patches of at least {_LEAST_SIDE} pixels, "
-            f"got {side}."
-        )
-    if experiment.gan.loss != "none" and not experiment.init_from:
+    if perceptual != "none":
+        network = FEATURE_NETWORKS[perceptual]
+        least = network.least_side + network.phases - 1  # which the random shift cuts off
+        if side < least:
+            raise InputError(f"--loss.perceptual {perceptual} needs HQ patches of at least {least} pixels, got {side}.")
+    if adversarial != "none" and not experiment.init_from:
         logger.warning("Adversarial training from random weights; --init-from names the run of the stage before it.")
 
 

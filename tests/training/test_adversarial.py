@@ -118,6 +118,10 @@ def test_a_resumed_run_keeps_the_width_of_its_discriminator():
         check_resume(ADVERSARIAL, wider)
 
 
+def test_a_resumed_run_may_find_feature_weights_elsewhere():
+    check_resume(ADVERSARIAL, dataclasses.replace(ADVERSARIAL, loss=LossConfig(weights_dir="elsewhere")))
+
+
 def test_artefacts_are_where_the_average_is_better_and_the_error_varies():
     rng = np.random.default_rng(0)
     hq, restored, averaged = (rng.random((2, 12, 10, 3), dtype=np.float32) for _ in range(3))
@@ -136,7 +140,10 @@ def test_artefacts_are_where_the_average_is_better_and_the_error_varies():
     ("changes", "message"),
     [
         (dict(data=dataclasses.replace(ADVERSARIAL.data, patch_size=9)), "--gan.loss gan needs HQ patches .* is 18"),
-        (dict(loss=LossConfig(perceptual="vgg19")), "--loss.perceptual vgg19 needs HQ patches of at least 32 pixels"),
+        (
+            dict(loss=LossConfig(perceptual="efficientnet_lite0")),
+            "--loss.perceptual efficientnet_lite0 needs HQ patches of at least 19 pixels, got 16",
+        ),
     ],
 )
 def test_patches_that_do_not_fit_the_networks_of_the_losses(changes, message):
