@@ -12,7 +12,7 @@ from goldens import generated_weights
 from weight_server import serving
 
 from swinir_jax import Restorer, SwinIRConfig, load_pretrained
-from swinir_jax.checkpoints import download, zoo
+from swinir_jax.checkpoints import download, purposes, zoo
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.store import save_model
@@ -35,9 +35,11 @@ GRAY = "004_grayDN_DFWB_s128w8_SwinIR-M_noise25"
 @pytest.fixture(autouse=True)
 def server(in_tmp, monkeypatch):
     """Puts small networks in place of the bundled ones, and a server in place of the release."""
+    small = {name: os.path.abspath(f"models/{name}") for name in CONFIGS}
     for name, config in CONFIGS.items():
         weights = generated_weights(official_shapes(config), len(name))
-        save_model(name, params_from_official(weights, config), config)
+        save_model(small[name], params_from_official(weights, config), config)
+    monkeypatch.setattr(purposes, "bundled_models", lambda: small)
     gray = dataclasses.replace(SMALL, in_chans=1)
     official = dataclasses.replace(zoo.OFFICIAL[GRAY], config=gray)
     monkeypatch.setitem(zoo.OFFICIAL, GRAY, official)
@@ -66,7 +68,7 @@ def through(*names, picture="photo.png"):
     """Restores a picture by networks in turn, in floats."""
     image = read_picture(picture).pixels.astype(np.float32) / np.float32(255)
     for name in names:
-        image = Restorer(*load_pretrained(name))(image)
+        image = Restorer(*load_pretrained(f"models/{name}"))(image)
     return image
 
 
@@ -101,9 +103,9 @@ def through(*names, picture="photo.png"):
             "clean, scale 8: lightweight_x4 (bundled), then lightweight_x2 (bundled); for clean pictures, small",
         ),
         (
-            ["--model", "lightweight_x2", "--scale", "4"],
+            ["--model", "models/lightweight_x2", "--scale", "4"],
             ["lightweight_x2", "lightweight_x2"],
-            "scale 4: lightweight_x2 (given), then lightweight_x2 (bundled)",
+            "scale 4: models/lightweight_x2 (given), then lightweight_x2 (bundled)",
         ),
     ],
 )
@@ -131,10 +133,10 @@ def test_networks_run_in_turn_and_are_named_in_a_line(run, server, options, name
             "clean, scale 1: lightweight_x2 (bundled), then MATLAB's",
         ),
         (
-            ["--model", "lightweight_x4", "--scale", "2"],
+            ["--model", "models/lightweight_x4", "--scale", "2"],
             "lightweight_x4",
             2,
-            "scale 2: lightweight_x4 (given), then MATLAB's bicubic to scale 2",
+            "scale 2: models/lightweight_x4 (given), then MATLAB's bicubic to scale 2",
         ),
     ],
 )
@@ -153,6 +155,12 @@ def test_nothing_is_fetched_by_default(run, server, purpose, scale):
     assert code == 0
     assert result.pixels.shape == (12 * scale, 17 * scale, 3)
     assert server.asked == []
+
+
+def test_a_folder_does_not_hide_a_bundled_network(run):
+    os.rename("models/lightweight_x4", "lightweight_x2")
+    _, result, _ = run()
+    assert result.pixels.shape == (24, 34, 3)
 
 
 def test_what_is_not_bundled_is_fetched_once_and_named(run, server):

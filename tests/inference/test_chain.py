@@ -1,5 +1,6 @@
 import functools
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_a_chain_can_be_pickled():
 
 def test_the_restorer_of_a_choice(monkeypatch):
     named = {"jpeg_light": network(1), "lightweight_x4": network(4)}
-    monkeypatch.setattr("swinir_jax.inference.chain.load_pretrained", lambda name, **options: named[name])
+    monkeypatch.setattr("swinir_jax.inference.chain.load_pretrained", lambda name, **options: named[Path(name).stem])
     image = photo(9, 7, 3)
     restorer = load_restorer(choose_models("jpeg", 3), tile=0)
     np.testing.assert_array_equal(restorer(image), Chain([network(1), network(4)], 3, tile=0)(image))
