@@ -2,7 +2,7 @@
 
 `load_pretrained` loads a model and its weights, and `blend` blends weights. `Restorer` restores photographs,
 `fast_apply` batches of arrays. `export_network` writes model and weights to one file, which `load_exported` runs
-without Flax.
+without Flax; `export_onnx` writes an ONNX file for other runtimes, which `check_onnx` compares with JAX.
 """
 
 import importlib
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from swinir_jax.inference.network import fast_apply
     from swinir_jax.inference.restorer import Restorer
     from swinir_jax.models import SwinIR
+    from swinir_jax.onnx.check import check_onnx
+    from swinir_jax.onnx.export import export_onnx
 
 __version__ = "0.1.0"
 
@@ -28,7 +30,9 @@ __all__ = [
     "SwinIR",
     "SwinIRConfig",
     "blend",
+    "check_onnx",
     "export_network",
+    "export_onnx",
     "fast_apply",
     "load_exported",
     "load_pretrained",
@@ -39,7 +43,9 @@ _MODULES = {
     "Restorer": "inference.restorer",
     "SwinIR": "models",
     "blend": "checkpoints.blending",
+    "check_onnx": "onnx.check",
     "export_network": "export",
+    "export_onnx": "onnx.export",
     "fast_apply": "inference.network",
     "load_exported": "exported",
     "load_pretrained": "checkpoints.pretrained",
