@@ -63,7 +63,9 @@ CASES: Mapping[str, Case] = {
     **{
         f"{network}_{side}_onnx": Case(f"{title}, {side}x{side}", (network, side), beside=False, runtimes=True)
         for network, side, title in (
-            ("light", "128", "lightweight x2"), ("light", "256", "lightweight x2"), ("classical", "128", "classical x4")
+            ("light", "128", "lightweight x2"),
+            ("light", "256", "lightweight x2"),
+            ("classical", "128", "classical x4"),
         )
     },
 }

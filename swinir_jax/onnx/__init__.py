@@ -1,4 +1,5 @@
 """The network in operators of ONNX, and files that run without this package.
 
-`swinir.py`, `layers.py`, `windows.py` and `reconstruction.py` follow the modules of the same names in `swinir_jax.models`.
+`swinir.py`, `layers.py`, `windows.py` and `reconstruction.py` follow the modules of `swinir_jax.models` with the same
+names.
 """

@@ -113,7 +113,7 @@ def _self_tests(
         tests.append(test.answered(restored.transpose(0, 3, 1, 2)))
         if stored is not exact:
             reference = np.asarray(restore(by_exact, lq))
-            changes.append(np.linalg.norm(restored - reference) / np.linalg.norm(reference))
+            changes.append(float(np.linalg.norm(restored - reference) / np.linalg.norm(reference)))
     return tests, float(np.max(changes))
 
 
