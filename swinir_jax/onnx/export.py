@@ -103,17 +103,15 @@ def _self_tests(
     c, m = model.config, model.config.window_size
     sizes = [(2 * m + 3, 3 * m - 2), (max(1, m // 3), 2 * m + 1)] if shape is None else [tuple(shape)]
     network = network_for(model, "cpu")
-    restore, by_exact = jax.jit(network.restore), network.prepare(exact)
-    by_stored = by_exact if stored is exact else network.prepare(jax.tree.map(_as_float32, stored))
-    tests, changes = [], [0.0]
+    restore = jax.jit(network.restore)
+    weights = [network.prepare(jax.tree.map(_as_float32, params)) for params in (exact, stored)]
+    tests, changes = [], []
     for seed, size in enumerate(sizes):
         test = SelfTest(seed=seed, shape=(1, c.in_chans, *size))
         lq = test.image().transpose(0, 2, 3, 1)
-        restored = np.asarray(restore(by_stored, lq))
-        tests.append(test.answered(restored.transpose(0, 3, 1, 2)))
-        if stored is not exact:
-            reference = np.asarray(restore(by_exact, lq))
-            changes.append(float(np.linalg.norm(restored - reference) / np.linalg.norm(reference)))
+        by_exact, by_stored = (np.asarray(restore(w, lq)) for w in weights)
+        tests.append(test.answered(by_stored.transpose(0, 3, 1, 2)))
+        changes.append(np.linalg.norm(by_stored - by_exact) / np.linalg.norm(by_exact))
     return tests, float(np.max(changes))
 
 

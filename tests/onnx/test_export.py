@@ -47,6 +47,7 @@ def test_metadata(exported):
     found = metadata_of(exported)
     assert (found["name"], found["scale"], found["channels"], found["window"]) == ("tiny", "2", "3", "8")
     assert swinir_jax.SwinIRConfig.from_dict(json.loads(found["config"])) == CONFIG
+    assert [test["shape"] for test in json.loads(found["self_tests"])] == [[1, 3, 19, 22], [1, 3, 2, 17]]
 
 
 def test_equal_exports_are_equal_files(exported, tmp_path):

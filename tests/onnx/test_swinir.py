@@ -56,7 +56,7 @@ def test_variants_equal_jax(changes):
     assert relative_error(restored, expected) < 2e-6
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 17), (8, 8), (24, 16), (37, 30)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 17), (8, 8), (37, 30)])
 def test_one_file_takes_any_size(tiny, size):
     lq = image(1, *size, 3)
     assert relative_error(tiny(lq), compiled(SwinIR(TINY))({"params": params_of(TINY)}, lq)) < 2e-6
