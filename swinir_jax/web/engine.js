@@ -1,0 +1,21 @@
+// The engine of this page. An engine is an object with three functions:
+//
+//   list() -> Promise<{choices, limits, kept}>
+//     choices: what can be done, an array of Choice; the first one is the default.
+//     limits:  {bytes, pixels}, the largest file and picture.
+//     kept:    pictures from before a reload of the page, for `restore`: an array of {name, choice, ...}.
+//   restore(picture, choice, onProgress) -> Promise<Result>
+//     picture: a File, or an entry of `kept`.
+//     Calls onProgress({state, done, total, left, before}): state is "sending", "waiting", "loading" or "working";
+//     done and total count tiles, total is 0 as long as it is unknown; left is in seconds, or null; before is an address
+//     of the picture as the browser shows it, or absent. Rejects with a Trouble. One call at a time.
+//   stop(result) -> Promise<void>
+//     Without an argument, ends the running `restore`, which rejects with the Trouble "stopped". With a Result, lets go
+//     of what is kept for it.
+//
+//   Choice: {key, purpose, scale, quality, level, networks, place, reason}; `key` tells choices apart, `purpose`,
+//     `quality` ("fast" or "best") and `level` (a number or null) are those of `swinir_jax.checkpoints.purposes`,
+//     `networks` are names, `place` is "bundled", "cached" or "to be fetched".
+//   Result: {name, url, before, after, width, height, seconds, notes}; `url` is the address of the result's file, `before`
+//     and `after` are addresses of pictures that a browser shows, `notes` are sentences on what was converted.
+export { engine } from "./engine_app.js";
