@@ -1,8 +1,8 @@
 """SwinIR image restoration in JAX and Flax.
 
 `load_pretrained` loads a model and its weights, and `blend` blends weights. `Restorer` restores photographs,
-`fast_apply` batches of arrays. `export_network` writes model and weights to one file, which `load_exported` runs
-without Flax.
+`fast_apply` batches of arrays. `choose_models` names the networks for a photograph, and `load_restorer` loads them.
+`export_network` writes model and weights to one file, which `load_exported` runs without Flax.
 """
 
 import importlib
@@ -14,8 +14,10 @@ from swinir_jax.errors import InputError
 if TYPE_CHECKING:
     from swinir_jax.checkpoints.blending import blend
     from swinir_jax.checkpoints.pretrained import load_pretrained
+    from swinir_jax.checkpoints.purposes import choose_models
     from swinir_jax.export import export_network
     from swinir_jax.exported import load_exported
+    from swinir_jax.inference.chain import load_restorer
     from swinir_jax.inference.network import fast_apply
     from swinir_jax.inference.restorer import Restorer
     from swinir_jax.models import SwinIR
@@ -28,10 +30,12 @@ __all__ = [
     "SwinIR",
     "SwinIRConfig",
     "blend",
+    "choose_models",
     "export_network",
     "fast_apply",
     "load_exported",
     "load_pretrained",
+    "load_restorer",
 ]
 
 # Modules are imported at first use, as exported networks run where Flax and Orbax are not installed.
@@ -39,10 +43,12 @@ _MODULES = {
     "Restorer": "inference.restorer",
     "SwinIR": "models",
     "blend": "checkpoints.blending",
+    "choose_models": "checkpoints.purposes",
     "export_network": "export",
     "fast_apply": "inference.network",
     "load_exported": "exported",
     "load_pretrained": "checkpoints.pretrained",
+    "load_restorer": "inference.chain",
 }
 
 

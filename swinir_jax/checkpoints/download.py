@@ -11,7 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 from tqdm import tqdm
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from swinir_jax.checkpoints.architecture import infer_config
 from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.checkpoints.weight_file import read_weight_file
-from swinir_jax.checkpoints.zoo import OfficialModel
+from swinir_jax.checkpoints.zoo import OFFICIAL, OfficialModel, bundled_models
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder, replacing
 
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 WEIGHTS_VARIABLE = "SWINIR_JAX_WEIGHTS"  # environment variable: a folder with official files
 MIRROR_VARIABLE = "SWINIR_JAX_MIRROR"  # environment variable: an address in place of those of known files
 RELEASE = "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0"
+
+Place = Literal["bundled", "cached", "to be fetched"]
 
 _TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 16
@@ -58,15 +60,26 @@ def locate_official(
     Raises:
       InputError: if the file cannot be downloaded; the message has the address and the path for a download by hand.
     """
-    folders = weight_folders(weights_dir)
-    for folder in folders:
-        if (folder / model.file_name).is_file():
-            return folder / model.file_name
 
     def check(path: Path) -> None:
         params_from_official(read_weight_file(path)[0], model.config)
 
-    return download_known(model.file_name, RELEASE, folders[0], check, progress=progress)
+    return find_official(model, weights_dir) or download_known(
+        model.file_name, RELEASE, weight_folders(weights_dir)[0], check, progress=progress
+    )
+
+
+def find_official(model: OfficialModel, weights_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """Returns the file of an official model on this machine, as `locate_official` finds it; None if there is none."""
+    files = [folder / model.file_name for folder in weight_folders(weights_dir)]
+    return next((file for file in files if file.is_file()), None)
+
+
+def place_of(name: str, weights_dir: str | os.PathLike[str] | None = None) -> Place:
+    """Returns where the weights of a bundled or an official model are."""
+    if name in bundled_models():
+        return "bundled"
+    return "cached" if find_official(OFFICIAL[name], weights_dir) else "to be fetched"
 
 
 def weight_folders(weights_dir: str | os.PathLike[str] | None = None) -> list[Path]:

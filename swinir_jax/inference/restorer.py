@@ -4,29 +4,26 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from swinir_jax.errors import InputError, NotFiniteError
-from swinir_jax.images import extend_colours
-from swinir_jax.inference.colour import resize, through_network
+from swinir_jax.errors import NotFiniteError
+from swinir_jax.inference.colour import through_network
 from swinir_jax.inference.engine import Engine
 from swinir_jax.inference.padding import Pad, cut, pad_image
+from swinir_jax.inference.photographs import PhotoRestorer
 from swinir_jax.inference.plan import Layout
-from swinir_jax.inference.programs import not_traceable
-from swinir_jax.inference.tiling import Blend
+from swinir_jax.inference.tiling import Blend, Tiling
 from swinir_jax.models import SwinIR
 
 
-def _ignore(tiles: int, total: int) -> None:
+def ignore(tiles: int, total: int) -> None:
     """Shows no progress."""
 
 
-class Restorer:
+class Restorer(PhotoRestorer):
     """Restores photographs of any size with one network.
 
-    Can be pickled and copied; a copy compiles its programs anew. Cannot be transformed by `jax.jit`, `vmap` or `grad`:
-    transform `model.apply`.
+    Can be pickled and copied; a copy compiles its programs anew.
 
     Attributes:
       model: the network.
@@ -47,7 +44,7 @@ class Restorer:
         memory: int | None = None,
         mesh: jax.sharding.Mesh | None = None,
         fast: bool = True,
-        done: Callable[[int, int], None] = _ignore,
+        done: Callable[[int, int], None] = ignore,
     ):
         """Puts the parameters on the device.
 
@@ -87,76 +84,39 @@ class Restorer:
         """Largest side of a tile in pixels, 0 for whole images, or "auto"."""
         return self.engine.layout.tile
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Restores one photograph.
+    @property
+    def models(self) -> tuple[SwinIR, ...]:
+        """The network, alone."""
+        return (self.model,)
 
-        A gray image goes through an RGB network as three equal channels; of a colour image, a gray network restores the
-        luma. Alpha (a second or fourth channel that the network does not have) is resized; the meaningless colours of
-        transparent pixels do not reach the visible ones.
+    @property
+    def scale(self) -> int:
+        """Enlargement by the network."""
+        return self.model.config.upscale
 
-        Args:
-          image: `[h, w]` or `[h, w, C]`; uint8, uint16 or floating in [0, 1].
+    def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
+        """Chooses tiles for a set of images, as `PhotoRestorer.plan`."""
+        sizes = list(sizes)
+        self.engine.plan(sizes + [(w, h) for h, w in sizes] if self._self_ensemble else sizes)
 
-        Returns:
-          `[h * upscale, w * upscale(, C)]` of the same dtype, clipped to the range of the dtype.
+    def count_tiles(self, size: tuple[int, int]) -> int:
+        """Returns the number of tiles of an image of (height, width), in all turns."""
+        return len(self._tiling(size)) * self._turns
 
-        Raises:
-          InputError: if the network cannot restore images of this shape or dtype, or a value is not finite.
-        """
-        if isinstance(image, jax.core.Tracer):
-            raise not_traceable("A Restorer")
-        try:
-            image = np.asarray(image)
-        except ValueError as error:
-            raise InputError(f"Not an image: {error}") from error
-        if image.ndim not in (2, 3) or 0 in image.shape:
-            raise InputError(f"An image is [h, w] or [h, w, C], got an array of shape {image.shape}.")
-        lq = (image if image.ndim == 3 else image[..., None]).astype(np.float32) / np.float32(_full_scale(image.dtype))
-        _check_finite(lq, "The image")
-        alpha = None
-        if lq.shape[-1] in (2, 4) and lq.shape[-1] != self.model.config.in_chans:
-            lq, alpha = lq[..., :-1], lq[..., -1:]
-            lq = extend_colours(lq, alpha[..., 0])
-        restored = self.restore(lq)
-        if alpha is not None:
-            restored = np.concatenate([restored, resize(alpha, self.model.config.upscale)], axis=-1)
-        return to_samples(restored, image.dtype).reshape(*restored.shape[:2], *image.shape[2:])
+    @property
+    def _turns(self) -> int:
+        return 8 if self._self_ensemble else 1
 
-    def restore(self, image: np.ndarray) -> np.ndarray:
-        """Restores one image of floats, neither clipped nor with alpha.
+    def _tiling(self, size: tuple[int, int]) -> Tiling:
+        layout = self.engine.layout
+        return layout.grid(layout.padded(size), self.engine.tile(size))
 
-        Args:
-          image: `[h, w, C]`, floating in [0, 1].
-
-        Returns:
-          `[h * upscale, w * upscale, C]` float32.
-
-        Raises:
-          InputError: if the network cannot restore images of C channels, a value of the image or of the result is not
-            finite, or the memory of the device does not suffice.
-        """
-        if isinstance(image, jax.core.Tracer):
-            raise not_traceable("A Restorer")
-        if image.ndim != 3 or not np.issubdtype(image.dtype, np.floating):
-            raise InputError(f"restore takes [h, w, C] floats in [0, 1], got {image.dtype} {image.shape}.")
-        image = image.astype(np.float32, copy=False)
-        _check_finite(image, "The image")
+    def _restore(self, image: np.ndarray) -> np.ndarray:
         config = self.model.config
         run = self._ensemble if self._self_ensemble else self._restore_once
         restored = through_network(image, run, config.in_chans, config.upscale)
         check_answer(restored)
         return restored
-
-    def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
-        """Chooses tiles for a set of images, so that few programs are compiled.
-
-        Images of other sizes are restored as without a plan.
-
-        Args:
-          sizes: (height, width) of each image, in pixels; repeated sizes count for more.
-        """
-        sizes = list(sizes)
-        self.engine.plan(sizes + [(w, h) for h, w in sizes] if self._self_ensemble else sizes)
 
     def _ensemble(self, image: np.ndarray) -> np.ndarray:
         total = np.zeros((), np.float32)
@@ -169,9 +129,9 @@ class Restorer:
 
     def _restore_once(self, image: np.ndarray) -> np.ndarray:
         layout, size = self.engine.layout, image.shape[:2]
-        tiling = layout.grid(layout.padded(size), self.engine.tile(size))
+        tiling = self._tiling(size)
         lq = pad_image(image, tiling.height, tiling.width, layout.pad)
-        total = len(tiling) * (8 if self._self_ensemble else 1)
+        total = len(tiling) * self._turns
         if len(tiling) == 1 and not layout.only:  # one image is divided among devices, but not with `ape`
             restored = self.engine.run(lq[None])[0]
             self._done(1, total)
@@ -180,27 +140,7 @@ class Restorer:
         return cut(restored, size, layout.scale, layout.pad)
 
 
-def to_samples(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Clips floats to [0, 1] and converts them to a dtype; integers are rounded to the full scale."""
-    samples = np.clip(restored, 0, 1) * np.float32(_full_scale(dtype))
-    return (np.round(samples) if np.issubdtype(dtype, np.integer) else samples).astype(dtype)
-
-
 def check_answer(restored: np.ndarray) -> None:
     """Raises NotFiniteError if a value of the result is not finite."""
     if not np.isfinite(restored).all():
         raise NotFiniteError("The network's answer is not finite; are its weights and img_range right?")
-
-
-def _full_scale(dtype: np.dtype) -> float:
-    """Returns the value of a dtype that stands for 1.0."""
-    if dtype.newbyteorder("=") in (np.uint8, np.uint16):
-        return float(np.iinfo(dtype).max)
-    if jnp.issubdtype(dtype, jnp.floating):
-        return 1.0
-    raise InputError(f"An image holds uint8, uint16 or floats, got {dtype}.")
-
-
-def _check_finite(values: np.ndarray, what: str) -> None:
-    if not np.isfinite(values).all():
-        raise InputError(f"{what} has values that are not finite.")

@@ -21,15 +21,38 @@ from swinir_jax.inference.colour import through_network
 from swinir_jax.inference.engine import MEMORY_SHARE
 from swinir_jax.inference.memory import free_bytes, resident_bytes
 from swinir_jax.inference.padding import first_pixel, mirrored
+from swinir_jax.inference.photographs import to_samples
 from swinir_jax.inference.pictures import CHANNEL_NOTES
 from swinir_jax.inference.plan import MAX_AUTO_TILE
-from swinir_jax.inference.restorer import Restorer, check_answer, to_samples
+from swinir_jax.inference.restorer import Restorer, check_answer
 from swinir_jax.inference.tiling import Shape, Tiling
 from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)
 
 _ROWS = 64  # rows of the result that are converted to samples at once
+
+
+def size_if_fits(path: Path, memory: int, scale: int, *, beside: int = 0) -> tuple[int, int] | None:
+    """Decides by a file's header whether the image can be restored in memory.
+
+    Args:
+      path: file of the image.
+      memory: bytes that may be taken.
+      scale: sides of the largest image that is held, over those of the image.
+      beside: bytes held beside samples and floats, for each pixel of the largest image.
+
+    Returns:
+      Height and width of the image if its samples and floats, and twice those of the largest image, fit; else None.
+
+    Raises:
+      InputError: if the header cannot be read.
+    """
+    source = open_rows(path)
+    h, w = (source.height, source.width) if source else read_size(path)
+    channels, itemsize = (source.channels, source.head.pixels.itemsize) if source else (3, 1)
+    bytes_a_pixel = channels * (itemsize + 4 + scale**2 * 2 * (4 + itemsize)) + scale**2 * beside
+    return (h, w) if h * w * bytes_a_pixel <= memory else None
 
 
 class StreamingRestorer(Restorer):
@@ -51,19 +74,8 @@ class StreamingRestorer(Restorer):
         super().__init__(model, params, memory=memory, **options)
 
     def size_if_fits(self, path: Path) -> tuple[int, int] | None:
-        """Decides by a file's header whether the image can be restored in memory.
-
-        Returns:
-          Height and width of the image if its samples and floats, and twice those of the result, fit; else None.
-
-        Raises:
-          InputError: if the header cannot be read.
-        """
-        source = open_rows(path)
-        h, w = (source.height, source.width) if source else read_size(path)
-        channels, itemsize = (source.channels, source.head.pixels.itemsize) if source else (3, 1)
-        bytes_a_pixel = itemsize + 4 + self.model.config.upscale**2 * 2 * (4 + itemsize)
-        return (h, w) if h * w * channels * bytes_a_pixel <= self.engine.unused_memory() else None
+        """Returns height and width of the image in a file if it can be restored in memory, as `size_if_fits`."""
+        return size_if_fits(path, self.engine.unused_memory(), self.scale)
 
     def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:
         """Restores an image of any size, a row of tiles at a time.

@@ -1,0 +1,155 @@
+"""Several networks in turn, and scales that no network has."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.checkpoints.purposes import Choice
+from swinir_jax.data.degradations import imresize
+from swinir_jax.errors import InputError
+from swinir_jax.images import read_size
+from swinir_jax.inference.photographs import PhotoRestorer
+from swinir_jax.inference.restorer import ignore
+from swinir_jax.inference.streaming import StreamingRestorer, size_if_fits
+from swinir_jax.models import SwinIR
+
+Network = tuple[SwinIR, Mapping[str, Any]]
+"""Model and parameters from `load_pretrained`."""
+
+_REDUCING_BYTES = 28  # held by `imresize` for each pixel of a channel: float64 samples of both sizes and copies
+
+
+class Chain(PhotoRestorer):
+    """Restores photographs by several networks in turn; MATLAB's bicubic reduces an answer that is too large.
+
+    Answers of the networks are clipped to [0, 1] and never rounded.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        scale: int | None = None,
+        *,
+        done: Callable[[int, int], None] = ignore,
+        **options: Any,
+    ):
+        """Puts the parameters on the device.
+
+        Args:
+          networks: models and parameters in the order in which they run.
+          scale: sides of the result over sides of the image; None for what the networks give.
+          done: called with (tiles just finished, tiles of the image in all networks), for a progress bar.
+          **options: other options of a `StreamingRestorer`, for each network.
+
+        Raises:
+          InputError: if the networks enlarge by less than `scale`, or an option has a wrong value.
+        """
+        self._restorers = [StreamingRestorer(*network, done=self._count, **options) for network in networks]
+        enlarged = math.prod(restorer.scale for restorer in self._restorers)
+        self._scale = enlarged if scale is None else scale
+        if self._scale > enlarged:
+            raise InputError(f"The networks enlarge by {enlarged}, which is less than the scale of {scale}.")
+        self._is_reduced, self._largest = self._scale < enlarged, enlarged
+        self._done, self._tiles = done, 0
+
+    @property
+    def models(self) -> tuple[SwinIR, ...]:
+        """Networks in the order in which they run."""
+        return tuple(restorer.model for restorer in self._restorers)
+
+    @property
+    def scale(self) -> int:
+        """Sides of the result over sides of the image."""
+        return self._scale
+
+    def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
+        """Chooses tiles for a set of images, as `PhotoRestorer.plan`, for each network."""
+        sizes = list(sizes)
+        for restorer, reached in self._stages():
+            restorer.plan((h * reached, w * reached) for h, w in sizes)
+
+    def size_if_fits(self, path: Path) -> tuple[int, int]:
+        """Returns height and width of the image in a file that can be restored in memory.
+
+        Raises:
+          InputError: if the header cannot be read, or the image does not fit: only one network restores by rows.
+        """
+        memory = self._restorers[0].engine.unused_memory()
+        size = size_if_fits(path, memory, self._largest, beside=_REDUCING_BYTES if self._is_reduced else 0)
+        if size is None:
+            height, width = read_size(path)
+            raise InputError(
+                f"{path}: {width}x{height} pixels are too many for the memory allowed, and only one network alone, at a "
+                "scale of its own (--model, --scale), restores by rows."
+            )
+        return size
+
+    def _restore(self, image: np.ndarray) -> np.ndarray:
+        h, w = image.shape[:2]
+        self._tiles = sum(restorer.count_tiles((h * reached, w * reached)) for restorer, reached in self._stages())
+        for restorer in self._restorers:
+            image = np.clip(restorer.restore(image), 0, 1)
+        return _reduced(image, (h * self.scale, w * self.scale)) if self._is_reduced else image
+
+    def _stages(self) -> Iterator[tuple[StreamingRestorer, int]]:
+        """Yields each network's restorer with the scale that the networks before it have reached."""
+        reached = 1
+        for restorer in self._restorers:
+            yield restorer, reached
+            reached *= restorer.scale
+
+    def _count(self, tiles: int, total: int) -> None:
+        self._done(tiles, self._tiles)
+
+
+def make_restorer(networks: Sequence[Network], scale: int, **options: Any) -> StreamingRestorer | Chain:
+    """Returns the restorer of networks that run in turn: a `StreamingRestorer` if one network gives the scale.
+
+    Args:
+      networks: models and parameters in the order in which they run.
+      scale: sides of the result over sides of the image.
+      **options: options of a `StreamingRestorer`.
+
+    Raises:
+      InputError: as `Chain` does.
+    """
+    if len(networks) == 1 and networks[0][0].config.upscale == scale:
+        return StreamingRestorer(*networks[0], **options)
+    return Chain(networks, scale, **options)
+
+
+def load_restorer(
+    choice: Choice,
+    *,
+    dtype: Any = jnp.float32,
+    weights_dir: str | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> StreamingRestorer | Chain:
+    """Loads the networks of a choice, and downloads those that are not on this machine.
+
+    Args:
+      choice: answer of `choose_models`.
+      dtype: dtype in which the networks compute, float32 or bfloat16.
+      weights_dir: folder in which official files are looked for first.
+      progress: whether to draw a progress bar while downloading.
+      **options: options of a `StreamingRestorer`, such as `memory` and `done`.
+
+    Raises:
+      InputError: if weights cannot be loaded, or an option has a wrong value.
+    """
+    networks = [
+        load_pretrained(step.model, dtype=dtype, weights_dir=weights_dir, progress=progress) for step in choice.passes
+    ]
+    return make_restorer(networks, choice.scale, **options)
+
+
+def _reduced(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes `[h, w, C]` float32 like MATLAB, one channel after the other to save memory."""
+    planes = [imresize(image[..., i], size=size).astype(np.float32) for i in range(image.shape[-1])]
+    return np.stack(planes, axis=-1)

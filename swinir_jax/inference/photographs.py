@@ -1,0 +1,121 @@
+"""Photographs of all kinds as arrays: to floats and back, alpha apart."""
+
+import abc
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from swinir_jax.errors import InputError
+from swinir_jax.images import extend_colours
+from swinir_jax.inference.colour import resize
+from swinir_jax.inference.programs import not_traceable
+from swinir_jax.models import SwinIR
+
+
+class PhotoRestorer(abc.ABC):
+    """Restores photographs of any size and kind; subclasses say how floats are restored.
+
+    Cannot be transformed by `jax.jit`, `vmap` or `grad`: transform `model.apply`.
+    """
+
+    @property
+    @abc.abstractmethod
+    def models(self) -> tuple[SwinIR, ...]:
+        """Networks in the order in which they run."""
+
+    @property
+    @abc.abstractmethod
+    def scale(self) -> int:
+        """Sides of the result over sides of the image."""
+
+    @abc.abstractmethod
+    def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
+        """Chooses tiles for a set of images, so that few programs are compiled.
+
+        Images of other sizes are restored as without a plan.
+
+        Args:
+          sizes: (height, width) of each image, in pixels; repeated sizes count for more.
+        """
+
+    @abc.abstractmethod
+    def _restore(self, image: np.ndarray) -> np.ndarray:
+        """Restores one image of finite float32, as `restore` does."""
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Restores one photograph.
+
+        A gray image goes through an RGB network as three equal channels; of a colour image, a gray network restores the
+        luma. Alpha (a second or fourth channel that the network does not have) is resized; the meaningless colours of
+        transparent pixels do not reach the visible ones.
+
+        Args:
+          image: `[h, w]` or `[h, w, C]`; uint8, uint16 or floating in [0, 1].
+
+        Returns:
+          `[h * scale, w * scale(, C)]` of the same dtype, clipped to the range of the dtype.
+
+        Raises:
+          InputError: if the network cannot restore images of this shape or dtype, or a value is not finite.
+        """
+        if isinstance(image, jax.core.Tracer):
+            raise not_traceable("A Restorer")
+        try:
+            image = np.asarray(image)
+        except ValueError as error:
+            raise InputError(f"Not an image: {error}") from error
+        if image.ndim not in (2, 3) or 0 in image.shape:
+            raise InputError(f"An image is [h, w] or [h, w, C], got an array of shape {image.shape}.")
+        lq = (image if image.ndim == 3 else image[..., None]).astype(np.float32) / np.float32(_full_scale(image.dtype))
+        _check_finite(lq, "The image")
+        alpha = None
+        if lq.shape[-1] in (2, 4) and lq.shape[-1] != self.models[0].config.in_chans:
+            lq, alpha = lq[..., :-1], lq[..., -1:]
+            lq = extend_colours(lq, alpha[..., 0])
+        restored = self.restore(lq)
+        if alpha is not None:
+            restored = np.concatenate([restored, resize(alpha, self.scale)], axis=-1)
+        return to_samples(restored, image.dtype).reshape(*restored.shape[:2], *image.shape[2:])
+
+    def restore(self, image: np.ndarray) -> np.ndarray:
+        """Restores one image of floats, not clipped and without alpha.
+
+        Args:
+          image: `[h, w, C]`, floating in [0, 1].
+
+        Returns:
+          `[h * scale, w * scale, C]` float32.
+
+        Raises:
+          InputError: if the network cannot restore images of C channels, a value of the image or of the result is not
+            finite, or the memory of the device does not suffice.
+        """
+        if isinstance(image, jax.core.Tracer):
+            raise not_traceable("A Restorer")
+        if image.ndim != 3 or not np.issubdtype(image.dtype, np.floating):
+            raise InputError(f"restore takes [h, w, C] floats in [0, 1], got {image.dtype} {image.shape}.")
+        image = image.astype(np.float32, copy=False)
+        _check_finite(image, "The image")
+        return self._restore(image)
+
+
+def to_samples(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Clips floats to [0, 1] and converts them to a dtype; integers are rounded to the full scale."""
+    samples = np.clip(restored, 0, 1) * np.float32(_full_scale(dtype))
+    return (np.round(samples) if np.issubdtype(dtype, np.integer) else samples).astype(dtype)
+
+
+def _full_scale(dtype: np.dtype) -> float:
+    """Returns the value of a dtype that stands for 1.0."""
+    if dtype.newbyteorder("=") in (np.uint8, np.uint16):
+        return float(np.iinfo(dtype).max)
+    if jnp.issubdtype(dtype, jnp.floating):
+        return 1.0
+    raise InputError(f"An image holds uint8, uint16 or floats, got {dtype}.")
+
+
+def _check_finite(values: np.ndarray, what: str) -> None:
+    if not np.isfinite(values).all():
+        raise InputError(f"{what} has values that are not finite.")
