@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from swinir_jax.app.limits import Limits
-from swinir_jax.app.networks import Choice, Networks
+from swinir_jax.app.networks import Networks, Offer, Outcome
 from swinir_jax.app.previews import write_preview
 from swinir_jax.app.security import new_key
 from swinir_jax.errors import InputError
 from swinir_jax.images import Header
-from swinir_jax.inference.files import Outcome
 
 logger = logging.getLogger(__name__)
 
-State = Literal["waiting", "working", "done", "failed", "stopped"]
+State = Literal["waiting", "loading", "working", "done", "failed", "stopped"]
 
 
 class Stopped(Exception):  # noqa: N818 (not an error)
@@ -35,7 +34,7 @@ class Job:
     Attributes:
       key: unguessable part of the job's addresses.
       name: the picture's file name, as the browser told it; never used as a path.
-      choice: network and scale.
+      offer: what is done.
       folder: temporary folder with the job's files, whose names do not depend on `name`.
       expiry: time at which the files are removed, in seconds of `time.monotonic`.
       header: size and kind of the picture; None while it is uploaded.
@@ -50,7 +49,7 @@ class Job:
 
     key: str
     name: str
-    choice: Choice
+    offer: Offer
     folder: Path
     expiry: float
     header: Header | None = None
@@ -79,18 +78,21 @@ class Job:
         """Changes attributes, and wakes those who wait for `news`, an event that is replaced each time."""
         for name, value in changes.items():
             setattr(self, name, value)
-        if changes.get("state") == "working":
-            self._started = time.monotonic()
         news, self.news = self.news, asyncio.Event()
         news.set()
 
     def advance(self, count: int, total: int) -> None:
-        """Counts finished tiles; a network's second pass over a picture begins anew."""
-        self.tell(done=count if self.done >= total else self.done + count, total=total)
+        """Counts finished tiles; the first call tells that the networks are loaded."""
+        if self.state == "loading":
+            self._started = time.monotonic()
+        self.tell(state="working", done=self.done + count, total=total)
 
     def describe(self) -> Mapping[str, Any]:
         """Returns what the page shows of the job, as JSON values."""
-        described: dict[str, Any] = dict(state=self.state, done=self.done, total=self.total, left=self._seconds_left())
+        fraction, left = self._progress()
+        described: dict[str, Any] = dict(
+            state=self.state, done=self.done, total=self.total, fraction=fraction, left=left
+        )
         if self.text:
             described["text"] = self.text
         if self.outcome:
@@ -99,17 +101,20 @@ class Job:
                 width=self.outcome.width,
                 height=self.outcome.height,
                 seconds=self.outcome.seconds,
-                notes=[self.choice.note, *self.outcome.notes] if self.choice.note else self.outcome.notes,
+                notes=self.outcome.notes,
             )
         return described
 
-    def _seconds_left(self) -> float | None:
-        if self.state != "working":
-            return None
+    def _progress(self) -> tuple[float | None, float | None]:
+        """Returns the part of the work that is done and the seconds that remain, as far as they are known."""
         elapsed = time.monotonic() - self._started
+        if self.state != "working":
+            return None, None
         if 0 < self.done < self.total:
-            return elapsed / self.done * (self.total - self.done)
-        return None if self.expected is None else max(0, self.expected - elapsed)
+            return self.done / self.total, elapsed / self.done * (self.total - self.done)
+        if self.expected is not None and elapsed < self.expected:
+            return elapsed / self.expected, self.expected - elapsed
+        return None, None
 
     async def preview(self, which: Literal["before", "after"]) -> Path:
         """Returns a PNG file of the picture or of the result, which is written at the first call."""
@@ -138,7 +143,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._turn = asyncio.Lock()  # first come, first served
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pace: dict[str, float] = {}  # seconds a pixel of the last picture, by network
+        self._pace: dict[str, float] = {}  # seconds a pixel of the last picture, by offer
 
     def __getitem__(self, key: str) -> Job:
         return self._jobs[key]
@@ -148,10 +153,10 @@ class Jobs:
         """Whether no further job is accepted."""
         return len(self._jobs) >= self._limits.jobs
 
-    def new(self, name: str, choice: Choice) -> Job:
+    def new(self, name: str, offer: Offer) -> Job:
         """Makes a job with an empty folder, to upload a picture to."""
         key = new_key()
-        job = Job(key, name, choice, self._folder / key, time.monotonic() + self._limits.keep_seconds)
+        job = Job(key, name, offer, self._folder / key, time.monotonic() + self._limits.keep_seconds)
         job.folder.mkdir()
         self._jobs[key] = job
         return job
@@ -173,7 +178,7 @@ class Jobs:
         """Forgets a job, and removes its files."""
         self.stop(job)
         self._jobs.pop(job.key, None)
-        if job.state != "working":  # else `_run` removes them
+        if job.is_over or job.state == "waiting":  # else `_run` removes them
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def is_downloaded(self, job: Job) -> None:
@@ -198,14 +203,14 @@ class Jobs:
         async with self._turn:
             if job.is_over or job.header is None:
                 return
-            pixels, model = job.header.height * job.header.width, job.choice.model
-            pace = self._pace.get(model)
-            job.tell(state="working", expected=pace and pace * pixels)
+            pixels, kind = job.header.height * job.header.width, job.offer.key
+            pace = self._pace.get(kind)
+            job.tell(state="loading", expected=pace and pace * pixels)
             state, text, start = "failed", "", time.monotonic()
             try:
                 loop = asyncio.get_running_loop()
                 job.outcome = await asyncio.to_thread(self._restore, job, loop.call_soon_threadsafe)
-                state, self._pace[model] = "done", (time.monotonic() - start) / pixels
+                state, self._pace[kind] = "done", (time.monotonic() - start) / pixels
             except Stopped:
                 state = "stopped"
             except (InputError, OSError) as error:
@@ -229,7 +234,7 @@ class Jobs:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
                 post(job.advance, count, total)
 
-        outcome = self._networks.restore(job.choice, job.upload, job.name, job.folder, done)
+        outcome = self._networks.restore(job.offer, job.upload, job.name, job.folder, done)
         if job.stopping.is_set():
             raise Stopped
         return outcome

@@ -4,18 +4,17 @@ import asyncio
 import contextlib
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
 from swinir_jax.app.jobs import Job, Jobs
 from swinir_jax.app.limits import Limits
-from swinir_jax.app.networks import Networks
+from swinir_jax.app.networks import Networks, Offer
 from swinir_jax.app.security import add_headers, only_own_page
 from swinir_jax.app.upload import receive
 from swinir_jax.errors import InputError, printable
@@ -70,7 +69,7 @@ class Handlers:
 
     async def choices(self, request: web.Request) -> web.Response:
         """Answers with what can be done, and the limits."""
-        choices = [choice.describe() for choice in self._networks.choices]
+        choices = [offer.describe() for offer in self._networks.offers.values()]
         limits = {"bytes": self._limits.file_bytes, "pixels": self._limits.pixels}
         return web.json_response({"choices": choices, "limits": limits})
 
@@ -78,7 +77,7 @@ class Handlers:
         """Takes the picture that is the request's body, and answers with the job's key."""
         if self._jobs.is_full:
             raise web.HTTPServiceUnavailable(text="Too many pictures are kept: download some, or restart the server.\n")
-        job = self._jobs.new(_file_name(request.query.get("name", "")), self._chosen(request.query))
+        job = self._jobs.new(_file_name(request.query.get("name", "")), self._chosen(request.query.get("choice", "")))
         try:
             header = await receive(request, job.upload, self._limits)
         except BaseException as error:  # also if the browser has gone
@@ -138,12 +137,11 @@ class Handlers:
         except KeyError:
             raise web.HTTPNotFound(text="This picture is not kept any more.\n") from None
 
-    def _chosen(self, query: Mapping[str, str]) -> Any:
-        wanted = query.get("choice", "")
-        for choice in self._networks.choices:
-            if choice.key == wanted:
-                return choice
-        raise web.HTTPBadRequest(text=f"There is no choice {printable(wanted)}.\n")
+    def _chosen(self, key: str) -> Offer:
+        try:
+            return self._networks.offers[key]
+        except KeyError:
+            raise web.HTTPBadRequest(text=f"There is no choice {printable(key)!r}.\n") from None
 
 
 async def _happens(event: asyncio.Event) -> bool:

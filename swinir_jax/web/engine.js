@@ -6,9 +6,10 @@
 //     kept:    pictures from before a reload of the page, for `restore`: an array of {name, choice, ...}.
 //   restore(picture, choice, onProgress) -> Promise<Result>
 //     picture: a File, or an entry of `kept`.
-//     Calls onProgress({state, done, total, left, before}): state is "sending", "waiting", "loading" or "working";
-//     done and total count tiles, total is 0 as long as it is unknown; left is in seconds, or null; before is an address
-//     of the picture as the browser shows it, or absent. Rejects with a Trouble. One call at a time.
+//     Calls onProgress({state, done, total, fraction, left, before}): state is "sending", "waiting", "loading" or
+//     "working"; done and total count tiles, total is 0 as long as it is unknown; fraction is the part of the work that
+//     is done, and left the seconds that remain above 0, both null as long as they are unknown; before is an address of
+//     the picture as the browser shows it, or absent. Rejects with a Trouble. One call at a time.
 //   stop(result) -> Promise<void>
 //     Without an argument, ends the running `restore`, which rejects with the Trouble "stopped". With a Result, lets go
 //     of what is kept for it.

@@ -18,7 +18,7 @@ async function restore(picture, choice, onProgress) {
   running = { abort, key: picture.key };
   try {
     if (picture instanceof File) {
-      onProgress({ state: "sending", done: 0, total: 0, left: null });
+      onProgress({ state: "sending", done: 0, total: 0, fraction: null, left: null });
       const query = new URLSearchParams({ choice: choice.key, name: picture.name });
       const answer = await ask(`api/jobs?${query}`, { method: "POST", body: picture, signal: abort.signal });
       running.key = (await answer.json()).key;

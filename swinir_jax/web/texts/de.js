@@ -39,6 +39,7 @@ export default {
   level: "Stärke",
   levels: { jpeg: (n) => `Qualität ${n}`, noise: (n) => `σ ${n}`, "gray-noise": (n) => `σ ${n}` },
   network: (names) => `Netz: ${names.join(", dann ")}.`,
+  better: "Ein Netz der besten Güte wäre hier geeigneter.",
   fetched: "Es wird beim ersten Gebrauch einmal heruntergeladen.",
 
   states: {
