@@ -29,7 +29,8 @@ WEIGHTS_VARIABLE = "SWINIR_JAX_WEIGHTS"  # environment variable: a folder with o
 MIRROR_VARIABLE = "SWINIR_JAX_MIRROR"  # environment variable: an address in place of those of known files
 RELEASE = "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0"
 
-Place = Literal["bundled", "cached", "to be fetched"]
+# Where weights are: in the package, in a folder of this machine, at the address of the release, or as the user says.
+Place = Literal["bundled", "cached", "to be fetched", "given"]
 
 _TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 16

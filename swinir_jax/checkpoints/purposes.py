@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from swinir_jax.checkpoints.download import Place, place_of
 from swinir_jax.errors import InputError
@@ -143,7 +143,7 @@ class Pass:
     Attributes:
       model: name for `load_pretrained`.
       scale: the network's own enlargement.
-      place: where the weights are: in the package, on this machine, or at an address.
+      place: where the weights are.
     """
 
     model: str
@@ -177,6 +177,10 @@ class Choice:
     def is_resized(self) -> bool:
         """Whether MATLAB's bicubic reduces the last answer to the scale."""
         return math.prod(step.scale for step in self.passes) != self.scale
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the fields and `is_resized`, as values of JSON."""
+        return {**dataclasses.asdict(self), "is_resized": self.is_resized}
 
     def __str__(self) -> str:
         """Describes the choice in a line: `clean, scale 3: lightweight_x4 (bundled), then ...; for clean pictures`."""

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -24,44 +25,67 @@ class OfficialModel:
       task: official name of the task.
       level: level of the task: `x4`, `noise 25`, `quality 40`.
       config: network configuration.
+      parameters: number of parameters.
     """
 
     name: str
     task: str
     level: str
     config: SwinIRConfig
+    parameters: int
 
     @property
     def file_name(self) -> str:
         """Name of the file in the release."""
         return f"{self.name}.pth"
 
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the file's tensors: float32 parameters and masks, and int64 indices of the position biases."""
+        window, depths = self.config.window_size, self.config.depths
+        windows = math.prod(math.ceil(side / window) for side in self.config.img_sides)
+        masks = sum(depth // 2 for depth in depths) * windows * window**4
+        return 4 * self.parameters + 4 * masks + 8 * sum(depths) * window**4
+
 
 def _official() -> Iterator[OfficialModel]:
-    def model(name: str, task: str, level: str, **arguments: Any) -> OfficialModel:
-        return OfficialModel(name=name, task=task, level=level, config=SwinIRConfig(**arguments))
+    def model(name: str, task: str, level: str, parameters: int, **arguments: Any) -> OfficialModel:
+        return OfficialModel(name=name, task=task, level=level, parameters=parameters, config=SwinIRConfig(**arguments))
 
     for data, side in (("DIV2K", 48), ("DF2K", 64)):
-        for s in (2, 3, 4, 8):
+        for s, parameters in {2: 11_752_487, 3: 11_937_127, 4: 11_900_199, 8: 12_047_911}.items():
+            name = f"001_classicalSR_{data}_s{side}w8_SwinIR-M_x{s}"
             arguments = dict(SIZES["M"], upscale=s, img_size=side, upsampler="pixelshuffle")
-            yield model(f"001_classicalSR_{data}_s{side}w8_SwinIR-M_x{s}", "classical_sr", f"x{s}", **arguments)
-    for s in (2, 3, 4):
+            yield model(name, "classical_sr", f"x{s}", parameters, **arguments)
+    for s, parameters in {2: 910_152, 3: 918_267, 4: 929_628}.items():
         name = f"002_lightweightSR_DIV2K_s64w8_SwinIR-S_x{s}"
-        yield model(name, "lightweight_sr", f"x{s}", **SIZES["S"], upscale=s, upsampler="pixelshuffledirect")
-    for data, size, s in (("DFO", "M", 2), ("DFO", "M", 4), ("DFOWMFC", "L", 4)):
+        arguments = dict(SIZES["S"], upscale=s, upsampler="pixelshuffledirect")
+        yield model(name, "lightweight_sr", f"x{s}", parameters, **arguments)
+    for data, size, s, parameters in (
+        ("DFO", "M", 2, 11_678_631),
+        ("DFO", "M", 4, 11_715_559),
+        ("DFOWMFC", "L", 4, 28_013_059),
+    ):
         for loss in ("GAN", "PSNR"):
             name = f"003_realSR_BSRGAN_{data}_s64w8_SwinIR-{size}_x{s}_{loss}"
             arguments = dict(SIZES[size], upscale=s, upsampler="nearest+conv")
-            yield model(name, "real_sr", f"x{s} {loss}", **arguments)
-    for number, colour, task, channels in (("004", "gray", "gray_dn", 1), ("005", "color", "color_dn", 3)):
+            yield model(name, "real_sr", f"x{s} {loss}", parameters, **arguments)
+    for number, colour, task, channels, parameters in (
+        ("004", "gray", "gray_dn", 1, 11_497_681),
+        ("005", "color", "color_dn", 3, 11_504_163),
+    ):
         for sigma in (15, 25, 50):
             name = f"{number}_{colour}DN_DFWB_s128w8_SwinIR-M_noise{sigma}"
-            yield model(name, task, f"noise {sigma}", **SIZES["M"], in_chans=channels, img_size=128)
-    for stem, task, channels in (("CAR", "jpeg_car", 1), ("colorCAR", "color_jpeg_car", 3)):
+            arguments = dict(SIZES["M"], in_chans=channels, img_size=128)
+            yield model(name, task, f"noise {sigma}", parameters, **arguments)
+    for stem, task, channels, parameters in (
+        ("CAR", "jpeg_car", 1, 11_485_585),
+        ("colorCAR", "color_jpeg_car", 3, 11_492_067),
+    ):
         for quality in (10, 20, 30, 40):
             name = f"006_{stem}_DFWB_s126w7_SwinIR-M_jpeg{quality}"
             arguments = dict(SIZES["M"], in_chans=channels, img_size=126, window_size=7, img_range=255.0)
-            yield model(name, task, f"quality {quality}", **arguments)
+            yield model(name, task, f"quality {quality}", parameters, **arguments)
 
 
 OFFICIAL: Mapping[str, OfficialModel] = {model.name: model for model in _official()}

@@ -14,12 +14,21 @@ from swinir_jax.errors import option
 from swinir_jax.models import SwinIR
 
 
-def add_model_options(parser: argparse.ArgumentParser, others: str = "") -> None:
-    """Adds the model and the dtype; `others` ends the help with names that are not models."""
+def add_model_options(
+    parser: argparse.ArgumentParser, others: str = "", *, default: str | None = DEFAULT_MODEL
+) -> None:
+    """Adds the model and the dtype.
+
+    Args:
+      parser: parser of the command.
+      others: end of the help, with names that are not models.
+      default: model of a user who names none; None if other options choose it.
+    """
     parser.add_argument(
         "--model",
-        default=DEFAULT_MODEL,
-        help=f"name of a model, model folder, weight file or its https address{others} (default: %(default)s)",
+        default=default,
+        help=f"name of a model, model folder, weight file or its https address{others} (default: "
+        f"{default or 'by the picture, see --for'})",
     )
     parser.add_argument(
         "--dtype",
@@ -51,9 +60,11 @@ def add_weight_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(option(name), type=float, metavar="X", help=f"value in place of the rule: {rule}")
 
 
-def add_restorer_options(parser: argparse.ArgumentParser, others: str = "") -> None:
-    """Adds the model and the options of `Restorer` that all commands share."""
-    add_model_options(parser, others)
+def add_restorer_options(
+    parser: argparse.ArgumentParser, others: str = "", *, default: str | None = DEFAULT_MODEL
+) -> None:
+    """Adds the model, as `add_model_options`, and the options of `Restorer` that all commands share."""
+    add_model_options(parser, others, default=default)
     parser.add_argument(
         "--self-ensemble",
         action="store_true",
@@ -89,10 +100,10 @@ def weight_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in ("weights", "weights_dir", "shift", "strength", *RULES)}
 
 
-def load_model(args: argparse.Namespace) -> tuple[SwinIR, Mapping[str, Any]]:
-    """Loads the model that the options name; raises the errors of `load_pretrained`."""
+def load_model(args: argparse.Namespace, name: str | None = None) -> tuple[SwinIR, Mapping[str, Any]]:
+    """Loads the model that `name` or --model names; raises the errors of `load_pretrained`."""
     dtype = jnp.dtype(args.dtype)
-    return load_pretrained(args.model, dtype=dtype, progress=not args.quiet, **weight_options(args))
+    return load_pretrained(name or args.model, dtype=dtype, progress=not args.quiet, **weight_options(args))
 
 
 def size_in_bytes(text: str) -> int:

@@ -1,36 +1,60 @@
 """`swinir-jax models`."""
 
 import argparse
-from collections.abc import Mapping
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swinir_jax.checkpoints.zoo import DEFAULT_MODEL, OFFICIAL, bundled_models, bundled_scores
+from swinir_jax.checkpoints.catalogue import Entry, list_models, list_purposes
+from swinir_jax.checkpoints.purposes import PURPOSES, Choice, choose_models
 from swinir_jax.evaluation.report import format_score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Does nothing: the command has no arguments."""
+    """Adds the command's arguments."""
+    parser.add_argument("--json", action="store_true", help="print purposes, choices and models as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the bundled and the official models."""
-    scores = bundled_scores()
-    print("Bundled, ready to use:")
-    for name in bundled_models():
-        note = " (the default)" if name == DEFAULT_MODEL else ""
-        print(f"  {name}{note}: {_describe(scores[name][0])}")
-    print("Official, downloaded at first use:")
-    width = max(map(len, OFFICIAL))
-    for model in OFFICIAL.values():
-        print(f"  {model.name:{width}}  {model.task} {model.level}")
+    """Prints the bundled and the official models by purpose."""
+    entries = list_models()
+    if args.json:
+        print(
+            json.dumps(
+                {"purposes": list_purposes(), "models": [dataclasses.asdict(entry) for entry in entries]}, indent=2
+            )
+        )
+        return 0
+    width = max(len(entry.name) for entry in entries)
+    for purpose in PURPOSES.values():
+        print(f"{purpose.label} (--for {purpose.name})")
+        for entry in entries:
+            if entry.purpose == purpose.name:
+                print(f"  {entry.name:{width}}  {_describe(entry)}")
+                if entry.scores:
+                    print(f"  {'':{width}}  {_scores(entry.scores)}")
+        print(f"  taken at scale {purpose.scale}, the default: {_models(choose_models(purpose.name))}")
+        print()
+    print("fast: the paper's small networks; medium: about 6 times as long for the same picture; slow: longer still.")
     return 0
 
 
-def _describe(measured: Mapping[str, Any]) -> str:
-    """Formats task and scores: `lightweight_sr 2; Set5: PSNR-Y 35.02 (baseline 33.68), ...`."""
-    scores = ", ".join(
+def _models(choice: Choice) -> str:
+    return ", then ".join(step.model for step in choice.passes)
+
+
+def _describe(entry: Entry) -> str:
+    size = f"{entry.parameters / 1e6:4.1f} M parameters, {entry.bytes / 1e6:3.0f} MB"
+    return f"{entry.task} {entry.level}; {size}; {entry.speed}; {entry.place}"
+
+
+def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
+    """Formats the main scores: `Set5: PSNR-Y 35.02 (baseline 33.68), ...`."""
+    measured = scores[0]
+    listed = ", ".join(
         f"{metric.replace('_', '-').upper()} {format_score(metric, value)}"
         f" (baseline {format_score(metric, measured['baseline'][metric])})"
         for metric, value in measured["scores"].items()
     )
-    return f"{measured['task']} {measured['level']}; {measured['set']}: {scores}"
+    return f"{measured['set']}, {measured['task']} {measured['level']}: {listed}"

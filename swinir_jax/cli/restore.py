@@ -15,8 +15,9 @@ from typing import get_args
 
 from tqdm import tqdm
 
+from swinir_jax.cli.choosing import add_purpose_options, load_networks
 from swinir_jax.cli.inputs import Source, find_inputs
-from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options, load_model
+from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options
 from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
 from swinir_jax.cli.tally import Tally
 from swinir_jax.errors import InputError
@@ -25,10 +26,11 @@ from swinir_jax.images import Picture, flatten, read_header, read_picture, write
 from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
+from swinir_jax.inference.chain import Chain, make_restorer
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.padding import Pad
+from swinir_jax.inference.photographs import PhotoRestorer
 from swinir_jax.inference.pictures import restore_picture
-from swinir_jax.inference.restorer import Restorer
 from swinir_jax.inference.streaming import StreamingRestorer
 from swinir_jax.inference.tiling import Blend
 
@@ -46,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder for the results; for one image also a file name, or - for standard output",
     )
-    add_restorer_options(parser)
+    add_restorer_options(parser, default=None)
+    add_purpose_options(parser)
     parser.add_argument(
         "--recursive", action="store_true", help="restore the images in subfolders, too, to the same subfolders of DIR"
     )
@@ -110,7 +113,10 @@ def run(args: argparse.Namespace) -> int:
         for job in tqdm(jobs, disable=args.quiet or None, unit="image"):
             tiles.reset()
             with _counting(job.source, tally):
-                (_restore if job.size else _restore_by_rows)(job, restorer, args)
+                if isinstance(restorer, StreamingRestorer) and not job.size:
+                    _restore_by_rows(job, restorer, args)
+                else:
+                    _restore(job, restorer, args)
                 tally.restored += 1
         tiles.close()
         if goal.is_stream and tally.restored:
@@ -119,13 +125,13 @@ def run(args: argparse.Namespace) -> int:
         return tally.exit_code
 
 
-def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer:
+def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | Chain:
     start = time.perf_counter()
-    model, params = load_model(args)
-    logger.info("model %s: loaded in %.1f s", args.model, time.perf_counter() - start)
-    return StreamingRestorer(
-        model,
-        params,
+    networks, scale = load_networks(args)
+    logger.info("%s: loaded in %.1f s", args.model or "networks", time.perf_counter() - start)
+    return make_restorer(
+        networks,
+        scale,
         tile=args.tile,
         overlap=args.overlap,
         blend=args.blend,
@@ -137,13 +143,13 @@ def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer:
 
 
 def _plan(
-    sources: Sequence[Source], goal: Goal, restorer: StreamingRestorer, tally: Tally, args: argparse.Namespace
+    sources: Sequence[Source], goal: Goal, restorer: StreamingRestorer | Chain, tally: Tally, args: argparse.Namespace
 ) -> list[Job]:
     """Reads headers and chooses the files of the results; leaves out pictures that failed or are skipped."""
     drafts: list[Draft] = []
     for source in sources:
         with _counting(source, tally):
-            header = read_header(source.file).enlarged(restorer.model.config.upscale)
+            header = read_header(source.file).enlarged(restorer.scale)
             size = restorer.size_if_fits(source.file)
             drafts.append(choose_format(source, header, size, goal, flattened=bool(args.background)))
     jobs: list[Job] = []
@@ -156,7 +162,8 @@ def _plan(
             check_file_target(job.target)
             for note in job.notes:
                 logger.info("%s: %s", job.source.name, note)
-            jobs.append(dataclasses.replace(job, size=None) if is_unfinished(job.target) else job)
+            by_rows = isinstance(restorer, StreamingRestorer) and is_unfinished(job.target)
+            jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
     restorer.plan(job.size for job in jobs if job.size)
     return jobs
 
@@ -189,7 +196,7 @@ def _advance(bar: tqdm, count: int, total: int) -> None:
     bar.update(count)
 
 
-def _restore(job: Job, restorer: Restorer, args: argparse.Namespace) -> None:
+def _restore(job: Job, restorer: PhotoRestorer, args: argparse.Namespace) -> None:
     start = time.perf_counter()
     picture = read_picture(job.source.file, memory=args.memory)
     if args.background and picture.alpha is not None:

@@ -84,8 +84,8 @@ class Chain(PhotoRestorer):
         if size is None:
             height, width = read_size(path)
             raise InputError(
-                f"{path}: {width}x{height} pixels are too many for the memory allowed, and only one network alone, at a "
-                "scale of its own (--model, --scale), restores by rows."
+                f"{path}: {width}x{height} pixels are too many for the memory allowed; only a network that runs alone, "
+                "at a scale of its own, restores by rows (--model)."
             )
         return size
 
