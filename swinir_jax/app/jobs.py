@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 import shutil
 import threading
 import time
@@ -36,7 +37,7 @@ class Job:
       name: the picture's file name, as the browser told it; never used as a path.
       offer: what is done.
       folder: temporary folder with the job's files, whose names do not depend on `name`.
-      expiry: time at which the files are removed, in seconds of `time.monotonic`.
+      expiry: time at which the job is removed, in seconds of `time.monotonic`; infinite until the job is over.
       header: size and kind of the picture; None while it is uploaded.
       state: state of the job.
       done: number of finished tiles.
@@ -51,7 +52,7 @@ class Job:
     name: str
     offer: Offer
     folder: Path
-    expiry: float
+    expiry: float = math.inf
     header: Header | None = None
     state: State = "waiting"
     done: int = 0
@@ -85,7 +86,8 @@ class Job:
         """Counts finished tiles; the first call tells that the networks are loaded."""
         if self.state == "loading":
             self._started = time.monotonic()
-        self.tell(state="working", done=self.done + count, total=total)
+        if not self.is_over:
+            self.tell(state="working", done=self.done + count, total=total)
 
     def describe(self) -> Mapping[str, Any]:
         """Returns what the page shows of the job, as JSON values."""
@@ -129,17 +131,22 @@ class Job:
 
 
 class Jobs:
-    """The jobs by key. Each has a folder of its own, which is removed with the job."""
+    """The jobs by key. Each has a folder of its own, which is removed with the job.
 
-    def __init__(self, networks: Networks, limits: Limits, folder: Path):
+    Attributes:
+      folder: temporary folder for the jobs' folders, to be set before the first job.
+    """
+
+    folder: Path
+
+    def __init__(self, networks: Networks, limits: Limits):
         """Prepares for jobs.
 
         Args:
           networks: networks that restore.
           limits: how many jobs are kept, and how long.
-          folder: temporary folder for the jobs' files.
         """
-        self._networks, self._limits, self._folder = networks, limits, folder
+        self._networks, self._limits = networks, limits
         self._jobs: dict[str, Job] = {}
         self._turn = asyncio.Lock()  # first come, first served
         self._tasks: set[asyncio.Task[None]] = set()
@@ -156,7 +163,7 @@ class Jobs:
     def new(self, name: str, offer: Offer) -> Job:
         """Makes a job with an empty folder, to upload a picture to."""
         key = new_key()
-        job = Job(key, name, offer, self._folder / key, time.monotonic() + self._limits.keep_seconds)
+        job = Job(key, name, offer, self.folder / key)
         job.folder.mkdir()
         self._jobs[key] = job
         return job
@@ -168,17 +175,13 @@ class Jobs:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def stop(self, job: Job) -> None:
-        """Stops a job: at once if it waits, else after the tile that is being restored; the files are removed then."""
+    def remove(self, job: Job) -> None:
+        """Forgets a job: at once if it waits, else after the tile that is being restored. The files are removed then."""
         job.stopping.set()
+        self._jobs.pop(job.key, None)
         if job.state == "waiting":
             job.tell(state="stopped")
-
-    def remove(self, job: Job) -> None:
-        """Forgets a job, and removes its files."""
-        self.stop(job)
-        self._jobs.pop(job.key, None)
-        if job.is_over or job.state == "waiting":  # else `_run` removes them
+        if job.is_over:  # else `_run` removes the files
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def is_downloaded(self, job: Job) -> None:
@@ -191,11 +194,11 @@ class Jobs:
             self.remove(job)
 
     async def close(self) -> None:
-        """Stops all jobs, and lets go of those who wait for news."""
+        """Removes all jobs, and lets go of those who wait for news."""
         for job in list(self._jobs.values()):
             self.remove(job)
-            job.tell()
-        for task in list(self._tasks):
+            job.tell(state="stopped")
+        for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -223,6 +226,7 @@ class Jobs:
             finally:
                 if state != "done" or job.key not in self._jobs:
                     shutil.rmtree(job.folder, ignore_errors=True)
+                job.expiry = time.monotonic() + self._limits.keep_seconds
                 job.tell(state=state, text=text)
 
     def _restore(self, job: Job, post: Callable[..., Any]) -> Outcome:

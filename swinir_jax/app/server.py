@@ -56,7 +56,7 @@ class Handlers:
             web.get("/api/jobs/{key}/events", self.events),
             web.get("/api/jobs/{key}/{which:before|after}", self.preview),
             web.get("/api/jobs/{key}/result", self.result),
-            web.delete("/api/jobs/{key}", self.stop),
+            web.delete("/api/jobs/{key}", self.remove),
             web.get("/{path:.*}", self.file),
         ]
 
@@ -122,13 +122,9 @@ class Handlers:
         headers = {"Content-Type": "application/octet-stream", "Content-Disposition": disposition}
         return web.FileResponse(job.outcome.file, headers=headers)
 
-    async def stop(self, request: web.Request) -> web.Response:
-        """Stops a job, and forgets it if it was over."""
-        job = self._job(request)
-        if job.is_over:
-            self._jobs.remove(job)
-        else:
-            self._jobs.stop(job)
+    async def remove(self, request: web.Request) -> web.Response:
+        """Stops a job and removes its files."""
+        self._jobs.remove(self._job(request))
         return web.Response(status=204)
 
     def _job(self, request: web.Request) -> Job:
@@ -162,21 +158,25 @@ def _file_name(told: str) -> str:
 
 def make_app(networks: Networks, limits: Limits) -> web.Application:
     """Makes the server, as an aiohttp application. Temporary files are removed when the application ends."""
-    app = web.Application(middlewares=[only_own_page])
+    jobs = Jobs(networks, limits)
 
     async def working(app: web.Application) -> AsyncIterator[None]:
         with tempfile.TemporaryDirectory(prefix="swinir_jax_", ignore_cleanup_errors=True) as folder:
-            jobs = Jobs(networks, limits, Path(folder))
-            app.add_routes(Handlers(jobs, networks, limits).routes())
-            app.on_shutdown.append(lambda app: jobs.close())
+            jobs.folder = Path(folder)
             sweeper = asyncio.create_task(_sweep(jobs))
             yield
             sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeper
 
+    async def stop(app: web.Application) -> None:
+        await jobs.close()
+
+    app = web.Application(middlewares=[only_own_page])
     app.cleanup_ctx.append(working)
+    app.on_shutdown.append(stop)
     app.on_response_prepare.append(add_headers)
+    app.add_routes(Handlers(jobs, networks, limits).routes())
     return app
 
 
