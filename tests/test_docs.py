@@ -13,6 +13,7 @@ from PIL import Image
 
 from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, choose_models
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.cli.main import main
@@ -22,7 +23,7 @@ from swinir_jax.inference import engine
 DOCS = Path(__file__).parents[1] / "docs"
 PACKAGE = DOCS.parent / "swinir_jax"
 # Pages whose blocks run in order, in a folder where a tiny network has the name of the bundled one.
-PAGES = ("getting_started", "converting", "evaluation", "tiling", "precision", "devices", "exporting")
+PAGES = ("getting_started", "which_model", "converting", "evaluation", "tiling", "precision", "devices", "exporting")
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -68,6 +69,17 @@ def test_the_endings_of_weight_files_are_all_there():
 def test_the_table_of_precision_has_all_bundled_models():
     table = page("precision").split("<!-- precision table")[1].split("<!-- end of precision table -->")[0]
     assert bundled_models().keys() <= {cell.strip() for cell in re.findall(r"^\|([^|]+)\|", table, re.MULTILINE)}
+
+
+def test_the_table_of_choices_agrees_with_the_code():
+    table = page("which_model").split("<!-- table of choices")[1].split("<!-- end of table of choices -->")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")][2:]
+    assert [(purpose, int(scale)) for purpose, scale, *_ in rows] == [(p, s) for p in PURPOSES for s in SCALES]
+    for purpose, scale, *cells in rows:
+        for cell, quality in zip(cells, ("fast", "best"), strict=True):
+            choice = choose_models(purpose, int(scale), quality=quality)
+            assert re.findall("`(.+?)`", cell) == [step.model for step in choice.passes]
+            assert ("bicubic" in cell) == choice.is_resized
 
 
 def test_the_table_of_parity_has_all_cases_within_the_tolerance():

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from swinir_jax.checkpoints.download import Place, place_of
+from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.errors import InputError
 
 SCALES = (1, 2, 3, 4, 8)
@@ -141,7 +142,7 @@ class Pass:
     """One network that a photograph goes through.
 
     Attributes:
-      model: name for `load_pretrained`.
+      model: name of the network.
       scale: the network's own enlargement.
       place: where the weights are.
     """
@@ -149,6 +150,11 @@ class Pass:
     model: str
     scale: int
     place: Place
+
+    @property
+    def source(self) -> str:
+        """Name for `load_pretrained`; a folder of the same name does not hide a bundled network."""
+        return str(bundled_models().get(self.model, self.model))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

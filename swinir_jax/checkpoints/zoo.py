@@ -25,14 +25,14 @@ class OfficialModel:
       task: official name of the task.
       level: level of the task: `x4`, `noise 25`, `quality 40`.
       config: network configuration.
-      parameters: number of parameters.
+      parameters: number of parameters; 0 if unknown.
     """
 
     name: str
     task: str
     level: str
     config: SwinIRConfig
-    parameters: int
+    parameters: int = 0
 
     @property
     def file_name(self) -> str:

@@ -65,10 +65,10 @@ def load_networks(args: argparse.Namespace) -> tuple[list[Network], int]:
         )
         logger.info("%s%s", choice, f", as --best does by {choice.better}" if choice.better else "")
         scale, passes = choice.scale, choice.passes
-        first = load_model(args, passes[0].model)
+        first = load_model(args, passes[0].source)
     else:
-        for given, name in ((args.purpose, "--for"), (args.best, "--best"), (args.level, "--level")):
-            if given:
+        for given, name in ((args.purpose, "--for"), (args.best or None, "--best"), (args.level, "--level")):
+            if given is not None:
                 raise InputError(
                     f"{name} chooses a network, and --model {args.model} names one; leave out one of the two."
                 )
@@ -79,4 +79,4 @@ def load_networks(args: argparse.Namespace) -> tuple[list[Network], int]:
         if scale != own:
             logger.info("scale %d: %s", scale, describe_passes(passes, scale))
     options = {"dtype": jnp.dtype(args.dtype), "weights_dir": args.weights_dir, "progress": not args.quiet}
-    return [first, *(load_pretrained(step.model, **options) for step in passes[1:])], scale
+    return [first, *(load_pretrained(step.source, **options) for step in passes[1:])], scale

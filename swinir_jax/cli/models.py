@@ -3,11 +3,12 @@
 import argparse
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from swinir_jax.checkpoints.catalogue import Entry, list_models, list_purposes
 from swinir_jax.checkpoints.purposes import PURPOSES, Choice, choose_models
+from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
 from swinir_jax.evaluation.report import format_score
 
 
@@ -26,35 +27,33 @@ def run(args: argparse.Namespace) -> int:
             )
         )
         return 0
-    width = max(len(entry.name) for entry in entries)
     for purpose in PURPOSES.values():
         print(f"{purpose.label} (--for {purpose.name})")
         for entry in entries:
             if entry.purpose == purpose.name:
-                print(f"  {entry.name:{width}}  {_describe(entry)}")
-                if entry.scores:
-                    print(f"  {'':{width}}  {_scores(entry.scores)}")
-        print(f"  taken at scale {purpose.scale}, the default: {_models(choose_models(purpose.name))}")
+                print(f"  {_describe(entry)}")
+        print(f"  --for {purpose.name} takes, at scale {purpose.scale}: {_names(choose_models(purpose.name))}")
         print()
     print("fast: the paper's small networks; medium: about 6 times as long for the same picture; slow: longer still.")
     return 0
 
 
-def _models(choice: Choice) -> str:
+def _names(choice: Choice) -> str:
     return ", then ".join(step.model for step in choice.passes)
 
 
 def _describe(entry: Entry) -> str:
-    size = f"{entry.parameters / 1e6:4.1f} M parameters, {entry.bytes / 1e6:3.0f} MB"
-    return f"{entry.task} {entry.level}; {size}; {entry.speed}; {entry.place}"
+    """Formats an entry: `lightweight_x2 (the default): lightweight_sr 2; Set5: PSNR-Y 37.03 (baseline 33.68), ...`."""
+    note = " (the default)" if entry.name == DEFAULT_MODEL else ""
+    measured = _scores(entry.scores[0]) if entry.scores else f"{entry.task} {entry.level}"
+    size = f"{entry.parameters / 1e6:.1f} M parameters, {entry.bytes / 1e6:.0f} MB"
+    return f"{entry.name}{note}: {measured}; {size}; {entry.speed}; {entry.place}"
 
 
-def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
-    """Formats the main scores: `Set5: PSNR-Y 35.02 (baseline 33.68), ...`."""
-    measured = scores[0]
-    listed = ", ".join(
+def _scores(measured: Mapping[str, Any]) -> str:
+    scores = ", ".join(
         f"{metric.replace('_', '-').upper()} {format_score(metric, value)}"
         f" (baseline {format_score(metric, measured['baseline'][metric])})"
         for metric, value in measured["scores"].items()
     )
-    return f"{measured['set']}, {measured['task']} {measured['level']}: {listed}"
+    return f"{measured['task']} {measured['level']}; {measured['set']}: {scores}"

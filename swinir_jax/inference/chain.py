@@ -144,7 +144,7 @@ def load_restorer(
       InputError: if weights cannot be loaded, or an option has a wrong value.
     """
     networks = [
-        load_pretrained(step.model, dtype=dtype, weights_dir=weights_dir, progress=progress) for step in choice.passes
+        load_pretrained(step.source, dtype=dtype, weights_dir=weights_dir, progress=progress) for step in choice.passes
     ]
     return make_restorer(networks, choice.scale, **options)
 

@@ -1,12 +1,11 @@
 import hashlib
-import http.server
 import logging
-import threading
 import time
 
 import pytest
 import safetensors.numpy
 from goldens import DATA, TINY, generated_weights
+from weight_server import serving
 
 import swinir_jax
 from swinir_jax import InputError
@@ -19,48 +18,13 @@ GOOD = (DATA / "checkpoints" / "params.pth").read_bytes()
 MODEL = OfficialModel(name="tiny_x2", task="lightweight_sr", level="x2", config=TINY)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves the server's `body` with the length `claim`, after a `pause` in the middle.
-
-    The path `/elsewhere` redirects to the address `goes_to`.
-    """
-
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        if self.path.startswith("/elsewhere"):
-            self.send_response(302)
-            self.send_header("Location", self.server.goes_to)
-            self.end_headers()
-            return
-        if self.server.body is None:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(self.server.claim or len(self.server.body)))
-        self.end_headers()
-        half = len(self.server.body) // 2
-        self.wfile.write(self.server.body[:half])
-        self.wfile.flush()
-        time.sleep(self.server.pause)
-        self.wfile.write(self.server.body[half:])
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked, server.body, server.claim, server.pause = [], GOOD, None, 0.0
-        server.handle_error = lambda *args: None  # a client that hangs up is part of the test
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    with serving(GOOD) as server:
         monkeypatch.setenv(download.MIRROR_VARIABLE, f"http://127.0.0.1:{server.server_port}/mirror/")
         monkeypatch.setenv(download.WEIGHTS_VARIABLE, str(tmp_path / "weights"))
         monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_whole_file_is_fetched_once(server, tmp_path):

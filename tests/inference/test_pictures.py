@@ -17,11 +17,10 @@ class Enlarging:
     """Stands in for a restorer: repeats pixels."""
 
     def __init__(self, scale):
-        self.model = types.SimpleNamespace(config=types.SimpleNamespace(upscale=scale, in_chans=3))
+        self.scale, self.models = scale, [types.SimpleNamespace(config=types.SimpleNamespace(in_chans=3))]
 
     def __call__(self, image):
-        scale = self.model.config.upscale
-        return image.repeat(scale, axis=0).repeat(scale, axis=1)
+        return image.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,256 @@
+"""`swinir-jax restore` with --for and --scale, and `swinir-jax models`."""
+
+import dataclasses
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from goldens import generated_weights
+from weight_server import serving
+
+from swinir_jax import Restorer, SwinIRConfig, load_pretrained
+from swinir_jax.checkpoints import download, purposes, zoo
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
+from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli.main import main
+from swinir_jax.data.degradations import imresize
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference import engine
+from swinir_jax.inference.photographs import to_samples
+
+SMALL = SwinIRConfig(embed_dim=4, depths=(1,), num_heads=(1,), img_size=16)
+CONFIGS = {
+    "lightweight_x2": dataclasses.replace(SMALL, upscale=2, upsampler="pixelshuffledirect"),
+    "lightweight_x4": dataclasses.replace(SMALL, upscale=4, upsampler="pixelshuffledirect"),
+    "jpeg_light": SMALL,
+    "color_denoise_light": SMALL,
+}
+GRAY = "004_grayDN_DFWB_s128w8_SwinIR-M_noise25"
+
+
+@pytest.fixture(autouse=True)
+def server(in_tmp, monkeypatch):
+    """Puts small networks in place of the bundled ones, and a server in place of the release."""
+    small = {name: os.path.abspath(f"models/{name}") for name in CONFIGS}
+    for name, config in CONFIGS.items():
+        weights = generated_weights(official_shapes(config), len(name))
+        save_model(small[name], params_from_official(weights, config), config)
+    monkeypatch.setattr(purposes, "bundled_models", lambda: small)
+    gray = dataclasses.replace(SMALL, in_chans=1)
+    official = dataclasses.replace(zoo.OFFICIAL[GRAY], config=gray)
+    monkeypatch.setitem(zoo.OFFICIAL, GRAY, official)
+    monkeypatch.delenv(download.WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.setattr(download, "cache_folder", lambda: download.Path("cache"))
+    with serving(safetensors.numpy.save(generated_weights(official_shapes(gray), 1))) as server:
+        monkeypatch.setenv(download.MIRROR_VARIABLE, f"http://127.0.0.1:{server.server_port}")
+        yield server
+
+
+@pytest.fixture
+def run(capsys):
+    """Returns a function that restores a picture, and returns exit code, result and printed lines."""
+
+    def run(*options, picture=None):
+        picture = picture or Picture(np.random.default_rng(0).integers(0, 256, (12, 17, 3), np.uint8))
+        write_picture("photo.png", picture)
+        code = main(["restore", "photo.png", "--out", "out.png", *options])
+        result = read_picture("out.png") if code == 0 else None
+        return code, result, capsys.readouterr().err.splitlines()
+
+    return run
+
+
+def through(*names, picture="photo.png"):
+    """Restores a picture by networks in turn, in floats."""
+    image = read_picture(picture).pixels.astype(np.float32) / np.float32(255)
+    for name in names:
+        image = Restorer(*load_pretrained(f"models/{name}"))(image)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "line"),
+    [
+        (
+            [],
+            ["lightweight_x2"],
+            "photo, scale 2: lightweight_x2 (bundled); no bundled network removes noise, JPEG and blur at once, as "
+            "--best does by 003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x2_GAN",
+        ),
+        (
+            ["--for", "clean", "--scale", "4"],
+            ["lightweight_x4"],
+            "clean, scale 4: lightweight_x4 (bundled); for clean pictures, small",
+        ),
+        (
+            ["--for", "jpeg"],
+            ["jpeg_light"],
+            "jpeg, scale 1: jpeg_light (bundled); for JPEG of any quality from 10 to 90",
+        ),
+        (
+            ["--for", "noise", "--scale", "2"],
+            ["color_denoise_light", "lightweight_x2"],
+            "noise, scale 2: color_denoise_light (bundled), then lightweight_x2 (bundled); for noise of any sigma from "
+            "5 to 50",
+        ),
+        (
+            ["--for", "clean", "--scale", "8"],
+            ["lightweight_x4", "lightweight_x2"],
+            "clean, scale 8: lightweight_x4 (bundled), then lightweight_x2 (bundled); for clean pictures, small",
+        ),
+        (
+            ["--model", "models/lightweight_x2", "--scale", "4"],
+            ["lightweight_x2", "lightweight_x2"],
+            "scale 4: models/lightweight_x2 (given), then lightweight_x2 (bundled)",
+        ),
+    ],
+)
+def test_networks_run_in_turn_and_are_named_in_a_line(run, server, options, names, line):
+    code, result, lines = run(*options)
+    assert code == 0
+    assert line in lines
+    np.testing.assert_array_equal(result.pixels, to_samples(through(*names), np.dtype(np.uint8)))
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("options", "network", "scale", "line"),
+    [
+        (
+            ["--scale", "3"],
+            "lightweight_x4",
+            3,
+            "photo, scale 3: lightweight_x4 (bundled), then MATLAB's bicubic to scale 3",
+        ),
+        (
+            ["--for", "clean", "--scale", "1"],
+            "lightweight_x2",
+            1,
+            "clean, scale 1: lightweight_x2 (bundled), then MATLAB's",
+        ),
+        (
+            ["--model", "models/lightweight_x4", "--scale", "2"],
+            "lightweight_x4",
+            2,
+            "scale 2: models/lightweight_x4 (given), then MATLAB's bicubic to scale 2",
+        ),
+    ],
+)
+def test_other_scales_are_reached_by_bicubic(run, options, network, scale, line):
+    code, result, lines = run(*options)
+    assert code == 0
+    assert any(found.startswith(line) for found in lines)
+    expected = imresize(through(network), size=(12 * scale, 17 * scale))
+    np.testing.assert_array_equal(result.pixels, to_samples(expected.astype(np.float32), np.dtype(np.uint8)))
+
+
+@pytest.mark.parametrize("purpose", [name for name in PURPOSES if name != "gray-noise"])
+@pytest.mark.parametrize("scale", SCALES)
+def test_nothing_is_fetched_by_default(run, server, purpose, scale):
+    code, result, _ = run("--for", purpose, "--scale", str(scale))
+    assert code == 0
+    assert result.pixels.shape == (12 * scale, 17 * scale, 3)
+    assert server.asked == []
+
+
+def test_a_folder_does_not_hide_a_bundled_network(run):
+    os.rename("models/lightweight_x4", "lightweight_x2")
+    _, result, _ = run()
+    assert result.pixels.shape == (24, 34, 3)
+
+
+def test_what_is_not_bundled_is_fetched_once_and_named(run, server):
+    gray = Picture(np.random.default_rng(0).integers(0, 256, (12, 17), np.uint8))
+    for place in ("to be fetched", "cached"):
+        code, result, lines = run("--for", "gray-noise", picture=gray)
+        assert code == 0
+        assert result.pixels.shape == (12, 17)
+        assert f"gray-noise, scale 1: {GRAY} ({place}); for gray noise of sigma 25; no bundled network is" in lines
+    assert server.asked == [f"/{GRAY}.pth"]
+
+
+def test_best_and_level_choose_the_official_file(run, server):
+    server.body = None
+    code, _, lines = run("--for", "noise", "--best", "--level", "15")
+    assert code == 2
+    assert server.asked == ["/005_colorDN_DFWB_s128w8_SwinIR-M_noise15.pth"]
+    assert "noise, scale 1: 005_colorDN_DFWB_s128w8_SwinIR-M_noise15 (to be fetched); for noise of sigma 15" in lines
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--model", "jpeg_light", "--for", "jpeg"], "--for chooses a network, and --model jpeg_light names one"),
+        (["--model", "jpeg_light", "--best"], "--best chooses"),
+        (["--model", "jpeg_light", "--level", "10"], "--level chooses"),
+        (["--for", "noise", "--level", "20"], r"--level.* 15, 25, 50"),
+        (["--level", "25"], r"For photo, the level \(--level\) is left out"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(run, options, word):
+    code, _, lines = run(*options)
+    assert code == 2
+    [line] = lines
+    assert re.search(word, line)
+
+
+def test_depth_alpha_and_resolution_stay(run):
+    rng = np.random.default_rng(0)
+    pixels, alpha = rng.integers(0, 65536, (12, 17, 3), np.uint16), rng.integers(0, 65536, (12, 17), np.uint16)
+    code, result, lines = run("--scale", "3", "--compare", picture=Picture(pixels, alpha, dpi=(72.0, 72.0)))
+    assert code == 0
+    assert (result.pixels.shape, result.pixels.dtype, result.alpha.shape) == ((36, 51, 3), np.uint16, (36, 51))
+    assert result.dpi == pytest.approx((72, 72), abs=0.1)
+    assert read_picture("out_compare.png").pixels.shape == (36, 106, 3)
+    assert "  alpha was resized, not restored" in lines
+
+
+def test_planned_format_holds_the_scale_that_was_asked_for(run):
+    write_picture("wide.webp", Picture(np.zeros((2, 2100, 3), np.uint8)))
+    assert main(["restore", "wide.webp", "--out", "out", "--for", "clean", "--scale", "8", "--tile", "512"]) == 0
+    assert os.listdir("out") == ["wide.png"]  # WebP ends at 16383 pixels
+
+
+def test_a_picture_too_large_for_several_networks_is_named(run, monkeypatch):
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
+    large = Picture(np.zeros((300, 100, 3), np.uint8))
+    code, _, lines = run("--scale", "3", "--memory", "8MB", picture=large)
+    assert code == 2
+    assert (
+        "failed: photo.png: 100x300 pixels are too many for the memory allowed; only a network that runs alone"
+        in " ".join(lines)
+    )
+
+
+def test_models_are_listed_by_purpose(capsys):
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    headings = re.findall(r"^(\S.*) \(--for (\S+)\)$", out, re.MULTILINE)
+    assert headings == [(purpose.label, name) for name, purpose in PURPOSES.items()]
+    assert (
+        "005_colorDN_DFWB_s128w8_SwinIR-M_noise25: color_dn noise 25; 11.5 M parameters, 123 MB; medium; to be fetched"
+        in out
+    )
+    assert re.search(r"jpeg_light: .* 0\.9 M parameters, 5 MB; fast; bundled", out)
+    assert "  --for photo takes, at scale 2: lightweight_x2\n" in out
+
+
+def test_models_as_json(capsys):
+    assert main(["models", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    models = {model["name"]: model for model in listed["models"]}
+    assert models.keys() == zoo.bundled_models().keys() | zoo.OFFICIAL.keys()
+    keys = {"name", "purpose", "task", "level", "scale", "parameters", "bytes", "speed", "place", "scores"}
+    assert all(model.keys() == keys for model in models.values())
+    assert models["lightweight_x2"]["scores"] == zoo.bundled_scores()["lightweight_x2"]
+    assert models["003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN"]["speed"] == "slow"
+    assert [purpose["name"] for purpose in listed["purposes"]] == [*PURPOSES]
+    [choice] = [
+        choice for choice in listed["purposes"][1]["choices"] if (choice["scale"], choice["quality"]) == (3, "fast")
+    ]
+    assert choice["is_resized"]
+    assert choice["passes"] == [{"model": "lightweight_x4", "scale": 4, "place": "bundled"}]

@@ -1,0 +1,126 @@
+import functools
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from goldens import generated_weights
+
+from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig, choose_models, load_restorer
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.data.degradations import imresize
+from swinir_jax.images import Picture, write_picture
+from swinir_jax.inference import engine
+from swinir_jax.inference.chain import Chain, make_restorer
+from swinir_jax.inference.pictures import restore_picture
+from swinir_jax.inference.streaming import StreamingRestorer
+
+
+@functools.cache
+def network(scale, channels=3, seed=1):
+    upsampler = "pixelshuffledirect" if scale > 1 else ""
+    config = SwinIRConfig(
+        upscale=scale, in_chans=channels, upsampler=upsampler, embed_dim=4, depths=(1,), num_heads=(1,), img_size=16
+    )
+    return SwinIR(config), params_from_official(generated_weights(official_shapes(config), seed), config)
+
+
+def photo(*shape, dtype=np.float32):
+    values = np.random.default_rng(0).random(shape)
+    return (values * np.iinfo(dtype).max).astype(dtype) if np.issubdtype(dtype, np.integer) else values.astype(dtype)
+
+
+@pytest.mark.parametrize("shape", [(19, 14, 3), (19, 14), (19, 14, 1)])
+def test_two_passes_equal_restoring_twice(shape):
+    image = photo(*shape)
+    expected = Restorer(*network(2))(Restorer(*network(1))(image))
+    restored = Chain([network(1), network(2)])(image)
+    assert restored.shape == (38, 28, *shape[2:])
+    np.testing.assert_array_equal(restored, expected)
+
+
+@pytest.mark.parametrize(("own", "scale"), [(4, 3), (2, 1), (4, 2)])
+def test_a_smaller_scale_equals_restoring_and_resizing_like_matlab(own, scale):
+    image = photo(19, 14, 3)
+    expected = imresize(Restorer(*network(own))(image), size=(19 * scale, 14 * scale))
+    np.testing.assert_array_equal(Chain([network(own)], scale).restore(image), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_samples_are_rounded_once(dtype):
+    networks, image = [network(2), network(2, seed=2)], photo(9, 7, 3, dtype=dtype)
+    full = np.iinfo(dtype).max
+    restored = Chain(networks, 3)(image)
+    assert restored.dtype == dtype
+    floats = Chain(networks, 3)(image.astype(np.float32) / np.float32(full))
+    np.testing.assert_array_equal(restored, np.round(floats * np.float32(full)))
+
+
+def test_alpha_is_resized_once_and_stays_at_scale_1():
+    image = photo(12, 9, 4)
+    one = Chain([network(2)], 1)(image)
+    np.testing.assert_array_equal(one[..., 3], image[..., 3])
+    np.testing.assert_array_equal(Chain([network(2), network(2)])(image)[..., 3], Restorer(*network(4))(image)[..., 3])
+
+
+def test_notes_of_all_networks_are_kept_once():
+    gray_then_colour = Chain([network(1, 1), network(2), network(2)], 3)
+    restored = restore_picture(Picture(photo(9, 7, 3, dtype=np.uint8)), gray_then_colour)
+    assert restored.notes == ("colour through a gray network: the luma was restored, the chroma resized",)
+    gray = restore_picture(Picture(photo(9, 7, dtype=np.uint8)), gray_then_colour)
+    assert gray.notes == ("gray, restored as three equal channels by an RGB network",)
+    assert gray.pixels.shape == (27, 21)
+
+
+def test_progress_counts_the_tiles_of_all_networks():
+    counts = []
+    options = {"tile": 16, "overlap": 8, "pad": "minimal"}
+    chain = Chain([network(1), network(2), network(2)], 4, done=lambda *count: counts.append(count), **options)
+    chain(photo(16, 24, 3))
+    totals = {total for _, total in counts}
+    assert totals == {2 + 2 + 3 * 5}
+    assert sum(tiles for tiles, _ in counts) == 19
+
+
+def test_a_plan_holds_for_all_networks(monkeypatch):
+    planned = []
+    monkeypatch.setattr(StreamingRestorer, "plan", lambda self, sizes: planned.append([*sizes]))
+    Chain([network(1), network(2), network(2)]).plan([(5, 6), (7, 8)])
+    assert planned == [[(5, 6), (7, 8)], [(5, 6), (7, 8)], [(10, 12), (14, 16)]]
+
+
+def test_networks_that_enlarge_too_little_are_refused():
+    with pytest.raises(InputError, match=r"enlarge by 2, .* less than the scale of 3"):
+        Chain([network(1), network(2)], 3)
+
+
+def test_one_network_at_its_own_scale_restores_by_rows():
+    assert isinstance(make_restorer([network(2)], 2), StreamingRestorer)
+    assert isinstance(make_restorer([network(2)], 1), Chain)
+    assert isinstance(make_restorer([network(1), network(1)], 1), Chain)
+
+
+def test_images_larger_than_memory_are_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
+    path = tmp_path / "large.png"
+    write_picture(path, Picture(photo(100, 200, 3, dtype=np.uint8)))
+    pixels = 100 * 200
+    held = 3 * (1 + 4 + 16 * 10) + 16 * 28
+    assert Chain([network(4)], 3, memory=pixels * held).size_if_fits(path) == (100, 200)
+    with pytest.raises(InputError, match=r"large\.png: 200x100 pixels are too many .*--model"):
+        Chain([network(4)], 3, memory=pixels * held - 1).size_if_fits(path)
+
+
+def test_a_chain_can_be_pickled():
+    image = photo(9, 7, 3)
+    chain = Chain([network(1), network(2)])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(chain))(image), chain(image))
+
+
+def test_the_restorer_of_a_choice(monkeypatch):
+    named = {"jpeg_light": network(1), "lightweight_x4": network(4)}
+    monkeypatch.setattr("swinir_jax.inference.chain.load_pretrained", lambda name, **options: named[Path(name).stem])
+    image = photo(9, 7, 3)
+    restorer = load_restorer(choose_models("jpeg", 3), tile=0)
+    np.testing.assert_array_equal(restorer(image), Chain([network(1), network(4)], 3, tile=0)(image))
+    assert isinstance(load_restorer(choose_models("clean", 4)), StreamingRestorer)
