@@ -67,7 +67,7 @@ async def serving(limits=None, **options):
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        address = "http://127.0.0.1:{}".format(runner.addresses[0][1])
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}"
         async with aiohttp.ClientSession(address) as session:
             yield Client(session, address)
     finally:

@@ -120,8 +120,11 @@ class Job:
 
     async def preview(self, which: Literal["before", "after"]) -> Path:
         """Returns a PNG file of the picture or of the result, which is written at the first call."""
-        source = self.upload if which == "before" else self.outcome and self.outcome.file
-        if source is None:
+        if which == "before":
+            source = self.upload
+        elif self.outcome:
+            source = self.outcome.file
+        else:
             raise InputError("There is no result.")
         preview = self.folder / f"{which}.png"
         async with self._drawing:
@@ -176,7 +179,7 @@ class Jobs:
         task.add_done_callback(self._tasks.discard)
 
     def remove(self, job: Job) -> None:
-        """Forgets a job: at once if it waits, else after the tile that is being restored. The files are removed then."""
+        """Forgets a job, and removes the files as soon as no tile is being restored."""
         job.stopping.set()
         self._jobs.pop(job.key, None)
         if job.state == "waiting":

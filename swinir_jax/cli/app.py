@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
         "--model",
-        help="name of a model, model folder, weight file or its https address, in place of the page's choice by purpose",
+        help="model, model folder, weight file or its https address that restores all pictures (default: by purpose)",
     )
     parser.add_argument(
         "--port",

@@ -212,10 +212,12 @@ def _restore(job: Job, restorer: StreamingRestorer | Chain, args: argparse.Names
         logger.warning("%s: too large for a before/after picture", job.comparison)
     before = f" {_size(restored.before)}" if restored.before else ""
     reading, restoring, writing = restored.seconds
-    times = f"by rows, {restoring:.2f} s" if by_rows else f"read {reading:.2f} s, restore {restoring:.2f} s, write {writing:.2f} s"
-    logger.info(
-        "%s%s -> %s %dx%d (%s)", job.source.name, before, job.name, restored.width, restored.height, times
+    times = (
+        f"by rows, {restoring:.2f} s"
+        if by_rows
+        else f"read {reading:.2f} s, restore {restoring:.2f} s, write {writing:.2f} s"
     )
+    logger.info("%s%s -> %s %dx%d (%s)", job.source.name, before, job.name, restored.width, restored.height, times)
     for note in restored.notes:
         logger.info("  %s", note)
 

@@ -9,7 +9,9 @@ from swinir_jax.app.server import page_files
 PATHS = ["/", "/api/choices", "/style.css", "/nothing"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8420", "127.0.0.1.evil.example", "192.168.0.7", "[::1]", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8420", "127.0.0.1.evil.example", "192.168.0.7", "[::1]", ""]
+)
 def test_a_foreign_host_is_refused(spool, host):
     async def test():
         async with serving() as client:
@@ -21,7 +23,9 @@ def test_a_foreign_host_is_refused(spool, host):
     run(test)
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "http://localhost", "null", "file://", ""])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://127.0.0.1:1", "http://localhost", "null", "file://", ""]
+)
 def test_a_foreign_origin_is_refused(spool, origin):
     async def test():
         async with serving() as client:
@@ -54,7 +58,13 @@ def test_every_answer_has_the_headers_that_keep_the_page_to_itself(spool):
         async with serving() as client:
             key = await client.upload(png())
             await client.end(key)
-            places = [*PATHS, f"/api/jobs/{key}/events", f"/api/jobs/{key}/after", f"/api/jobs/{key}/result", "/api/jobs/x/after"]
+            places = [
+                *PATHS,
+                f"/api/jobs/{key}/events",
+                f"/api/jobs/{key}/after",
+                f"/api/jobs/{key}/result",
+                "/api/jobs/x/after",
+            ]
             for path in places:
                 _, headers, _ = await client.ask("GET", path)
                 policy = headers["Content-Security-Policy"]

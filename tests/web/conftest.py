@@ -76,7 +76,9 @@ def page(browser, address):
     problems, outside = [], []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: message.type in ("error", "warning") and problems.append(message.text))
-    page.on("request", lambda request: request.url.startswith((address, f"blob:{address}")) or outside.append(request.url))
+    page.on(
+        "request", lambda request: request.url.startswith((address, f"blob:{address}")) or outside.append(request.url)
+    )
     page.goto(address)
     page.wait_for_selector("body[data-ready]")
     yield page

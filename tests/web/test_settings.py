@@ -23,7 +23,7 @@ def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
     assert chosen(page)[:2] == ["purpose-jpeg", "scale-1"]
     page.get_by_label("Best").check(force=True)
     assert chosen(page) == ["purpose-jpeg", "scale-1", "quality-best", "level-40"]
-    page.get_by_label("4×").check(force=True)
+    page.locator("#scale-4").check(force=True)
     assert "006_colorCAR" in page.text_content("#settings .small")
     assert "downloaded once" in page.text_content("#settings .small")
     kept = chosen(page)
