@@ -20,7 +20,7 @@ from swinir_jax.checkpoints.names import official_shapes, params_from_official
 CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(2,), num_heads=(1,))
 PARAMS = params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG)
 OFFER = offer_of_network("small", (SwinIR(CONFIG), PARAMS))
-TILE = 16
+NETWORKS = Networks([OFFER], tile=16)  # shared by all servers, so that one program is compiled
 
 
 def png(height=24, width=40):
@@ -60,10 +60,9 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def serving(limits=None, **options):
+async def serving(limits=None):
     """Runs the server; yields a client."""
-    networks = Networks([OFFER], **{"tile": TILE, **options})
-    runner = web.AppRunner(make_app(networks, limits or Limits()), shutdown_timeout=1)
+    runner = web.AppRunner(make_app(NETWORKS, limits or Limits()), shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -17,21 +17,26 @@ export function makeSettings(form, choices) {
     return left[0];
   };
 
+  const fields = {}; // by name, with the values they show: {set, shown}
+  const foot = make("p", { className: "small" });
+
   const draw = () => {
-    const focused = document.activeElement?.id;
     const choice = chosen();
     let left = choices;
-    form.replaceChildren();
     for (const name of CONTROLS) {
       const values = [...new Set(left.map((each) => each[name]))];
       if (name !== "purpose") values.sort((a, b) => (typeof a === "number" ? a - b : 0));
-      if (values.length > 1 || (name === "purpose" && values[0] !== "model")) {
-        form.append(field(name, values, choice));
+      const shown = values.length > 1 || values[0] in texts.purposes ? JSON.stringify(values) : "";
+      if (fields[name]?.shown !== shown) {
+        const set = shown ? field(name, values, choice) : make("fieldset", { hidden: true });
+        if (fields[name]) fields[name].set.replaceWith(set);
+        else form.append(set);
+        fields[name] = { set, shown };
       }
+      for (const input of fields[name].set.querySelectorAll("input")) input.checked = input.value === String(choice[name]);
       left = left.filter((each) => each[name] === choice[name]);
     }
-    form.append(hint(choice));
-    if (focused) document.getElementById(focused)?.focus();
+    foot.textContent = hint(choice);
   };
 
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -46,6 +51,7 @@ export function makeSettings(form, choices) {
     draw();
   });
   draw();
+  form.append(foot);
   return { choice: chosen };
 }
 
@@ -55,7 +61,7 @@ function field(name, values, choice) {
   const row = make("div", { className: "options" });
   for (const value of values) {
     const id = `${name}-${value}`;
-    const input = make("input", { type: "radio", name, id, value: String(value), checked: value === choice[name] });
+    const input = make("input", { type: "radio", name, id, value: String(value) });
     const label = make("label", { htmlFor: id });
     const [title, detail] = words(name, value, choice);
     label.append(make("span", { textContent: title }));
@@ -77,7 +83,7 @@ function hint(choice) {
   const parts = [texts.network(choice.networks)];
   if (choice.better) parts.push(texts.better);
   if (choice.place === "to be fetched") parts.push(texts.fetched);
-  return make("p", { className: "small", textContent: parts.join(" ") });
+  return parts.join(" ");
 }
 
 function make(tag, properties) {

@@ -50,27 +50,21 @@ FILES = {
 }
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, model):
+    """Returns files and what the command makes of them, by name."""
+    given, out = tmp_path_factory.mktemp("given"), tmp_path_factory.mktemp("out")
+    for name, make in FILES.items():
+        (given / name).write_bytes(make(tmp_path_factory.mktemp("made")))
+    files = sorted(map(str, given.iterdir()))
+    assert main(["restore", "--quiet", "--model", model, "--tile", "16", *files, "--out", str(out)]) == 0
+    results = {path.stem: path for path in out.iterdir()}
+    return {name: ((given / name).read_bytes(), results[(given / name).stem]) for name in FILES}
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_the_result_is_what_the_command_writes(spool, tmp_path, model, name):
-    data = FILES[name](tmp_path)
-    (tmp_path / name).write_bytes(data)
-    assert (
-        main(
-            [
-                "restore",
-                "--quiet",
-                "--model",
-                model,
-                "--tile",
-                "16",
-                str(tmp_path / name),
-                "--out",
-                str(tmp_path / "out/"),
-            ]
-        )
-        == 0
-    )
-    [expected] = (tmp_path / "out").iterdir()
+def test_the_result_is_what_the_command_writes(spool, results, name):
+    data, expected = results[name]
 
     async def test():
         async with serving() as client:

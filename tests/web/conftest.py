@@ -1,17 +1,19 @@
 """The page in a real browser, served by the command in a process of its own."""
 
-import contextlib
 import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from app_command import command
 from app_server import CONFIG, PARAMS
+from picture_files import make_picture, make_pixels
+from PIL import Image
 
 from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli.main import main
+from swinir_jax.images import Picture, write_picture
 
 BROWSER = Path(os.environ.get("SWINIR_JAX_BROWSER", "/usr/bin/chromium"))
 FLAGS = [
@@ -48,19 +50,6 @@ def model(tmp_path_factory):
     return str(folder)
 
 
-@contextlib.contextmanager
-def command(*options):
-    """Runs `swinir-jax app`; yields the page's address."""
-    arguments = [sys.executable, "-m", "swinir_jax.cli.main", "app", "--no-open", "--port", "0", *options]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            lines = iter(process.stderr.readline, "")
-            yield next(match[0] for line in lines if (match := re.search(r"http://127\.0\.0\.1:\d+/", line)))
-        finally:
-            process.terminate()
-            assert process.wait(30) == 0
-
-
 @pytest.fixture(scope="session")
 def address(browser, model):
     """Returns the address of a page that offers the small model, in tiles of 16 pixels."""
@@ -88,18 +77,19 @@ def page(browser, address):
     assert not [problem for problem in problems if not refused.search(problem)]
 
 
-@pytest.fixture
-def restored(model, tmp_path):
-    """Returns a function that restores a file by the command and returns the result's file."""
-
-    def restore(file):
-        out = tmp_path / "restored"
-        shutil.rmtree(out, ignore_errors=True)
-        arguments = ["restore", "--quiet", "--model", model, "--tile", "16", str(file), "--out", f"{out}/"]
-        from swinir_jax.cli.main import main
-
-        assert main(arguments) == 0
-        [result] = out.iterdir()
-        return result
-
-    return restore
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory, model):
+    """Returns, by name, files of all kinds and what the command makes of them, as paths."""
+    given, out = tmp_path_factory.mktemp("given"), tmp_path_factory.mktemp("restored")
+    for side in (20, 30, 40, 150, 200):
+        write_picture(given / f"photo{side}.png", Picture(make_pixels(3, h=side, w=side + 8)))
+    write_picture(given / "deep.png", make_picture(3, False, np.uint16))
+    write_picture(given / "scan.tif", make_picture(0, False, np.uint16))
+    write_picture(given / "Überblick 山.png", make_picture(3, True))
+    Image.fromarray(make_pixels(3)).convert("CMYK").save(given / "cmyk.jpg")
+    exif = Image.Exif()
+    exif[274] = 6  # the orientation: turned by a quarter
+    Image.fromarray(make_pixels(3)).save(given / "turned.jpg", exif=exif)
+    assert main(["restore", "--quiet", "--model", model, "--tile", "16", str(given), "--out", str(out)]) == 0
+    results = {path.stem: path for path in out.iterdir()}
+    return {path.name: (path, results[path.stem]) for path in given.iterdir()}

@@ -6,50 +6,17 @@ import zipfile
 
 import numpy as np
 import pytest
-from picture_files import make_picture, make_pixels, pillow_bytes
-from PIL import Image
-
-from swinir_jax.images import Picture, write_picture
+from picture_files import make_pixels, pillow_bytes
 
 NETWORK_SECONDS = 60_000  # in milliseconds; the first picture waits for JAX
 
 
-def photo(folder, name="photo.png", side=40):
-    write_picture(folder / name, Picture(make_pixels(3, h=side, w=side + 8)))
-    return folder / name
-
-
-def turned_jpeg(folder):
-    exif = Image.Exif()
-    exif[274] = 6
-    (folder / "turned.jpg").write_bytes(pillow_bytes(make_pixels(3), "JPEG", exif=exif))
-    return folder / "turned.jpg"
-
-
-def cmyk_jpeg(folder):
-    Image.fromarray(make_pixels(3)).convert("CMYK").save(folder / "cmyk.jpg")
-    return folder / "cmyk.jpg"
-
-
-def written(name, picture):
-    def write(folder):
-        write_picture(folder / name, picture)
-        return folder / name
-
-    return write
-
-
-KINDS = {
-    "16-bit PNG": written("deep.png", make_picture(3, False, np.uint16)),
-    "JPEG turned by EXIF": turned_jpeg,
-    "CMYK JPEG": cmyk_jpeg,
-    "16-bit TIFF": written("scan.tif", make_picture(1, False, np.uint16)),
-    "alpha": written("Überblick 山.png", make_picture(3, True)),
-}
-
-
 def finish(page, state="finished"):
     page.wait_for_selector(f"#stage[data-state={state}]", timeout=NETWORK_SECONDS)
+
+
+def wait_for_tiles(page):
+    page.locator("#left", has_text="tiles").wait_for(timeout=NETWORK_SECONDS)
 
 
 def download(page, selector="#save"):
@@ -73,7 +40,7 @@ def files_as(page, files):
 
 def assert_shown(page, width, height):
     """Checks that both pictures are drawn, one above the other, in the result's proportions."""
-    page.wait_for_function("['before', 'after'].every((id) => document.getElementById(id).naturalWidth > 0)")
+    page.evaluate("() => Promise.all(['before', 'after'].map((id) => document.getElementById(id).decode()))")
     sizes = page.evaluate(
         "['before', 'after'].map((id) => [document.getElementById(id).naturalWidth, "
         "document.getElementById(id).naturalHeight])"
@@ -87,12 +54,12 @@ def assert_shown(page, width, height):
     assert boxes[1]["width"] / boxes[1]["height"] == pytest.approx(width / height, rel=0.02)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_download_is_what_the_command_writes(page, restored, tmp_path, kind):
-    file = KINDS[kind](tmp_path)
+@pytest.mark.parametrize("name", ["deep.png", "turned.jpg", "cmyk.jpg", "scan.tif", "Überblick 山.png"])
+def test_the_download_is_what_the_command_writes(page, pictures, name):
+    file, expected = pictures[name]
     page.set_input_files("#file", file)
     finish(page)
-    result, expected = download(page), restored(file)
+    result = download(page)
     assert result.suggested_filename == expected.name
     assert result.path().read_bytes() == expected.read_bytes()
     line = page.text_content("#list .state")
@@ -101,27 +68,27 @@ def test_the_download_is_what_the_command_writes(page, restored, tmp_path, kind)
     assert page.text_content("#live") == f"{expected.name} is restored."
 
 
-def test_the_button_opens_the_file_dialogue(page, tmp_path):
+def test_the_button_opens_the_file_dialogue(page, pictures):
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose pictures").click()
-    chooser.value.set_files(photo(tmp_path))
+    chooser.value.set_files(pictures["photo40.png"][0])
     finish(page)
 
 
-def test_drop_and_paste(page, restored, tmp_path):
-    dropped, pasted = photo(tmp_path, "dropped.png"), photo(tmp_path, "pasted.png", 30)
+def test_drop_and_paste(page, pictures):
+    (dropped, first), (pasted, second) = pictures["photo40.png"], pictures["photo30.png"]
     transfer = files_as(page, [dropped])
     page.dispatch_event("body", "dragenter", {"dataTransfer": transfer})
     assert page.is_visible("#veil")
     page.dispatch_event("body", "drop", {"dataTransfer": transfer})
     assert not page.is_visible("#veil")
     finish(page)
-    assert download(page).path().read_bytes() == restored(dropped).read_bytes()
+    assert download(page).path().read_bytes() == first.read_bytes()
     page.evaluate(
         "(data) => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))", files_as(page, [pasted])
     )
     page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=NETWORK_SECONDS)
-    assert download(page).path().read_bytes() == restored(pasted).read_bytes()
+    assert download(page).path().read_bytes() == second.read_bytes()
 
 
 UNREADABLE = {
@@ -145,7 +112,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
-def test_what_cannot_be_restored_is_explained_and_the_next_picture_is_restored(page, tmp_path, case):
+def test_what_cannot_be_restored_is_explained_and_the_next_picture_is_restored(page, pictures, tmp_path, case):
     name, data, heading, reason = UNREADABLE[case]
     (tmp_path / name).write_bytes(data)
     page.set_input_files("#file", tmp_path / name)
@@ -155,57 +122,59 @@ def test_what_cannot_be_restored_is_explained_and_the_next_picture_is_restored(p
     assert name in page.text_content("#live")
     page.locator("#failed [data-do=remove]").click()
     finish(page, "empty")
-    page.set_input_files("#file", photo(tmp_path))
+    page.set_input_files("#file", pictures["photo40.png"][0])
     finish(page)
 
 
-def test_stop_and_start_again(page, restored, tmp_path):
-    file = photo(tmp_path, side=300)
+def test_stop_and_start_again(page, pictures):
+    file, expected = pictures["photo200.png"]
     page.set_input_files("#file", file)
-    page.wait_for_function("document.getElementById('left').textContent.includes(' of ')", timeout=NETWORK_SECONDS)
+    wait_for_tiles(page)
     page.get_by_role("button", name="Stop").click()
     finish(page, "failed")
     assert page.text_content("#trouble") == "Stopped."
     page.locator("#failed [data-do=again]").click()
     finish(page)
-    assert download(page).path().read_bytes() == restored(file).read_bytes()
+    assert download(page).path().read_bytes() == expected.read_bytes()
 
 
-def test_several_files_are_a_queue_with_one_archive(page, restored, tmp_path):
-    first, second = photo(tmp_path, "a.png"), photo(tmp_path, "b.png", 30)
-    (tmp_path / "more").mkdir()
-    double = photo(tmp_path / "more", "a.png", 20)
-    page.set_input_files("#file", [first, second, double])
+def test_several_files_are_a_queue_with_one_archive(page, pictures):
+    names = {"photo40.png": "a.png", "photo30.png": "b.png", "photo20.png": "a.png"}
+    buffers = [
+        {"name": name, "mimeType": "image/png", "buffer": pictures[given][0].read_bytes()}
+        for given, name in names.items()
+    ]
+    page.set_input_files("#file", buffers)
     page.wait_for_selector("#list li:nth-child(3)[data-state=done]", timeout=NETWORK_SECONDS)
     archive = download(page, "#zip")
     with zipfile.ZipFile(io.BytesIO(archive.path().read_bytes())) as files:
         assert files.testzip() is None
         assert files.namelist() == ["a.png", "b.png", "a (1).png"]
-        for name, file in zip(files.namelist(), (first, second, double), strict=True):
-            assert files.read(name) == restored(file).read_bytes()
+        for name, given in zip(files.namelist(), names, strict=True):
+            assert files.read(name) == pictures[given][1].read_bytes()
     page.click("#list li:nth-child(2) .pick")
-    assert download(page).path().read_bytes() == restored(second).read_bytes()
+    assert download(page).path().read_bytes() == pictures["photo30.png"][1].read_bytes()
 
 
-def test_a_reload_in_mid_job_goes_on(page, restored, tmp_path):
-    file = photo(tmp_path, side=300)
+def test_a_reload_in_mid_job_goes_on(page, pictures):
+    file, expected = pictures["photo200.png"]
     page.set_input_files("#file", file)
-    page.wait_for_function("document.getElementById('left').textContent.includes(' of ')", timeout=NETWORK_SECONDS)
+    wait_for_tiles(page)
     page.reload()
     finish(page, "working")
     finish(page)
-    assert download(page).path().read_bytes() == restored(file).read_bytes()
+    assert download(page).path().read_bytes() == expected.read_bytes()
     page.reload()  # the result is still there
     finish(page)
     page.locator("#list .remove").click()
     finish(page, "empty")
 
 
-def test_zoom_shows_the_pixels_of_the_result(page, tmp_path):
-    page.set_input_files("#file", photo(tmp_path, side=300))
+def test_zoom_shows_the_pixels_of_the_result(page, pictures):
+    page.set_input_files("#file", pictures["photo150.png"][0])
     finish(page)
-    page.wait_for_function("document.getElementById('after').naturalWidth > 0")
-    for label, width in (("100 %", 616), ("200 %", 1232), ("400 %", 2464)):
+    assert_shown(page, 316, 300)
+    for label, width in (("100 %", 316), ("200 %", 632), ("400 %", 1264)):
         page.get_by_role("button", name=label).click()
         assert page.locator("#slider").bounding_box()["width"] == pytest.approx(width, abs=1)
         assert page.get_by_role("button", name=label).get_attribute("aria-pressed") == "true"
@@ -223,10 +192,10 @@ def test_zoom_shows_the_pixels_of_the_result(page, tmp_path):
     assert inside["height"] <= box["height"] + 1
 
 
-def test_the_keyboard_reaches_everything(page, tmp_path):
+def test_the_keyboard_reaches_everything(page, pictures):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.dataset.do") == "choose"
-    page.set_input_files("#file", photo(tmp_path))
+    page.set_input_files("#file", pictures["photo40.png"][0])
     finish(page)
     page.focus("#slider")
     page.keyboard.press("ArrowRight", delay=120)

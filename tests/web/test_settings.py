@@ -1,7 +1,7 @@
 """The choice of what is done, on the page that `swinir-jax app` shows without options."""
 
 import pytest
-from conftest import command
+from app_command import command
 
 from swinir_jax.checkpoints.purposes import PURPOSES
 
@@ -21,9 +21,9 @@ def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
     assert chosen(page) == ["purpose-photo", "scale-2", "quality-fast"]
     page.get_by_text("JPEG damage").click()
     assert chosen(page)[:2] == ["purpose-jpeg", "scale-1"]
-    page.get_by_label("Best").check(force=True)
+    page.get_by_text("Best", exact=True).click()
     assert chosen(page) == ["purpose-jpeg", "scale-1", "quality-best", "level-40"]
-    page.locator("#scale-4").check(force=True)
+    page.locator("label[for=scale-4]").click()
     assert "006_colorCAR" in page.text_content("#settings .small")
     assert "downloaded once" in page.text_content("#settings .small")
     kept = chosen(page)
