@@ -99,12 +99,13 @@ function draw(item, queue) {
   const root = document.getElementById("line").content.firstElementChild.cloneNode(true);
   const part = (name) => root.querySelector(`.${name}`);
   const thumb = part("thumb");
+  let shown = ""; // address of the small picture, which is asked for once
   part("name").textContent = item.name;
   part("pick").addEventListener("click", () => queue.show(item));
   part("remove").addEventListener("click", () => queue.remove(item));
   part("remove").setAttribute("aria-label", `${texts.remove}: ${item.name}`);
   part("get").setAttribute("aria-label", `${texts.save}: ${item.name}`);
-  thumb.addEventListener("error", () => thumb.classList.add("none"));
+  thumb.addEventListener("error", () => thumb.removeAttribute("src")); // an empty square in place of a broken picture
 
   function update() {
     root.dataset.state = item.state;
@@ -112,9 +113,9 @@ function draw(item, queue) {
     part("get").hidden = !item.result;
     if (item.result) Object.assign(part("get"), { href: item.result.url, download: item.result.name });
     const before = item.result?.before ?? item.progress?.before;
-    if (before && thumb.getAttribute("src") !== before) {
-      thumb.classList.remove("none");
+    if (before && before !== shown) {
       thumb.src = before;
+      shown = before;
     }
   }
   return { root, pick: part("pick"), update };

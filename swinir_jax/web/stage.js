@@ -2,6 +2,7 @@
 import { duration, texts } from "./texts.js";
 
 const NEAR = 28; // pixels around the divider in which the pointer takes it; elsewhere it moves a zoomed picture
+const HOPELESS = ["empty", "tooLarge", "unreadable"]; // troubles that stay if the picture is restored again
 const TICK = 500; // milliseconds between updates of the time left
 
 const get = (id) => document.getElementById(id);
@@ -27,6 +28,7 @@ export function makeStage(stage) {
     } else if (view === "failed") {
       get("trouble").textContent = item.trouble ? texts.troubles[item.trouble.code] : texts.states.stopped;
       get("reason").textContent = item.trouble?.message || item.name;
+      get("retry").hidden = HOPELESS.includes(item.trouble?.code);
     }
   }
 
@@ -58,6 +60,12 @@ function setSource(image, address) {
   if (address && image.getAttribute("src") !== address) image.src = address;
 }
 
+// Returns a point of the window as fractions of an element's box.
+function within(element, [x, y]) {
+  const box = element.getBoundingClientRect();
+  return [(x - box.left) / (box.width || 1), (y - box.top) / (box.height || 1)];
+}
+
 // Shows two pictures with a divider. Zoomed beyond the viewport, they are moved by scrolling or by dragging.
 function makeViewer(viewport, slider, buttons) {
   let zoom = "fit";
@@ -68,13 +76,15 @@ function makeViewer(viewport, slider, buttons) {
     const { clientWidth, clientHeight } = viewport;
     const fit = Math.min(clientWidth / size.width, clientHeight / size.height);
     const scale = zoom === "fit" ? fit : Number(zoom) / devicePixelRatio;
-    const middle = [viewport.scrollLeft + clientWidth / 2, viewport.scrollTop + clientHeight / 2];
-    const grown = (size.width * scale) / (slider.offsetWidth || 1);
+    const frame = viewport.getBoundingClientRect();
+    const middle = [frame.left + clientWidth / 2, frame.top + clientHeight / 2];
+    const [x, y] = within(slider, middle); // what is in the middle stays there
     slider.style.width = `${size.width * scale}px`;
     slider.style.height = `${size.height * scale}px`;
     slider.classList.toggle("pixels", scale * devicePixelRatio >= 2);
     viewport.classList.toggle("zoomed", scale > fit);
-    viewport.scrollTo(middle[0] * grown - clientWidth / 2, middle[1] * grown - clientHeight / 2);
+    const box = slider.getBoundingClientRect();
+    viewport.scrollBy(box.left + x * box.width - middle[0], box.top + y * box.height - middle[1]);
     for (const button of buttons.children) button.setAttribute("aria-pressed", String(button.dataset.zoom === zoom));
   }
 

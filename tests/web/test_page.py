@@ -161,8 +161,8 @@ def test_a_reload_in_mid_job_goes_on(page, pictures):
     page.set_input_files("#file", file)
     wait_for_tiles(page)
     page.reload()
-    finish(page, "working")
     finish(page)
+    assert page.locator("#list li").count() == 1
     assert download(page).path().read_bytes() == expected.read_bytes()
     page.reload()  # the result is still there
     finish(page)
@@ -179,6 +179,8 @@ def test_zoom_shows_the_pixels_of_the_result(page, pictures):
         assert page.locator("#slider").bounding_box()["width"] == pytest.approx(width, abs=1)
         assert page.get_by_role("button", name=label).get_attribute("aria-pressed") == "true"
     before = page.evaluate("document.getElementById('viewport').scrollLeft")
+    middle = page.evaluate("document.getElementById('viewport').clientWidth") / 2
+    assert before + middle == pytest.approx(1264 / 2, abs=2)
     box = page.locator("#viewport").bounding_box()
     x, y = box["x"] + 60, box["y"] + 60
     page.mouse.move(x, y)

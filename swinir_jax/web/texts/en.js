@@ -15,7 +15,7 @@ export default {
   zoom: "Zoom",
   fit: "Fit",
   fullscreen: "Full screen",
-  again: "Start again",
+  again: "Restore again",
   save: "Download",
   remove: "Remove",
   pictures: "Pictures",

@@ -15,7 +15,7 @@ export default {
   zoom: "缩放",
   fit: "适合窗口",
   fullscreen: "全屏",
-  again: "重新开始",
+  again: "重新修复",
   save: "下载",
   remove: "移除",
   pictures: "图片",
