@@ -55,11 +55,10 @@ def load_networks(args: argparse.Namespace) -> tuple[list[Network], int]:
     """
     passes: tuple[Pass, ...]
     if args.model is None:
-        quality = "best" if args.best else "fast"
         choice = choose_models(
             args.purpose or DEFAULT_PURPOSE,
             args.scale,
-            quality=quality,
+            quality="best" if args.best else "fast",
             level=args.level,
             weights_dir=args.weights_dir,
         )

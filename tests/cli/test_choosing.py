@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from swinir_jax.checkpoints import download, purposes, zoo
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli import restore
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -64,106 +66,104 @@ def run(capsys):
     return run
 
 
-def through(*names, picture="photo.png"):
-    """Restores a picture by networks in turn, in floats."""
-    image = read_picture(picture).pixels.astype(np.float32) / np.float32(255)
+@pytest.fixture
+def restorers(monkeypatch):
+    """Puts a restorer that repeats pixels in place of the networks; returns those that the command would have used."""
+    used = []
+
+    def repeat(picture, restorer):
+        used.append(restorer)
+        pixels = picture.pixels.repeat(restorer.scale, axis=0).repeat(restorer.scale, axis=1)
+        return dataclasses.replace(picture, pixels=pixels)
+
+    monkeypatch.setattr(restore, "restore_picture", repeat)
+    return used
+
+
+def through(*names):
+    """Restores the picture of `run` by networks in turn, in floats."""
+    image = read_picture("photo.png").pixels.astype(np.float32) / np.float32(255)
     for name in names:
         image = Restorer(*load_pretrained(f"models/{name}"))(image)
     return image
 
 
 @pytest.mark.parametrize(
-    ("options", "names", "line"),
+    ("options", "scales", "line"),
     [
         (
             [],
-            ["lightweight_x2"],
+            [2],
             "photo, scale 2: lightweight_x2 (bundled); no bundled network removes noise, JPEG and blur at once, as "
             "--best does by 003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x2_GAN",
         ),
         (
-            ["--for", "clean", "--scale", "4"],
-            ["lightweight_x4"],
-            "clean, scale 4: lightweight_x4 (bundled); for clean pictures, small",
+            ["--scale", "3"],
+            [4],
+            "photo, scale 3: lightweight_x4 (bundled), then MATLAB's bicubic to scale 3; no bundled network removes "
+            "noise, JPEG and blur at once, as --best does by 003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN",
         ),
-        (
-            ["--for", "jpeg"],
-            ["jpeg_light"],
-            "jpeg, scale 1: jpeg_light (bundled); for JPEG of any quality from 10 to 90",
-        ),
-        (
-            ["--for", "noise", "--scale", "2"],
-            ["color_denoise_light", "lightweight_x2"],
-            "noise, scale 2: color_denoise_light (bundled), then lightweight_x2 (bundled); for noise of any sigma from "
-            "5 to 50",
-        ),
+        (["--for", "jpeg"], [1], "jpeg, scale 1: jpeg_light (bundled); for JPEG of any quality from 10 to 90"),
         (
             ["--for", "clean", "--scale", "8"],
-            ["lightweight_x4", "lightweight_x2"],
+            [4, 2],
             "clean, scale 8: lightweight_x4 (bundled), then lightweight_x2 (bundled); for clean pictures, small",
         ),
         (
             ["--model", "models/lightweight_x2", "--scale", "4"],
-            ["lightweight_x2", "lightweight_x2"],
+            [2, 2],
             "scale 4: models/lightweight_x2 (given), then lightweight_x2 (bundled)",
-        ),
-    ],
-)
-def test_networks_run_in_turn_and_are_named_in_a_line(run, server, options, names, line):
-    code, result, lines = run(*options)
-    assert code == 0
-    assert line in lines
-    np.testing.assert_array_equal(result.pixels, to_samples(through(*names), np.dtype(np.uint8)))
-    assert server.asked == []
-
-
-@pytest.mark.parametrize(
-    ("options", "network", "scale", "line"),
-    [
-        (
-            ["--scale", "3"],
-            "lightweight_x4",
-            3,
-            "photo, scale 3: lightweight_x4 (bundled), then MATLAB's bicubic to scale 3",
-        ),
-        (
-            ["--for", "clean", "--scale", "1"],
-            "lightweight_x2",
-            1,
-            "clean, scale 1: lightweight_x2 (bundled), then MATLAB's",
         ),
         (
             ["--model", "models/lightweight_x4", "--scale", "2"],
-            "lightweight_x4",
-            2,
+            [4],
             "scale 2: models/lightweight_x4 (given), then MATLAB's bicubic to scale 2",
         ),
     ],
 )
-def test_other_scales_are_reached_by_bicubic(run, options, network, scale, line):
-    code, result, lines = run(*options)
+def test_the_networks_are_named_in_a_line(run, restorers, options, scales, line):
+    code, _, lines = run(*options)
     assert code == 0
-    assert any(found.startswith(line) for found in lines)
-    expected = imresize(through(network), size=(12 * scale, 17 * scale))
-    np.testing.assert_array_equal(result.pixels, to_samples(expected.astype(np.float32), np.dtype(np.uint8)))
+    assert line in lines
+    [restorer] = restorers
+    assert [model.config.upscale for model in restorer.models] == scales
+
+
+def test_a_model_at_its_own_scale_needs_no_line(run, restorers):
+    code, result, lines = run("--model", "models/lightweight_x2", "--scale", "2")
+    assert code == 0
+    assert result.pixels.shape == (24, 34, 3)
+    assert not [line for line in lines if "scale" in line]
+
+
+def test_networks_run_in_turn(run):
+    _, result, _ = run("--for", "noise", "--scale", "2")
+    expected = through("color_denoise_light", "lightweight_x2")
+    np.testing.assert_array_equal(result.pixels, to_samples(expected, np.dtype(np.uint8)))
+
+
+def test_other_scales_are_reached_by_bicubic(run):
+    _, result, _ = run("--scale", "3")
+    expected = imresize(through("lightweight_x4"), size=(36, 51)).astype(np.float32)
+    np.testing.assert_array_equal(result.pixels, to_samples(expected, np.dtype(np.uint8)))
 
 
 @pytest.mark.parametrize("purpose", [name for name in PURPOSES if name != "gray-noise"])
-@pytest.mark.parametrize("scale", SCALES)
-def test_nothing_is_fetched_by_default(run, server, purpose, scale):
-    code, result, _ = run("--for", purpose, "--scale", str(scale))
-    assert code == 0
-    assert result.pixels.shape == (12 * scale, 17 * scale, 3)
+def test_nothing_is_fetched_by_default(run, restorers, server, purpose):
+    for scale in (None, *SCALES):
+        code, result, _ = run("--for", purpose, *(["--scale", str(scale)] if scale else []))
+        assert code == 0
+        assert result.pixels.shape == (12 * (scale or PURPOSES[purpose].scale), 17 * restorers[-1].scale, 3)
     assert server.asked == []
 
 
-def test_a_folder_does_not_hide_a_bundled_network(run):
-    os.rename("models/lightweight_x4", "lightweight_x2")
+def test_a_folder_does_not_hide_a_bundled_network(run, restorers):
+    shutil.copytree("models/lightweight_x4", "lightweight_x2")
     _, result, _ = run()
     assert result.pixels.shape == (24, 34, 3)
 
 
-def test_what_is_not_bundled_is_fetched_once_and_named(run, server):
+def test_what_is_not_bundled_is_fetched_once_and_named(run, restorers, server):
     gray = Picture(np.random.default_rng(0).integers(0, 256, (12, 17), np.uint8))
     for place in ("to be fetched", "cached"):
         code, result, lines = run("--for", "gray-noise", picture=gray)
@@ -209,9 +209,9 @@ def test_depth_alpha_and_resolution_stay(run):
     assert "  alpha was resized, not restored" in lines
 
 
-def test_planned_format_holds_the_scale_that_was_asked_for(run):
+def test_planned_format_holds_the_scale_that_was_asked_for(restorers):
     write_picture("wide.webp", Picture(np.zeros((2, 2100, 3), np.uint8)))
-    assert main(["restore", "wide.webp", "--out", "out", "--for", "clean", "--scale", "8", "--tile", "512"]) == 0
+    assert main(["restore", "wide.webp", "--out", "out", "--for", "clean", "--scale", "8"]) == 0
     assert os.listdir("out") == ["wide.png"]  # WebP ends at 16383 pixels
 
 
