@@ -2,6 +2,7 @@
 import { Trouble } from "./trouble.js";
 
 const KEPT = "swinir-jax jobs"; // in the tab's storage, which outlives a reload
+const PATIENCE = 300; // milliseconds; a reload breaks the connection off, too, and this page is gone before they end
 const CODES = { 413: "tooLarge", 422: "unreadable", 404: "gone", 503: "full" };
 
 let running = null; // of the call of `restore`: {abort: AbortController, key}
@@ -62,11 +63,12 @@ function follow(key, signal, onProgress) {
         onProgress({ ...job, before: `${place}/before` });
       }
     };
-    events.onerror = () => {
+    const fail = () => {
       failures += 1;
       if (events.readyState === EventSource.CLOSED) settle(reject, new Trouble("gone"));
       else if (failures > 2) settle(reject, new Trouble("unreachable"));
     };
+    events.onerror = () => setTimeout(fail, PATIENCE);
   });
 }
 

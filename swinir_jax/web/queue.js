@@ -98,14 +98,13 @@ function check(picture, limits) {
 function draw(item, queue) {
   const root = document.getElementById("line").content.firstElementChild.cloneNode(true);
   const part = (name) => root.querySelector(`.${name}`);
-  const thumb = part("thumb");
-  let shown = ""; // address of the small picture, which is asked for once
+  const thumb = part("thumb").firstChild;
   part("name").textContent = item.name;
   part("pick").addEventListener("click", () => queue.show(item));
   part("remove").addEventListener("click", () => queue.remove(item));
   part("remove").setAttribute("aria-label", `${texts.remove}: ${item.name}`);
   part("get").setAttribute("aria-label", `${texts.save}: ${item.name}`);
-  thumb.addEventListener("error", () => thumb.removeAttribute("src")); // an empty square in place of a broken picture
+  thumb.addEventListener("load", () => (thumb.hidden = false));
 
   function update() {
     root.dataset.state = item.state;
@@ -113,10 +112,7 @@ function draw(item, queue) {
     part("get").hidden = !item.result;
     if (item.result) Object.assign(part("get"), { href: item.result.url, download: item.result.name });
     const before = item.result?.before ?? item.progress?.before;
-    if (before && before !== shown) {
-      thumb.src = before;
-      shown = before;
-    }
+    if (before && thumb.getAttribute("src") !== before) thumb.src = before;
   }
   return { root, pick: part("pick"), update };
 }
