@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # as long as Playwright is open, other tests cannot run an event loop
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: make test-web")
     if not BROWSER.exists():
@@ -50,7 +50,7 @@ def model(tmp_path_factory):
     return str(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(browser, model):
     """Returns the address of a page that offers the small model, in tiles of 16 pixels."""
     with command("--model", model, "--tile", "16", "--max-file", "1MB", "--max-pixels", "0.5") as address:
