@@ -15,9 +15,9 @@ from typing import get_args
 
 from tqdm import tqdm
 
-from swinir_jax.cli.choosing import add_purpose_options, load_networks
+from swinir_jax.cli.choosing import add_purpose_options, choose_by_options, load_others
 from swinir_jax.cli.inputs import Source, find_inputs
-from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options
+from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options, load_model
 from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
 from swinir_jax.cli.tally import Tally
 from swinir_jax.errors import InputError
@@ -123,7 +123,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | Chain:
     start = time.perf_counter()
-    networks, scale = load_networks(args)
+    choice = choose_by_options(args)
+    first = load_model(args, choice.passes[0].source if choice else None)
+    networks, scale = load_others(args, choice, first)
     logger.info("%s: loaded in %.1f s", args.model or "networks", time.perf_counter() - start)
     return make_restorer(
         networks,
