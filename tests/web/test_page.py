@@ -164,8 +164,9 @@ def test_a_reload_in_mid_job_goes_on(page, pictures):
     finish(page)
     assert page.locator("#list li").count() == 1
     assert download(page).path().read_bytes() == expected.read_bytes()
-    page.reload()  # the result is still there
+    page.reload()  # the result is still there, but not the picture
     finish(page)
+    assert not page.get_by_role("button", name="Restore again").is_visible()
     page.locator("#list .remove").click()
     finish(page, "empty")
 
