@@ -26,7 +26,7 @@ from swinir_jax.images import Picture, read_header, write_picture
 from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
-from swinir_jax.inference.chain import Chain, make_restorer
+from swinir_jax.inference.chain import NetworkChain, make_restorer
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.files import restore_file
 from swinir_jax.inference.padding import Pad
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         return tally.exit_code
 
 
-def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | Chain:
+def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | NetworkChain:
     start = time.perf_counter()
     choice = choose_by_options(args)
     first = load_model(args, choice.passes[0].source if choice else None)
@@ -141,7 +141,11 @@ def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | Chai
 
 
 def _plan(
-    sources: Sequence[Source], goal: Goal, restorer: StreamingRestorer | Chain, tally: Tally, args: argparse.Namespace
+    sources: Sequence[Source],
+    goal: Goal,
+    restorer: StreamingRestorer | NetworkChain,
+    tally: Tally,
+    args: argparse.Namespace,
 ) -> list[Job]:
     """Reads headers and chooses the files of the results; leaves out pictures that failed or are skipped."""
     drafts: list[Draft] = []
