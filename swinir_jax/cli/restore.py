@@ -26,9 +26,9 @@ from swinir_jax.images import Picture, read_header, write_picture
 from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
-from swinir_jax.inference.chain import NetworkChain, make_restorer
+from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
-from swinir_jax.inference.files import restore_file
+from swinir_jax.inference.files import FileRestorer, restore_file
 from swinir_jax.inference.padding import Pad
 from swinir_jax.inference.streaming import StreamingRestorer
 from swinir_jax.inference.tiling import Blend
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         return tally.exit_code
 
 
-def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | NetworkChain:
+def _restorer(args: argparse.Namespace, tiles: tqdm) -> FileRestorer:
     start = time.perf_counter()
     choice = choose_by_options(args)
     first = load_model(args, choice.passes[0].source if choice else None)
@@ -143,7 +143,7 @@ def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | Netw
 def _plan(
     sources: Sequence[Source],
     goal: Goal,
-    restorer: StreamingRestorer | NetworkChain,
+    restorer: FileRestorer,
     tally: Tally,
     args: argparse.Namespace,
 ) -> list[Job]:
@@ -198,7 +198,7 @@ def _advance(bar: tqdm, count: int, total: int) -> None:
     bar.update(count)
 
 
-def _restore(job: Job, restorer: StreamingRestorer | Chain, args: argparse.Namespace) -> None:
+def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> None:
     make_folder(job.target.parent)
     by_rows = not job.size
     restored = restore_file(
