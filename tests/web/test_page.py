@@ -195,6 +195,14 @@ def test_zoom_shows_the_pixels_of_the_result(page, pictures):
     assert inside["height"] <= box["height"] + 1
 
 
+def test_a_result_that_cannot_be_shown_is_downloaded(page, pictures):
+    file, expected = pictures["photo30.png"]
+    page.route("**/after", lambda route: route.fulfill(status=204))  # as for a picture larger than memory
+    page.set_input_files("#file", file)
+    page.get_by_text("too large to be shown").wait_for(timeout=NETWORK_SECONDS)
+    assert download(page).path().read_bytes() == expected.read_bytes()
+
+
 def test_the_keyboard_reaches_everything(page, pictures):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.dataset.do") == "choose"
