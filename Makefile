@@ -30,7 +30,7 @@ FAST := $(addprefix tests/, models/test_transformations.py models/test_windows.p
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-fast test-newest test-torch newest lint docs clean
+.PHONY: demo test test-fast test-newest test-torch test-web newest lint docs clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
 
@@ -42,6 +42,19 @@ test: $(VENV)/ready
 test-fast: $(VENV)/ready
 	$(PYTEST) -m as_shipped $(FAST)
 	$(PYTEST) -m "not as_shipped" $(FAST)
+
+# The page in a real browser: Playwright from PyPI drives Debian's Chromium.
+BROWSER := /usr/bin/chromium
+$(BROWSER):
+	@test $$(id -u) = 0 || { echo "$(BROWSER) is missing: sudo apt-get install chromium"; exit 1; }
+	apt-get update -q && apt-get install -qq --no-install-recommends chromium
+
+$(VENV)/web-ready: $(VENV)/ready
+	$(PIP) --constraint constraints.txt --editable '.[web-tests]'
+	touch $@
+
+test-web: $(VENV)/web-ready | $(BROWSER)
+	$(BIN)/python -m pytest tests/web -m browser
 
 test-newest:
 	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test-fast,@echo "No newer Python is found to test with.")

@@ -4,8 +4,9 @@
     curl --data-binary @photo.png http://127.0.0.1:8080/restore --output restored.png
     curl http://127.0.0.1:8080/healthz
 
-Pictures of the same padded size share a batch and a compiled program. At most `--queue` requests are inside at a time,
-which bounds the memory. Answers to POST /restore:
+For many clients; `swinir-jax app` is for one person, and keeps all that a picture file holds (docs/app.md). Pictures of
+the same padded size share a batch and a compiled program. At most `--queue` requests are inside at a time, which bounds
+the memory. Answers to POST /restore:
     200  the restored picture, an RGB PNG        413  more bytes or pixels than allowed
     400  not a picture; the text says why        503  the queue is full: see Retry-After
     408  the body took too long to arrive        504  restoring took too long
@@ -31,6 +32,7 @@ from aiohttp import web
 from PIL import Image, ImageOps
 
 import swinir_jax
+from swinir_jax.app.limits import check_pixels
 from swinir_jax.inference.network import network_for
 from swinir_jax.inference.padding import cut, pad_image, padded_side
 
@@ -124,9 +126,7 @@ def decode(body: bytes, limits: Limits) -> np.ndarray:
     """Decodes a picture file to `[h, w, 3]` uint8, upright; raises the HTTP answer for a file that is not accepted."""
     try:
         with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            if image.width * image.height > limits.pixels:  # from the header: nothing is decoded yet
-                text = f"{image.width} x {image.height} pixels are more than the limit of {limits.pixels}.\n"
-                raise web.HTTPRequestEntityTooLarge(limits.pixels, image.width * image.height, text=text)
+            check_pixels(image.height, image.width, limits.pixels)  # from the header: nothing is decoded yet
             if image.mode not in MODES:
                 raise web.HTTPBadRequest(text=f"Mode {image.mode} is not accepted, only {', '.join(MODES)}.\n")
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))

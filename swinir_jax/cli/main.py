@@ -19,6 +19,7 @@ from swinir_jax.errors import InputError, printable
 # Command -> summary. The module of the same name has add_arguments(parser) and run(args) -> exit code.
 COMMANDS: Mapping[str, str] = {
     "restore": "restore photographs, or folders of them",
+    "app": "restore photographs on a page in the browser",
     "evaluate": "measure a model by the protocol of the paper",
     "train": "train a network, or continue a run",
     "models": "list the models that are available by name",
@@ -28,7 +29,8 @@ COMMANDS: Mapping[str, str] = {
     "prepare-data": "check folders of training images, and cut or degrade them in advance",
 }
 
-_TRAINING = ("train", "degrade", "prepare-data")  # commands that need the packages of training
+# Command -> extra with the packages that a plain installation lacks.
+_EXTRAS: Mapping[str, str] = {"app": "app", "train": "train", "degrade": "train", "prepare-data": "train"}
 
 EXIT_BROKEN_PIPE = 1
 EXIT_BAD_INPUT = 2
@@ -93,13 +95,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _module(command: str) -> ModuleType:
-    """Imports the module of a command; those around training need packages that a plain installation lacks."""
+    """Imports the module of a command; some need packages that a plain installation lacks."""
     try:
         return importlib.import_module(f"swinir_jax.cli.{command.replace('-', '_')}")
     except ModuleNotFoundError as error:
-        if command not in _TRAINING:
+        if command not in _EXTRAS:
             raise
-        raise InputError(f"{command} needs {error.name}: pip install 'swinir-jax[train]'.") from error
+        raise InputError(f"{command} needs {error.name}: pip install 'swinir-jax[{_EXTRAS[command]}]'.") from error
 
 
 def _prepare_streams() -> None:

@@ -70,6 +70,11 @@ def add_restorer_options(
         action="store_true",
         help="average over 8 flips and rotations (the paper's +): better, 8 times slower",
     )
+    add_tile_option(parser)
+
+
+def add_tile_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the size of tiles."""
     parser.add_argument(
         "--tile",
         type=_tile,
@@ -83,7 +88,7 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
     """Adds the memory that the process may take."""
     parser.add_argument(
         "--memory",
-        type=_bytes,
+        type=size_in_bytes,
         metavar="SIZE",
         help="such as 2GB or 500MB; larger images are restored by rows, and continued after a crash "
         "(default: a share of the free memory)",
@@ -101,7 +106,8 @@ def load_model(args: argparse.Namespace, name: str | None = None) -> tuple[SwinI
     return load_pretrained(name or args.model, dtype=dtype, progress=not args.quiet, **weight_options(args))
 
 
-def _bytes(text: str) -> int:
+def size_in_bytes(text: str) -> int:
+    """Parses a size such as `2GB` or `500 MB`; raises argparse's error for other texts."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt])(i?)b?", text.lower())
     if not match:
         raise argparse.ArgumentTypeError(f"a size is like 2GB or 500MB, not {text!r}")

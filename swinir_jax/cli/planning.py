@@ -13,7 +13,14 @@ from swinir_jax.errors import InputError
 from swinir_jax.files import name_hash, shortened
 from swinir_jax.images import Header, read_picture
 from swinir_jax.images.formats import format_by_name
-from swinir_jax.images.targets import FIRST_ENDINGS, LIMITS, WRITABLE, fitting_ending, target_format
+from swinir_jax.images.targets import (
+    FIRST_ENDINGS,
+    LIMITS,
+    fitting_ending,
+    result_ending,
+    result_stem,
+    target_format,
+)
 
 _FILE_ENDING = re.compile(r"\.[a-z0-9]{1,5}", re.IGNORECASE)
 
@@ -163,33 +170,21 @@ def choose_format(
       InputError: if the format that the user chose cannot hold alpha, or the result of a named file.
     """
     result = dataclasses.replace(result, has_alpha=result.has_alpha and not flattened)
-    wanted = goal.ending or source.place.suffix
-    name = WRITABLE.get(wanted.lower())
-    if name and goal.ending and result.has_alpha and not LIMITS[name].alpha:
+    by_rows = size is None
+    if goal.ending is None:
+        return Draft(source, size, *result_ending(source.place, result, by_rows=by_rows))
+    name = target_format(goal.ending)
+    if result.has_alpha and not LIMITS[name].alpha:
         if read_picture(source.file).is_translucent:
             raise InputError(f"{source.name}: {name} cannot hold alpha; use --background white, or another format.")
         result = dataclasses.replace(result, has_alpha=False)
-    fallback = fitting_ending(".png", result)
-    if name is None or not (goal.ending or LIMITS[name].lossless):
-        return Draft(source, size, fallback, ())
-    objection = _objection(name, result, by_rows=size is None, rounding=bool(goal.ending))
+    objection = LIMITS[name].objection(name, result, by_rows=by_rows, rounding=True)
     if not objection:
-        return Draft(source, size, wanted, ())
+        return Draft(source, size, goal.ending, ())
+    fallback = fitting_ending(".png", result)
     if goal.is_file:
         raise InputError(f"{source.name}: {objection}; choose {fallback}.")
     return Draft(source, size, fallback, (f"written as {fallback}: {objection}",))
-
-
-def _objection(name: str, result: Header, *, by_rows: bool, rounding: bool) -> str:
-    """Explains why a format does not suit a result; empty if it does. `rounding`: whether 16 bits may become 8."""
-    limits = LIMITS[name]
-    if missing := limits.lacks(result):
-        return f"{name} cannot hold {missing}"
-    if result.bits > limits.bits and not rounding:
-        return f"{name} cannot hold {result.bits} bits per channel"
-    if by_rows and not limits.by_rows:
-        return f"{name} cannot be written by rows, as results larger than memory are"
-    return ""
 
 
 def assign_targets(
@@ -253,7 +248,7 @@ def _stem(draft: Draft, level: int) -> str:
     """Returns the result's name before the ending: the input's stem, full name, or name and hash, by level."""
     place = draft.source.place
     if level == 0:
-        return place.stem if format_by_name(place) else place.name
+        return result_stem(place)
     return place.name + (f"~{name_hash(draft.source.name)[: 8 * (level - 1)]}" if level > 1 else "")
 
 

@@ -22,15 +22,14 @@ from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_for
 from swinir_jax.cli.tally import Tally
 from swinir_jax.errors import InputError
 from swinir_jax.files import check_file_target, make_folder
-from swinir_jax.images import Picture, flatten, read_header, read_picture, write_picture
+from swinir_jax.images import Picture, read_header, write_picture
 from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
-from swinir_jax.inference.chain import NetworkChain, make_restorer
+from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
+from swinir_jax.inference.files import FileRestorer, restore_file
 from swinir_jax.inference.padding import Pad
-from swinir_jax.inference.photographs import PhotoRestorer
-from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.streaming import StreamingRestorer
 from swinir_jax.inference.tiling import Blend
 
@@ -113,10 +112,7 @@ def run(args: argparse.Namespace) -> int:
         for job in tqdm(jobs, disable=args.quiet or None, unit="image"):
             tiles.reset()
             with _counting(job.source, tally):
-                if isinstance(restorer, StreamingRestorer) and not job.size:
-                    _restore_by_rows(job, restorer, args)
-                else:
-                    _restore(job, restorer, args)
+                _restore(job, restorer, args)
                 tally.restored += 1
         tiles.close()
         if goal.is_stream and tally.restored:
@@ -125,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         return tally.exit_code
 
 
-def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | NetworkChain:
+def _restorer(args: argparse.Namespace, tiles: tqdm) -> FileRestorer:
     start = time.perf_counter()
     choice = choose_by_options(args)
     first = load_model(args, choice.passes[0].source if choice else None)
@@ -147,7 +143,7 @@ def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | Netw
 def _plan(
     sources: Sequence[Source],
     goal: Goal,
-    restorer: StreamingRestorer | NetworkChain,
+    restorer: FileRestorer,
     tally: Tally,
     args: argparse.Namespace,
 ) -> list[Job]:
@@ -202,37 +198,33 @@ def _advance(bar: tqdm, count: int, total: int) -> None:
     bar.update(count)
 
 
-def _restore(job: Job, restorer: PhotoRestorer, args: argparse.Namespace) -> None:
-    start = time.perf_counter()
-    picture = read_picture(job.source.file, memory=args.memory)
-    if args.background and picture.alpha is not None:
-        picture = flatten(picture, args.background).noting(f"put onto a {args.background} background")
-    read = time.perf_counter()
-    result = restore_picture(picture, restorer)
-    restored = time.perf_counter()
+def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> None:
     make_folder(job.target.parent)
-    converted = write_picture(job.target, result, quality=args.quality, strip_metadata=args.strip_metadata)
-    if args.compare:
-        write_picture(job.comparison, side_by_side(picture, result))
+    by_rows = not job.size
+    restored = restore_file(
+        job.source.file,
+        job.target,
+        restorer,
+        by_rows=by_rows,
+        memory=args.memory,
+        background=args.background,
+        quality=args.quality,
+        strip_metadata=args.strip_metadata,
+    )
+    if args.compare and restored.before:
+        write_picture(job.comparison, side_by_side(restored.before, restored.after))
         logger.info("%s: before and after", job.comparison)
-    written = time.perf_counter()
-    times = f"read {read - start:.2f} s, restore {restored - read:.2f} s, write {written - restored:.2f} s"
-    _tell(job, f" {_size(picture)}", f"{_size(result)} ({times})", (*result.notes, *converted))
-
-
-def _restore_by_rows(job: Job, restorer: StreamingRestorer, args: argparse.Namespace) -> None:
-    start = time.perf_counter()
-    make_folder(job.target.parent)
-    height, head = restorer.restore_file(job.source.file, job.target, strip_metadata=args.strip_metadata)
-    if args.compare:
+    elif args.compare:
         logger.warning("%s: too large for a before/after picture", job.comparison)
-    seconds = time.perf_counter() - start
-    _tell(job, "", f"{head.pixels.shape[1]}x{height} (by rows, {seconds:.2f} s)", head.notes)
-
-
-def _tell(job: Job, before: str, after: str, notes: Sequence[str]) -> None:
-    logger.info("%s%s -> %s %s", job.source.name, before, job.name, after)
-    for note in notes:
+    before = f" {_size(restored.before)}" if restored.before else ""
+    reading, restoring, writing = restored.seconds
+    times = (
+        f"by rows, {restoring:.2f} s"
+        if by_rows
+        else f"read {reading:.2f} s, restore {restoring:.2f} s, write {writing:.2f} s"
+    )
+    logger.info("%s%s -> %s %dx%d (%s)", job.source.name, before, job.name, restored.width, restored.height, times)
+    for note in restored.notes:
         logger.info("  %s", note)
 
 

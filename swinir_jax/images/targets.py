@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from swinir_jax.errors import InputError
-from swinir_jax.images.formats import READABLE
+from swinir_jax.images.formats import READABLE, format_by_name
 from swinir_jax.images.header import Header
 from swinir_jax.images.png_chunks import MAX_SIDE
 
@@ -46,6 +46,23 @@ class Limits:
         problems = [f"a side of {side} pixels"] if side > self.max_side else []
         problems += ["alpha"] if header.has_alpha and not self.alpha else []
         return ", ".join(problems)
+
+    def objection(self, name: str, header: Header, *, by_rows: bool, rounding: bool) -> str:
+        """Explains why the format does not suit a result; empty if it does.
+
+        Args:
+          name: name of the format.
+          header: the result.
+          by_rows: whether the result is larger than memory.
+          rounding: whether 16 bits may become 8.
+        """
+        if missing := self.lacks(header):
+            return f"{name} cannot hold {missing}"
+        if header.bits > self.bits and not rounding:
+            return f"{name} cannot hold {header.bits} bits per channel"
+        if by_rows and not self.by_rows:
+            return f"{name} cannot be written by rows, as results larger than memory are"
+        return ""
 
 
 LIMITS: Mapping[str, Limits] = MappingProxyType(
@@ -104,6 +121,31 @@ def fitting_ending(path: str | os.PathLike[str], header: Header, *, lossless: bo
         if limits and not limits.lacks(header) and limits.bits >= header.bits and limits.lossless >= lossless:
             return ending
     return _FALLBACKS[-1]
+
+
+def result_ending(name: Path, result: Header, *, by_rows: bool = False) -> tuple[str, tuple[str, ...]]:
+    """Chooses the ending of a result: that of the input if the format is lossless and holds the result.
+
+    Args:
+      name: name of the input's file.
+      result: size and kind of the result.
+      by_rows: whether the result is larger than memory.
+
+    Returns:
+      The ending of the input, ".png", or ".tif" for a picture too large for PNG; and a note if the input's format is
+      lossless but does not suit the result.
+    """
+    own, fallback = WRITABLE.get(name.suffix.lower()), fitting_ending(".png", result)
+    if own is None or not LIMITS[own].lossless:
+        return fallback, ()
+    if objection := LIMITS[own].objection(own, result, by_rows=by_rows, rounding=False):
+        return fallback, (f"written as {fallback}: {objection}",)
+    return name.suffix, ()
+
+
+def result_stem(name: Path) -> str:
+    """Returns the name of a result without the ending: that of the input, without the ending of a picture."""
+    return name.stem if format_by_name(name) else name.name
 
 
 def target_format(path: str | os.PathLike[str]) -> str:

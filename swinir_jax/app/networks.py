@@ -1,0 +1,177 @@
+"""What the page offers to do with a picture, and the networks that do it."""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Choice, Quality, choose_models
+from swinir_jax.files import shortened
+from swinir_jax.images import read_header
+from swinir_jax.images.targets import result_ending, result_stem
+from swinir_jax.inference.chain import Network, load_restorer, make_restorer
+from swinir_jax.inference.files import FileRestorer, restore_file
+
+Done = Callable[[int, int], None]
+"""Function of (tiles just finished, tiles in all), called after each batch of tiles."""
+
+_SIZES = 8  # sizes of pictures after which a restorer is replaced, because it keeps a program for each size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Offer:
+    """One thing that can be done with a picture.
+
+    Attributes:
+      purpose: key of `PURPOSES`, or "model" for a network that the user named.
+      scale: enlargement.
+      quality: "fast" or "best".
+      level: level of the degradation; None without levels.
+      networks: names of the networks in the order in which they run.
+      place: "to be fetched" if one of them is, else where they are.
+      better: name of a network that suits the purpose better; None if these do.
+      load: function from options of a `StreamingRestorer` to the restorer.
+    """
+
+    purpose: str
+    scale: int
+    quality: str = "fast"
+    level: int | None = None
+    networks: tuple[str, ...]
+    place: str
+    better: str | None = None
+    load: Callable[..., FileRestorer] = dataclasses.field(compare=False)
+
+    @property
+    def key(self) -> str:
+        """Text that tells the offer from others."""
+        return "/".join(map(str, (self.purpose, self.scale, self.quality, self.level or "")))
+
+    def describe(self) -> Mapping[str, Any]:
+        """Returns what the page has to know, as JSON values."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {"key": self.key, **{name: value for name, value in fields.items() if name != "load"}}
+
+
+def offers_by_purpose(weights_dir: str | None = None) -> list[Offer]:
+    """Returns all that the table of purposes can do, the defaults first, and networks that serve two offers once."""
+    offers: dict[tuple[Any, ...], Offer] = {}
+    qualities: tuple[Quality, ...] = ("fast", "best")
+    for purpose in PURPOSES.values():
+        scales, levels = _first(purpose.scale, SCALES), _first(purpose.level, purpose.levels or (None,))
+        for scale, quality, level in itertools.product(scales, qualities, levels):
+            choice = choose_models(purpose.name, scale, quality=quality, level=level, weights_dir=weights_dir)
+            models = tuple(step.model for step in choice.passes)
+            offers.setdefault((purpose.name, scale, models), _offer(choice, weights_dir))
+    return list(offers.values())
+
+
+def _first(default: Any, values: Sequence[Any]) -> list[Any]:
+    return sorted(values, key=lambda value: value != default)
+
+
+def _offer(choice: Choice, weights_dir: str | None) -> Offer:
+    def load(**options: Any) -> FileRestorer:
+        return load_restorer(choice, weights_dir=weights_dir, **options)
+
+    places = [step.place for step in choice.passes]
+    return Offer(
+        purpose=choice.purpose,
+        scale=choice.scale,
+        quality=choice.quality,
+        level=choice.level,
+        networks=tuple(step.model for step in choice.passes),
+        place="to be fetched" if "to be fetched" in places else places[0],
+        better=choice.better,
+        load=load,
+    )
+
+
+def offer_of_network(name: str, network: Network) -> Offer:
+    """Returns the offer of one network that is loaded already."""
+    scale = network[0].config.upscale
+
+    def load(**options: Any) -> FileRestorer:
+        return make_restorer([network], scale, **options)
+
+    return Offer(purpose="model", scale=scale, networks=(name,), place="given", load=load)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A restored picture.
+
+    Attributes:
+      file: the result.
+      name: file name of the result for the user.
+      width: width in pixels.
+      height: height in pixels.
+      seconds: time of reading, restoring and writing.
+      notes: short sentences on what was converted, left out or assumed.
+    """
+
+    file: Path
+    name: str
+    width: int
+    height: int
+    seconds: float
+    notes: tuple[str, ...]
+
+
+class Networks:
+    """The offers, and the networks of the last one in memory. Restores one picture at a time."""
+
+    def __init__(self, offers: Sequence[Offer], **options: Any):
+        """Keeps the offers; loads nothing.
+
+        Args:
+          offers: what can be done, the default first.
+          **options: options of a `StreamingRestorer`, such as `tile` and `memory`.
+        """
+        self.offers = {offer.key: offer for offer in offers}
+        self._memory, self._options = options.get("memory"), options
+        self._loaded: tuple[Offer, FileRestorer] | None = None
+        self._sizes: set[tuple[int, int]] = set()
+        self._done: Done = lambda tiles, total: None
+
+    def restore(self, offer: Offer, file: Path, name: str, folder: Path, done: Done) -> Outcome:
+        """Restores a picture as `swinir-jax restore` does.
+
+        Args:
+          offer: what to do.
+          file: picture to read.
+          name: the picture's file name for the user.
+          folder: folder for the result, whose file there is called `result`, with the ending of the format.
+          done: called with (0, 1) when the networks are loaded, and after each batch of tiles; may raise an error to
+            stop.
+
+        Raises:
+          InputError: if the networks cannot be loaded, or the picture cannot be read or restored.
+        """
+        start, header = time.monotonic(), read_header(file)
+        restorer = self._restorer(offer, (header.height, header.width))
+        done(0, 1)
+        self._done = done
+        by_rows = restorer.size_if_fits(file) is None
+        ending, choice = result_ending(Path(name), header.enlarged(restorer.scale), by_rows=by_rows)
+        target = folder / f"result{ending}"
+        restored = restore_file(file, target, restorer, by_rows=by_rows, memory=self._memory)
+        return Outcome(
+            target,
+            shortened(result_stem(Path(name)), ending),
+            restored.width,
+            restored.height,
+            time.monotonic() - start,
+            (*choice, *restored.notes),
+        )
+
+    def _restorer(self, offer: Offer, size: tuple[int, int]) -> FileRestorer:
+        if len(self._sizes | {size}) > _SIZES or (self._loaded and self._loaded[0] != offer):
+            self._loaded = None
+            self._sizes.clear()
+        if self._loaded is None:
+            self._loaded = offer, offer.load(**self._options, done=lambda tiles, total: self._done(tiles, total))
+        self._sizes.add(size)
+        return self._loaded[1]

@@ -1,0 +1,95 @@
+"""`swinir-jax app`."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import webbrowser
+
+from aiohttp import web
+
+from swinir_jax.app.limits import Limits
+from swinir_jax.app.networks import Networks, offer_of_network, offers_by_purpose
+from swinir_jax.app.server import make_app
+from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.cli.model_options import add_memory_option, add_tile_option, size_in_bytes
+from swinir_jax.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_HOST = "127.0.0.1"  # this machine alone
+_SHUTDOWN_SECONDS = 1.0  # for answers that are being sent
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "--model",
+        help="model, model folder, weight file or its https address that restores all pictures (default: by purpose)",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=8420,
+        help="port on this machine; 0 for any free one, which forgets the settings (default: %(default)s)",
+    )
+    parser.add_argument("--no-open", action="store_true", help="do not open the page in the browser")
+    parser.add_argument(
+        "--max-file",
+        type=size_in_bytes,
+        default=Limits.file_bytes,
+        metavar="SIZE",
+        help="largest file, such as 2GB (default: 500MB)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=float,
+        default=Limits.pixels / 1e6,
+        metavar="MILLIONS",
+        help="largest picture in millions of pixels (default: %(default)g)",
+    )
+    add_tile_option(parser)
+    add_memory_option(parser)
+    parser.add_argument("--weights-dir", metavar="DIR", help="folder that is searched first for official weights")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves the page until Ctrl-C."""
+    if not 0 <= args.port <= 65535:
+        raise InputError(f"--port must be 0 to 65535, got {args.port}.")
+    if args.max_pixels <= 0:
+        raise InputError(f"--max-pixels must be above 0, got {args.max_pixels:g}.")
+    limits = Limits(file_bytes=args.max_file, pixels=int(args.max_pixels * 1e6))
+    if args.model is None:
+        offers = offers_by_purpose(args.weights_dir)
+    else:
+        network = load_pretrained(args.model, weights_dir=args.weights_dir, progress=not args.quiet)
+        offers = [offer_of_network(args.model, network)]
+    networks = Networks(offers, tile=args.tile, memory=args.memory)
+    asyncio.run(_serve(make_app(networks, limits), args.port, opening=not args.no_open))
+    return 0
+
+
+async def _serve(app: web.Application, port: int, *, opening: bool) -> None:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C raises KeyboardInterrupt
+            loop.add_signal_handler(number, ended.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    try:
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, _HOST, port).start()
+        except OSError as error:
+            raise InputError(
+                f"--port {port}: cannot be listened on ({error.strerror}); choose another port, or 0 for any free one."
+            ) from error
+        address = f"http://{_HOST}:{runner.addresses[0][1]}/"
+        logger.info("the page is at %s; Ctrl-C ends it", address)
+        if opening:
+            loop.run_in_executor(None, webbrowser.open, address)
+        await ended.wait()
+        logger.info("ends as soon as no tile is being restored")
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,56 @@
+// Joins the parts of the page: pictures come in, are restored one after the other, and the chosen one is shown.
+import { engine } from "./engine.js";
+import { takePictures } from "./intake.js";
+import { makeQueue } from "./queue.js";
+import { makeSettings } from "./settings.js";
+import { makeStage } from "./stage.js";
+import { fillTexts, texts } from "./texts.js";
+import { saveZip } from "./zip.js";
+
+const get = (id) => document.getElementById(id);
+
+fillTexts(document);
+get("formats").textContent = texts.formats[engine.name];
+
+const { choices, limits, kept } = await engine.list();
+const settings = makeSettings(get("settings"), choices);
+const stage = makeStage(get("stage"));
+const queue = makeQueue({ engine, limits, list: get("list"), onShow: show, onChange: change });
+
+const actions = {
+  choose: () => get("file").click(),
+  stop: () => queue.stop(queue.shown),
+  again: () => queue.restart(queue.shown, settings.choice()),
+  remove: () => queue.remove(queue.shown),
+  fullscreen: () => stage.toggleFullscreen(),
+  zip: () => saveZip(queue.results()).catch((trouble) => say(texts.troubles[trouble.code] ?? trouble.message)),
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-do]");
+  if (button) actions[button.dataset.do]();
+});
+
+takePictures(get("file"), get("veil"), (files) => {
+  for (const file of files) queue.add(file, settings.choice());
+});
+for (const job of kept) queue.add(job, job.choice);
+document.body.dataset.ready = "";
+
+function show(item) {
+  stage.show(item);
+  const notes = item?.result?.notes ?? [];
+  get("notes").textContent = notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`).join(" ");
+}
+
+function change(item) {
+  get("pictures").hidden = queue.isEmpty();
+  get("zip").hidden = queue.results().length < 2;
+  if (item.state === "done") say(texts.finished(item.result.name));
+  else if (item.state === "failed") say(`${item.name}: ${texts.troubles[item.trouble.code]}`);
+  else if (item.state === "stopped") say(`${item.name}: ${texts.states.stopped}`);
+}
+
+function say(text) {
+  get("live").textContent = text;
+}

@@ -1,0 +1,141 @@
+// The large picture: waiting for one, at work, or before and after with a divider, zoom and full screen.
+import { duration, texts } from "./texts.js";
+
+const NEAR = 28; // pixels around the divider in which the pointer takes it; elsewhere it moves a zoomed picture
+const HOPELESS = ["empty", "tooLarge", "unreadable"]; // troubles that a second attempt meets, too
+const TICK = 500; // milliseconds between updates of the time left
+
+const get = (id) => document.getElementById(id);
+
+// Returns {show, toggleFullscreen} for the element of the stage.
+export function makeStage(stage) {
+  const viewer = makeViewer(get("viewport"), get("slider"), get("zoom"));
+  let item = null;
+
+  setInterval(() => item?.progress && stage.dataset.state === "working" && drawProgress(item.progress), TICK);
+
+  function show(next) {
+    item = next;
+    const view = viewOf(item);
+    stage.dataset.state = view;
+    if (view === "working") {
+      get("doing").textContent = `${item.name}: ${texts.states[item.state]}`;
+      setSource(get("given"), item.progress?.before);
+      drawProgress(item.progress ?? { done: 0, total: 0, fraction: null, left: null });
+    } else if (view === "finished") {
+      viewer.load(item.result);
+      Object.assign(get("save"), { href: item.result.url, download: item.result.name });
+    } else if (view === "failed") {
+      get("trouble").textContent = item.trouble ? texts.troubles[item.trouble.code] : texts.states.stopped;
+      get("reason").textContent = item.trouble?.message || item.name;
+    }
+    const isOver = !(item?.picture instanceof File) || HOPELESS.includes(item.trouble?.code);
+    for (const button of stage.querySelectorAll("[data-do=again]")) button.hidden = isOver;
+  }
+
+  return {
+    show,
+    toggleFullscreen: () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen()),
+  };
+}
+
+function viewOf(item) {
+  if (!item) return "empty";
+  if (item.state === "done") return "finished";
+  return item.state === "failed" || item.state === "stopped" ? "failed" : "working";
+}
+
+// Between two reports of the engine, the bar and the time left go on by the clock.
+function drawProgress({ done, total, fraction, left, at }) {
+  const bar = get("bar");
+  const remaining = left && Math.max(0, left - (performance.now() - at) / 1000);
+  if (fraction === null) bar.removeAttribute("value");
+  else bar.value = remaining === null ? fraction : 1 - (1 - fraction) * (remaining / left);
+  const parts = total > 1 ? [texts.tiles(done, total)] : [];
+  if (remaining !== null) parts.push(texts.left(duration(remaining)));
+  get("left").textContent = parts.join(", ");
+}
+
+function setSource(image, address) {
+  image.hidden = !address;
+  if (address && image.getAttribute("src") !== address) image.src = address;
+}
+
+// Returns a point of the window as fractions of an element's box.
+function within(element, [x, y]) {
+  const box = element.getBoundingClientRect();
+  return [(x - box.left) / (box.width || 1), (y - box.top) / (box.height || 1)];
+}
+
+// Shows two pictures with a divider. Zoomed beyond the viewport, they are moved by scrolling or by dragging.
+function makeViewer(viewport, slider, buttons) {
+  let zoom = "fit";
+  let size = { width: 1, height: 1 };
+  let grip = null; // where a drag of the zoomed picture began
+
+  function lay() {
+    const { clientWidth, clientHeight } = viewport;
+    const fit = Math.min(clientWidth / size.width, clientHeight / size.height);
+    const scale = zoom === "fit" ? fit : Number(zoom) / devicePixelRatio;
+    const frame = viewport.getBoundingClientRect();
+    const middle = [frame.left + clientWidth / 2, frame.top + clientHeight / 2];
+    const [x, y] = within(slider, middle); // what is in the middle stays there
+    slider.style.width = `${size.width * scale}px`;
+    slider.style.height = `${size.height * scale}px`;
+    slider.classList.toggle("pixels", scale * devicePixelRatio >= 2);
+    viewport.classList.toggle("zoomed", scale > fit);
+    const box = slider.getBoundingClientRect();
+    viewport.scrollBy(box.left + x * box.width - middle[0], box.top + y * box.height - middle[1]);
+    for (const button of buttons.children) button.setAttribute("aria-pressed", String(button.dataset.zoom === zoom));
+  }
+
+  function setZoom(value) {
+    zoom = value;
+    lay();
+  }
+
+  // Leaves the divider to the slider, and keeps other drags of a zoomed picture from it.
+  function hold(event) {
+    const point = event.touches?.[0] ?? event;
+    const box = slider.getBoundingClientRect();
+    const divider = box.left + (box.width * slider.value) / 100;
+    if (!viewport.classList.contains("zoomed") || Math.abs(point.clientX - divider) < NEAR) return;
+    event.stopPropagation();
+    if (event.type !== "mousedown" || event.button !== 0) return;
+    event.preventDefault();
+    slider.focus({ preventScroll: true });
+    grip = { x: point.clientX + viewport.scrollLeft, y: point.clientY + viewport.scrollTop };
+  }
+
+  viewport.addEventListener("mousedown", hold, { capture: true });
+  viewport.addEventListener("touchstart", hold, { capture: true, passive: true });
+  addEventListener("mousemove", (event) => {
+    if (grip) viewport.scrollTo(grip.x - event.clientX, grip.y - event.clientY);
+  });
+  addEventListener("mouseup", () => (grip = null));
+  viewport.addEventListener("dblclick", () => setZoom(zoom === "fit" ? "1" : "fit"));
+  buttons.addEventListener("click", (event) => {
+    if (event.target.dataset.zoom) setZoom(event.target.dataset.zoom);
+  });
+  slider.addEventListener("slide", () => slider.setAttribute("aria-valuenow", Math.round(slider.value)));
+  new ResizeObserver(lay).observe(viewport);
+  get("after").addEventListener("error", () => showUnseen(true));
+
+  function showUnseen(unseen) {
+    get("unseen").hidden = !unseen;
+    viewport.hidden = unseen;
+  }
+
+  return {
+    load(result) {
+      if (get("after").getAttribute("src") === result.after) return;
+      showUnseen(false);
+      size = result;
+      slider.value = 50;
+      slider.setAttribute("aria-valuenow", 50);
+      get("before").src = result.before;
+      get("after").src = result.after;
+      setZoom("fit");
+    },
+  };
+}

@@ -1,0 +1,95 @@
+"""The page in a real browser, served by the command in a process of its own."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_command import command
+from app_server import CONFIG, PARAMS
+from picture_files import make_picture, make_pixels
+from PIL import Image
+
+from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli.main import main
+from swinir_jax.images import Picture, write_picture
+
+BROWSER = Path(os.environ.get("SWINIR_JAX_BROWSER", "/usr/bin/chromium"))
+FLAGS = [
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="module")  # as long as Playwright is open, other tests cannot run an event loop
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: make test-web")
+    if not BROWSER.exists():
+        pytest.skip(f"needs {BROWSER}: make test-web")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(BROWSER), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """Returns the folder of a small model that doubles the sides of an image."""
+    folder = tmp_path_factory.mktemp("models") / "small"
+    save_model(folder, PARAMS, CONFIG)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def address(browser, model):
+    """Returns the address of a page that offers the small model, in tiles of 16 pixels."""
+    with command("--model", model, "--tile", "16", "--max-file", "1MB", "--max-pixels", "0.5") as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser, address):
+    """Returns the page in a window of its own; fails at errors in the console and at requests to other machines."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, locale="en-GB", accept_downloads=True)
+    page = context.new_page()
+    problems, outside = [], []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: message.type in ("error", "warning") and problems.append(message.text))
+    page.on(
+        "request", lambda request: request.url.startswith((address, f"blob:{address}")) or outside.append(request.url)
+    )
+    page.goto(address)
+    page.wait_for_selector("body[data-ready]")
+    yield page
+    context.close()
+    assert not outside
+    refused = re.compile(r"the server responded with a status of (413|422)")  # the browser logs what the page explains
+    assert not [problem for problem in problems if not refused.search(problem)]
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory, model):
+    """Returns, by name, files of all kinds and what the command makes of them, as paths."""
+    given, out = tmp_path_factory.mktemp("given"), tmp_path_factory.mktemp("restored")
+    for side in (20, 30, 40, 150, 200):
+        write_picture(given / f"photo{side}.png", Picture(make_pixels(3, h=side, w=side + 8)))
+    write_picture(given / "deep.png", make_picture(3, False, np.uint16))
+    write_picture(given / "scan.tif", make_picture(0, False, np.uint16))
+    write_picture(given / "Überblick 山.png", make_picture(3, True))
+    Image.fromarray(make_pixels(3)).convert("CMYK").save(given / "cmyk.jpg")
+    exif = Image.Exif()
+    exif[274] = 6  # the orientation: turned by a quarter
+    Image.fromarray(make_pixels(3)).save(given / "turned.jpg", exif=exif)
+    assert main(["restore", "--quiet", "--model", model, "--tile", "16", str(given), "--out", str(out)]) == 0
+    results = {path.stem: path for path in out.iterdir()}
+    return {path.name: (path, results[path.stem]) for path in given.iterdir()}

@@ -1,0 +1,220 @@
+"""What a person does with the page."""
+
+import io
+import re
+import zipfile
+
+import numpy as np
+import pytest
+from picture_files import make_pixels, pillow_bytes
+
+NETWORK_SECONDS = 60_000  # in milliseconds; the first picture waits for JAX
+
+
+def finish(page, state="finished"):
+    page.wait_for_selector(f"#stage[data-state={state}]", timeout=NETWORK_SECONDS)
+
+
+def wait_for_tiles(page):
+    page.locator("#left", has_text="tiles").wait_for(timeout=NETWORK_SECONDS)
+
+
+def download(page, selector="#save"):
+    with page.expect_download() as started:
+        page.click(selector)
+    return started.value
+
+
+def files_as(page, files):
+    """Returns a handle of a DataTransfer that holds files."""
+    contents = [[path.name, list(path.read_bytes())] for path in files]
+    return page.evaluate_handle(
+        """(files) => {
+          const data = new DataTransfer();
+          for (const [name, bytes] of files) data.items.add(new File([new Uint8Array(bytes)], name));
+          return data;
+        }""",
+        contents,
+    )
+
+
+def assert_shown(page, width, height):
+    """Checks that both pictures are drawn, one above the other, in the result's proportions."""
+    page.evaluate("() => Promise.all(['before', 'after'].map((id) => document.getElementById(id).decode()))")
+    sizes = page.evaluate(
+        "['before', 'after'].map((id) => [document.getElementById(id).naturalWidth, "
+        "document.getElementById(id).naturalHeight])"
+    )
+    assert sizes == [[width // 2, height // 2], [width, height]]
+    boxes = page.evaluate(
+        "['before', 'after'].map((id) => document.getElementById(id).getBoundingClientRect().toJSON())"
+    )
+    for side in ("x", "y", "width", "height"):
+        assert boxes[0][side] == pytest.approx(boxes[1][side], abs=1)
+    assert boxes[1]["width"] / boxes[1]["height"] == pytest.approx(width / height, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["deep.png", "turned.jpg", "cmyk.jpg", "scan.tif", "Überblick 山.png"])
+def test_the_download_is_what_the_command_writes(page, pictures, name):
+    file, expected = pictures[name]
+    page.set_input_files("#file", file)
+    finish(page)
+    result = download(page)
+    assert result.suggested_filename == expected.name
+    assert result.path().read_bytes() == expected.read_bytes()
+    line = page.text_content("#list .state")
+    width, height = map(int, re.match(r"(\d+) \S (\d+), ", line).groups())
+    assert_shown(page, width, height)
+    assert page.text_content("#live") == f"{expected.name} is restored."
+
+
+def test_the_button_opens_the_file_dialogue(page, pictures):
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose pictures").click()
+    chooser.value.set_files(pictures["photo40.png"][0])
+    finish(page)
+
+
+def test_drop_and_paste(page, pictures):
+    (dropped, first), (pasted, second) = pictures["photo40.png"], pictures["photo30.png"]
+    transfer = files_as(page, [dropped])
+    page.dispatch_event("body", "dragenter", {"dataTransfer": transfer})
+    assert page.is_visible("#veil")
+    page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+    assert not page.is_visible("#veil")
+    finish(page)
+    assert download(page).path().read_bytes() == first.read_bytes()
+    page.evaluate(
+        "(data) => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))", files_as(page, [pasted])
+    )
+    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=NETWORK_SECONDS)
+    assert download(page).path().read_bytes() == second.read_bytes()
+
+
+UNREADABLE = {
+    "a text": ("notes.txt", b"Dear diary, this is no picture.", "cannot be read as a picture", "notes.txt: not a PNG"),
+    "a broken header": (
+        "half.png",
+        pillow_bytes(make_pixels(3), "PNG")[:20],
+        "cannot be read as a picture",
+        "half.png",
+    ),
+    "0 bytes": ("nothing.png", b"", "This file is empty.", "nothing.png"),
+    "a cut file": ("torn.png", pillow_bytes(make_pixels(3), "PNG")[:-600], "could not be restored", "torn.png"),
+    "too many bytes": ("big.png", bytes(1_000_001), "too large", "up to 1 MB"),
+    "too many pixels": (
+        "wide.png",
+        pillow_bytes(np.zeros((500, 1001), np.uint8), "PNG"),
+        "too large",
+        "1001 x 500 pixels",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_what_cannot_be_restored_is_explained_and_the_next_picture_is_restored(page, pictures, tmp_path, case):
+    name, data, heading, reason = UNREADABLE[case]
+    (tmp_path / name).write_bytes(data)
+    page.set_input_files("#file", tmp_path / name)
+    finish(page, "failed")
+    assert heading in page.text_content("#trouble")
+    assert reason in page.text_content("#reason")
+    assert name in page.text_content("#live")
+    page.locator("#failed [data-do=remove]").click()
+    finish(page, "empty")
+    page.set_input_files("#file", pictures["photo40.png"][0])
+    finish(page)
+
+
+def test_stop_and_start_again(page, pictures):
+    file, expected = pictures["photo200.png"]
+    page.set_input_files("#file", file)
+    wait_for_tiles(page)
+    page.get_by_role("button", name="Stop").click()
+    finish(page, "failed")
+    assert page.text_content("#trouble") == "Stopped."
+    page.locator("#failed [data-do=again]").click()
+    finish(page)
+    assert download(page).path().read_bytes() == expected.read_bytes()
+
+
+def test_several_files_are_a_queue_with_one_archive(page, pictures):
+    names = {"photo40.png": "a.png", "photo30.png": "b.png", "photo20.png": "a.png"}
+    buffers = [
+        {"name": name, "mimeType": "image/png", "buffer": pictures[given][0].read_bytes()}
+        for given, name in names.items()
+    ]
+    page.set_input_files("#file", buffers)
+    page.wait_for_selector("#list li:nth-child(3)[data-state=done]", timeout=NETWORK_SECONDS)
+    archive = download(page, "#zip")
+    with zipfile.ZipFile(io.BytesIO(archive.path().read_bytes())) as files:
+        assert files.testzip() is None
+        assert files.namelist() == ["a.png", "b.png", "a (1).png"]
+        for name, given in zip(files.namelist(), names, strict=True):
+            assert files.read(name) == pictures[given][1].read_bytes()
+    page.click("#list li:nth-child(2) .pick")
+    assert download(page).path().read_bytes() == pictures["photo30.png"][1].read_bytes()
+
+
+def test_a_reload_in_mid_job_goes_on(page, pictures):
+    file, expected = pictures["photo200.png"]
+    page.set_input_files("#file", file)
+    wait_for_tiles(page)
+    page.reload()
+    finish(page)
+    assert page.locator("#list li").count() == 1
+    assert download(page).path().read_bytes() == expected.read_bytes()
+    page.reload()  # the result is still there, but not the picture
+    finish(page)
+    assert not page.get_by_role("button", name="Restore again").is_visible()
+    page.locator("#list .remove").click()
+    finish(page, "empty")
+
+
+def test_zoom_shows_the_pixels_of_the_result(page, pictures):
+    page.set_input_files("#file", pictures["photo150.png"][0])
+    finish(page)
+    assert_shown(page, 316, 300)
+    for label, width in (("100 %", 316), ("200 %", 632), ("400 %", 1264)):
+        page.get_by_role("button", name=label).click()
+        assert page.locator("#slider").bounding_box()["width"] == pytest.approx(width, abs=1)
+        assert page.get_by_role("button", name=label).get_attribute("aria-pressed") == "true"
+    before = page.evaluate("document.getElementById('viewport').scrollLeft")
+    middle = page.evaluate("document.getElementById('viewport').clientWidth") / 2
+    assert before + middle == pytest.approx(1264 / 2, abs=2)
+    box = page.locator("#viewport").bounding_box()
+    x, y = box["x"] + 60, box["y"] + 60
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 50, y - 20)
+    page.mouse.up()
+    assert page.evaluate("document.getElementById('viewport').scrollLeft") == before + 50
+    page.get_by_role("button", name="Fit").click()
+    inside = page.locator("#slider").bounding_box()
+    assert inside["width"] <= box["width"]
+    assert inside["height"] <= box["height"] + 1
+
+
+def test_a_result_that_cannot_be_shown_is_downloaded(page, pictures):
+    file, expected = pictures["photo30.png"]
+    page.route("**/after", lambda route: route.fulfill(status=204))  # as for a picture larger than memory
+    page.set_input_files("#file", file)
+    page.get_by_text("too large to be shown").wait_for(timeout=NETWORK_SECONDS)
+    assert download(page).path().read_bytes() == expected.read_bytes()
+
+
+def test_the_keyboard_reaches_everything(page, pictures):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.dataset.do") == "choose"
+    page.set_input_files("#file", pictures["photo40.png"][0])
+    finish(page)
+    page.focus("#slider")
+    page.keyboard.press("ArrowRight", delay=120)
+    assert int(page.get_attribute("#slider", "aria-valuenow")) > 50
+    names = page.evaluate(
+        """[...document.querySelectorAll("button, a, input, progress, [role=slider]")]
+          .filter((e) => e.checkVisibility())
+          .filter((e) => !(e.textContent.trim() || e.getAttribute("aria-label") || e.labels?.length))
+          .map((e) => e.outerHTML)"""
+    )
+    assert names == []
