@@ -49,11 +49,7 @@ $(BROWSER):
 	@test $$(id -u) = 0 || { echo "$(BROWSER) is missing: sudo apt-get install chromium"; exit 1; }
 	apt-get update -q && apt-get install -qq --no-install-recommends chromium
 
-$(VENV)/web-ready: $(VENV)/ready
-	$(PIP) --constraint constraints.txt --editable '.[web-tests]'
-	touch $@
-
-test-web: $(VENV)/web-ready | $(BROWSER)
+test-web: $(VENV)/ready | $(BROWSER)
 	$(BIN)/python -m pytest tests/web -m browser
 
 test-newest:
