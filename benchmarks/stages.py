@@ -1,8 +1,9 @@
-"""Draws how a network for photographs learns: crops, scores and losses of a run of L1 and an adversarial one.
+"""Draws how a network for photographs learns: pictures and curves of a run of L1 and an adversarial one.
 
-    python benchmarks/stages.py RUN_PSNR RUN_GAN --picture butterfly --picture bird --out docs/stages.png
+    python benchmarks/stages.py lightweight_x4 RUN_L1 RUN_GAN --out docs/stages.jpg
 
-Takes the pictures and `metrics.jsonl` that the runs wrote at each validation. Needs `pip install '.[benchmark,train]'`.
+Restores docs/astronaut.png, degraded by three draws of the chain `photo`, by the network that the first run began with
+and by those of both runs. Below are what the runs logged. Needs `pip install '.[benchmark,train]'`.
 """
 
 import argparse
@@ -11,9 +12,16 @@ import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
+from networks import PHOTO
 from PIL import Image
 
-SIDE = 96  # pixels of a crop
+from swinir_jax import Restorer, load_pretrained
+from swinir_jax.data.blind import CHAINS
+from swinir_jax.data.degradations import imresize
+
+DRAWS = 3
+CROP = (slice(16, 144), slice(56, 184))  # the face
 
 
 def logged(run: Path, name: str) -> dict[int, float]:
@@ -22,52 +30,54 @@ def logged(run: Path, name: str) -> dict[int, float]:
     return {line["step"]: line[name] for line in lines if name in line}
 
 
-def crops(file: Path) -> list[Image.Image]:
-    """Returns the middle of LQ (enlarged), result and HQ from a picture of a validation."""
-    with Image.open(file) as sheet:
-        width = sheet.width // 3
-        left, top = (width - SIDE) // 2, (sheet.height - SIDE) // 2
-        return [sheet.convert("RGB").crop((x + left, top, x + left + SIDE, top + SIDE)) for x in (0, width, 2 * width)]
+def pictures(models: dict[str, str]) -> list[tuple[str, np.ndarray]]:
+    """Returns title and crop of each picture, row by row."""
+    networks = {title: load_pretrained(name) for title, name in models.items()}
+    scale = next(iter(networks.values()))[0].config.upscale
+    with Image.open(PHOTO) as photo:
+        hq = np.asarray(photo.convert("RGB"), np.float32) / 255
+    shown = []
+    for seed in range(DRAWS):
+        _, lq = CHAINS[f"photo_x{scale}"](hq, np.random.default_rng(seed))
+        shown.append(("bicubic", imresize(lq, scale)))
+        shown += [(title, Restorer(*network).restore(lq)) for title, network in networks.items()]
+        shown.append(("photograph", hq))
+    return [(title, np.clip(image[CROP], 0, 1)) for title, image in shown]
 
 
 def main() -> None:
-    """Reads the runs and writes the picture."""
+    """Restores, reads the logs and writes the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="the run of L1, and the adversarial one")
-    parser.add_argument(
-        "--picture", action="append", required=True, metavar="NAME", help="name of a validation picture"
-    )
+    parser.add_argument("start", help="network that the first run began with")
+    parser.add_argument("psnr", type=Path, help="run of L1")
+    parser.add_argument("gan", type=Path, help="adversarial run")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    stages = dict(zip(("L1", "adversarial"), args.runs, strict=True))
-    rows = []
-    for picture in args.picture:
-        row: list[tuple[str, Image.Image]] = []
-        for stage, run in stages.items():
-            for file in sorted((run / "pictures" / picture).glob("*.png")):
-                lq, restored, hq = crops(file)
-                row.append((f"{stage}, {int(file.stem)} steps", restored))
-        rows.append([("LQ", lq), *row, ("HQ", hq)])
+    runs = {"L1": args.psnr, "adversarial": args.gan}
+    shown = pictures({args.start: args.start} | {title: str(run) for title, run in runs.items()})
 
-    columns = len(rows[0])
-    figure = plt.figure(figsize=(1.5 * columns, 1.7 * len(rows) + 2.6), layout="constrained")
-    above, below = figure.subfigures(2, height_ratios=(1.7 * len(rows), 2.6))
-    for axes, (title, image) in zip(above.subplots(len(rows), columns).flat, itertools.chain(*rows), strict=True):
+    columns = len(shown) // DRAWS
+    figure = plt.figure(figsize=(1.9 * columns, 2 * DRAWS + 2.6), layout="constrained")
+    above, below = figure.subfigures(2, height_ratios=(2 * DRAWS, 2.6))
+    for axes, (title, image) in zip(above.subplots(DRAWS, columns).flat, shown, strict=True):
         axes.imshow(image)
         axes.set_title(title, fontsize=8)
         axes.axis("off")
-    first = 0
-    score, loss = below.subplots(1, 2)
-    for stage, run in stages.items():
-        for axes, name in ((score, "validation/psnr_y"), (loss, "train/perceptual")):
-            points = logged(run, name)
-            if points:
-                axes.plot([first + step for step in points], [*points.values()], ".-", label=stage)
-        first += max(logged(run, "train/loss"))
-    score.set(xlabel="steps", ylabel="PSNR-Y of the validation, dB")
-    loss.set(xlabel="steps", ylabel="perceptual loss")
-    score.legend()
-    figure.savefig(args.out, dpi=100)
+    panels = below.subplots(1, 3)
+    panels[0].plot(*zip(*sorted(logged(args.psnr, "train/loss").items()), strict=True))
+    panels[0].set(xlabel="steps of L1", ylabel="loss")
+    validated = {title: logged(run, "validation/psnr_y") for title, run in runs.items()}
+    first = itertools.accumulate((max(steps) for steps in validated.values()), initial=0)
+    for (title, scores), offset in zip(validated.items(), first, strict=False):
+        panels[1].plot([offset + step for step in scores], [*scores.values()], "o-", label=title)
+    panels[1].set(xlabel="steps of both", ylabel="PSNR-Y of the validation, dB")
+    panels[1].legend(fontsize=7)
+    for name in ("perceptual", "pixel", "feature_matching"):
+        values = logged(args.gan, f"train/{name}")
+        panels[2].plot([*values], np.divide([*values.values()], next(iter(values.values()))), label=name)
+    panels[2].set(xlabel="adversarial steps", ylabel="part of the loss, first = 1")
+    panels[2].legend(fontsize=7)
+    figure.savefig(args.out, dpi=90)
 
 
 if __name__ == "__main__":
