@@ -1,10 +1,10 @@
-"""Times swinir_jax and PyTorch in turns on this machine, each case in a process of its own.
+"""Times swinir_jax, PyTorch and runtimes of ONNX files in turns on this machine, each case in a process of its own.
 
     python benchmarks/speed.py --pytorch OTHER_ENV/bin/python [--rounds 3] [--plot] [--case light_256 ...]
 
-OTHER_ENV holds torch and spandrel; without --pytorch, only swinir_jax is timed. Writes `benchmarks/results/speed.json`
-and the README's table, and with --plot `benchmarks/results/speed.png`, time against size. Needs `pip install
-'.[benchmark,train]'`.
+OTHER_ENV holds torch and spandrel; without --pytorch, PyTorch is not timed. Writes `benchmarks/results/speed.json`, the
+README's table and that of docs/exporting.md, and with --plot `benchmarks/results/speed.png`, time against size. Needs
+`pip install '.[benchmark,train,onnx]' openvino`.
 """
 
 import argparse
@@ -36,6 +36,10 @@ class Case:
     ours: tuple[str, ...] = ()
     theirs: tuple[str, ...] = ()
     beside: bool = True  # whether PyTorch is timed, too
+    runtimes: bool = False  # whether ONNX files are timed, too; such a case has a row in docs/exporting.md instead
+
+
+RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 _COMPILE = ("--compile",)
@@ -56,11 +60,19 @@ CASES: Mapping[str, Case] = {
         "lightweight x2, 1024x1024, tiles of 256", ("light", "1024"), ("--tile", "256"), beside=False
     ),
     "light_512_tiled": Case("lightweight x2, 512x512, tiles of 256", ("light", "512"), ("--tile", "256"), beside=False),
+    **{
+        f"{network}_{side}_onnx": Case(f"{title}, {side}x{side}", (network, side), beside=False, runtimes=True)
+        for network, side, title in (
+            ("light", "128", "lightweight x2"),
+            ("light", "256", "lightweight x2"),
+            ("classical", "128", "classical x4"),
+        )
+    },
 }
 SIZES = {
     name: int(case.both[1])
     for name, case in CASES.items()
-    if case.both[0] == "light" and len(case.both) == 2 and not case.theirs
+    if case.both[0] == "light" and len(case.both) == 2 and not case.theirs and not case.runtimes
 }
 
 
@@ -76,19 +88,21 @@ def run(python: str, script: str, arguments: tuple[str, ...], cache: str) -> dic
 
 
 def measure(case: Case, pytorch: str | None, rounds: int) -> dict[str, list[dict[str, float]]]:
-    """Measures a case in rounds of three turns: swinir_jax with a cold and a warm compilation cache, and PyTorch."""
-    found: dict[str, list[dict[str, float]]] = {"cold": [], "warm": [], "pytorch": []}
+    """Measures a case in rounds: swinir_jax with a cold and a warm compilation cache, then the others in turn."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ("cold", "warm", "pytorch", *RUNTIMES)}
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as cache:
             for state in ("cold", "warm"):
                 found[state].append(run(sys.executable, "time_jax.py", (*case.both, *case.ours), cache))
             if pytorch and case.beside:
                 found["pytorch"].append(run(pytorch, "time_pytorch.py", (*case.both, *case.theirs), cache))
+            for runtime in RUNTIMES if case.runtimes else ():
+                found[runtime].append(run(sys.executable, "time_onnx.py", (*case.both, runtime), cache))
     return found
 
 
 def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Computes medians over the rounds, and the ratio of both implementations with its spread."""
+    """Computes medians over the rounds, and the ratios of the others' seconds to ours with their spread."""
 
     def median(state: str, key: str) -> float | None:
         values = [entry[key] for entry in found[state]]
@@ -104,17 +118,19 @@ def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
         "peak_mb": median("cold", "peak_mb"),
         "peak_mb_warm": median("warm", "peak_mb"),
     }
-    if found["pytorch"]:
-        ratios = sorted(
-            theirs["median"] / our["median"] for our, theirs in zip(found["cold"], found["pytorch"], strict=True)
-        )
-        row |= {
-            "pytorch_seconds": median("pytorch", "median"),
-            "pytorch_first": median("pytorch", "first"),
-            "pytorch_peak_mb": median("pytorch", "peak_mb"),
-            "times_faster": round(statistics.median(ratios), 2),
-            "times_faster_from_to": [round(ratios[0], 2), round(ratios[-1], 2)],
-        }
+    for name in ("pytorch", *RUNTIMES):
+        if found[name]:
+            prefix = "" if name == "pytorch" else f"{name}_"
+            ratios = sorted(
+                theirs["median"] / our["median"] for our, theirs in zip(found["cold"], found[name], strict=True)
+            )
+            row |= {
+                f"{name}_seconds": median(name, "median"),
+                f"{name}_first": median(name, "first"),
+                f"{name}_peak_mb": median(name, "peak_mb"),
+                f"{prefix}times_faster": round(statistics.median(ratios), 2),
+                f"{prefix}times_faster_from_to": [round(ratios[0], 2), round(ratios[-1], 2)],
+            }
     return row
 
 
@@ -125,6 +141,8 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     )
     lines = []
     for name, row in rows.items():
+        if CASES[name].runtimes:
+            continue
         theirs = ["-", "-", "-"]
         if "times_faster" in row:
             low, high = row["times_faster_from_to"]
@@ -150,6 +168,20 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         "faster",
     )
     return caption + markdown(head, lines)
+
+
+def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Formats the table of runtimes: seconds of an image and peak memory, each beside ours."""
+
+    def cell(row: Mapping[str, Any], runtime: str) -> str:
+        low, high = row[f"{runtime}_times_faster_from_to"]
+        memory = row[f"{runtime}_peak_mb"] / row["peak_mb"]
+        return f"{row[f'{runtime}_times_faster']:.1f}x ({low:.1f} to {high:.1f}); memory {memory:.1f}x"
+
+    measured = {name: row for name, row in rows.items() if CASES[name].runtimes}
+    lines = [[CASES[name].title, *(cell(row, runtime) for runtime in RUNTIMES)] for name, row in measured.items()]
+    caption = f"Seconds and peak memory, divided by swinir_jax's; {machine()}, float32, medians, in turns.\n\n"
+    return caption + markdown(("", *RUNTIMES.values()), lines)
 
 
 def machine() -> str:
@@ -192,6 +224,7 @@ def main() -> None:
         rows = {known: rows[known] for known in CASES if known in rows}
         RESULTS.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
     replace_table(ROOT / "README.md", "speed table", table(rows))
+    replace_table(ROOT / "docs" / "exporting.md", "runtimes table", runtimes_table(rows))
     if args.plot:
         plot(rows)
 

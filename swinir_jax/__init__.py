@@ -2,7 +2,8 @@
 
 `load_pretrained` loads a model and its weights, and `blend` blends weights. `Restorer` restores photographs,
 `fast_apply` batches of arrays. `choose_models` names the networks for a photograph, and `load_restorer` loads them.
-`export_network` writes model and weights to one file, which `load_exported` runs without Flax.
+`export_network` writes model and weights to one file, which `load_exported` runs without Flax; `export_onnx` writes an
+ONNX file for other runtimes, which `check_onnx` compares with JAX.
 """
 
 import importlib
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from swinir_jax.inference.network import fast_apply
     from swinir_jax.inference.restorer import Restorer
     from swinir_jax.models import SwinIR
+    from swinir_jax.onnx.check import check_onnx
+    from swinir_jax.onnx.export import export_onnx
 
 __version__ = "0.1.0"
 
@@ -30,8 +33,10 @@ __all__ = [
     "SwinIR",
     "SwinIRConfig",
     "blend",
+    "check_onnx",
     "choose_models",
     "export_network",
+    "export_onnx",
     "fast_apply",
     "load_exported",
     "load_pretrained",
@@ -43,8 +48,10 @@ _MODULES = {
     "Restorer": "inference.restorer",
     "SwinIR": "models",
     "blend": "checkpoints.blending",
+    "check_onnx": "onnx.check",
     "choose_models": "checkpoints.purposes",
     "export_network": "export",
+    "export_onnx": "onnx.export",
     "fast_apply": "inference.network",
     "load_exported": "exported",
     "load_pretrained": "checkpoints.pretrained",

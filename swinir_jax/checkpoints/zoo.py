@@ -14,6 +14,8 @@ from swinir_jax.config import SIZES, SwinIRConfig
 from swinir_jax.errors import InputError
 
 DEFAULT_MODEL = "lightweight_x2"
+OFFICIAL_LICENSE = "Apache-2.0"
+BUNDLED_LICENSE = "research use, as the photographs of BSDS500 that the weights were trained on"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,21 @@ def bundled_scores() -> dict[str, list[dict[str, Any]]]:
     """Returns the scores of the bundled models by name, as the evaluation wrote them, the main score first."""
     text = (resources.files("swinir_jax") / "pretrained" / "scores.json").read_text()
     return json.loads(text)
+
+
+def weight_metadata(name: str) -> dict[str, str]:
+    """Returns the name of weights and, if they are known by name, their licence.
+
+    Args:
+      name: as for `load_pretrained`.
+    """
+    metadata = {"name": Path(name).name.removesuffix(".pth")}
+    if not Path(name).exists():
+        if name in bundled_models():
+            metadata["license"] = BUNDLED_LICENSE
+        elif metadata["name"] in OFFICIAL:
+            metadata["license"] = OFFICIAL_LICENSE
+    return metadata
 
 
 def unknown_model(name: str) -> InputError:

@@ -1,16 +1,26 @@
 """`swinir-jax export`."""
 
 import argparse
+import importlib.util
 import logging
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from swinir_jax.checkpoints.zoo import weight_metadata
 from swinir_jax.cli.model_options import add_model_options, add_weight_options, load_model
+from swinir_jax.errors import InputError
 from swinir_jax.export import PLATFORMS, export_network
-from swinir_jax.exported import ExportedNetwork, load_exported
+from swinir_jax.exported import load_exported
 from swinir_jax.files import check_file_target, make_folder
+from swinir_jax.models import SwinIR
+from swinir_jax.onnx.check import TOLERANCE, check_onnx
+from swinir_jax.onnx.export import export_onnx
 
 logger = logging.getLogger(__name__)
 
+STABLEHLO, ONNX = "stablehlo", "onnx"
 EXIT_TEST_FAILED = 1
 
 
@@ -21,50 +31,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE", help="file to write; its self-test follows if it runs on this machine"
     )
     file.add_argument("--check", type=Path, metavar="FILE", help="run the self-test of an exported file")
+    parser.add_argument(
+        "--format",
+        choices=[STABLEHLO, ONNX],
+        help="stablehlo, a program for JAX, or onnx, a graph for other runtimes (default: by the ending .onnx)",
+    )
     add_model_options(parser)
     parser.add_argument(
         "--platforms",
         type=_names,
-        default=PLATFORMS,
         metavar="NAME,...",
-        help=f"platforms of the exported network (default: {','.join(PLATFORMS)})",
+        help=f"stablehlo: platforms of the exported network (default: {','.join(PLATFORMS)})",
     )
+    parser.add_argument("--float16", action="store_true", help="onnx: store weights as float16, in half of the space")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--shape",
         type=_shape,
-        metavar="B,H,W,C",
-        help="fixed shape of the input; H and W are multiples of the window",
+        metavar="SHAPE",
+        help="fixed shape of the input. onnx: HxW; stablehlo: B,H,W,C, where H and W are multiples of the window",
     )
-    size.add_argument(
-        "--dynamic", dest="shape", action="store_const", const=None, help="input of any batch and size (default)"
-    )
+    size.add_argument("--dynamic", dest="shape", action="store_const", const=None, help="input of any size (default)")
     add_weight_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exports a network, or tests an exported one."""
+    path = args.out or args.check
+    format = args.format or (ONNX if path.suffix.lower() == ".onnx" else STABLEHLO)
+    export, test = (_export_onnx, _test_onnx) if format == ONNX else (_export_stablehlo, _test_stablehlo)
     if args.check:
-        return _test(load_exported(args.check), args.check)
+        return test(args.check)
+    if args.platforms and format == ONNX:
+        raise InputError("--platforms is for stablehlo files; an ONNX file runs on all platforms.")
+    if args.float16 and format == STABLEHLO:
+        raise InputError("--float16 is for ONNX files; take --dtype bfloat16 for a stablehlo file of fewer bits.")
     model, params = load_model(args)
     # The target is checked before the export, but after loading: the new folder may have the model's name.
     make_folder(args.out.parent)
     check_file_target(args.out)
-    export_network(model, params, args.out, platforms=args.platforms, shape=args.shape)
+    untested = export(args, model, params)
+    if untested:
+        logger.info("%s: not tested, as %s", args.out, untested)
+        return 0
+    return test(args.out)
+
+
+def _export_stablehlo(args: argparse.Namespace, model: SwinIR, params: Mapping[str, Any]) -> str:
+    """Writes the file; returns why the self-test cannot run here, or nothing."""
+    export_network(model, params, args.out, platforms=args.platforms or PLATFORMS, shape=args.shape)
     network = load_exported(args.out)
     logger.info(
         "%s: %.1f MB, %s, [%s], for %s",
         args.out, args.out.stat().st_size / 1e6, network.dtype, ", ".join(map(str, network.shape)),
         ", ".join(network.platforms),
     )  # fmt: skip
-    if not network.runs_here():
-        logger.info("%s: not tested, as this machine is not one of these platforms", args.out)
-        return 0
-    return _test(network, args.out)
+    return "" if network.runs_here() else "this machine is not one of these platforms"
 
 
-def _test(network: ExportedNetwork, path: Path) -> int:
-    difference, tolerance = network.self_test(), network.test.tolerance
+def _test_stablehlo(path: Path) -> int:
+    network = load_exported(path)
+    return _report(path, network.self_test(), network.test.tolerance)
+
+
+def _export_onnx(args: argparse.Namespace, model: SwinIR, params: Mapping[str, Any]) -> str:
+    """Writes the file; returns why the self-test cannot run here, or nothing."""
+    metadata = weight_metadata(args.model)
+    change = export_onnx(model, params, args.out, shape=args.shape, float16=args.float16, metadata=metadata)
+    size = "x".join(map(str, args.shape)) if args.shape else "any size"
+    logger.info("%s: %.2f MB, ONNX, images of %s", args.out, args.out.stat().st_size / 1e6, size)
+    if args.float16:
+        logger.info("%s: storing weights as float16 changes the result by %.1e (relative)", args.out, change)
+    return "" if importlib.util.find_spec("onnxruntime") else "onnxruntime is not installed"
+
+
+def _test_onnx(path: Path) -> int:
+    return _report(path, check_onnx(path), TOLERANCE)
+
+
+def _report(path: Path, difference: float, tolerance: float) -> int:
     if difference <= tolerance:
         logger.info("%s: self-test passed, relative difference %.1e (at most %.0e)", path, difference, tolerance)
         return 0
@@ -77,4 +122,4 @@ def _names(text: str) -> list[str]:
 
 
 def _shape(text: str) -> list[int]:
-    return [int(side) for side in text.split(",")]
+    return [int(side) for side in re.split("[x,]", text)]

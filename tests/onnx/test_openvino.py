@@ -1,0 +1,24 @@
+import jax
+import numpy as np
+import pytest
+from goldens import relative_error
+from onnx_runs import from_nchw, in_onnx_runtime, to_nchw
+
+import swinir_jax
+from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.onnx.file import OUTPUT, onnx_file
+
+openvino = pytest.importorskip("openvino")
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_bundled_networks_equal_jax(name):
+    model, params = swinir_jax.load_pretrained(name)
+    lq = np.random.default_rng(0).random((1, 21, 16, model.config.in_chans), dtype=np.float32)
+    expected = swinir_jax.fast_apply(model, jax.tree.map(np.asarray, params))(lq)
+    core = openvino.Core()
+    network = core.compile_model(
+        core.read_model(onnx_file(model.config, params)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    assert relative_error(from_nchw(network(to_nchw(lq))[OUTPUT]), expected) < 1e-5
+    assert relative_error(in_onnx_runtime(model.config, params)(lq), expected) < 1e-5
