@@ -1,0 +1,31 @@
+// Restoration of an image by the networks of a choice, as `swinir_jax.inference.chain`. See tiling.js for images.
+import { reduce } from "./resizing.js";
+import { restoreByTiles } from "./tiling.js";
+
+const LUMA = [0.299, 0.587, 0.114];
+
+// Returns the image enlarged by `scale`; values are about [0, 1].
+//   networks: in the order in which they run; see tiling.js. If they enlarge by more than `scale`, the last answer is reduced.
+//   isGray:   whether the image is gray, and shall stay so.
+export async function restoreImage(given, networks, scale, { isGray, onTile }) {
+  let image = given;
+  for (const network of networks) {
+    image = await restoreByTiles(image, network, onTile);
+    if (isGray) takeLuma(image);
+    for (const plane of image.planes) clip(plane);
+  }
+  const size = { height: given.height * scale, width: given.width * scale };
+  if (image.height === size.height) return image;
+  return { ...size, planes: image.planes.map((plane) => reduce(plane, image, size)) };
+}
+
+function takeLuma({ planes }) {
+  const [red, green, blue] = planes;
+  for (let i = 0; i < red.length; i += 1) {
+    red[i] = green[i] = blue[i] = LUMA[0] * red[i] + LUMA[1] * green[i] + LUMA[2] * blue[i];
+  }
+}
+
+function clip(plane) {
+  for (let i = 0; i < plane.length; i += 1) plane[i] = Math.min(1, Math.max(0, plane[i]));
+}
