@@ -80,11 +80,13 @@ class Handlers:
         job = self._jobs.new(_file_name(request.query.get("name", "")), self._chosen(request.query.get("choice", "")))
         try:
             header = await receive(request, job.upload, self._limits)
-        except BaseException as error:  # also if the browser has gone
+        except BaseException as error:
             self._jobs.remove(job)
             if isinstance(error, InputError):
                 text = str(error).replace(str(job.upload), job.name)
                 raise web.HTTPUnprocessableEntity(text=f"{text}\n") from error
+            if isinstance(error, ConnectionError):  # the browser has gone, and nobody reads this
+                raise web.HTTPBadRequest(text="The file ended early.\n") from error
             raise
         self._jobs.start(job, header)
         return web.json_response({"key": job.key}, status=201)
@@ -94,7 +96,7 @@ class Handlers:
         job = self._job(request)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        while not request.transport or not request.transport.is_closing():
+        while True:
             news = job.news
             await response.write(b"data: %s\n\n" % json.dumps(job.describe()).encode())
             if job.is_over:
@@ -152,8 +154,9 @@ async def _happens(event: asyncio.Event) -> bool:
 
 def _file_name(told: str) -> str:
     """Returns the last part of a path that a browser told, without control characters."""
-    name = "".join(c for c in told.replace("\\", "/").rpartition("/")[2] if c.isprintable()).strip()
-    return name if name.strip(".") else "picture"
+    last = told.replace("\\", "/").rpartition("/")[2]
+    name = "".join(c for c in last if printable(c) == c)
+    return name if name.strip(" .") else "picture"
 
 
 def make_app(networks: Networks, limits: Limits) -> web.Application:

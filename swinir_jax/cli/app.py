@@ -88,7 +88,7 @@ async def _serve(app: web.Application, port: int, *, opening: bool) -> None:
         address = f"http://{_HOST}:{runner.addresses[0][1]}/"
         logger.info("the page is at %s; Ctrl-C ends it", address)
         if opening:
-            await asyncio.to_thread(webbrowser.open, address)
+            loop.run_in_executor(None, webbrowser.open, address)
         await ended.wait()
         logger.info("ends after the tile that is being restored")
     finally:

@@ -1,4 +1,5 @@
-// The engine of this page. An engine is an object with three functions:
+// The engine of this page. An engine is an object with three functions, and a name, a key of the texts' `formats`, which
+// say what it reads and keeps:
 //
 //   list() -> Promise<{choices, limits, kept}>
 //     choices: what can be done, an array of Choice; the first one is the default.
@@ -14,9 +15,10 @@
 //     Without an argument, ends the running `restore`, which rejects with the Trouble "stopped". With a Result, lets go
 //     of what is kept for it.
 //
-//   Choice: {key, purpose, scale, quality, level, networks, place, reason}; `key` tells choices apart, `purpose`,
+//   Choice: {key, purpose, scale, quality, level, networks, place, better}; `key` tells choices apart, `purpose`,
 //     `quality` ("fast" or "best") and `level` (a number or null) are those of `swinir_jax.checkpoints.purposes`,
-//     `networks` are names, `place` is "bundled", "cached" or "to be fetched".
+//     `networks` are names, `place` is "bundled", "cached" or "to be fetched", `better` is the name of a network that suits
+//     the purpose better, or null. Of choices with equal values, the first one is the default.
 //   Result: {name, url, before, after, width, height, seconds, notes}; `url` is the address of the result's file, `before`
 //     and `after` are addresses of pictures that a browser shows, `notes` are sentences on what was converted.
 export { engine } from "./engine_app.js";

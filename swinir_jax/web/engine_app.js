@@ -7,7 +7,7 @@ const CODES = { 413: "tooLarge", 422: "unreadable", 404: "gone", 503: "full" };
 
 let running = null; // of the call of `restore`: {abort: AbortController, key}
 
-export const engine = { list, restore, stop };
+export const engine = { name: "app", list, restore, stop };
 
 async function list() {
   const answer = await ask("api/choices");

@@ -10,7 +10,7 @@ import { saveZip } from "./zip.js";
 const get = (id) => document.getElementById(id);
 
 fillTexts(document);
-get("promise").textContent = texts.promise;
+get("formats").textContent = texts.formats[engine.name];
 
 const { choices, limits, kept } = await engine.list();
 const settings = makeSettings(get("settings"), choices);

@@ -37,7 +37,6 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
     },
 
     restart(item, choice) {
-      if (!(item.picture instanceof File)) return queue.remove(item); // kept from before a reload: only the result is
       if (item.result) engine.stop(item.result);
       Object.assign(item, { choice, result: null, trouble: null, progress: null });
       change(item, "queued");

@@ -26,7 +26,7 @@ export function makeSettings(form, choices) {
     for (const name of CONTROLS) {
       const values = [...new Set(left.map((each) => each[name]))];
       if (name !== "purpose") values.sort((a, b) => (typeof a === "number" ? a - b : 0));
-      const shown = values.length > 1 || values[0] in texts.purposes ? JSON.stringify(values) : "";
+      const shown = name === "purpose" || values.length > 1 ? JSON.stringify(values) : "";
       if (fields[name]?.shown !== shown) {
         const set = shown ? field(name, values, choice) : make("fieldset", { hidden: true });
         if (fields[name]) fields[name].set.replaceWith(set);

@@ -2,7 +2,7 @@
 import { duration, texts } from "./texts.js";
 
 const NEAR = 28; // pixels around the divider in which the pointer takes it; elsewhere it moves a zoomed picture
-const HOPELESS = ["empty", "tooLarge", "unreadable"]; // troubles that stay if the picture is restored again
+const HOPELESS = ["empty", "tooLarge", "unreadable"]; // troubles that a second attempt meets, too
 const TICK = 500; // milliseconds between updates of the time left
 
 const get = (id) => document.getElementById(id);
@@ -28,8 +28,9 @@ export function makeStage(stage) {
     } else if (view === "failed") {
       get("trouble").textContent = item.trouble ? texts.troubles[item.trouble.code] : texts.states.stopped;
       get("reason").textContent = item.trouble?.message || item.name;
-      get("retry").hidden = HOPELESS.includes(item.trouble?.code);
     }
+    const isOver = !(item?.picture instanceof File) || HOPELESS.includes(item.trouble?.code);
+    for (const button of stage.querySelectorAll("[data-do=again]")) button.hidden = isOver;
   }
 
   return {

@@ -97,6 +97,7 @@ def test_the_result_is_what_the_command_writes(spool, results, name):
         ("", "picture.png"),
         ("x" * 300 + ".png", None),
         ('a"; b.png', 'a"; b.png'),
+        ("a family \U0001f468\u200d\U0001f469 .png", "a family \U0001f468\u200d\U0001f469 .png"),
     ],
 )
 def test_names_are_names_and_never_paths(spool, told, name):
@@ -173,6 +174,27 @@ def test_limits_are_told(spool):
             assert (await client.upload(png(), choice="photo/16"))[0] == 503
 
     run(test)
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(spool, caplog):
+    async def test():
+        async with serving() as client:
+            port = int(client.address.rpartition(":")[2])
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            lines = f"POST /api/jobs?choice={OFFER.key} HTTP/1.1", "Host: localhost", "Content-Length: 9999", "", ""
+            writer.write("\r\n".join(lines).encode() + png()[:500])
+            await writer.drain()
+            await wait_until(lambda: list(spool.glob("*/*/upload")))
+            writer.close()
+            await wait_until(lambda: not list(spool.glob("*/*")))
+
+    run(test)
+    assert not caplog.records
+
+
+async def wait_until(condition):
+    while not condition():
+        await asyncio.sleep(0.01)
 
 
 def test_an_unknown_choice_is_refused(spool):

@@ -5,7 +5,9 @@ export default {
   dropHere: "Loslassen zum Verbessern",
   choose: "Bilder auswählen",
   orPaste: "oder eines mit Strg+V einfügen",
-  formats: "PNG, JPEG, TIFF, WebP, HEIC, AVIF und andere. 16 Bit, Transparenz, Farbprofil und Kameradaten bleiben erhalten.",
+  formats: {
+    app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF und andere. 16 Bit, Transparenz, Farbprofil und Kameradaten bleiben erhalten.",
+  },
   progress: "Fortschritt",
   stop: "Anhalten",
   slider: "Teiler zwischen vorher und nachher; die Pfeiltasten bewegen ihn",

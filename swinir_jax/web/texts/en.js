@@ -5,7 +5,9 @@ export default {
   dropHere: "Drop to restore",
   choose: "Choose pictures",
   orPaste: "or paste one with Ctrl+V",
-  formats: "PNG, JPEG, TIFF, WebP, HEIC, AVIF and more. 16 bits, transparency, colour profile and camera data are kept.",
+  formats: {
+    app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF and more. 16 bits, transparency, colour profile and camera data are kept.",
+  },
   progress: "Progress",
   stop: "Stop",
   slider: "Divider between before and after; arrow keys move it",

@@ -5,7 +5,9 @@ export default {
   dropHere: "松开即可修复",
   choose: "选择图片",
   orPaste: "或按 Ctrl+V 粘贴",
-  formats: "支持 PNG、JPEG、TIFF、WebP、HEIC、AVIF 等格式。保留 16 位色深、透明度、色彩配置和相机信息。",
+  formats: {
+    app: "支持 PNG、JPEG、TIFF、WebP、HEIC、AVIF 等格式。保留 16 位色深、透明度、色彩配置和相机信息。",
+  },
   progress: "进度",
   stop: "停止",
   slider: "修复前后的分隔线，可用方向键移动",
