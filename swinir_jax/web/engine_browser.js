@@ -9,7 +9,7 @@ let site = null; // what choices.json holds
 let worker = null;
 let running = null; // functions that settle the call of `restore`: {resolve, reject}
 
-export const engine = { list, restore, stop, formats: "browserFormats" };
+export const engine = { name: "browser", list, restore, stop };
 
 async function list() {
   await keepOffline();
@@ -65,7 +65,7 @@ async function stop(result) {
 
 function startWorker() {
   const started = new Worker(new URL("./browser/worker.js", import.meta.url), { type: "module" });
-  started.onerror = (event) => end(new Trouble("failed", event.message));
+  started.onerror = ({ message }) => end(new Trouble(message ? "failed" : "offline", message)); // none if not fetched
   return started;
 }
 

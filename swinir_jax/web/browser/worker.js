@@ -3,7 +3,8 @@
 // Takes {file, networks, scale, runtimes}, with entries of choices.json, and answers with {progress}, again and again, and
 // then {result} or {trouble}. Takes "stop", which ends the restoration between two tiles.
 import { Trouble } from "../trouble.js";
-import { decode, encode } from "./pictures.js";
+import { decode } from "./decoding.js";
+import { encodePng } from "./png.js";
 import { enlarge } from "./resizing.js";
 import { restoreImage } from "./restoring.js";
 import { chooseProvider, makeRuntime } from "./runtime.js";
@@ -52,8 +53,10 @@ async function restore({ file, networks, scale, runtimes }) {
   }
   const alpha = picture.alpha && enlarge(picture.alpha, picture.image, image);
   if (alpha && scale > 1) notes.push("alpha was resized, not restored");
-  const blob = await encode(image, alpha);
-  return { blob, width: image.width, height: image.height, seconds: (performance.now() - start) / 1000, notes };
+  const { height, width } = image;
+  const colours = picture.isGray ? image.planes.slice(0, 1) : image.planes;
+  const blob = await encodePng(height, width, alpha ? [...colours, alpha] : colours);
+  return { blob, width, height, seconds: (performance.now() - start) / 1000, notes };
 }
 
 async function runNetworks({ image, alpha, isGray }, entries, scale, runtimes) {
@@ -67,8 +70,8 @@ async function runNetworks({ image, alpha, isGray }, entries, scale, runtimes) {
     await new Promise((resolve) => setTimeout(resolve)); // lets "stop" in
     if (isStopping) throw new Trouble("stopped");
     done += 1;
-    const left = ((performance.now() - start) / 1000 / done) * (total - done);
-    report({ state: "working", done, total, fraction: done / total, left });
+    const seconds = (performance.now() - start) / 1000;
+    report({ state: "working", done, total, fraction: done / total, left: (seconds / done) * (total - done) || null });
   };
   return restoreImage(alpha ? extendColours(image, alpha) : image, networks, scale, { isGray, onTile });
 }
