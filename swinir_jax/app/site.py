@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -190,7 +189,7 @@ def _write_json(file: Path, values: Mapping[str, Any]) -> None:
 
 
 def _write_release(folder: Path, page: list[str]) -> None:
-    """Writes what the service worker has to know: a version that changes with any file, and the files to keep at once."""
+    """Writes for the service worker a version, which changes with any file, and the names of files to keep at once."""
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "release.js"):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())

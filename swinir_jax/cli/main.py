@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, str] = {
 }
 
 # Command -> extra with the packages that a plain installation lacks.
-_EXTRAS: Mapping[str, str] = {"app": "app", "site": "onnx", "train": "train", "degrade": "train", "prepare-data": "train"}
+_EXTRAS: Mapping[str, str] = {"app": "app", "train": "train", "degrade": "train", "prepare-data": "train"}
 
 EXIT_BROKEN_PIPE = 1
 EXIT_BAD_INPUT = 2

@@ -12,7 +12,6 @@ from PIL import Image
 from playwright.sync_api import Error
 from site_server import expected_pixels, hosting
 
-POLICY = "Content-Security-Policy"
 PHOTO = pillow_bytes(make_pixels(3), "PNG")
 SECONDS = 60_000  # in milliseconds; the first picture waits for the runtime
 
@@ -108,9 +107,20 @@ def test_a_turned_jpeg_becomes_upright(page):
 
 
 UNREADABLE = {
-    "a text": ("notes.txt", b"Dear diary, this is no picture.", "cannot be read as a picture", "notes.txt"),
+    "a text": (
+        "notes.txt",
+        b"Dear diary, this is no picture.",
+        "cannot be read as a picture",
+        "notes.txt: damaged, or",
+    ),
     "0 bytes": ("nothing.png", b"", "This file is empty.", "nothing.png"),
-    "a cut file": ("torn.png", pillow_bytes(make_pixels(3), "PNG")[:-600], "cannot be read as a picture", "torn.png"),
+    "a cut PNG": ("torn.png", PHOTO[:-600], "cannot be read as a picture", "torn.png: damaged, or"),
+    "a cut JPEG": (
+        "torn.jpg",
+        pillow_bytes(make_pixels(3), "JPEG")[:-300],
+        "cannot be read as a picture",
+        "torn.jpg: damaged, or",
+    ),
     "too many pixels": (
         "wide.png",
         pillow_bytes(np.zeros((4000, 4200), np.uint8), "PNG"),
@@ -222,7 +232,9 @@ def test_after_the_first_visit_no_connection_is_needed(browser, site):
         assert_alike(pixels_of(download(page)), expected_pixels(make_pixels(3), ["double"], 2))
         # Chromium itself looks for a newer service worker; nothing else is asked.
         assert {path for _, path in host.requests} <= {"/some/place/service_worker.js", "/some/place/release.js"}
-        policy = page.evaluate("fetch('browser/worker.js').then((answer) => answer.headers.get(%r))" % POLICY)
+        policy = page.evaluate(
+            "fetch('browser/worker.js').then(({ headers }) => headers.get('Content-Security-Policy'))"
+        )
         assert "connect-src 'self'" in policy  # binds the worker
         assert not problems
 

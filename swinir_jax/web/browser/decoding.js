@@ -9,7 +9,7 @@ export async function decode(file, check) {
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    throw new Trouble("unreadable");
+    throw new Trouble("unreadable", `${file.name}: damaged, or of a kind that this browser does not show.`);
   }
   const { height, width } = bitmap;
   check(height, width);
