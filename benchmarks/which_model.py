@@ -73,7 +73,7 @@ def draw(name: str, rows: Sequence[Sequence[Panel]], side: int) -> None:
         for j, (label, image) in enumerate(row):
             pen.text((j * SIDE + 3, i * (SIDE + LABEL) + 2), label, fill="black")
             sheet.paste(cropped(image, side), (j * SIDE, i * (SIDE + LABEL) + LABEL))
-    sheet.save(ROOT / "docs" / name, quality=90, subsampling=0, optimize=True)
+    sheet.save(ROOT / "docs" / name, quality=85, optimize=True)
 
 
 def damages(truth: np.ndarray, scale: int) -> list[list[Panel]]:

@@ -106,12 +106,12 @@ class Handlers:
         return response
 
     async def preview(self, request: web.Request) -> web.StreamResponse:
-        """Answers with an 8-bit PNG of the picture or of the result."""
+        """Answers with an 8-bit PNG of the picture or of the result, or without content if there can be none."""
         job, which = self._job(request), request.match_info["which"]
         try:
             file = await job.preview("before" if which == "before" else "after")
-        except (InputError, OSError, MemoryError) as error:
-            raise web.HTTPNotFound(text="There is no preview of this picture.\n") from error
+        except (InputError, OSError, MemoryError):
+            return web.Response(status=204)
         return web.FileResponse(file, headers={"Content-Type": "image/png"})
 
     async def result(self, request: web.Request) -> web.StreamResponse:

@@ -90,6 +90,6 @@ async def _serve(app: web.Application, port: int, *, opening: bool) -> None:
         if opening:
             loop.run_in_executor(None, webbrowser.open, address)
         await ended.wait()
-        logger.info("ends after the tile that is being restored")
+        logger.info("ends as soon as no tile is being restored")
     finally:
         await runner.cleanup()

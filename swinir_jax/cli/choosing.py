@@ -10,12 +10,12 @@ from swinir_jax.checkpoints.purposes import (
     DEFAULT_PURPOSE,
     PURPOSES,
     SCALES,
+    Choice,
     Pass,
     choose_models,
     describe_passes,
     further_passes,
 )
-from swinir_jax.cli.model_options import load_model
 from swinir_jax.errors import InputError
 from swinir_jax.inference.chain import Network
 
@@ -42,18 +42,12 @@ def add_purpose_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--level", type=int, metavar="N", help=f"degradation that the picture has; {levels}")
 
 
-def load_networks(args: argparse.Namespace) -> tuple[list[Network], int]:
-    """Loads the networks that the options choose, and logs the choice in a line.
-
-    Options about weight files concern the first network.
-
-    Returns:
-      Models and parameters in the order in which they run, and the enlargement of the result.
+def choose_by_options(args: argparse.Namespace) -> Choice | None:
+    """Chooses networks by the options, and logs the choice in a line; returns None if --model names a network.
 
     Raises:
-      InputError: if options contradict each other, or weights cannot be loaded.
+      InputError: if an option has a wrong value, or --model is given beside an option that chooses a network.
     """
-    passes: tuple[Pass, ...]
     if args.model is None:
         choice = choose_models(
             args.purpose or DEFAULT_PURPOSE,
@@ -63,19 +57,34 @@ def load_networks(args: argparse.Namespace) -> tuple[list[Network], int]:
             weights_dir=args.weights_dir,
         )
         logger.info("%s%s", choice, f", as --best does by {choice.better}" if choice.better else "")
-        scale, passes = choice.scale, choice.passes
-        first = load_model(args, passes[0].source)
+        return choice
+    for given, name in ((args.purpose, "--for"), (args.best or None, "--best"), (args.level, "--level")):
+        if given is not None:
+            raise InputError(f"{name} chooses a network, and --model {args.model} names one; leave out one of the two.")
+    return None
+
+
+def load_others(args: argparse.Namespace, choice: Choice | None, first: Network) -> tuple[list[Network], int]:
+    """Loads the networks that follow the first one.
+
+    Args:
+      args: options, of which those about weight files concern the first network alone.
+      choice: choice by the options; None to enlarge the first network's answer to --scale, which is logged in a line.
+      first: the first network.
+
+    Returns:
+      Models and parameters in the order in which they run, and the enlargement of the result.
+
+    Raises:
+      InputError: as `load_pretrained` does.
+    """
+    if choice:
+        scale, others = choice.scale, choice.passes[1:]
     else:
-        for given, name in ((args.purpose, "--for"), (args.best or None, "--best"), (args.level, "--level")):
-            if given is not None:
-                raise InputError(
-                    f"{name} chooses a network, and --model {args.model} names one; leave out one of the two."
-                )
-        first = load_model(args)
         own = first[0].config.upscale
         scale = args.scale or own
-        passes = (Pass(args.model, own, "given"), *further_passes(own, scale, args.weights_dir))
+        others = further_passes(own, scale, args.weights_dir)
         if scale != own:
-            logger.info("scale %d: %s", scale, describe_passes(passes, scale))
+            logger.info("scale %d: %s", scale, describe_passes((Pass(args.model, own, "given"), *others), scale))
     options = {"dtype": jnp.dtype(args.dtype), "weights_dir": args.weights_dir, "progress": not args.quiet}
-    return [first, *(load_pretrained(step.source, **options) for step in passes[1:])], scale
+    return [first, *(load_pretrained(step.source, **options) for step in others)], scale

@@ -15,9 +15,9 @@ from typing import get_args
 
 from tqdm import tqdm
 
-from swinir_jax.cli.choosing import add_purpose_options, load_networks
+from swinir_jax.cli.choosing import add_purpose_options, choose_by_options, load_others
 from swinir_jax.cli.inputs import Source, find_inputs
-from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options
+from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options, load_model
 from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
 from swinir_jax.cli.tally import Tally
 from swinir_jax.errors import InputError
@@ -26,9 +26,9 @@ from swinir_jax.images import Picture, read_header, write_picture
 from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
-from swinir_jax.inference.chain import Chain, make_restorer
+from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
-from swinir_jax.inference.files import restore_file
+from swinir_jax.inference.files import FileRestorer, restore_file
 from swinir_jax.inference.padding import Pad
 from swinir_jax.inference.streaming import StreamingRestorer
 from swinir_jax.inference.tiling import Blend
@@ -121,9 +121,11 @@ def run(args: argparse.Namespace) -> int:
         return tally.exit_code
 
 
-def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | Chain:
+def _restorer(args: argparse.Namespace, tiles: tqdm) -> FileRestorer:
     start = time.perf_counter()
-    networks, scale = load_networks(args)
+    choice = choose_by_options(args)
+    first = load_model(args, choice.passes[0].source if choice else None)
+    networks, scale = load_others(args, choice, first)
     logger.info("%s: loaded in %.1f s", args.model or "networks", time.perf_counter() - start)
     return make_restorer(
         networks,
@@ -139,7 +141,11 @@ def _restorer(args: argparse.Namespace, tiles: tqdm) -> StreamingRestorer | Chai
 
 
 def _plan(
-    sources: Sequence[Source], goal: Goal, restorer: StreamingRestorer | Chain, tally: Tally, args: argparse.Namespace
+    sources: Sequence[Source],
+    goal: Goal,
+    restorer: FileRestorer,
+    tally: Tally,
+    args: argparse.Namespace,
 ) -> list[Job]:
     """Reads headers and chooses the files of the results; leaves out pictures that failed or are skipped."""
     drafts: list[Draft] = []
@@ -192,7 +198,7 @@ def _advance(bar: tqdm, count: int, total: int) -> None:
     bar.update(count)
 
 
-def _restore(job: Job, restorer: StreamingRestorer | Chain, args: argparse.Namespace) -> None:
+def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> None:
     make_folder(job.target.parent)
     by_rows = not job.size
     restored = restore_file(

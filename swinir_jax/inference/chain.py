@@ -24,7 +24,7 @@ Network = tuple[SwinIR, Mapping[str, Any]]
 _REDUCING_BYTES = 28  # held by `imresize` for each pixel of a channel: float64 samples of both sizes and copies
 
 
-class Chain(PhotoRestorer):
+class NetworkChain(PhotoRestorer):
     """Restores photographs by several networks in turn; MATLAB's bicubic reduces an answer that is too large.
 
     Answers of the networks are clipped to [0, 1] and never rounded.
@@ -107,7 +107,7 @@ class Chain(PhotoRestorer):
         self._done(tiles, self._tiles)
 
 
-def make_restorer(networks: Sequence[Network], scale: int, **options: Any) -> StreamingRestorer | Chain:
+def make_restorer(networks: Sequence[Network], scale: int, **options: Any) -> StreamingRestorer | NetworkChain:
     """Returns the restorer of networks that run in turn: a `StreamingRestorer` if one network gives the scale.
 
     Args:
@@ -116,11 +116,11 @@ def make_restorer(networks: Sequence[Network], scale: int, **options: Any) -> St
       **options: options of a `StreamingRestorer`.
 
     Raises:
-      InputError: as `Chain` does.
+      InputError: as `NetworkChain` does.
     """
     if len(networks) == 1 and networks[0][0].config.upscale == scale:
         return StreamingRestorer(*networks[0], **options)
-    return Chain(networks, scale, **options)
+    return NetworkChain(networks, scale, **options)
 
 
 def load_restorer(
@@ -130,7 +130,7 @@ def load_restorer(
     weights_dir: str | None = None,
     progress: bool = False,
     **options: Any,
-) -> StreamingRestorer | Chain:
+) -> StreamingRestorer | NetworkChain:
     """Loads the networks of a choice, and downloads those that are not on this machine.
 
     Args:

@@ -5,11 +5,11 @@ import time
 from pathlib import Path
 
 from swinir_jax.images import Picture, flatten, read_picture, write_picture
-from swinir_jax.inference.chain import Chain
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.streaming import StreamingRestorer
 
-FileRestorer = StreamingRestorer | Chain
+FileRestorer = StreamingRestorer | NetworkChain
 """What restores a file: `make_restorer` returns one."""
 
 

@@ -132,6 +132,7 @@ function makeViewer(viewport, slider, buttons) {
       showUnseen(false);
       size = result;
       slider.value = 50;
+      slider.setAttribute("aria-valuenow", 50);
       get("before").src = result.before;
       get("after").src = result.after;
       setZoom("fit");

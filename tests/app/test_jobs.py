@@ -146,6 +146,7 @@ def test_a_damaged_picture_fails_with_its_name(spool):
             assert end["text"].startswith("torn.png: ")
             assert str(spool) not in end["text"]
             assert not list(spool.glob("*/*"))
+            assert (await client.ask("GET", f"/api/jobs/{key}/before"))[0] == 204
             assert (await client.ask("GET", f"/api/jobs/{key}/result"))[0] == 404
             assert (await client.end(await client.upload(png())))["state"] == "done"
 
@@ -339,7 +340,7 @@ def test_a_picture_larger_than_memory_is_restored_by_rows_without_a_preview(spoo
             key = await client.upload(png(60, 40))
             end = await client.end(key)
             assert (end["state"], end["width"], end["height"]) == ("done", 80, 120)
-            assert (await client.ask("GET", f"/api/jobs/{key}/after"))[0] == 404
+            assert (await client.ask("GET", f"/api/jobs/{key}/after"))[0] == 204
             assert (await client.ask("GET", f"/api/jobs/{key}/result"))[0] == 200
 
     run(test)

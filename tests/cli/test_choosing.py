@@ -17,11 +17,10 @@ from swinir_jax.checkpoints import download, purposes, zoo
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.store import save_model
-from swinir_jax.cli import restore
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference import engine
+from swinir_jax.inference import engine, files
 from swinir_jax.inference.photographs import to_samples
 
 SMALL = SwinIRConfig(embed_dim=4, depths=(1,), num_heads=(1,), img_size=16)
@@ -76,7 +75,7 @@ def restorers(monkeypatch):
         pixels = picture.pixels.repeat(restorer.scale, axis=0).repeat(restorer.scale, axis=1)
         return dataclasses.replace(picture, pixels=pixels)
 
-    monkeypatch.setattr(restore, "restore_picture", repeat)
+    monkeypatch.setattr(files, "restore_picture", repeat)
     return used
 
 

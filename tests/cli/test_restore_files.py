@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from swinir_jax.cli import restore
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference import engine
+from swinir_jax.inference import engine, files
 
 PNG = pillow_bytes(make_pixels(3), "PNG")
 JPEG = pillow_bytes(make_pixels(3), "JPEG")
@@ -118,13 +118,13 @@ def test_bad_inputs_do_not_stop_others(run):
 
 def test_input_removed_during_the_run_fails(run, monkeypatch):
     put("in/a.png"), put("in/b.png")
-    original = restore.write_picture
+    original = files.write_picture
 
     def write(*arguments, **options):
         Path("in/b.png").unlink()
         return original(*arguments, **options)
 
-    monkeypatch.setattr(restore, "write_picture", write)
+    monkeypatch.setattr(files, "write_picture", write)
     code, lines = run("in", "--out", "out")
     assert code == 1
     assert "failed: in/b.png: No such file or directory" in lines
@@ -146,7 +146,7 @@ def test_read_only_folder_is_refused_before_the_work(run, monkeypatch):
     put("a.png")
     os.mkdir("out")
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "out")
-    monkeypatch.setattr(restore, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
+    monkeypatch.setattr(files, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
     code, lines = run("a.png", "--out", "out")
     assert (code, lines[-1]) == (2, "swinir-jax: error: out: cannot be written into.")
 
@@ -210,7 +210,7 @@ def test_full_standard_output_is_reported(run, monkeypatch):
 def test_formats_that_cannot_hold_the_result_are_refused_before_the_work(run, monkeypatch):
     write_picture("clear.png", Picture(make_pixels(3), np.full((23, 34), 7, np.uint8)))
     put("a.png")
-    monkeypatch.setattr(restore, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
+    monkeypatch.setattr(files, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
     for arguments, word in (
         (["a.png", "--out", "a.gif"], r"a\.gif: "),
         (["clear.png", "--out", "a.jpg"], r"clear\.png: JPEG cannot hold alpha"),
@@ -246,7 +246,7 @@ def test_folders_that_are_not_searched_are_counted(run):
 
 
 def test_a_background_in_place_of_alpha(run, monkeypatch):
-    monkeypatch.setattr(restore, "restore_picture", lambda picture, restorer: picture)
+    monkeypatch.setattr(files, "restore_picture", lambda picture, restorer: picture)
     os.mkdir("in")
     write_picture("in/clear.png", Picture(make_pixels(3), np.zeros((23, 34), np.uint8)))
     write_picture("in/opaque.png", Picture(make_pixels(3), np.full((23, 34), 255, np.uint8)))

@@ -11,7 +11,7 @@ from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference import engine
-from swinir_jax.inference.chain import Chain, make_restorer
+from swinir_jax.inference.chain import NetworkChain, make_restorer
 from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.streaming import StreamingRestorer
 
@@ -34,7 +34,7 @@ def photo(*shape, dtype=np.float32):
 def test_two_passes_equal_restoring_twice(shape):
     image = photo(*shape)
     expected = Restorer(*network(2))(Restorer(*network(1))(image))
-    restored = Chain([network(1), network(2)])(image)
+    restored = NetworkChain([network(1), network(2)])(image)
     assert restored.shape == (38, 28, *shape[2:])
     np.testing.assert_array_equal(restored, expected)
 
@@ -43,28 +43,30 @@ def test_two_passes_equal_restoring_twice(shape):
 def test_a_smaller_scale_equals_restoring_and_resizing_like_matlab(own, scale):
     image = photo(19, 14, 3)
     expected = imresize(Restorer(*network(own))(image), size=(19 * scale, 14 * scale))
-    np.testing.assert_array_equal(Chain([network(own)], scale).restore(image), expected.astype(np.float32))
+    np.testing.assert_array_equal(NetworkChain([network(own)], scale).restore(image), expected.astype(np.float32))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_samples_are_rounded_once(dtype):
     networks, image = [network(2), network(2, seed=2)], photo(9, 7, 3, dtype=dtype)
     full = np.iinfo(dtype).max
-    restored = Chain(networks, 3)(image)
+    restored = NetworkChain(networks, 3)(image)
     assert restored.dtype == dtype
-    floats = Chain(networks, 3)(image.astype(np.float32) / np.float32(full))
+    floats = NetworkChain(networks, 3)(image.astype(np.float32) / np.float32(full))
     np.testing.assert_array_equal(restored, np.round(floats * np.float32(full)))
 
 
 def test_alpha_is_resized_once_and_stays_at_scale_1():
     image = photo(12, 9, 4)
-    one = Chain([network(2)], 1)(image)
+    one = NetworkChain([network(2)], 1)(image)
     np.testing.assert_array_equal(one[..., 3], image[..., 3])
-    np.testing.assert_array_equal(Chain([network(2), network(2)])(image)[..., 3], Restorer(*network(4))(image)[..., 3])
+    np.testing.assert_array_equal(
+        NetworkChain([network(2), network(2)])(image)[..., 3], Restorer(*network(4))(image)[..., 3]
+    )
 
 
 def test_notes_of_all_networks_are_kept_once():
-    gray_then_colour = Chain([network(1, 1), network(2), network(2)], 3)
+    gray_then_colour = NetworkChain([network(1, 1), network(2), network(2)], 3)
     restored = restore_picture(Picture(photo(9, 7, 3, dtype=np.uint8)), gray_then_colour)
     assert restored.notes == ("colour through a gray network: the luma was restored, the chroma resized",)
     gray = restore_picture(Picture(photo(9, 7, dtype=np.uint8)), gray_then_colour)
@@ -75,7 +77,7 @@ def test_notes_of_all_networks_are_kept_once():
 def test_progress_counts_the_tiles_of_all_networks():
     counts = []
     options = {"tile": 16, "overlap": 8, "pad": "minimal"}
-    chain = Chain([network(1), network(2), network(2)], 4, done=lambda *count: counts.append(count), **options)
+    chain = NetworkChain([network(1), network(2), network(2)], 4, done=lambda *count: counts.append(count), **options)
     chain(photo(16, 24, 3))
     totals = {total for _, total in counts}
     assert totals == {2 + 2 + 3 * 5}
@@ -85,19 +87,19 @@ def test_progress_counts_the_tiles_of_all_networks():
 def test_a_plan_holds_for_all_networks(monkeypatch):
     planned = []
     monkeypatch.setattr(StreamingRestorer, "plan", lambda self, sizes: planned.append([*sizes]))
-    Chain([network(1), network(2), network(2)]).plan([(5, 6), (7, 8)])
+    NetworkChain([network(1), network(2), network(2)]).plan([(5, 6), (7, 8)])
     assert planned == [[(5, 6), (7, 8)], [(5, 6), (7, 8)], [(10, 12), (14, 16)]]
 
 
 def test_networks_that_enlarge_too_little_are_refused():
     with pytest.raises(InputError, match=r"enlarge by 2, .* less than the scale of 3"):
-        Chain([network(1), network(2)], 3)
+        NetworkChain([network(1), network(2)], 3)
 
 
 def test_one_network_at_its_own_scale_restores_by_rows():
     assert isinstance(make_restorer([network(2)], 2), StreamingRestorer)
-    assert isinstance(make_restorer([network(2)], 1), Chain)
-    assert isinstance(make_restorer([network(1), network(1)], 1), Chain)
+    assert isinstance(make_restorer([network(2)], 1), NetworkChain)
+    assert isinstance(make_restorer([network(1), network(1)], 1), NetworkChain)
 
 
 def test_images_larger_than_memory_are_refused_by_name(tmp_path, monkeypatch):
@@ -106,14 +108,14 @@ def test_images_larger_than_memory_are_refused_by_name(tmp_path, monkeypatch):
     write_picture(path, Picture(photo(100, 200, 3, dtype=np.uint8)))
     pixels = 100 * 200
     held = 3 * (1 + 4 + 16 * 10) + 16 * 28
-    assert Chain([network(4)], 3, memory=pixels * held).size_if_fits(path) == (100, 200)
+    assert NetworkChain([network(4)], 3, memory=pixels * held).size_if_fits(path) == (100, 200)
     with pytest.raises(InputError, match=r"large\.png: 200x100 pixels are too many .*--model"):
-        Chain([network(4)], 3, memory=pixels * held - 1).size_if_fits(path)
+        NetworkChain([network(4)], 3, memory=pixels * held - 1).size_if_fits(path)
 
 
 def test_a_chain_can_be_pickled():
     image = photo(9, 7, 3)
-    chain = Chain([network(1), network(2)])
+    chain = NetworkChain([network(1), network(2)])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(chain))(image), chain(image))
 
 
@@ -122,5 +124,5 @@ def test_the_restorer_of_a_choice(monkeypatch):
     monkeypatch.setattr("swinir_jax.inference.chain.load_pretrained", lambda name, **options: named[Path(name).stem])
     image = photo(9, 7, 3)
     restorer = load_restorer(choose_models("jpeg", 3), tile=0)
-    np.testing.assert_array_equal(restorer(image), Chain([network(1), network(4)], 3, tile=0)(image))
+    np.testing.assert_array_equal(restorer(image), NetworkChain([network(1), network(4)], 3, tile=0)(image))
     assert isinstance(load_restorer(choose_models("clean", 4)), StreamingRestorer)

@@ -35,17 +35,22 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    """Returns a function that launches Chromium with further flags."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: make test-web")
+def playwright():
+    """Returns the module; skips the test where it or Chromium is missing."""
+    module = pytest.importorskip("playwright.sync_api", reason="needs Playwright: make test-web")
     if not BROWSER.exists():
         pytest.skip(f"needs {BROWSER}: make test-web")
-    with playwright.sync_playwright() as started:
+    return module
+
+
+@pytest.fixture(scope="module")  # as long as Playwright is open, other tests cannot run an event loop
+def chromium():
+    """Returns a function that launches Chromium with further flags."""
+    with playwright().sync_playwright() as started:
         yield lambda *flags: started.chromium.launch(executable_path=str(BROWSER), args=[*FLAGS, *flags])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium):
     browser = chromium()
     yield browser
@@ -68,7 +73,7 @@ def model(tmp_path_factory):
     return str(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(browser, model):
     """Returns the address of a page that offers the small model, in tiles of 16 pixels."""
     with command("--model", model, "--tile", "16", "--max-file", "1MB", "--max-pixels", "0.5") as address:
@@ -76,8 +81,9 @@ def address(browser, model):
 
 
 @pytest.fixture(scope="session")
-def site(browser, tmp_path_factory):
+def site(tmp_path_factory):
     """Returns the folder of a site with small networks and the real runtime."""
+    playwright()
     folder = tmp_path_factory.mktemp("site")
     write_site(folder, fetch_runtime())
     return folder

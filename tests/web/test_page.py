@@ -164,8 +164,9 @@ def test_a_reload_in_mid_job_goes_on(page, pictures):
     finish(page)
     assert page.locator("#list li").count() == 1
     assert download(page).path().read_bytes() == expected.read_bytes()
-    page.reload()  # the result is still there
+    page.reload()  # the result is still there, but not the picture
     finish(page)
+    assert not page.get_by_role("button", name="Restore again").is_visible()
     page.locator("#list .remove").click()
     finish(page, "empty")
 
@@ -192,6 +193,14 @@ def test_zoom_shows_the_pixels_of_the_result(page, pictures):
     inside = page.locator("#slider").bounding_box()
     assert inside["width"] <= box["width"]
     assert inside["height"] <= box["height"] + 1
+
+
+def test_a_result_that_cannot_be_shown_is_downloaded(page, pictures):
+    file, expected = pictures["photo30.png"]
+    page.route("**/after", lambda route: route.fulfill(status=204))  # as for a picture larger than memory
+    page.set_input_files("#file", file)
+    page.get_by_text("too large to be shown").wait_for(timeout=NETWORK_SECONDS)
+    assert download(page).path().read_bytes() == expected.read_bytes()
 
 
 def test_the_keyboard_reaches_everything(page, pictures):
