@@ -31,7 +31,7 @@ async function removeOld() {
 
 async function answer(event) {
   const cache = await caches.open(CACHE);
-  const kept = await cache.match(event.request, { ignoreSearch: true });
+  const kept = await cache.match(event.request, { ignoreSearch: true, ignoreVary: true });
   if (kept) return kept;
   const fetched = withHeaders(await fetch(event.request));
   if (fetched.ok) event.waitUntil(cache.put(event.request, fetched.clone()).catch(() => {})); // no room, or broken off

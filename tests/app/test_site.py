@@ -7,18 +7,21 @@ import tarfile
 
 import platformdirs
 import pytest
-from site_server import OFFERS, write_site
+from site_server import NETWORKS, OFFERS, write_site
 
 from swinir_jax.app import site as site_files
 from swinir_jax.app.site import fetch_runtime
+from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli import site as command
+from swinir_jax.cli.main import main
 from swinir_jax.errors import InputError
 from swinir_jax.onnx.check import check_onnx
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """Returns the folder of a site with small networks, and empty files for the runtime."""
-    folder = tmp_path_factory.mktemp("site")
+def runtime(tmp_path_factory):
+    """Returns a package of the runtime whose files are empty."""
+    folder = tmp_path_factory.mktemp("runtime")
     dist = folder / "package" / "dist"
     dist.mkdir(parents=True)
     for name in (
@@ -32,8 +35,15 @@ def site(tmp_path_factory):
         (dist / name).touch()
     with tarfile.open(folder / "runtime.tgz", "w:gz") as archive:
         archive.add(folder / "package", "package")
-    write_site(folder / "site", folder / "runtime.tgz")
-    return folder / "site"
+    return folder / "runtime.tgz"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, runtime):
+    """Returns the folder of a site with small networks."""
+    folder = tmp_path_factory.mktemp("site")
+    write_site(folder, runtime)
+    return folder
 
 
 def test_choices_are_those_that_the_networks_reach(site):
@@ -63,6 +73,17 @@ def test_the_page_has_the_engine_in_the_browser_and_loads_nothing_foreign(site):
     assert "script-src 'self' 'wasm-unsafe-eval';" in page
     assert not re.findall(r"<script(?![^>]*\bsrc=)|\bon\w+=|style=", page)
     assert not re.findall(r'(?:src|href)="(?:/|\w+:)', page)  # relative, for a site below the root of a host
+
+
+def test_the_command_offers_what_bundled_networks_reach(tmp_path, runtime, monkeypatch, capsys):
+    model, params = NETWORKS["double"]
+    save_model(tmp_path / "lightweight_x2", params, model.config)
+    monkeypatch.setattr(command, "bundled_models", lambda: {"lightweight_x2": tmp_path / "lightweight_x2"})
+    monkeypatch.setattr(command, "fetch_runtime", lambda: runtime)
+    assert main(["site", "--out", str(tmp_path / "new" / "site")]) == 0
+    choices = json.loads((tmp_path / "new" / "site" / "choices.json").read_text())["choices"]
+    assert {(choice["purpose"], choice["scale"]) for choice in choices} == {("photo", 2), ("clean", 1), ("clean", 2)}
+    assert "changes the result by" in capsys.readouterr().err
 
 
 def test_licences_come_along(site):

@@ -17,7 +17,7 @@ export async function keepOffline() {
 
 // Returns whether a file of the site is at hand without a connection.
 export async function isKept(file) {
-  return Boolean(await self.caches?.match(new URL(file, location)));
+  return Boolean(await self.caches?.match(new URL(file, location), { ignoreVary: true }));
 }
 
 function wait(milliseconds) {

@@ -2,6 +2,8 @@
 import { reduce } from "./resizing.js";
 import { restoreByTiles } from "./tiling.js";
 
+export const MOST_PIXELS = 2 ** 26; // of a result, or of an answer on the way to it
+
 const LUMA = [0.299, 0.587, 0.114];
 
 // Returns the image enlarged by `scale`; values are about [0, 1].

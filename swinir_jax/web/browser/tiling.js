@@ -5,7 +5,7 @@
 
 const MARGIN = 8; // mirrored pixels around the picture, for convolutions that see zeros beyond it
 const OVERLAP = 32; // pixels, rounded up to windows
-export const LARGEST_TILE = 192; // longest side in pixels; a browser computes such a tile in some 0.5 GB
+const LARGEST_TILE = 192; // longest side in pixels; more memory would save little of the overlap
 
 // Returns the number of tiles of an image.
 export function countTiles({ height, width }, { window }) {
@@ -35,10 +35,10 @@ export async function restoreByTiles(image, network, onTile) {
 //   pixels:  the pixel of the picture at each position of the tile,
 //   first:   the place of the tile's result in the picture's, which is negative in the margin,
 //   weights: the weight of each pixel of the result; those of all tiles add up to 1 everywhere.
-export function layTiles(length, window, scale, largest = LARGEST_TILE) {
+export function layTiles(length, window, scale) {
   const overlap = roundUp(OVERLAP, window);
   const padded = roundUp(length + 2 * MARGIN, window);
-  const side = shortestSide(padded, largest - (largest % window), overlap, window);
+  const side = shortestSide(padded, LARGEST_TILE - (LARGEST_TILE % window), overlap, window);
   const starts = [];
   for (let start = 0; start < padded - side; start += side - overlap) starts.push(start);
   starts.push(padded - side);

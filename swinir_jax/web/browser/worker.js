@@ -6,12 +6,10 @@ import { Trouble } from "../trouble.js";
 import { decode } from "./decoding.js";
 import { encodePng } from "./png.js";
 import { enlarge } from "./resizing.js";
-import { restoreImage } from "./restoring.js";
+import { MOST_PIXELS, restoreImage } from "./restoring.js";
 import { chooseProvider, makeRuntime } from "./runtime.js";
 import { countTiles } from "./tiling.js";
 import { extendColours } from "./transparency.js";
-
-const MOST_PIXELS = 2 ** 26; // of a result or an answer on the way to it; each takes 20 bytes
 
 let provider = null;
 let runtime = null;
