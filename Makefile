@@ -25,8 +25,8 @@ $(VENV)/torch-ready: $(VENV)/ready
 	touch $@
 
 # Tests that a new Python or JAX breaks first: transformations, files, weights, configs.
-FAST := $(addprefix tests/, inference/test_mesh.py models/test_transformations.py models/test_windows.py models/test_attention.py \
-	images checkpoints test_config.py test_configs.py)
+FAST := $(addprefix tests/, models/test_transformations.py models/test_windows.py models/test_attention.py checkpoints \
+	test_config.py test_configs.py)
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 

@@ -12,6 +12,9 @@ COMMON = dict(in_chans=3, img_size=64, window_size=8, img_range=1.0, mlp_ratio=2
 COMMON |= dict(drop_path_rate=0.0)  # the original drops paths in training only
 NETWORKS = {
     "light": dict(COMMON, upscale=2, embed_dim=60, depths=[6] * 4, num_heads=[6] * 4, upsampler="pixelshuffledirect"),
+    "light_x4": dict(
+        COMMON, upscale=4, embed_dim=60, depths=[6] * 4, num_heads=[6] * 4, upsampler="pixelshuffledirect"
+    ),
     "classical": dict(COMMON, upscale=4, embed_dim=180, depths=[6] * 6, num_heads=[6] * 6, upsampler="pixelshuffle"),
     "classical_x2": dict(COMMON, upscale=2, embed_dim=180, depths=[6] * 6, num_heads=[6] * 6, upsampler="pixelshuffle"),
     "real": dict(COMMON, upscale=4, embed_dim=180, depths=[6] * 6, num_heads=[6] * 6, upsampler="nearest+conv"),

@@ -52,6 +52,12 @@ CASES: Mapping[str, Case] = {
     ),
     "light_file": Case("lightweight x2, 256x256, from PNG to PNG", ("light", "256", "--file")),
     "light_train": Case("training step, lightweight x2, LR patch 48, batch 4", ("light", "48", "--train", "4")),
+    "light_x4_train": Case(
+        "training step for photographs, L1, lightweight x4, LR patch 32, batch 4", ("light_x4", "32", "--train", "4")
+    ),
+    "light_x4_adversarial": Case(
+        "the same with discriminator and VGG19 features", ("light_x4", "32", "--train", "4", "--adversarial")
+    ),
     **{
         f"light_{side}": Case(f"lightweight x2, {side}x{side}", ("light", str(side)), beside=False)
         for side in (128, 512, 1024)

@@ -1,6 +1,6 @@
 """Times one case of swinir_jax, in a process of its own.
 
-    python benchmarks/time_jax.py NETWORK SIDE [--train BATCH] [--tile auto|N|0] [--file]
+    python benchmarks/time_jax.py NETWORK SIDE [--train BATCH [--adversarial]] [--tile auto|N|0] [--file]
 
 Prints one JSON line: seconds from the start of Python to the first answer, seconds of compiling, median and minimum of
 the next five calls, and the peak memory of the process in MB. float32, batch 1, random weights. With `--file`, a call
@@ -25,6 +25,7 @@ from networks import NETWORKS, PHOTO, PHOTO_SIDE, report
 
 import swinir_jax
 from swinir_jax.checkpoints.names import parameter_shapes
+from swinir_jax.features.vgg import VGG19
 from swinir_jax.inference.memory import keep_scratch, release_unused
 from swinir_jax.training.sharding import divide_cpu
 
@@ -63,7 +64,7 @@ def restoring_a_file(model: swinir_jax.SwinIR, side: int) -> tuple[Callable[[], 
     return call, seconds
 
 
-def training_inputs(model: swinir_jax.SwinIR, side: int, batch: int) -> tuple[Any, Any, Any]:
+def training_inputs(model: swinir_jax.SwinIR, side: int, batch: int, adversarial: bool = False) -> tuple[Any, Any, Any]:
     """Returns the mesh of all devices, a first training state, and a batch of noise."""
     from swinir_jax.configs import load_experiment
     from swinir_jax.training.sharding import make_mesh, place_batch, place_state
@@ -73,17 +74,28 @@ def training_inputs(model: swinir_jax.SwinIR, side: int, batch: int) -> tuple[An
     lq = rng.random((batch, side, side, 3), dtype=np.float32)
     hq = rng.random((batch, side * scale, side * scale, 3), dtype=np.float32)
     mesh = make_mesh()
-    recipe = load_experiment(f"lightweight_sr_x{scale}")
-    recipe = dataclasses.replace(recipe, network=model.config, dtype=np.dtype(model.dtype).name)
-    state = place_state(mesh, create_state(recipe, random_params(model.config)))
+    recipe = load_experiment(f"real_sr_x{scale}_gan" if adversarial else f"lightweight_sr_x{scale}")
+    loss = recipe.loss
+    recipe = dataclasses.replace(
+        recipe,
+        network=model.config,
+        dtype=np.dtype(model.dtype).name,
+        loss=dataclasses.replace(loss, perceptual="none"),
+    )
+    state = create_state(recipe, random_params(model.config))
+    if adversarial:  # random weights in place of VGG19's file
+        tensors = {name: 0.02 * rng.standard_normal(shape, np.float32) for name, shape in VGG19.shapes.items()}
+        features = jax.tree.map(jax.numpy.asarray, VGG19.convert(tensors))
+        state = state.replace(features=features, loss_config=loss)
+    state = place_state(mesh, state)
     return mesh, state, place_batch(mesh, {"lq": lq, "hq": hq})
 
 
-def training(model: swinir_jax.SwinIR, side: int, batch: int) -> tuple[Callable[[], object], float]:
+def training(model: swinir_jax.SwinIR, side: int, batch: int, adversarial: bool) -> tuple[Callable[[], object], float]:
     """Returns a function that takes one step of the training command, and the seconds of compiling."""
     from swinir_jax.training.sharding import compile_step
 
-    mesh, first, data = training_inputs(model, side, batch)
+    mesh, first, data = training_inputs(model, side, batch, adversarial)
     states = [first]
     start = time.perf_counter()
     program = compile_step(mesh, states[0]).lower(states[0], data).compile()
@@ -102,6 +114,7 @@ def main() -> None:
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("side", type=int)
     parser.add_argument("--train", type=int, default=0, metavar="BATCH")
+    parser.add_argument("--adversarial", action="store_true", help="with discriminator and perceptual loss")
     parser.add_argument("--tile", default="0")
     parser.add_argument("--file", action="store_true", help=f"needs a SIDE of {PHOTO_SIDE}")
     args = parser.parse_args()
@@ -114,7 +127,7 @@ def main() -> None:
     if args.file:
         call, compiling = restoring_a_file(model, args.side)
     elif args.train:
-        call, compiling = training(model, args.side, args.train)
+        call, compiling = training(model, args.side, args.train, args.adversarial)
     else:
         call, compiling = restoring(model, args.side, args.tile if args.tile == "auto" else int(args.tile))
     report(call, START, compiling)

@@ -1,6 +1,6 @@
 """Times one case of SwinIR under PyTorch, in a process of its own.
 
-    python benchmarks/time_pytorch.py NETWORK SIDE [--compile] [--train BATCH] [--file]
+    python benchmarks/time_pytorch.py NETWORK SIDE [--compile] [--train BATCH [--adversarial]] [--file]
 
 Needs an environment with torch and spandrel, which has the SwinIR that PyTorch's upscaling tools share. Prints the same
 JSON line as time_jax.py.
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from networks import NETWORKS, PHOTO, report
 from PIL import Image
+from pytorch_adversary import adversarial_step
 
 warnings.filterwarnings("ignore")
 
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("side", type=int)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--train", type=int, default=0, metavar="BATCH")
+    parser.add_argument("--adversarial", action="store_true")
     parser.add_argument("--file", action="store_true")
     args = parser.parse_args()
     model = import_swinir()(**NETWORKS[args.network])
@@ -62,10 +64,12 @@ def main() -> None:
         hq = torch.rand(batch, 3, args.side * scale, args.side * scale)
         optimizer = torch.optim.Adam(model.train().parameters(), lr=2e-4)
 
-        def call() -> None:
+        def pixel_step() -> None:
             optimizer.zero_grad()
             (run(lq) - hq).abs().mean().backward()
             optimizer.step()
+
+        call = adversarial_step(run, lq, hq) if args.adversarial else pixel_step
     else:
         model.eval()
 

@@ -4,6 +4,7 @@ Restores images on a mesh and on one device, and prints what came out, as JSON.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -62,18 +63,19 @@ def difference(ours, expected) -> float:
     )
 
 
+@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.grad, argnums=(1, 2), has_aux=True)
+def _gradients(model: SwinIR, params, lq):
+    restored = model.apply({"params": params}, lq)
+    return jnp.sum(jnp.sin(restored)), restored
+
+
 def compare_apply(mesh: jax.sharding.Mesh, part: P, shape: tuple[int, ...]) -> float:
     """How far `jit(model.apply)` and its gradients on a mesh are from those on one device."""
     config = dataclasses.replace(_ONE_GROUP, depths=(2,), num_heads=(2,))
-    model = SwinIR(config)
     params = params_from_official(generated_weights(official_shapes(config), 1), config)
     lq = np.random.default_rng(0).random(shape, dtype=np.float32)
-
-    def loss(params, lq):
-        restored = model.apply({"params": params}, lq)
-        return jnp.sum(jnp.sin(restored)), restored
-
-    run = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
+    run = functools.partial(_gradients, SwinIR(config))
     placed = jax.device_put(params, NamedSharding(mesh, P())), jax.device_put(lq, NamedSharding(mesh, part))
     return difference(run(*placed), run(params, lq))
 

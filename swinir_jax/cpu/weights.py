@@ -16,7 +16,9 @@ Weights = dict[str, Any]
 
 
 @np.errstate(over="ignore", invalid="ignore")  # weights that are not finite show in the answer
-def prepare(params: Mapping[str, Any], config: SwinIRConfig, keep: jax.Array | None = None) -> Weights:
+def prepare(
+    params: Mapping[str, Any], config: SwinIRConfig, keep: jax.Array | None = None, *, training: bool = False
+) -> Weights:
     """Computes weights from parameters.
 
     The scale of the queries and the LayerNorms' scale and bias go into the linear layers after them; the relative
@@ -26,6 +28,8 @@ def prepare(params: Mapping[str, Any], config: SwinIRConfig, keep: jax.Array | N
       params: parameters of `SwinIR(config)`; NumPy arrays give NumPy arrays.
       config: network configuration.
       keep: stochastic depth: `[B, layers, 2]` factors on the two branches of each layer, per image; None for 1.
+      training: True where a derivative is taken. Then no RSTBs are stacked: a loop over them would copy what the loop
+        over their layers keeps for the backward pass.
 
     Returns:
       The parameters, with `rstbs` in place of `layers_0` and so on: a list with an entry for each run of RSTBs of equal
@@ -34,7 +38,7 @@ def prepare(params: Mapping[str, Any], config: SwinIRConfig, keep: jax.Array | N
     """
     rest = {name: leaf for name, leaf in params.items() if not name.startswith("layers_")}
     kinds = list(zip(config.depths, config.num_heads, strict=True))
-    runs = [list(run) for _, run in itertools.groupby(range(len(kinds)), key=kinds.__getitem__)]
+    runs = [list(run) for _, run in itertools.groupby(range(len(kinds)), key=None if training else kinds.__getitem__)]
     return {**rest, "rstbs": [_stack([_rstb(params, i, config, keep) for i in run]) for run in runs]}
 
 

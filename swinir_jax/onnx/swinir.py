@@ -81,10 +81,10 @@ def pad_to_window(x: Tensor, size: tuple[Tensor, Tensor]) -> Tensor:
     A side smaller than its padding is reflected more than once; a side of one pixel is repeated.
     """
     for axis, padded in zip((2, 3), size, strict=True):
-        last = x.side(axis) - 1
-        period = x.graph.apply("Max", last * 2, 1)
-        # The pixel at each position swings between the first and the last one.
-        mirrored = x.graph.apply("Abs", (arange(padded) + last) % period - last)
+        period = x.graph.apply("Max", (x.side(axis) - 1) * 2, 1)
+        position = arange(padded) % period
+        # Not by Abs, which OpenVINO 2026.4 gets wrong for integers that follow from a fixed shape.
+        mirrored = x.graph.apply("Min", position, period - position)
         x = x.take(mirrored, axis)
     return x
 

@@ -139,5 +139,5 @@ def _restore(params: Any, state: TrainState, batch: Batch, key: jax.Array) -> ja
 def _restore_on_cpu(params: Any, state: TrainState, batch: Batch, key: jax.Array) -> jax.Array:
     """Computes `_restore` by `swinir_jax.cpu`; `batch["keep"]` has the factors of stochastic depth."""
     model = state.model
-    weights = cpu.prepare(params, model.config, batch.get("keep"))
+    weights = cpu.prepare(params, model.config, batch.get("keep"), training=True)
     return cpu.restore(weights, batch["lq"], model.config, model.dtype, training=True)

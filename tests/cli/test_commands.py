@@ -60,8 +60,7 @@ def test_no_progress_bars_without_a_terminal(run, tmp_path):
     assert "it/s" not in done.stderr
 
 
-def test_help_of_every_command(run):
-    for command in ("restore", "convert", "evaluate", "models"):
-        done = run("-m", "swinir_jax.cli.main", command, "--help")
-        assert done.returncode == 0
-        assert f"swinir-jax {command}" in done.stdout
+def test_help(run):
+    done = run("-m", "swinir_jax.cli.main", "restore", "--help")
+    assert done.returncode == 0
+    assert "swinir-jax restore" in done.stdout

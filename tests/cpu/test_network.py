@@ -46,7 +46,7 @@ def test_answers_and_gradients_are_those_of_the_modules(options):
 
     gradient, y = answer_and_gradient(lambda params: SwinIR(config).apply({"params": params}, lq))
     ours, our_y = answer_and_gradient(
-        lambda params: cpu.restore(cpu.prepare(params, config), lq, config, training=True)
+        lambda params: cpu.restore(cpu.prepare(params, config, training=True), lq, config, training=True)
     )
     assert relative_error(our_y, y) < 2e-6
     jax.tree.map(functools.partial(close, tolerance=1e-5), ours, gradient)
@@ -66,7 +66,7 @@ def test_stochastic_depth_is_that_of_the_modules():
         for branch, y in enumerate(block["Dropout_0"]["__call__"]):
             keep[:, i, branch] = np.any(np.asarray(y) != 0, axis=(1, 2, 3)) / (1 - rate)
     assert 0 < (keep == 0).sum() < keep.size // 2
-    ours = cpu.restore(cpu.prepare(params, config, jnp.asarray(keep)), lq, config, training=True)
+    ours = cpu.restore(cpu.prepare(params, config, jnp.asarray(keep), training=True), lq, config, training=True)
     close(ours, dropped, 2e-6)
 
 
@@ -117,16 +117,16 @@ def test_fast_apply_inside_other_programs():
     close(jax.jit(jax.vmap(restore))(frames), np.stack(expected), 2e-6)
 
 
-def temporaries(blocks, side, training=False, **options):
+def temporaries(blocks, side, training=False, stacked=False, depth=2, **options):
     config = dataclasses.replace(
-        TINY, embed_dim=32, mlp_ratio=4.0, depths=(2,) * blocks, num_heads=(2,) * blocks, **options
+        TINY, embed_dim=32, mlp_ratio=4.0, depths=(depth,) * blocks, num_heads=(2,) * blocks, **options
     )
 
     def run(weights, lq):
         return cpu.restore(weights, lq, config, training=training)
 
     def gradient(params, lq):
-        return jax.grad(lambda params: run(cpu.prepare(params, config), lq).sum())(params)
+        return jax.grad(lambda params: run(cpu.prepare(params, config, training=not stacked), lq).sum())(params)
 
     lq, params = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32), tiny_params(config)
     lowered = jax.jit(gradient).lower(params, lq) if training else jax.jit(run).lower(cpu.prepare(params, config), lq)
@@ -138,6 +138,11 @@ def test_memory_holds_few_features_and_the_layers_of_one_block():
     assert temporaries(6, 32) - temporaries(2, 32) < layers_of_a_block
     features = 32 * 4 * (256**2 - 128**2)
     assert temporaries(2, 256) - temporaries(2, 128) < 4.5 * features
+
+
+def test_a_derivative_keeps_the_features_of_a_block_once():
+    options = dict(training=True, depth=6)
+    assert temporaries(2, 64, **options) < 0.9 * temporaries(2, 64, stacked=True, **options)
 
 
 def test_recomputing_pairs_of_layers_saves_memory():

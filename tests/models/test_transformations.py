@@ -34,7 +34,7 @@ def on_cpu(params, lq):
 
 
 def on_cpu_in_training(params, lq):
-    return cpu.restore(cpu.prepare(params, CONFIG), lq, CONFIG, training=True)
+    return cpu.restore(cpu.prepare(params, CONFIG, training=True), lq, CONFIG, training=True)
 
 
 each_path = pytest.mark.parametrize("apply", [by_modules, on_cpu, on_cpu_in_training])
