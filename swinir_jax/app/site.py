@@ -68,7 +68,7 @@ def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Netw
       runtime: package of ONNX Runtime from `fetch_runtime`.
 
     Raises:
-      InputError: if a network cannot be exported or fails the test, packages are missing, or a file cannot be written.
+      InputError: if a network is not RGB, cannot be exported or fails the test, packages are missing, or a file cannot be written.
     """
     make_folder(folder)
     try:
@@ -173,6 +173,8 @@ def _describe_file(folder: Path, name: str) -> dict[str, Any]:
 def _write_network(folder: Path, name: str, network: Network) -> dict[str, Any]:
     """Writes a network and tests the file; returns what the page has to know of it."""
     model, params = network
+    if model.config.in_chans != 3:
+        raise InputError(f"{name}: browsers decode to RGB; the network has {model.config.in_chans} channels.")
     file = folder / "networks" / f"{name}.onnx"
     file.parent.mkdir(exist_ok=True)
     change = export_onnx(model, params, file, float16=True, metadata=weight_metadata(name))

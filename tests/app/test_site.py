@@ -9,8 +9,9 @@ import platformdirs
 import pytest
 from site_server import NETWORKS, OFFERS, write_site
 
+from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.app import site as site_files
-from swinir_jax.app.site import fetch_runtime
+from swinir_jax.app.site import fetch_runtime, make_site
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli import site as command
 from swinir_jax.cli.main import main
@@ -84,6 +85,12 @@ def test_the_command_offers_what_bundled_networks_reach(tmp_path, runtime, monke
     choices = json.loads((tmp_path / "new" / "site" / "choices.json").read_text())["choices"]
     assert {(choice["purpose"], choice["scale"]) for choice in choices} == {("photo", 2), ("clean", 1), ("clean", 2)}
     assert "changes the result by" in capsys.readouterr().err
+
+
+def test_a_gray_network_is_refused(tmp_path, runtime):
+    network = SwinIR(SwinIRConfig(in_chans=1, embed_dim=4, depths=(2,), num_heads=(1,))), {}
+    with pytest.raises(InputError, match="gray: browsers decode to RGB; the network has 1 channels"):
+        make_site(tmp_path, [], {"gray": network}, runtime)
 
 
 def test_licences_come_along(site):
