@@ -68,7 +68,8 @@ def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Netw
       runtime: package of ONNX Runtime from `fetch_runtime`.
 
     Raises:
-      InputError: if a network is not RGB, cannot be exported or fails the test, packages are missing, or a file cannot be written.
+      InputError: if a network is not RGB, cannot be exported or fails the test, packages are missing, or a file cannot
+        be written.
     """
     make_folder(folder)
     try:

@@ -186,3 +186,17 @@ def test_hidden_colours_are_filled_as_in_python(page, visible):
         alpha=packed(alpha),
     )
     np.testing.assert_allclose(unpacked(answer, 23, 34), extend_colours(image, alpha), atol=1e-5)
+
+
+def test_an_answer_that_is_not_finite_is_no_picture(page):
+    message = ask(
+        page,
+        """async ({ image }) => {
+          const { restoreImage } = await parts("restoring");
+          const network = { scale: 1, window: 8, run: async (data) => data.fill(NaN, 920, 921) };
+          const options = { isGray: false, onTile: () => {} };
+          return restoreImage(asImage(image), [network], 1, options).then(() => "", (error) => error.message);
+        }""",
+        image=as_planes(PIXELS[:23, :34]),
+    )
+    assert "not finite" in message

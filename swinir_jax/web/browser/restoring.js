@@ -6,7 +6,7 @@ export const MOST_PIXELS = 2 ** 26; // of a result, or of an answer on the way t
 
 const LUMA = [0.299, 0.587, 0.114];
 
-// Returns the image enlarged by `scale`; values are about [0, 1].
+// Returns the image enlarged by `scale`; values are about [0, 1]. Fails if an answer is not finite.
 //   networks: in the order in which they run; see tiling.js. If they enlarge by more than `scale`, the last answer is reduced.
 //   isGray:   whether the image is gray, and shall stay so.
 export async function restoreImage(given, networks, scale, { isGray, onTile }) {
@@ -29,5 +29,8 @@ function takeLuma({ planes }) {
 }
 
 function clip(plane) {
-  for (let i = 0; i < plane.length; i += 1) plane[i] = Math.min(1, Math.max(0, plane[i]));
+  for (let i = 0; i < plane.length; i += 1) {
+    if (!Number.isFinite(plane[i])) throw new Error("The network's answer is not finite.");
+    plane[i] = Math.min(1, Math.max(0, plane[i]));
+  }
 }
