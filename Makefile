@@ -36,7 +36,7 @@ demo: $(VENV)/ready
 
 # Twice, because most programs may compile in a quarter of the time and some have to be those of a user.
 test: $(VENV)/ready
-	$(PYTEST) -m as_shipped
+	$(PYTEST) -m as_shipped $(shell grep -rl as_shipped --include="test_*.py" tests)
 	$(PYTEST) -m "not as_shipped"
 
 test-fast: $(VENV)/ready
@@ -49,10 +49,6 @@ $(BROWSER):
 	@test $$(id -u) = 0 || { echo "$(BROWSER) is missing: sudo apt-get install chromium"; exit 1; }
 	apt-get update -q && apt-get install -qq --no-install-recommends chromium
 
-$(VENV)/web-ready: $(VENV)/ready
-	$(PIP) --constraint constraints.txt --editable '.[web-tests]'
-	touch $@
-
 # npm packs ONNX Runtime for the browser; the site is good for any host of static files.
 npm:
 	@command -v npm > /dev/null || test $$(id -u) = 0 || { echo "npm is missing: sudo apt-get install npm"; exit 1; }
@@ -62,7 +58,7 @@ site: $(VENV)/ready | npm
 	rm -rf site
 	$(BIN)/swinir-jax site --out site
 
-test-web: $(VENV)/web-ready | $(BROWSER) npm
+test-web: $(VENV)/ready | $(BROWSER) npm
 	$(BIN)/python -m pytest tests/web -m browser
 
 test-newest:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,8 @@ def address(browser, model):
 def site(tmp_path_factory):
     """Returns the folder of a site with small networks and the real runtime."""
     playwright()
+    if not shutil.which("npm"):
+        pytest.skip("needs npm: make test-web")
     folder = tmp_path_factory.mktemp("site")
     write_site(folder, fetch_runtime())
     return folder
