@@ -30,7 +30,7 @@ FAST := $(addprefix tests/, models/test_transformations.py models/test_windows.p
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-fast test-newest test-torch test-web newest lint docs clean
+.PHONY: demo site npm test test-fast test-newest test-torch test-web newest lint docs clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
 
@@ -49,7 +49,16 @@ $(BROWSER):
 	@test $$(id -u) = 0 || { echo "$(BROWSER) is missing: sudo apt-get install chromium"; exit 1; }
 	apt-get update -q && apt-get install -qq --no-install-recommends chromium
 
-test-web: $(VENV)/ready | $(BROWSER)
+# npm packs ONNX Runtime for the browser; the site is good for any host of static files.
+npm:
+	@command -v npm > /dev/null || test $$(id -u) = 0 || { echo "npm is missing: sudo apt-get install npm"; exit 1; }
+	@command -v npm > /dev/null || { apt-get update -q && apt-get install -qq --no-install-recommends npm; }
+
+site: $(VENV)/ready | npm
+	rm -rf site
+	$(BIN)/swinir-jax site --out site
+
+test-web: $(VENV)/ready | $(BROWSER) npm
 	$(BIN)/python -m pytest tests/web -m browser
 
 test-newest:
@@ -73,7 +82,7 @@ docs: $(VENV)/ready
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
 clean:
-	rm -rf $(VENV) .venv-newest out docs/_build docs/generated
+	rm -rf $(VENV) .venv-newest out site docs/_build docs/generated
 
 # Measures the README's quality table; SETS holds Set5, Set12, McMaster and classic5.
 SETS ?= ../shared/data/testsets

@@ -20,6 +20,7 @@ from swinir_jax.errors import InputError, printable
 COMMANDS: Mapping[str, str] = {
     "restore": "restore photographs, or folders of them",
     "app": "restore photographs on a page in the browser",
+    "site": "write the page as static files, whose networks run in the browser",
     "evaluate": "measure a model by the protocol of the paper",
     "train": "train a network, or continue a run",
     "models": "list the models that are available by name",

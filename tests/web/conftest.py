@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from app_command import command
 from app_server import CONFIG, PARAMS
 from picture_files import make_picture, make_pixels
 from PIL import Image
+from site_server import write_site
 
+from swinir_jax.app.site import fetch_runtime
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, write_picture
@@ -23,6 +26,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Chromium logs what the page explains and that it has no graphics card, Playwright that a test blocks service workers.
+EXPECTED = re.compile(r"with a status of (413|422)|No available adapters|Service Worker registration blocked")
 
 
 def pytest_collection_modifyitems(items):
@@ -31,15 +36,34 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="module")  # as long as Playwright is open, other tests cannot run an event loop
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: make test-web")
+def playwright():
+    """Returns the module; skips the test where it or Chromium is missing."""
+    module = pytest.importorskip("playwright.sync_api", reason="needs Playwright: make test-web")
     if not BROWSER.exists():
         pytest.skip(f"needs {BROWSER}: make test-web")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(BROWSER), args=FLAGS)
-        yield browser
-        browser.close()
+    return module
+
+
+@pytest.fixture(scope="module")  # as long as Playwright is open, other tests cannot run an event loop
+def chromium():
+    """Returns a function that launches Chromium with further flags."""
+    with playwright().sync_playwright() as started:
+        yield lambda *flags: started.chromium.launch(executable_path=str(BROWSER), args=[*FLAGS, *flags])
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    browser = chromium()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def webgpu_browser(chromium):
+    """Returns a browser whose WebGPU runs on the processor."""
+    browser = chromium("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -57,24 +81,39 @@ def address(browser, model):
         yield address
 
 
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """Returns the folder of a site with small networks and the real runtime."""
+    playwright()
+    if not shutil.which("npm"):
+        pytest.skip("needs npm: make test-web")
+    folder = tmp_path_factory.mktemp("site")
+    write_site(folder, fetch_runtime())
+    return folder
+
+
 @pytest.fixture
-def page(browser, address):
+def context_options():
+    """Options of the page's window, for modules to override."""
+    return {}
+
+
+@pytest.fixture
+def page(browser, address, context_options):
     """Returns the page in a window of its own; fails at errors in the console and at requests to other machines."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, locale="en-GB", accept_downloads=True)
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, locale="en-GB", **context_options)
     page = context.new_page()
     problems, outside = [], []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: message.type in ("error", "warning") and problems.append(message.text))
-    page.on(
-        "request", lambda request: request.url.startswith((address, f"blob:{address}")) or outside.append(request.url)
-    )
+    own = address, f"blob:{address[: address.index('/', 8)]}/"
+    page.on("request", lambda request: request.url.startswith(own) or outside.append(request.url))
     page.goto(address)
     page.wait_for_selector("body[data-ready]")
     yield page
     context.close()
     assert not outside
-    refused = re.compile(r"the server responded with a status of (413|422)")  # the browser logs what the page explains
-    assert not [problem for problem in problems if not refused.search(problem)]
+    assert not [problem for problem in problems if not EXPECTED.search(problem)]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ export default {
   orPaste: "oder eines mit Strg+V einfügen",
   formats: {
     app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF und andere. 16 Bit, Transparenz, Farbprofil und Kameradaten bleiben erhalten.",
+    browser:
+      "PNG, JPEG, WebP und was dieser Browser sonst zeigt. Ein Browser rechnet mit 8 Bit in sRGB und verwirft Kameradaten; das Programm swinir-jax behält sie und hat größere Netze.",
   },
   progress: "Fortschritt",
   stop: "Anhalten",
@@ -68,6 +70,7 @@ export default {
     gone: "Dieses Bild ist nicht mehr vorhanden.",
     full: "Es sind zu viele Bilder vorhanden. Speichern oder entfernen Sie einige.",
     unreachable: "Das Programm antwortet nicht. Läuft es noch?",
+    offline: "Das Netz ließ sich nicht laden. Besteht eine Verbindung?",
     zipTooLarge: "Die Ergebnisse sind zu groß für eine ZIP-Datei. Speichern Sie sie einzeln.",
   },
   fileLimit: (megabytes) => `Dateien dürfen bis zu ${megabytes} MB groß sein.`,

@@ -7,6 +7,8 @@ export default {
   orPaste: "or paste one with Ctrl+V",
   formats: {
     app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF and more. 16 bits, transparency, colour profile and camera data are kept.",
+    browser:
+      "PNG, JPEG, WebP and what else this browser shows. A browser computes with 8 bits in sRGB and drops camera data; the program swinir-jax keeps them and has larger networks.",
   },
   progress: "Progress",
   stop: "Stop",
@@ -68,6 +70,7 @@ export default {
     gone: "This picture is not kept any more.",
     full: "Too many pictures are kept. Download or remove some.",
     unreachable: "The program that restores does not answer. Is it still running?",
+    offline: "The network could not be fetched. Is there a connection?",
     zipTooLarge: "The results are too large for one ZIP file. Download them one by one.",
   },
   fileLimit: (megabytes) => `Files may have up to ${megabytes} MB.`,

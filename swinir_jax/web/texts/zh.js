@@ -7,6 +7,8 @@ export default {
   orPaste: "或按 Ctrl+V 粘贴",
   formats: {
     app: "支持 PNG、JPEG、TIFF、WebP、HEIC、AVIF 等格式。保留 16 位色深、透明度、色彩配置和相机信息。",
+    browser:
+      "支持 PNG、JPEG、WebP 以及此浏览器能显示的其他格式。浏览器以 8 位 sRGB 计算，并丢弃相机信息；swinir-jax 程序会保留这些，并有更大的网络。",
   },
   progress: "进度",
   stop: "停止",
@@ -68,6 +70,7 @@ export default {
     gone: "这张图片已不再保留。",
     full: "保留的图片太多。请下载或移除一些。",
     unreachable: "修复程序没有响应。它还在运行吗？",
+    offline: "无法下载网络。是否已联网？",
     zipTooLarge: "结果太大，无法放入一个 ZIP 文件。请逐个下载。",
   },
   fileLimit: (megabytes) => `文件最大 ${megabytes} MB。`,

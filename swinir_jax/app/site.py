@@ -1,0 +1,200 @@
+"""The page as static files, whose networks run in the browser."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from swinir_jax.app.networks import Offer
+from swinir_jax.checkpoints.zoo import weight_metadata
+from swinir_jax.errors import InputError
+from swinir_jax.files import cannot_write, make_folder
+from swinir_jax.inference.chain import Network
+from swinir_jax.onnx.check import TOLERANCE, check_onnx
+from swinir_jax.onnx.export import export_onnx
+from swinir_jax.onnx.file import needed
+
+logger = logging.getLogger(__name__)
+
+# ONNX Runtime for browsers, as npm packs it.
+RUNTIME_VERSION = "1.30.0"
+_RUNTIME_SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Build:
+    """A build of ONNX Runtime, as the names of files in the package's folder `dist`."""
+
+    module: str
+    loader: str
+    binary: str
+
+
+_BUILDS = {
+    "webgpu": _Build(
+        "ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"
+    ),
+    "wasm": _Build("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"),
+}  # execution provider -> the smallest build that has it
+
+_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self' blob:; worker-src 'self'; base-uri 'none'; form-action 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,  # binds workers, which the page's own policy does not
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}  # sent by the service worker; the last two isolate the page
+
+
+def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Network], runtime: Path) -> None:
+    """Writes the site, in place of files of the same names.
+
+    Args:
+      folder: folder to write into.
+      offers: what can be done, the default first; those that need other networks than the given ones are left out.
+      networks: RGB networks by name; stored as ONNX files with float16 weights, which are tested.
+      runtime: package of ONNX Runtime from `fetch_runtime`.
+
+    Raises:
+      InputError: if a network is not RGB, cannot be exported or fails the test, packages are missing, or a file cannot
+        be written.
+    """
+    make_folder(folder)
+    try:
+        files = _write_page(folder)
+        _write_runtime(folder / "runtime", runtime)
+        entries = {name: _write_network(folder, name, network) for name, network in networks.items()}
+        choices = [
+            {**offer.describe(), "place": "to be fetched", "better": None}
+            for offer in offers
+            if networks.keys() >= set(offer.networks)
+        ]
+        _write_json(
+            folder / "choices.json", {"choices": choices, "networks": entries, "runtimes": _describe_runtimes(folder)}
+        )
+        _write_release(folder, ["./", "choices.json", *files])
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def fetch_runtime() -> Path:
+    """Returns the npm package of ONNX Runtime, which is downloaded once.
+
+    Raises:
+      InputError: if npm is missing or fails, or the package is another one.
+    """
+    package = f"onnxruntime-web@{RUNTIME_VERSION}"
+    cache = platformdirs.user_cache_path("swinir_jax") / "npm"
+    file = cache / f"onnxruntime-web-{RUNTIME_VERSION}.tgz"
+    if not file.exists():
+        make_folder(cache)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            command = ["npm", "pack", "--silent", "--pack-destination", folder, package]
+            try:
+                subprocess.run(command, check=True, capture_output=True, text=True)
+            except FileNotFoundError as error:
+                raise InputError("The site needs npm, which packs ONNX Runtime: install npm.") from error
+            except subprocess.CalledProcessError as error:
+                raise InputError(f"{package}: npm could not fetch it ({error.stderr.strip()}).") from error
+            (Path(folder) / file.name).replace(file)
+    if hashlib.sha256(file.read_bytes()).hexdigest() != _RUNTIME_SHA256:
+        raise InputError(f"{file}: is not {package} as it was published; remove the file.")
+    return file
+
+
+def _write_page(folder: Path) -> list[str]:
+    """Writes the page's files with the other engine; returns their names."""
+    names = []
+    for name, data in _walk(resources.files("swinir_jax") / "web", ""):
+        if name == "engine_app.js":
+            continue
+        if name == "engine.js":
+            data = _replaced(data, '"./engine_app.js"', '"./engine_browser.js"')
+        elif name == "index.html":
+            policy = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+            data = _replaced(data, '<meta charset="utf-8">', f'<meta charset="utf-8">\n{policy}')
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        names.append(name)
+    return names
+
+
+def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, bytes]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _walk(entry, f"{path}{entry.name}/")
+        else:
+            yield path + entry.name, entry.read_bytes()
+
+
+def _replaced(data: bytes, old: str, new: str) -> bytes:
+    before, found, after = data.decode().partition(old)
+    assert found
+    return f"{before}{new}{after}".encode()
+
+
+def _write_runtime(folder: Path, package: Path) -> None:
+    """Writes the files of ONNX Runtime that a browser loads, and the licences of what is in them."""
+    folder.mkdir(exist_ok=True)
+    with tarfile.open(package) as archive:
+        for build in _BUILDS.values():
+            for name in dataclasses.astuple(build):
+                member = archive.extractfile(f"package/dist/{name}")
+                assert member
+                (folder / name).write_bytes(member.read())
+    source = resources.files(needed("onnxruntime"))  # the npm package has no licence file
+    for name in ("LICENSE", "ThirdPartyNotices.txt"):
+        (folder / name).write_bytes((source / name).read_bytes())
+
+
+def _describe_runtimes(folder: Path) -> dict[str, Any]:
+    return {
+        provider: {"module": f"runtime/{build.module}", "binary": _describe_file(folder, f"runtime/{build.binary}")}
+        for provider, build in _BUILDS.items()
+    }
+
+
+def _describe_file(folder: Path, name: str) -> dict[str, Any]:
+    return {"file": name, "bytes": (folder / name).stat().st_size}
+
+
+def _write_network(folder: Path, name: str, network: Network) -> dict[str, Any]:
+    """Writes a network and tests the file; returns what the page has to know of it."""
+    model, params = network
+    if model.config.in_chans != 3:
+        raise InputError(f"{name}: browsers decode to RGB; the network has {model.config.in_chans} channels.")
+    file = folder / "networks" / f"{name}.onnx"
+    file.parent.mkdir(exist_ok=True)
+    change = export_onnx(model, params, file, float16=True, metadata=weight_metadata(name))
+    difference = check_onnx(file)
+    if not difference <= TOLERANCE:
+        raise InputError(f"{file}: ONNX Runtime differs from JAX by {difference:.1e}, at most {TOLERANCE:.0e} allowed.")
+    logger.info("%s: storing weights as float16 changes the result by %.1e (relative)", file, change)
+    entry = _describe_file(folder, f"networks/{file.name}")
+    return {**entry, "scale": model.config.upscale, "window": model.config.window_size}
+
+
+def _write_json(file: Path, values: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _write_release(folder: Path, page: list[str]) -> None:
+    """Writes for the service worker a version, which changes with any file, and the names of files to keep at once."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "release.js"):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    release = {"version": digest.hexdigest()[:16], "files": page, "headers": _HEADERS}
+    (folder / "release.js").write_text(f"self.release = {json.dumps(release, indent=1)};\n")

@@ -1,0 +1,28 @@
+"""`swinir-jax site`."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from swinir_jax.app.networks import offers_by_purpose
+from swinir_jax.app.site import fetch_runtime, make_site
+from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.checkpoints.zoo import bundled_models
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "--out", type=Path, default=Path("site"), metavar="DIR", help="folder to write (default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the site with the bundled networks."""
+    networks = {name: load_pretrained(str(file)) for name, file in bundled_models().items()}
+    make_site(args.out, offers_by_purpose(), networks, fetch_runtime())
+    size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())
+    logger.info("%s: %.1f MB, for any host of static files", args.out, size / 1e6)
+    return 0

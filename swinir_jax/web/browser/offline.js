@@ -1,0 +1,25 @@
+// The service worker, which keeps the site for use without a connection and isolates the page: the browser gives several
+// threads to isolated pages alone.
+const TRIED = "swinir-jax isolation"; // in the tab's storage
+const PATIENCE = 10_000; // milliseconds for the service worker to keep the page's files
+
+// Registers the service worker. At the first visit the page is loaded once more, because only the loading isolates it.
+export async function keepOffline() {
+  const workers = navigator.serviceWorker; // absent on insecure addresses and in some private windows
+  const registration = await workers?.register("service_worker.js").catch(() => null);
+  if (!registration || crossOriginIsolated || sessionStorage.getItem(TRIED)) return;
+  const isReady = await Promise.race([workers.ready.then(() => true), wait(PATIENCE)]);
+  if (!isReady) return;
+  sessionStorage.setItem(TRIED, "yes");
+  location.reload();
+  await new Promise(() => {});
+}
+
+// Returns whether a file of the site is at hand without a connection.
+export async function isKept(file) {
+  return Boolean(await self.caches?.match(new URL(file, location), { ignoreVary: true }));
+}
+
+function wait(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

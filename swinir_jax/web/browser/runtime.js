@@ -1,0 +1,75 @@
+// ONNX Runtime in the browser: WebGPU where there is a graphics card, else WASM on the processor.
+import { Trouble } from "../trouble.js";
+
+const ROOT = new URL("../", import.meta.url); // of the site; its files are named relative to it
+const MOST_THREADS = 4; // more gain little on the small matrices of these networks
+
+export async function chooseProvider() {
+  return (await navigator.gpu?.requestAdapter()) ? "webgpu" : "wasm";
+}
+
+// Returns {load}, for one provider. `build` is an entry of `runtimes` in choices.json.
+export function makeRuntime(provider, build) {
+  let ort = null;
+  const sessions = new Map(); // by the file of the network
+
+  async function open(report) {
+    const binary = await fetchBytes(build.binary.file, report);
+    ort = await import(new URL(build.module, ROOT));
+    ort.env.logLevel = "error";
+    ort.env.wasm.wasmPaths = new URL("./", new URL(build.module, ROOT)).href;
+    ort.env.wasm.wasmBinary = binary;
+    ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+  }
+
+  async function start(file, report) {
+    const bytes = await fetchBytes(file, report);
+    const session = await ort.InferenceSession.create(bytes, { executionProviders: [provider], logSeverityLevel: 3 });
+    sessions.set(file, session);
+  }
+
+  // Returns networks as tiling.js takes them, and lets go of others.
+  //   entries:    entries of `networks` in choices.json.
+  //   onFraction: is called with the part of the bytes that have been fetched.
+  async function load(entries, onFraction) {
+    const files = new Set(entries.map((entry) => entry.file));
+    for (const [file, session] of sessions) {
+      if (files.has(file)) continue;
+      sessions.delete(file);
+      await session.release();
+    }
+    const missing = entries.filter((entry, i) => !sessions.has(entry.file) && entries.indexOf(entry) === i);
+    const total = [...missing, ...(ort ? [] : [build.binary])].reduce((sum, { bytes }) => sum + bytes, 0);
+    let fetched = 0;
+    const report = (bytes) => onFraction((fetched += bytes) / total);
+    if (!ort) await open(report);
+    for (const { file } of missing) await start(file, report);
+    return entries.map(({ file, scale, window }) => ({
+      scale,
+      window,
+      async run(data, height, width) {
+        const image = new ort.Tensor("float32", data, [1, 3, height, width]);
+        const { restored } = await sessions.get(file).run({ image });
+        return restored.getData(true); // and frees the graphics card's memory
+      },
+    }));
+  }
+
+  return { load };
+}
+
+// Fetches a file of the site, and reports the bytes of each piece.
+async function fetchBytes(file, report) {
+  try {
+    const answer = await fetch(new URL(file, ROOT));
+    if (!answer.ok) throw new Error(`${file}: ${answer.status}`);
+    const pieces = [];
+    for (let reader = answer.body.getReader(), piece; !(piece = await reader.read()).done; ) {
+      pieces.push(piece.value);
+      report(piece.value.length);
+    }
+    return new Uint8Array(await new Blob(pieces).arrayBuffer());
+  } catch (error) {
+    throw new Trouble("offline", error.message);
+  }
+}

@@ -1,0 +1,82 @@
+// The engine of the site that needs no server: the browser restores the pictures itself. See engine.js for the interface.
+import { isKept, keepOffline } from "./browser/offline.js";
+import { MOST_PIXELS } from "./browser/restoring.js";
+import { Trouble } from "./trouble.js";
+
+const LIMITS = { bytes: 500e6, pixels: MOST_PIXELS };
+const PATIENCE = 1000; // milliseconds that a tile may take to its end after "stop"
+
+let site = null; // what choices.json holds
+let worker = null;
+let running = null; // functions that settle the call of `restore`: {resolve, reject}
+
+export const engine = { name: "browser", list, restore, stop };
+
+async function list() {
+  await keepOffline();
+  site = await (await fetch("choices.json")).json();
+  const choices = await Promise.all(site.choices.map(async (choice) => ({ ...choice, place: await findPlace(choice) })));
+  return { choices, limits: LIMITS, kept: [] };
+}
+
+async function findPlace({ networks }) {
+  const kept = await Promise.all(networks.map((name) => isKept(site.networks[name].file)));
+  return kept.every(Boolean) ? "cached" : "to be fetched";
+}
+
+async function restore(file, { networks, scale }, onProgress) {
+  const before = URL.createObjectURL(file); // browsers turn pictures by EXIF themselves
+  worker ??= startWorker();
+  worker.onmessage = ({ data }) => {
+    if (data.progress) onProgress({ ...data.progress, before: data.progress.state === "working" ? before : undefined });
+    else if (data.result) running.resolve(data.result);
+    else running.reject(new Trouble(data.trouble.code, data.trouble.message));
+  };
+  try {
+    onProgress({ state: "sending", done: 0, total: 0, fraction: null, left: null });
+    const { blob, ...rest } = await new Promise((resolve, reject) => {
+      running = { resolve, reject };
+      worker.postMessage({
+        file,
+        networks: networks.map((name) => site.networks[name]),
+        scale,
+        runtimes: site.runtimes,
+      });
+    });
+    const url = URL.createObjectURL(blob);
+    return { ...rest, name: nameResult(file.name), url, before, after: url };
+  } catch (error) {
+    URL.revokeObjectURL(before);
+    throw error;
+  } finally {
+    running = null;
+  }
+}
+
+async function stop(result) {
+  if (result) {
+    URL.revokeObjectURL(result.before);
+    URL.revokeObjectURL(result.url);
+  } else if (running) {
+    const stopped = running;
+    worker.postMessage("stop");
+    setTimeout(() => running === stopped && end(new Trouble("stopped")), PATIENCE);
+  }
+}
+
+function startWorker() {
+  const started = new Worker(new URL("./browser/worker.js", import.meta.url), { type: "module" });
+  started.onerror = ({ message }) => end(new Trouble(message ? "failed" : "offline", message)); // none if not fetched
+  return started;
+}
+
+// Ends the worker, in whatever it does.
+function end(trouble) {
+  worker?.terminate();
+  worker = null;
+  running?.reject(trouble);
+}
+
+function nameResult(name) {
+  return `${name.replace(/(?<=.)\.[^.]*$/, "") || "picture"}.png`;
+}
