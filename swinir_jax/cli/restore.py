@@ -29,7 +29,6 @@ from swinir_jax.images.transparency import parse_colour
 from swinir_jax.inference.chain import NetworkChain, make_restorer
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.padding import Pad
-from swinir_jax.inference.photographs import PhotoRestorer
 from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.streaming import StreamingRestorer
 from swinir_jax.inference.tiling import Blend
@@ -113,10 +112,8 @@ def run(args: argparse.Namespace) -> int:
         for job in tqdm(jobs, disable=args.quiet or None, unit="image"):
             tiles.reset()
             with _counting(job.source, tally):
-                if isinstance(restorer, StreamingRestorer) and not job.size:
-                    _restore_by_rows(job, restorer, args)
-                else:
-                    _restore(job, restorer, args)
+                restore = _restore if job.size else _restore_by_rows
+                restore(job, restorer, args)
                 tally.restored += 1
         tiles.close()
         if goal.is_stream and tally.restored:
@@ -168,7 +165,7 @@ def _plan(
             check_file_target(job.target)
             for note in job.notes:
                 logger.info("%s: %s", job.source.name, note)
-            by_rows = isinstance(restorer, StreamingRestorer) and is_unfinished(job.target)
+            by_rows = restorer.restores_by_rows and is_unfinished(job.target)
             jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
     restorer.plan(job.size for job in jobs if job.size)
     return jobs
@@ -202,7 +199,7 @@ def _advance(bar: tqdm, count: int, total: int) -> None:
     bar.update(count)
 
 
-def _restore(job: Job, restorer: PhotoRestorer, args: argparse.Namespace) -> None:
+def _restore(job: Job, restorer: StreamingRestorer | NetworkChain, args: argparse.Namespace) -> None:
     start = time.perf_counter()
     picture = read_picture(job.source.file, memory=args.memory)
     if args.background and picture.alpha is not None:
@@ -220,7 +217,7 @@ def _restore(job: Job, restorer: PhotoRestorer, args: argparse.Namespace) -> Non
     _tell(job, f" {_size(picture)}", f"{_size(result)} ({times})", (*result.notes, *converted))
 
 
-def _restore_by_rows(job: Job, restorer: StreamingRestorer, args: argparse.Namespace) -> None:
+def _restore_by_rows(job: Job, restorer: StreamingRestorer | NetworkChain, args: argparse.Namespace) -> None:
     start = time.perf_counter()
     make_folder(job.target.parent)
     height, head = restorer.restore_file(job.source.file, job.target, strip_metadata=args.strip_metadata)
