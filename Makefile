@@ -37,7 +37,7 @@ demo: $(VENV)/ready
 # Twice, because most programs may compile in a quarter of the time and some have to be those of a user.
 test: $(VENV)/ready
 	$(PYTEST) -m as_shipped $(shell grep -rl as_shipped --include="test_*.py" tests)
-	$(PYTEST) -m "not as_shipped"
+	$(PYTEST) -m "not as_shipped and not browser"
 
 test-fast: $(VENV)/ready
 	$(PYTEST) -m as_shipped $(FAST)

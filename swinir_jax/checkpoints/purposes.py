@@ -67,8 +67,9 @@ _PURPOSES = (
         label="Photograph: noise, JPEG and blur",
         scale=2,
         rows={
+            # Measured by benchmarks/photo_networks.py: the best of the bundled networks.
             "fast": Row(
-                {1: "jpeg_light", **_ENLARGING}, "no bundled network removes noise, JPEG and blur at once", True
+                {1: "jpeg_light"}, "removes JPEG first; no bundled network removes noise, JPEG and blur at once", True
             ),
             "best": Row(
                 {

@@ -30,7 +30,6 @@ from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.files import FileRestorer, restore_file
 from swinir_jax.inference.padding import Pad
-from swinir_jax.inference.streaming import StreamingRestorer
 from swinir_jax.inference.tiling import Blend
 
 logger = logging.getLogger(__name__)
@@ -164,7 +163,7 @@ def _plan(
             check_file_target(job.target)
             for note in job.notes:
                 logger.info("%s: %s", job.source.name, note)
-            by_rows = isinstance(restorer, StreamingRestorer) and is_unfinished(job.target)
+            by_rows = restorer.restores_by_rows and is_unfinished(job.target)
             jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
     restorer.plan(job.size for job in jobs if job.size)
     return jobs

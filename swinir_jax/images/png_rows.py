@@ -38,7 +38,7 @@ def open_png(path: Path, file: BinaryIO) -> RowSource | None:
     if head.alpha is not None:
         return None
     blocks = functools.partial(_png_blocks, path, ihdr, row_bytes)
-    return RowSource(path, head, ihdr.height, 5 * BLOCK_ROWS * row_bytes, blocks)
+    return RowSource.of_file(path, head, ihdr.height, 5 * BLOCK_ROWS * row_bytes, blocks)
 
 
 class _Ihdr(NamedTuple):

@@ -42,4 +42,4 @@ def decoded_rows(path: str | os.PathLike[str]) -> RowSource:
         raise InputError(f"{os.fspath(path)}: a picture with alpha cannot be restored by rows; raise --memory.")
     head = dataclasses.replace(picture, pixels=picture.pixels[:1])
     pixels = picture.pixels
-    return RowSource(Path(path), head, len(pixels), pixels.nbytes, lambda first: iter([(0, pixels)]))
+    return RowSource.of_file(Path(path), head, len(pixels), pixels.nbytes, lambda first: iter([(0, pixels)]))

@@ -1,4 +1,4 @@
-"""A picture whose rows are decoded when they are needed."""
+"""A picture whose rows are decoded or computed when they are needed."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from swinir_jax.images.picture import Picture
 from swinir_jax.images.reading import refusing
 
 Block = tuple[int, np.ndarray]
-"""Number of the first row, and rows, `[n, w]` or `[n, w, 3]`."""
+"""Number of the first row, and rows, `[n, w]` or `[n, w, C]`."""
 
 BLOCK_ROWS = 64
 """Height of decoded blocks in formats without strips or tiles."""
@@ -18,15 +18,16 @@ BLOCK_ROWS = 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RowSource:
-    """An upright picture without alpha, whose rows are decoded when they are needed.
+    """An upright picture without alpha, whose rows are decoded or computed when they are needed.
 
     Attributes:
-      path: file of the picture.
+      path: file of the picture, or of the picture that the rows are computed from.
       head: `Picture` of one row, with the profile, resolution, metadata and notes of the whole picture.
       height: height of the picture in pixels.
-      block_bytes: largest memory that reading takes.
+      block_bytes: largest memory that decoding or holding a block takes.
       blocks: function of a row number that yields blocks of any height; the first block contains that row or begins
-        above it. Raises the decoders' errors.
+        above it. Raises InputError if the file is damaged or cut short.
+      dtype: dtype of the blocks: the dtype of `head`, or float32 for values in [0, 1].
     """
 
     path: Path
@@ -34,6 +35,30 @@ class RowSource:
     height: int
     block_bytes: int
     blocks: Callable[[int], Iterator[Block]]
+    dtype: np.dtype
+
+    @classmethod
+    def of_file(
+        cls, path: Path, head: Picture, height: int, block_bytes: int, decode: Callable[[int], Iterator[Block]]
+    ) -> "RowSource":
+        """Returns the rows of a file.
+
+        Args:
+          path: as the attribute.
+          head: as the attribute.
+          height: as the attribute.
+          block_bytes: as the attribute.
+          decode: function as `blocks`, which may raise the decoders' errors.
+        """
+
+        def blocks(first: int) -> Iterator[Block]:
+            decoded = decode(first)
+            while True:
+                with refusing(path):
+                    block = next(decoded)
+                yield block
+
+        return cls(path, head, height, block_bytes, blocks, head.pixels.dtype)
 
     @property
     def width(self) -> int:
@@ -71,18 +96,18 @@ class RowWindow:
         """
         source = self._source
         rows = np.empty((stop - start, source.width, source.channels), np.float32)
-        with refusing(source.path):
-            while self._end < stop:
-                y, block = next(self._blocks)
-                self._recent.append((y, block))
-                self._end = y + len(block)
-                self._forget(start)
+        while self._end < stop:
+            y, block = next(self._blocks)
+            self._recent.append((y, block))
+            self._end = y + len(block)
+            self._forget(start)
         self._forget(start)
         for y, block in self._recent:
             low, high = max(start, y), min(stop, y + len(block))
             if low < high:
                 rows[low - start : high - start] = block[low - y : high - y].reshape(high - low, *rows.shape[1:])
-        rows /= np.float32(np.iinfo(source.head.pixels.dtype).max)
+        if source.dtype != np.float32:
+            rows /= np.float32(np.iinfo(source.dtype).max)
         return rows
 
     def _forget(self, start: int) -> None:

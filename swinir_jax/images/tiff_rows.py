@@ -45,7 +45,7 @@ def open_tiff(path: Path) -> RowSource | None:
             notes=notes + frame_note(len(tiff.pages)),
         )
         block_rows = BLOCK_ROWS if page.is_contiguous else page.chunks[page.axes.index("Y") - page.ndim]
-    return RowSource(
+    return RowSource.of_file(
         path, checked(head), h, 2 * min(block_rows, h) * head.pixels.nbytes, functools.partial(_tiff_blocks, path)
     )
 

@@ -12,10 +12,10 @@ from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.data.degradations import imresize
 from swinir_jax.errors import InputError
-from swinir_jax.images import read_size
+from swinir_jax.images import Picture, read_size
 from swinir_jax.inference.photographs import PhotoRestorer
 from swinir_jax.inference.restorer import ignore
-from swinir_jax.inference.streaming import StreamingRestorer, size_if_fits
+from swinir_jax.inference.streaming import StreamingRestorer, restore_by_rows, size_if_fits
 from swinir_jax.models import SwinIR
 
 Network = tuple[SwinIR, Mapping[str, Any]]
@@ -73,21 +73,39 @@ class NetworkChain(PhotoRestorer):
         for restorer, reached in self._stages():
             restorer.plan((h * reached, w * reached) for h, w in sizes)
 
-    def size_if_fits(self, path: Path) -> tuple[int, int]:
-        """Returns height and width of the image in a file that can be restored in memory.
+    @property
+    def restores_by_rows(self) -> bool:
+        """Whether `restore_file` takes images larger than memory: if no bicubic reduces the answer."""
+        return not self._is_reduced
+
+    def size_if_fits(self, path: Path) -> tuple[int, int] | None:
+        """Returns height and width of the image in a file if it can be restored in memory, as `size_if_fits`.
 
         Raises:
-          InputError: if the header cannot be read, or the image does not fit: only one network restores by rows.
+          InputError: if the header cannot be read, or the image fits neither in memory nor by rows.
         """
         memory = self._restorers[0].engine.unused_memory()
         size = size_if_fits(path, memory, self._largest, beside=_REDUCING_BYTES if self._is_reduced else 0)
         if size is None:
+            self._check_rows(path)
+        return size
+
+    def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:
+        """Restores an image of any size, a row of tiles of each network at a time, as `restore_by_rows`.
+
+        Raises:
+          InputError: as `restore_by_rows` does, or if bicubic reduces the answer.
+        """
+        self._check_rows(path)
+        return restore_by_rows(self._restorers, path, target, self._done, strip_metadata=strip_metadata)
+
+    def _check_rows(self, path: Path) -> None:
+        if self._is_reduced:
             height, width = read_size(path)
             raise InputError(
-                f"{path}: {width}x{height} pixels are too many for the memory allowed; only a network that runs alone, "
-                "at a scale of its own, restores by rows (--model)."
+                f"{path}: {width}x{height} pixels are too many for the memory allowed; scale {self._scale} ends with "
+                f"bicubic resizing, which needs the whole image; scale {self._largest} does not (--scale)."
             )
-        return size
 
     def _restore(self, image: np.ndarray) -> np.ndarray:
         h, w = image.shape[:2]

@@ -54,8 +54,8 @@ def restore_file(
       file: picture to read.
       target: file to write, in an existing folder; the ending decides the format.
       restorer: restorer of any networks.
-      by_rows: whether a `StreamingRestorer` restores row after row of tiles, for a picture larger than memory; the
-        background and the quality do not apply then.
+      by_rows: whether to restore row after row of tiles, for a picture larger than memory; the background and the
+        quality do not apply then.
       memory: bytes that reading may take; None for all free memory.
       background: colour behind a picture with alpha; None to keep alpha.
       quality: quality of JPEG and AVIF, 1 to 100.
@@ -65,7 +65,7 @@ def restore_file(
       InputError: if the file cannot be read, restored or written.
     """
     start = time.perf_counter()
-    if by_rows and isinstance(restorer, StreamingRestorer):
+    if by_rows:
         height, head = restorer.restore_file(file, target, strip_metadata=strip_metadata)
         seconds = (0.0, time.perf_counter() - start, 0.0)
         return Restored(before=None, after=head, height=height, notes=head.notes, seconds=seconds)

@@ -28,6 +28,7 @@ class Restorer(PhotoRestorer):
     Attributes:
       model: the network.
       engine: chooses the tiles and runs the network.
+      self_ensemble: whether results are averaged over the 8 flips and quarter turns.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Restorer(PhotoRestorer):
         self.model = model
         layout = Layout.of(model.config, tile=tile, overlap=overlap, blend=blend, pad=pad)
         self.engine = Engine(model, params, layout, batch_size=batch_size, memory=memory, mesh=mesh, fast=fast)
-        self._self_ensemble, self._done = self_ensemble, done
+        self.self_ensemble, self._done = self_ensemble, done
 
     @property
     def tile(self) -> int | Literal["auto"]:
@@ -97,7 +98,7 @@ class Restorer(PhotoRestorer):
     def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
         """Chooses tiles for a set of images, as `PhotoRestorer.plan`."""
         sizes = list(sizes)
-        self.engine.plan(sizes + [(w, h) for h, w in sizes] if self._self_ensemble else sizes)
+        self.engine.plan(sizes + [(w, h) for h, w in sizes] if self.self_ensemble else sizes)
 
     def count_tiles(self, size: tuple[int, int]) -> int:
         """Returns the number of tiles of an image of (height, width), in all turns."""
@@ -105,7 +106,7 @@ class Restorer(PhotoRestorer):
 
     @property
     def _turns(self) -> int:
-        return 8 if self._self_ensemble else 1
+        return 8 if self.self_ensemble else 1
 
     def _tiling(self, size: tuple[int, int]) -> Tiling:
         layout = self.engine.layout
@@ -113,7 +114,7 @@ class Restorer(PhotoRestorer):
 
     def _restore(self, image: np.ndarray) -> np.ndarray:
         config = self.model.config
-        run = self._ensemble if self._self_ensemble else self._restore_once
+        run = self._ensemble if self.self_ensemble else self._restore_once
         restored = through_network(image, run, config.in_chans, config.upscale)
         check_answer(restored)
         return restored

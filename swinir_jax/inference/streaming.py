@@ -1,36 +1,26 @@
 """Restoration of images larger than memory, by rows of tiles."""
 
-import bisect
-import dataclasses
-import hashlib
 import logging
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from swinir_jax.errors import InputError
 from swinir_jax.images import Picture, read_size
 from swinir_jax.images.row_reading import decoded_rows, open_rows
 from swinir_jax.images.row_writing import GROUP, RowWriter, check_target, read_progress
-from swinir_jax.images.rows import RowSource, RowWindow
-from swinir_jax.inference.colour import through_network
+from swinir_jax.images.rows import RowSource
 from swinir_jax.inference.engine import MEMORY_SHARE
 from swinir_jax.inference.memory import free_bytes, resident_bytes
-from swinir_jax.inference.padding import first_pixel, mirrored
+from swinir_jax.inference.network_rows import NetworkRows, choose_tiles
 from swinir_jax.inference.photographs import to_samples
-from swinir_jax.inference.pictures import CHANNEL_NOTES
-from swinir_jax.inference.plan import MAX_AUTO_TILE
-from swinir_jax.inference.restorer import Restorer, check_answer
-from swinir_jax.inference.tiling import Shape, Tiling
+from swinir_jax.inference.restorer import Restorer
+from swinir_jax.inference.tiling import Tiling
 from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)
-
-_ROWS = 64  # rows of the result that are converted to samples at once
 
 
 def size_if_fits(path: Path, memory: int, scale: int, *, beside: int = 0) -> tuple[int, int] | None:
@@ -77,153 +67,85 @@ class StreamingRestorer(Restorer):
         """Returns height and width of the image in a file if it can be restored in memory, as `size_if_fits`."""
         return size_if_fits(path, self.engine.unused_memory(), self.scale)
 
+    @property
+    def restores_by_rows(self) -> bool:
+        """Whether `restore_file` takes images larger than memory: always."""
+        return True
+
     def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:
-        """Restores an image of any size, a row of tiles at a time.
+        """Restores an image of any size, a row of tiles at a time, as `restore_by_rows`."""
+        return restore_by_rows([self], path, target, self._done, strip_metadata=strip_metadata)
 
-        The result equals that of the whole image restored in the same tiles. If the process is killed, the same call
-        continues the unfinished result; a call with other options begins anew.
 
-        Args:
-          path: file that `read_picture` reads. Gray and RGB files of PNG and TIFF are read by rows, others whole.
-          target: PNG or TIFF file to write (TIFF as a tiled BigTIFF).
-          strip_metadata: whether to leave out date, camera, place, author and texts.
+def restore_by_rows(
+    restorers: Sequence[Restorer],
+    path: Path,
+    target: Path,
+    done: Callable[[int, int], None],
+    *,
+    strip_metadata: bool = False,
+) -> tuple[int, Picture]:
+    """Restores an image of any size by networks in turn, with one row of tiles of each network in memory.
 
-        Returns:
-          The height of the result, and a picture of one row with the width, the kind and the notes of the result.
+    The result equals that of the whole image restored in the same tiles by one network after the other. If the process
+    is killed, the same call continues the unfinished result; a call with other options begins anew.
 
-        Raises:
-          InputError: if the image, the network, an option or the target requires the whole image in memory, the memory
-            does not suffice, the file is damaged, or the target cannot be written.
-        """
-        source = open_rows(path) or self._decode(path)
-        height, width = (side * self.model.config.upscale for side in (source.height, source.width))
-        check_target(target, height, width)
-        self._check_options(source)
-        unfinished, layout = read_progress(target), self.engine.layout
-        tile = self._affordable_tile(source, unfinished)
-        tiling = layout.grid(layout.padded((source.height, source.width)), tile)
-        logger.info("%s: %dx%d, by rows of tiles of %dx%d", path, source.width, source.height, tile[1], tile[0])
-        settings = self._settings(source, tiling)
-        if unfinished and unfinished != settings:
-            changed = ", ".join(key for key in settings if unfinished.get(key) != settings[key])
-            logger.info("%s: an unfinished result is dropped, because of another %s", target, changed)
-        head = self._head(source)
-        if strip_metadata:
-            head = head.without_metadata()
-        with RowWriter(target, head, height, settings) as writer:
-            if writer.rows:
-                logger.info("%s: continues after row %d of %d", target, writer.rows, height)
-            try:
-                for rows in self._rows(source, tiling, writer.rows):
-                    writer.write(rows.reshape(len(rows), *head.pixels.shape[1:]))
-                writer.finish()
-            except KeyboardInterrupt:
-                logger.info("%s: %d of %d rows are kept; the same command continues", target, writer.rows, height)
-                raise
-        return height, head
+    Args:
+      restorers: the networks in the order in which they run, and their options.
+      path: file that `read_picture` reads. Gray and RGB files of PNG and TIFF are read by rows, others whole.
+      target: PNG or TIFF file to write (TIFF as a tiled BigTIFF).
+      done: called with (tiles just finished, tiles of the image in all networks).
+      strip_metadata: whether to leave out date, camera, place, author and texts.
 
-    def _decode(self, path: Path) -> RowSource:
-        h, w = read_size(path)
-        if h * w * 3 * 2 > self.engine.unused_memory():  # the decoder's copy and ours
-            raise InputError(f"{path}: the image exceeds the memory allowed, and its format cannot be read by rows.")
-        return decoded_rows(path)
+    Returns:
+      The height of the result, and a picture of one row with the width, the kind and the notes of the result.
 
-    def _check_options(self, source: RowSource) -> None:
-        config = self.model.config
-        if self.tile == 0:
-            raise InputError(f"{source.path}: too large to be restored whole (tile=0) in the memory allowed.")
-        if self._self_ensemble:
-            raise InputError(f"{source.path}: too large for the self-ensemble, which turns whole images in memory.")
-        if source.channels > config.in_chans and config.upscale > 1:
-            raise InputError(f"{source.path}: a colour image larger than memory needs an RGB network to be enlarged.")
+    Raises:
+      InputError: if the image, a network, an option or the target requires the whole image in memory, the memory does
+        not suffice, the file is damaged, or the target cannot be written.
+    """
+    engine = restorers[0].engine
+    source = rows = open_rows(path) or _decode(path, engine.unused_memory())
+    networks: list[NetworkRows] = []
+    tilings: list[Tiling] = []
+    for restorer in restorers:
+        networks.append(NetworkRows(restorer, rows, lambda tiles: done(tiles, sum(map(len, tilings)))))
+        rows = networks[-1].answer
+    head = rows.head.without_metadata() if strip_metadata else rows.head
+    check_target(target, rows.height, rows.width)
+    unfinished = read_progress(target)
+    writing = GROUP * 5 * head.pixels.nbytes
+    choices = [network.tiles() for network in networks]  # compiles programs, which take memory
+    tiles = choose_tiles(path, choices, engine.unused_memory() - writing, (unfinished or {}).get("tile", ()))
+    tilings += map(NetworkRows.take, networks, tiles)
+    sizes = " and ".join(f"{w}x{h}" for h, w in tiles)
+    logger.info("%s: %dx%d, by rows of tiles of %s", path, source.width, source.height, sizes)
+    settings = _settings(path, networks)
+    if unfinished and unfinished != settings:
+        changed = ", ".join(key for key in settings if unfinished.get(key) != settings[key])
+        logger.info("%s: an unfinished result is dropped, because of another %s", target, changed)
+    with RowWriter(target, head, rows.height, settings) as writer:
+        if writer.rows:
+            logger.info("%s: continues after row %d of %d", target, writer.rows, rows.height)
+        try:
+            for _, block in rows.blocks(writer.rows):
+                writer.write(to_samples(block, head.pixels.dtype).reshape(len(block), *head.pixels.shape[1:]))
+            writer.finish()
+        except KeyboardInterrupt:
+            logger.info("%s: %d of %d rows are kept; the same command continues", target, writer.rows, rows.height)
+            raise
+    return rows.height, head
 
-    def _affordable_tile(self, source: RowSource, unfinished: Mapping[str, Any] | None) -> Shape:
-        """Returns the tile of an unfinished result if program and rows fit into memory, else the largest that fits."""
-        engine, layout, size = self.engine, self.engine.layout, (source.height, source.width)
-        sides = [0]  # an explicit tile is the only choice
-        if layout.tile == "auto":
-            largest = min(MAX_AUTO_TILE, max(layout.padded(size))) // layout.window * layout.window
-            largest = max(largest, layout.smallest())
-            fitting = engine.fitting_side(layout.alone(size, largest), engine.batch_size)
-            sides = [*range(fitting or largest, layout.smallest() - 1, -layout.window)]
-        tiles = [layout.alone(size, side) for side in sides]
-        shape = (engine.batch_size, *tiles[0], self.model.config.in_chans)
-        program = engine.programs.need(shape) if engine.on_cpu else 0
-        pixels, budget = math.prod(tiles[0]), engine.unused_memory()
-        begun = [tile for tile in tiles if unfinished and unfinished.get("tile") == list(tile)]
-        for tile in begun + tiles:
-            need = program * math.prod(tile) / pixels + self._row_bytes(source, tile[0])
-            if need <= budget:
-                return tile
-        raise InputError(
-            f"{source.path}: rows of tiles of {tile[1]}x{tile[0]} take {need / 1e6:.0f} MB; {budget / 1e6:.0f} MB are "
-            f"left, beside the {resident_bytes() / 1e6:.0f} MB that the process holds. Take smaller tiles or allow "
-            "more memory."
-        )
 
-    def _row_bytes(self, source: RowSource, tile_height: int) -> int:
-        """Returns the bytes held beside the program: floats of a row of tiles, and samples being read and written."""
-        scale, itemsize = self.model.config.upscale, source.head.pixels.itemsize
-        row = self.engine.layout.padded((1, source.width))[1] * source.channels
-        # The row of tiles, the next one, and the padded copy.
-        lq = tile_height * row * (3 * 4 + itemsize) + source.block_bytes
-        return lq + tile_height * row * scale**2 * 4 + row * scale * (_ROWS * 3 * 4 + GROUP * 5 * itemsize)
+def _decode(path: Path, memory: int) -> RowSource:
+    h, w = read_size(path)
+    if h * w * 3 * 2 > memory:  # the decoder's copy and ours
+        raise InputError(f"{path}: the image exceeds the memory allowed, and its format cannot be read by rows.")
+    return decoded_rows(path)
 
-    def _settings(self, source: RowSource, tiling: Tiling) -> dict[str, Any]:
-        """Returns everything that decides the result, to compare with that of an unfinished one."""
-        file = source.path.stat()
-        model = hashlib.sha256(repr(self.model).encode())
-        for leaf in jax.tree.leaves(self.engine.programs.weights):
-            model.update(np.asarray(leaf).tobytes())
-        return {
-            "input": [str(source.path.resolve()), file.st_size, file.st_mtime_ns],
-            "model": model.hexdigest(),
-            "tile": list(tiling.tile),
-            "overlap": tiling.overlap,
-            "blend": tiling.blend,
-            "pad": self.engine.layout.pad,
-        }
 
-    def _head(self, source: RowSource) -> Picture:
-        width = source.width * self.model.config.upscale
-        pixels = np.zeros((1, width, *source.head.pixels.shape[2:]), source.head.pixels.dtype)
-        note = CHANNEL_NOTES.get((source.channels, self.model.config.in_chans))
-        return dataclasses.replace(source.head, pixels=pixels, notes=source.head.notes + ((note,) if note else ()))
-
-    def _rows(self, source: RowSource, tiling: Tiling, begin: int) -> Iterator[np.ndarray]:
-        """Yields the rows of the result after the first `begin` ones, `[n, w * scale, C]`, a few at a time."""
-        scale, dtype, pad = self.model.config.upscale, source.head.pixels.dtype, self.engine.layout.pad
-        height, width, above = source.height * scale, source.width * scale, first_pixel(pad) * scale
-        if begin == height:
-            return
-        first = bisect.bisect_right(tiling.rows, (begin + above) // scale) - 1
-        first_tiles, total = tiling.first_needed(first), len(tiling)
-        image_rows, image_cols = mirrored(source.height, tiling.height, pad), mirrored(source.width, tiling.width, pad)
-        # The first row of the image that a row of tiles and those below it need: padding mirrors rows further up.
-        needed = {y: int(image_rows[y:].min()) for y in tiling.rows}
-        window = RowWindow(source, needed[tiling.rows[first_tiles]])
-
-        def read(start: int, stop: int) -> np.ndarray:
-            rows, top = image_rows[start:stop], needed[start]
-            return window.read(top, rows.max() + 1).take(rows - top, axis=0).take(image_cols, axis=1)
-
-        self._done(first_tiles * len(tiling.cols), total)
-        top = tiling.rows[first] * scale - above
-        for band in tiling.bands(
-            read, source.channels, self._run, self.engine.batch_size, lambda n: self._done(n, total), first=first
-        ):
-            for y in range(max(begin - top, 0), min(len(band), height - top), _ROWS):
-                rows = band[y : min(y + _ROWS, height - top), above : above + width]
-                check_answer(rows)
-                yield to_samples(rows, dtype)
-            top += len(band)
-
-    def _run(self, tiles: np.ndarray) -> np.ndarray:
-        """Runs the network over `[B, h, w, C]` of any C, as over one tall image: colours are converted by pixel."""
-        scale, (b, h, w, _) = self.model.config.upscale, tiles.shape
-
-        def run(tall: np.ndarray) -> np.ndarray:
-            return self.engine.run(tall.reshape(b, h, w, -1)).reshape(b * h * scale, w * scale, -1)
-
-        restored = through_network(tiles.reshape(b * h, w, -1), run, self.model.config.in_chans, scale)
-        return restored.reshape(b, h * scale, w * scale, -1)
+def _settings(path: Path, networks: Sequence[NetworkRows]) -> dict[str, Any]:
+    """Returns everything that the result depends on, to compare with the settings of an unfinished result."""
+    file, settings = path.stat(), [network.settings() for network in networks]
+    by_network = {key: [of_network[key] for of_network in settings] for key in settings[0]}
+    return {"input": [str(path.resolve()), file.st_size, file.st_mtime_ns], **by_network}

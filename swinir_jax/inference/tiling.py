@@ -111,6 +111,7 @@ class Tiling:
         done: Callable[[int], None],
         *,
         first: int = 0,
+        stop: int | None = None,
     ) -> Iterator[np.ndarray]:
         """Restores from top to bottom, with one row of tiles in memory; band i begins with the tiles of `rows[i]`.
 
@@ -122,13 +123,14 @@ class Tiling:
           batch_size: as for `restore`.
           done: as for `restore`.
           first: index of the first band to restore; bands do not depend on it.
+          stop: index after the last band to restore; None for all.
 
         Yields:
           `[n * scale, W * scale, C]` float32, the rows up to the next band; valid until the next one is yielded.
         """
         begin = self.first_needed(first)
         height, width = self.tile
-        strips = (read(y, y + height) for y in self.rows[begin:])
+        strips = (read(y, y + height) for y in self.rows[begin:stop])
         tiles = (strip[:, x : x + width] for strip in strips for x in self.cols)
         restored = _run_all(tiles, run, batch_size, done)
         by_row, by_col = (blend_weights(side * self.scale, self.overlap * self.scale, self.blend) for side in self.tile)
@@ -136,7 +138,7 @@ class Tiling:
         row_norm = self._norm(self.rows, by_row)[:, None, None]
         col_norm = self._norm(self.cols, by_col)[:, None]
         total = np.zeros((len(by_row), len(col_norm), channels), np.float32)
-        for i, y in enumerate(self.rows[begin:], begin):
+        for i, y in enumerate(self.rows[begin:stop], begin):
             for x in self.cols:
                 total[:, self._output(x, width)] += next(restored) * tile_weight
             end = self.rows[i + 1] if i + 1 < len(self.rows) else y + height

@@ -1,4 +1,6 @@
+import json
 import math
+from pathlib import Path
 
 import pytest
 from goldens import official_checkpoints
@@ -54,9 +56,15 @@ def test_fast_choices_fetch_nothing_where_a_bundled_network_is(purpose):
         (
             "photo",
             None,
-            "photo, scale 2: lightweight_x2 (bundled); no bundled network removes noise, JPEG and blur at once",
+            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG first; no bundled "
+            "network removes noise, JPEG and blur at once",
         ),
-        ("photo", 1, "photo, scale 1: jpeg_light (bundled); no bundled network removes noise, JPEG and blur at once"),
+        (
+            "photo",
+            1,
+            "photo, scale 1: jpeg_light (bundled); removes JPEG first; no bundled network removes noise, JPEG and blur "
+            "at once",
+        ),
         ("clean", 4, "clean, scale 4: lightweight_x4 (bundled); for clean pictures, small"),
         (
             "clean",
@@ -79,6 +87,14 @@ def test_fast_choices_fetch_nothing_where_a_bundled_network_is(purpose):
 )
 def test_choices_in_a_line(purpose, scale, line):
     assert str(choose_models(purpose, scale)) == line
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_photograph_gets_the_bundled_networks_that_were_measured_to_be_best(scale):
+    file = Path(__file__).parents[2] / "benchmarks" / "results" / "photo_networks.json"
+    measured = [row for row in json.loads(file.read_text()) if row["scale"] == scale]
+    best = max(measured, key=lambda row: row["psnr_y"])
+    assert [step.model for step in choose_models("photo", scale).passes] == best["networks"]
 
 
 def test_a_stand_in_names_the_network_that_suits_better():

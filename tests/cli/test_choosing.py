@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.images.row_writing import RowWriter, progress_file
 from swinir_jax.inference import engine, files
 from swinir_jax.inference.photographs import to_samples
 
@@ -92,15 +94,17 @@ def through(*names):
     [
         (
             [],
-            [2],
-            "photo, scale 2: lightweight_x2 (bundled); no bundled network removes noise, JPEG and blur at once, as "
-            "--best does by 003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x2_GAN",
+            [1, 2],
+            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG first; no bundled "
+            "network removes noise, JPEG and blur at once, as --best does by "
+            "003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x2_GAN",
         ),
         (
             ["--scale", "3"],
-            [4],
-            "photo, scale 3: lightweight_x4 (bundled), then MATLAB's bicubic to scale 3; no bundled network removes "
-            "noise, JPEG and blur at once, as --best does by 003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN",
+            [1, 4],
+            "photo, scale 3: jpeg_light (bundled), then lightweight_x4 (bundled), then MATLAB's bicubic to scale 3; "
+            "removes JPEG first; no bundled network removes noise, JPEG and blur at once, as --best does by "
+            "003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN",
         ),
         (["--for", "jpeg"], [1], "jpeg, scale 1: jpeg_light (bundled); for JPEG of any quality from 10 to 90"),
         (
@@ -143,7 +147,7 @@ def test_networks_run_in_turn(run):
 
 def test_other_scales_are_reached_by_bicubic(run):
     _, result, _ = run("--scale", "3")
-    expected = imresize(through("lightweight_x4"), size=(36, 51)).astype(np.float32)
+    expected = imresize(through("jpeg_light", "lightweight_x4"), size=(36, 51)).astype(np.float32)
     np.testing.assert_array_equal(result.pixels, to_samples(expected, np.dtype(np.uint8)))
 
 
@@ -214,14 +218,54 @@ def test_planned_format_holds_the_scale_that_was_asked_for(restorers):
     assert os.listdir("out") == ["wide.png"]  # WebP ends at 16383 pixels
 
 
-def test_a_picture_too_large_for_several_networks_is_named(run, monkeypatch):
+TILES = ["--tile", "32", "--overlap", "8"]
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Returns a picture that does not fit into 8 MB."""
     monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
-    large = Picture(np.zeros((300, 100, 3), np.uint8))
+    return Picture(np.random.default_rng(0).integers(0, 256, (1000, 100, 3), np.uint8))
+
+
+def test_the_default_restores_pictures_larger_than_memory_by_rows(run, large):
+    code, result, lines = run(*TILES, "--memory", "8MB", picture=large)
+    assert code == 0
+    assert "photo.png -> out.png 200x2000 (by rows" in " ".join(lines)
+    _, expected, lines = run(*TILES, picture=large)
+    assert "by rows" not in " ".join(lines)
+    np.testing.assert_array_equal(result.pixels, expected.pixels)
+
+
+def test_an_interrupted_run_of_the_default_is_continued(run, large, monkeypatch, capsys):
+    write = RowWriter.write
+
+    def interrupt(self, rows):
+        if self.rows == 512:
+            raise KeyboardInterrupt
+        write(self, rows)
+
+    monkeypatch.setattr(RowWriter, "write", interrupt)
+    assert run(*TILES, "--memory", "8MB", picture=large)[0] == 130
+    monkeypatch.setattr(RowWriter, "write", write)
+    capsys.readouterr()
+    assert main(["restore", "photo.png", "--out", "out.png", *TILES, "--memory", "9GB"]) == 0
+    assert "continues after row 512 of 2000" in capsys.readouterr().err
+
+
+def test_bicubic_does_not_continue_an_unfinished_result(run):
+    progress_file(Path("out.png")).write_text("{}")
+    code, result, _ = run("--scale", "3")
+    assert code == 0
+    assert result.pixels.shape == (36, 51, 3)
+
+
+def test_a_picture_too_large_for_bicubic_is_named(run, large):
     code, _, lines = run("--scale", "3", "--memory", "8MB", picture=large)
     assert code == 2
     assert (
-        "failed: photo.png: 100x300 pixels are too many for the memory allowed; only a network that runs alone"
-        in " ".join(lines)
+        "failed: photo.png: 100x1000 pixels are too many for the memory allowed; scale 3 ends with bicubic resizing, "
+        "which needs the whole image; scale 4 does not (--scale)." in " ".join(lines)
     )
 
 
@@ -235,7 +279,7 @@ def test_models_are_listed_by_purpose(capsys):
         in out
     )
     assert re.search(r"jpeg_light: .* 0\.9 M parameters, 5 MB; fast; bundled", out)
-    assert "  --for photo takes, at scale 2: lightweight_x2\n" in out
+    assert "  --for photo takes, at scale 2: jpeg_light, then lightweight_x2\n" in out
 
 
 def test_models_as_json(capsys):

@@ -96,21 +96,28 @@ def test_networks_that_enlarge_too_little_are_refused():
         NetworkChain([network(1), network(2)], 3)
 
 
-def test_one_network_at_its_own_scale_restores_by_rows():
+def test_one_network_at_its_own_scale_is_not_a_chain():
     assert isinstance(make_restorer([network(2)], 2), StreamingRestorer)
     assert isinstance(make_restorer([network(2)], 1), NetworkChain)
     assert isinstance(make_restorer([network(1), network(1)], 1), NetworkChain)
 
 
-def test_images_larger_than_memory_are_refused_by_name(tmp_path, monkeypatch):
+def test_images_larger_than_memory_are_refused_by_name_where_bicubic_needs_them_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
     path = tmp_path / "large.png"
     write_picture(path, Picture(photo(100, 200, 3, dtype=np.uint8)))
     pixels = 100 * 200
     held = 3 * (1 + 4 + 16 * 10) + 16 * 28
     assert NetworkChain([network(4)], 3, memory=pixels * held).size_if_fits(path) == (100, 200)
-    with pytest.raises(InputError, match=r"large\.png: 200x100 pixels are too many .*--model"):
-        NetworkChain([network(4)], 3, memory=pixels * held - 1).size_if_fits(path)
+    reduced = NetworkChain([network(4)], 3, memory=pixels * held - 1)
+    message = r"large\.png: 200x100 pixels are too many .* scale 3 ends with bicubic .* scale 4 does not \(--scale\)"
+    with pytest.raises(InputError, match=message):
+        reduced.size_if_fits(path)
+    assert not reduced.restores_by_rows
+    with pytest.raises(InputError, match=message):
+        reduced.restore_file(path, tmp_path / "out.png")
+    assert NetworkChain([network(4)], memory=pixels * held - 1).size_if_fits(path) == (100, 200)
+    assert NetworkChain([network(4)], memory=pixels).size_if_fits(path) is None
 
 
 def test_a_chain_can_be_pickled():

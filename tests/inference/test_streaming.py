@@ -160,7 +160,7 @@ def test_auto_takes_tiles_by_the_memory_and_keeps_those_it_began_with(
         auto.engine.memory = memory
         with pytest.raises(KilledError):
             auto.restore_file(source, tmp_path / f"{memory}.png")
-        tiles[memory] = json.loads(progress_file(tmp_path / f"{memory}.png").read_text())["settings"]["tile"]
+        [tiles[memory]] = json.loads(progress_file(tmp_path / f"{memory}.png").read_text())["settings"]["tile"]
     assert min(tiles[30_000_000]) > min(tiles[8_000_000]) >= 40
     monkeypatch.undo()
     auto.engine.memory = 10**10

@@ -1,0 +1,85 @@
+"""Compares the bundled networks on ordinary photographs, for the purpose `photo` of docs/which_model.md.
+
+    python benchmarks/photo_networks.py --hq TESTSETS/McMaster
+
+The middle of each photograph is degraded by the chain `photo` and enlarged again by several networks in turn. Writes
+the averages to `benchmarks/results/photo_networks.json` and the table of the page.
+"""
+
+import argparse
+import functools
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tables import ROOT, markdown, replace_table
+
+from swinir_jax import load_pretrained
+from swinir_jax.data.folders import find_images
+from swinir_jax.evaluation.judging import judge
+from swinir_jax.evaluation.protocol import average, baseline, evaluate
+from swinir_jax.evaluation.report import format_score
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference.chain import make_restorer
+from swinir_jax.tasks import real_sr
+
+RESULTS = ROOT / "benchmarks" / "results" / "photo_networks.json"
+PAGE = ROOT / "docs" / "which_model.md"
+SIDE = 400  # pixels of a crop's side, for the 16 blocks of 96x96 that NIQE needs
+FIRST = ((), ("jpeg_light",), ("color_denoise_light",), ("color_denoise_light", "jpeg_light"))
+METRICS = ("psnr_y", "ssim_y", "niqe")
+
+pretrained = functools.cache(load_pretrained)
+
+
+def write_middle(file: Path, folder: Path) -> Path:
+    """Writes the middle of a photograph as a PNG file, and returns the file."""
+    pixels = read_picture(file).pixels
+    top, left = ((side - SIDE) // 2 for side in pixels.shape[:2])
+    target = folder / f"{file.stem}.png"
+    write_picture(target, Picture(pixels[top : top + SIDE, left : left + SIDE]))
+    return target
+
+
+def measure(files: list[Path], names: tuple[str, ...], scale: int) -> dict[str, Any]:
+    """Returns the average scores of networks in turn; without networks, of bicubic interpolation."""
+    task, network = real_sr("photo"), baseline("bicubic", scale)
+    if names:
+        network = make_restorer([pretrained(name) for name in names], scale).restore
+    results = [judge(*result, task, scale) for result in evaluate(task, scale, network, [(hq, None) for hq in files])]
+    averages = average(results)
+    return {"scale": scale, "networks": names, "images": len(files), **{key: averages[key] for key in METRICS}}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Formats the scores."""
+    cells = [
+        [
+            str(row["scale"]),
+            ", then ".join(f"`{name}`" for name in row["networks"]) or "bicubic",
+            *(format_score(metric, row[metric]) for metric in METRICS),
+        ]
+        for row in rows
+    ]
+    return markdown(["scale", "networks", "PSNR-Y", "SSIM-Y", "NIQE"], cells)
+
+
+def main() -> None:
+    """Measures, and writes the results and the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hq", type=Path, required=True, help="folder of clean photographs")
+    found = find_images(parser.parse_args().hq)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        files = [write_middle(file, Path(folder)) for file, _ in found.pairs]
+        for scale in (2, 4):
+            for names in ((), *((*first, f"lightweight_x{scale}") for first in FIRST)):
+                rows.append(measure(files, names, scale))
+                print(rows[-1], flush=True)
+    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
+    replace_table(PAGE, "table of photographs", table(rows))
+
+
+if __name__ == "__main__":
+    main()

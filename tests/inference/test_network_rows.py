@@ -1,0 +1,235 @@
+"""Several networks in turn by rows of tiles."""
+
+import functools
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from goldens import generated_weights
+
+from swinir_jax import InputError, SwinIR, SwinIRConfig
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.images.row_writing import GROUP, RowWriter, progress_file
+from swinir_jax.inference import engine
+from swinir_jax.inference.chain import NetworkChain
+from swinir_jax.inference.network_rows import choose_tiles
+from swinir_jax.inference.pictures import restore_picture
+
+H, W = 203, 45  # 406 rows of the result: two groups
+TILES = {"tile": 24, "overlap": 8}
+COUNTS = []  # of tiles, and those in all
+
+
+@functools.cache
+def network(scale, channels=3, seed=1, window=8):
+    upsampler = "pixelshuffledirect" if scale > 1 else ""
+    sizes = {"embed_dim": 4, "depths": (1,), "num_heads": (1,), "img_size": 2 * window, "window_size": window}
+    config = SwinIRConfig(upscale=scale, in_chans=channels, upsampler=upsampler, **sizes)
+    return SwinIR(config), params_from_official(generated_weights(official_shapes(config), seed), config)
+
+
+@functools.cache  # compiled programs are kept with a chain
+def chain(*networks, **options):
+    restorers = [network(*arguments) for arguments in networks]
+    return NetworkChain(restorers, **options, done=lambda *counts: COUNTS.append(counts))
+
+
+FIRST_THEN_TWICE = ((1,), (2,))  # the arguments of `network`
+
+
+def photo(path, *shape, dtype=np.uint8):
+    values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    write_picture(path, Picture(values))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("networks", "names", "dtype", "options"),
+    [
+        (FIRST_THEN_TWICE, ("a.png", "b.png"), np.uint8, TILES),
+        (((1,), (2,), (2, 3, 2)), ("a.png", "b.png"), np.uint16, TILES),
+        (((1, 3, 1, 7), (2,)), ("a.tif", "b.tif"), np.uint8, {**TILES, "blend": "average", "pad": "official"}),
+        (((2,), (1,)), ("a.jpg", "b.png"), np.uint8, {**TILES, "batch_size": 4}),
+        (FIRST_THEN_TWICE, ("a.png", "b.png"), np.uint8, {"tile": 8, "overlap": 0}),  # lower than what is mirrored
+    ],
+)
+def test_the_result_is_that_of_the_networks_one_after_the_other(tmp_path, networks, names, dtype, options):
+    source, target = photo(tmp_path / names[0], H, W, 3, dtype=dtype), tmp_path / names[1]
+    restorer = chain(*networks, **options)
+    COUNTS.clear()
+    assert restorer.restore_file(source, target)[0] == restorer.scale * H
+    by_rows = COUNTS[-1][1]
+    assert {total for _, total in COUNTS} == {by_rows}
+    assert sum(count for count, _ in COUNTS) == by_rows
+    COUNTS.clear()
+    expected = restorer(read_picture(source).pixels)
+    assert COUNTS[-1][1] == by_rows
+    np.testing.assert_array_equal(read_picture(target).pixels, expected)
+
+
+@pytest.mark.parametrize("shape", [(H, W), (H, W, 3)])
+def test_gray_and_colour_through_networks_of_both_kinds(tmp_path, shape):
+    source = photo(tmp_path / "a.png", *shape)
+    restorer = chain((1, 1), (2,), (1,), **TILES)
+    _, head = restorer.restore_file(source, tmp_path / "b.png")
+    restored, expected = read_picture(tmp_path / "b.png"), restore_picture(read_picture(source), restorer)
+    assert head.notes == expected.notes
+    difference = np.abs(restored.pixels.astype(int) - expected.pixels)
+    assert difference.max() <= 1  # colours are converted before the overlaps are blended
+    assert difference.mean() < 1e-3
+
+
+def test_colour_through_an_enlarging_gray_network_is_refused(tmp_path):
+    source = photo(tmp_path / "a.png", H, W, 3)
+    with pytest.raises(InputError, match="needs an RGB network"):
+        chain((1,), (2, 1), **TILES).restore_file(source, tmp_path / "b.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def killed_after_a_group(monkeypatch):
+    write = RowWriter.write
+
+    def write_once(self, rows):
+        if self.rows:
+            raise KilledError
+        write(self, rows)
+
+    monkeypatch.setattr(RowWriter, "write", write_once)
+
+
+def test_a_killed_run_is_continued_and_computes_only_what_is_missing(
+    tmp_path, monkeypatch, killed_after_a_group, caplog
+):
+    source, whole, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png", tmp_path / "c.png"
+    restorer = chain(*FIRST_THEN_TWICE, **TILES)
+    with pytest.raises(KilledError):
+        restorer.restore_file(source, target)
+    monkeypatch.undo()
+    restorer.restore_file(source, whole)
+    COUNTS.clear()
+    with caplog.at_level(logging.INFO):
+        restorer.restore_file(source, target)
+    assert f"continues after row {GROUP} of {2 * H}" in caplog.text
+    second, first, *run = [count for count, _ in COUNTS]
+    assert min(first, second) > len(run) / 4  # of each network, the rows of tiles above those that are missing
+    assert first + second + sum(run) == COUNTS[0][1]
+    assert target.read_bytes() == whole.read_bytes()
+
+
+def test_another_later_network_begins_anew(tmp_path, monkeypatch, killed_after_a_group, caplog):
+    source, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
+    with pytest.raises(KilledError):
+        chain(*FIRST_THEN_TWICE, **TILES).restore_file(source, target)
+    monkeypatch.undo()
+    with caplog.at_level(logging.INFO):
+        chain((1,), (2, 3, 2), **TILES).restore_file(source, target)
+    assert "an unfinished result is dropped, because of another model" in caplog.text
+
+
+def test_a_damaged_file_is_named_once(tmp_path):
+    path = photo(tmp_path / "a.png", H, W, 3)
+    path.write_bytes(path.read_bytes()[:-10_000])
+    with pytest.raises(InputError) as caught:
+        chain(*FIRST_THEN_TWICE, **TILES).restore_file(path, tmp_path / "b.png")
+    assert str(caught.value) == f"{path}: the file is cut short"
+
+
+@pytest.fixture
+def nothing_in_use(monkeypatch):
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
+
+
+def test_auto_keeps_the_tiles_it_began_with(tmp_path, monkeypatch, nothing_in_use, killed_after_a_group):
+    source, target = photo(tmp_path / "a.png", H, 300, 3), tmp_path / "b.png"
+    restorer = chain(*FIRST_THEN_TWICE, memory=16_000_000)
+    with pytest.raises(KilledError):
+        restorer.restore_file(source, target)
+    tiles = json.loads(progress_file(target).read_text())["settings"]["tile"]
+    monkeypatch.undo()
+    for one, tile in zip(restorer._restorers, tiles, strict=True):
+        one.engine.memory = 10**10  # far more than in the first run
+        one.engine._shared_tiles = {one.engine.layout.padded((H, 300)): tuple(tile)}
+    restorer.restore_file(source, target)
+    np.testing.assert_array_equal(read_picture(target).pixels, restorer(read_picture(source).pixels))
+
+
+@pytest.mark.parametrize(
+    ("budget", "begun", "sides"),
+    [
+        (150, (), (64, 48)),
+        (120, (), (56, 48)),  # the one that takes most gives way
+        (80, (), (48, 40)),
+        (80, [[40, 40], [48, 48]], (40, 48)),
+        (75, [[40, 40], [48, 48]], (48, 40)),  # do not fit any more
+        (150, [40, 48], (64, 48)),  # of a single network
+        (150, [[32, 32], [48, 48]], (64, 48)),
+    ],
+)
+def test_tiles_share_the_memory(budget, begun, sides):
+    needs = ({64: 100, 56: 70, 48: 45, 40: 30}, {48: 50, 40: 30})
+    choices = [{(side, side): need for side, need in network.items()} for network in needs]
+    assert choose_tiles(Path("a.png"), choices, budget, begun) == [(side, side) for side in sides]
+
+
+def test_too_little_memory_is_refused_with_the_tiles_of_all_networks(tmp_path, nothing_in_use):
+    source = photo(tmp_path / "a.png", H, W, 3)
+    with pytest.raises(InputError, match=r"a\.png: rows of tiles of 24x24 and 24x24 take .* allow more memory"):
+        chain(*FIRST_THEN_TWICE, **TILES, memory=100_000).restore_file(source, tmp_path / "b.png")
+
+
+# A process of its own, since a peak is that of all that a process ever did.
+PEAKS = """
+import re, sys
+from pathlib import Path
+import jax, numpy as np, psutil
+from swinir_jax import SwinIR, SwinIRConfig
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference.chain import NetworkChain
+folder = Path(sys.argv[1])
+def network(upscale):
+    upsampler = "pixelshuffledirect" if upscale > 1 else ""
+    config = SwinIRConfig(upscale=upscale, upsampler=upsampler, embed_dim=4, depths=(1,), num_heads=(1,))
+    model = SwinIR(config)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))["params"]
+    return model, jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+
+def peak():  # not ru_maxrss, which begins at that of the process that started this one
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024 // 1000000
+
+def write(name, height):
+    write_picture(folder / name, Picture(np.random.default_rng(0).integers(0, 256, (height, 256, 3), np.uint8)))
+
+write("small.tif", 64), write("one.tif", 256), write("four.tif", 1024)
+networks, tiles = [network(1), network(4)], {"tile": 64, "overlap": 16}
+NetworkChain(networks, **tiles).restore_file(folder / "small.tif", folder / "small.png")
+before = peak()
+limit = psutil.Process().memory_info().rss + 100_000_000
+restorer = NetworkChain(networks, **tiles, memory=limit)
+restorer.restore_file(folder / "one.tif", folder / "one_out.tif")
+one = peak()
+restorer.restore_file(folder / "four.tif", folder / "four_out.tif")
+four = peak()
+restorer(read_picture(folder / "four.tif").pixels)
+print(before, one, four, peak(), limit // 1000000)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process its peak")
+def test_peak_memory_does_not_grow_with_the_image(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PEAKS, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before, one, four, in_memory, limit = map(int, done.stdout.split())
+    assert four <= max(before, limit)
+    floats = 4 * (4 * 1024 * 4 * 256 * 3) // 1_000_000  # of the larger result
+    assert four - one < floats / 2
+    assert in_memory - four > floats
