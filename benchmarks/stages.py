@@ -17,7 +17,7 @@ from networks import PHOTO
 from PIL import Image
 
 from swinir_jax import Restorer, load_pretrained
-from swinir_jax.data.blind import CHAINS
+from swinir_jax.data.blind.chains import CHAINS
 from swinir_jax.data.degradations import imresize
 
 DRAWS = 3
@@ -72,7 +72,7 @@ def main() -> None:
         panels[1].plot([offset + step for step in scores], [*scores.values()], "o-", label=title)
     panels[1].set(xlabel="steps of both", ylabel="PSNR-Y of the validation, dB")
     panels[1].legend(fontsize=7)
-    for name in ("perceptual", "pixel", "feature_matching"):
+    for name in ("perceptual", "pixel"):
         values = logged(args.gan, f"train/{name}")
         panels[2].plot([*values], np.divide([*values.values()], next(iter(values.values()))), label=name)
     panels[2].set(xlabel="adversarial steps", ylabel="part of the loss, first = 1")
