@@ -83,7 +83,7 @@ def test_the_command_offers_what_bundled_networks_reach(tmp_path, runtime, monke
     monkeypatch.setattr(command, "fetch_runtime", lambda: runtime)
     assert main(["site", "--out", str(tmp_path / "new" / "site")]) == 0
     choices = json.loads((tmp_path / "new" / "site" / "choices.json").read_text())["choices"]
-    assert {(choice["purpose"], choice["scale"]) for choice in choices} == {("photo", 2), ("clean", 1), ("clean", 2)}
+    assert {(choice["purpose"], choice["scale"]) for choice in choices} == {("clean", 1), ("clean", 2)}
     assert "changes the result by" in capsys.readouterr().err
 
 
