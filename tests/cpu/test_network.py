@@ -146,4 +146,5 @@ def test_a_derivative_keeps_the_features_of_a_block_once():
 
 
 def test_recomputing_pairs_of_layers_saves_memory():
-    assert temporaries(6, 64, training=True, use_checkpoint=True) < temporaries(6, 64, training=True)
+    options = dict(training=True, depth=6)
+    assert temporaries(2, 64, use_checkpoint=True, **options) < 0.8 * temporaries(2, 64, **options)
