@@ -32,7 +32,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo site npm test test-fast test-newest test-torch test-web newest lint docs clean
 demo: $(VENV)/ready
-	$(BIN)/swinir-jax restore $(EXAMPLE) --out out --compare
+	$(BIN)/swinir-jax restore $(EXAMPLE) --for clean --out out --compare
 
 # Twice, because most programs may compile in a quarter of the time and some have to be those of a user.
 test: $(VENV)/ready

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812 (PyTorch's custom)
+from torch.nn import functional
 from torch.nn.utils import spectral_norm
 
 
@@ -29,15 +29,15 @@ class Discriminator(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Judges images."""
-        skips = [F.leaky_relu(self.first(image), 0.2)]
+        skips = [functional.leaky_relu(self.first(image), 0.2)]
         for conv in self.down:
-            skips.append(F.leaky_relu(conv(skips[-1]), 0.2))
+            skips.append(functional.leaky_relu(conv(skips[-1]), 0.2))
         x = skips.pop()
         for conv in self.up:
-            doubled = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = F.leaky_relu(conv(doubled), 0.2) + skips.pop()
+            doubled = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = functional.leaky_relu(conv(doubled), 0.2) + skips.pop()
         for conv in self.head:
-            x = F.leaky_relu(conv(x), 0.2)
+            x = functional.leaky_relu(conv(x), 0.2)
         return self.last(x)
 
 
@@ -61,9 +61,9 @@ class Features(nn.Module):
         """Returns the output of the last convolution of each block."""
         found = []
         for index, block in enumerate(self.blocks):
-            x = F.max_pool2d(F.relu(x), 2) if index else (x - self.mean) / self.std
+            x = functional.max_pool2d(functional.relu(x), 2) if index else (x - self.mean) / self.std
             for i, conv in enumerate(block):
-                x = conv(F.relu(x) if i else x)
+                x = conv(functional.relu(x) if i else x)
             found.append(x)
         return found
 
@@ -80,17 +80,17 @@ def adversarial_step(generator: nn.Module, lq: torch.Tensor, hq: torch.Tensor) -
     optimizers = [torch.optim.Adam(network.parameters(), lr=1e-4) for network in (generator, judge)]
 
     def cross_entropy(logits: torch.Tensor, real: float) -> torch.Tensor:
-        return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, real))
+        return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, real))
 
     def step() -> None:
         judge.requires_grad_(False)
         optimizers[0].zero_grad()
         restored = generator(lq)
-        loss = F.l1_loss(restored, hq) + 0.1 * cross_entropy(judge(restored), 1)
+        loss = functional.l1_loss(restored, hq) + 0.1 * cross_entropy(judge(restored), 1)
         with torch.no_grad():
             wanted = features(hq)
         for weight, a, b in zip(features.weights, features(restored), wanted, strict=True):
-            loss = loss + weight * F.l1_loss(a, b)
+            loss = loss + weight * functional.l1_loss(a, b)
         loss.backward()
         optimizers[0].step()
         judge.requires_grad_(True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from swinir_jax.checkpoints.catalogue import Entry, list_models, list_purposes
 from swinir_jax.checkpoints.purposes import PURPOSES, Choice, choose_models
-from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
 from swinir_jax.evaluation.report import format_score
 
 
@@ -43,11 +42,10 @@ def _names(choice: Choice) -> str:
 
 
 def _describe(entry: Entry) -> str:
-    """Formats an entry: `lightweight_x2 (the default): lightweight_sr 2; Set5: PSNR-Y 37.03 (baseline 33.68), ...`."""
-    note = " (the default)" if entry.name == DEFAULT_MODEL else ""
+    """Formats an entry: `lightweight_x2: lightweight_sr 2; Set5: PSNR-Y 37.03 (baseline 33.68), ...`."""
     measured = _scores(entry.scores[0]) if entry.scores else f"{entry.task} {entry.level}"
     size = f"{entry.parameters / 1e6:.1f} M parameters, {entry.bytes / 1e6:.0f} MB"
-    return f"{entry.name}{note}: {measured}; {size}; {entry.speed}; {entry.place}"
+    return f"{entry.name}: {measured}; {size}; {entry.speed}; {entry.place}"
 
 
 def _scores(measured: Mapping[str, Any]) -> str:

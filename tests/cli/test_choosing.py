@@ -21,7 +21,7 @@ from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.images.row_writing import RowWriter, progress_file
+from swinir_jax.images.row_writing import progress_file
 from swinir_jax.inference import engine, files
 from swinir_jax.inference.photographs import to_samples
 
@@ -237,17 +237,9 @@ def test_the_default_restores_pictures_larger_than_memory_by_rows(run, large):
     np.testing.assert_array_equal(result.pixels, expected.pixels)
 
 
-def test_an_interrupted_run_of_the_default_is_continued(run, large, monkeypatch, capsys):
-    write = RowWriter.write
-
-    def interrupt(self, rows):
-        if self.rows == 512:
-            raise KeyboardInterrupt
-        write(self, rows)
-
-    monkeypatch.setattr(RowWriter, "write", interrupt)
-    assert run(*TILES, "--memory", "8MB", picture=large)[0] == 130
-    monkeypatch.setattr(RowWriter, "write", write)
+def test_an_interrupted_run_of_the_default_is_continued(run, large, interruption, capsys):
+    with interruption():
+        assert run(*TILES, "--memory", "8MB", picture=large)[0] == 130
     capsys.readouterr()
     assert main(["restore", "photo.png", "--out", "out.png", *TILES, "--memory", "9GB"]) == 0
     assert "continues after row 512 of 2000" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import swinir_jax
 from swinir_jax.cli.main import main
 from swinir_jax.cli.model_options import add_memory_option
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.images.row_writing import RowWriter, progress_file
+from swinir_jax.images.row_writing import progress_file
 from swinir_jax.inference import engine
 
 
@@ -44,19 +44,11 @@ def test_images_larger_than_memory_are_restored_by_rows(model, capsys):
     assert sorted(os.listdir("out")) == ["large.tif", "small.tif"]
 
 
-def test_interrupted_run_is_continued(model, capsys, monkeypatch):
+def test_interrupted_run_is_continued(model, capsys, interruption):
     command = ["restore", picture("large.png", 1000, 100, 3), "--model", model, "--out", "out", *TILES]
-    write = RowWriter.write
-
-    def interrupt(self, rows):
-        if self.rows == 512:
-            raise KeyboardInterrupt
-        write(self, rows)
-
-    monkeypatch.setattr(RowWriter, "write", interrupt)
-    assert main(command) == 130
+    with interruption():
+        assert main(command) == 130
     assert "512 of 2000 rows are kept; the same command continues" in capsys.readouterr().err
-    monkeypatch.setattr(RowWriter, "write", write)
     assert main([*command, "--memory", "9GB"]) == 0
     assert "continues after row 512 of 2000" in capsys.readouterr().err
     assert main([*command[:-1], "9GB"]) == 0  # no unfinished result is left

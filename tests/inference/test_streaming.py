@@ -1,13 +1,12 @@
 import functools
 import json
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from goldens import generated_weights
+from peak_worker import run_worker
 from picture_files import ICC
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
@@ -208,44 +207,10 @@ def test_alpha_is_refused(tmp_path):
         restorer(**TILES).restore_file(source, tmp_path / "b.png")
 
 
-# A process of its own, since a peak is that of all that a process ever did.
-PEAKS = """
-import re, sys
-from pathlib import Path
-import jax, numpy as np, psutil
-from swinir_jax import SwinIR, SwinIRConfig
-from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference.streaming import StreamingRestorer
-folder = Path(sys.argv[1])
-model = SwinIR(SwinIRConfig(upscale=4, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,)))
-shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))["params"]
-params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
-def peak():  # not ru_maxrss, which begins at that of the process that started this one
-    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024 // 1000000
-
-def write(name, height):
-    write_picture(folder / name, Picture(np.random.default_rng(0).integers(0, 256, (height, 256, 3), np.uint8)))
-write("small.tif", 64), write("one.tif", 256), write("four.tif", 1024)
-restorer = StreamingRestorer(model, params, tile=64, overlap=16)
-restorer.restore_file(folder / "small.tif", folder / "small.png")
-before = peak()
-limit = psutil.Process().memory_info().rss + 100_000_000
-restorer = StreamingRestorer(model, params, tile=64, overlap=16, memory=limit)
-restorer.restore_file(folder / "one.tif", folder / "one_out.tif")
-one = peak()
-restorer.restore_file(folder / "four.tif", folder / "four_out.tif")
-four = peak()
-restorer(read_picture(folder / "four.tif").pixels)
-print(before, one, four, peak(), limit // 1000000)
-"""
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process its peak")
-def test_peak_memory_does_not_grow_with_the_image(tmp_path):
-    done = subprocess.run([sys.executable, "-c", PEAKS, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    before, one, four, in_memory, limit = map(int, done.stdout.split())
-    assert four <= max(before, limit)
-    floats = 4 * (4 * 1024 * 4 * 256 * 3) // 1_000_000  # of the larger result
-    assert four - one < floats / 2
-    assert in_memory - four > floats
+@pytest.mark.parametrize("scales", ["4", "1,4"])
+def test_peak_memory_does_not_grow_with_the_image(tmp_path, scales):
+    peaks = run_worker(scales, tmp_path)
+    assert peaks["four"] <= max(peaks["before"], peaks["limit"])
+    assert peaks["four"] - peaks["one"] < peaks["floats"] / 2
+    assert peaks["in_memory"] - peaks["four"] > peaks["floats"]

@@ -1,5 +1,6 @@
 """The page in a real browser, served by the command in a process of its own."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -36,18 +37,21 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-def playwright():
-    """Returns the module; skips the test where it or Chromium is missing."""
-    module = pytest.importorskip("playwright.sync_api", reason="needs Playwright: make test-web")
-    if not BROWSER.exists():
-        pytest.skip(f"needs {BROWSER}: make test-web")
-    return module
+def require(config, **programs):
+    """Skips a test for which a program is missing; fails it if just these tests were asked for."""
+    found = {"Playwright": importlib.util.find_spec("playwright"), BROWSER: BROWSER.exists(), **programs}
+    for name, program in found.items():
+        if not program:
+            (pytest.fail if config.option.markexpr == "browser" else pytest.skip)(f"needs {name}: make test-web")
 
 
 @pytest.fixture(scope="module")  # as long as Playwright is open, other tests cannot run an event loop
-def chromium():
+def chromium(pytestconfig):
     """Returns a function that launches Chromium with further flags."""
-    with playwright().sync_playwright() as started:
+    require(pytestconfig)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
         yield lambda *flags: started.chromium.launch(executable_path=str(BROWSER), args=[*FLAGS, *flags])
 
 
@@ -82,11 +86,9 @@ def address(browser, model):
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
+def site(pytestconfig, tmp_path_factory):
     """Returns the folder of a site with small networks and the real runtime."""
-    playwright()
-    if not shutil.which("npm"):
-        pytest.skip("needs npm: make test-web")
+    require(pytestconfig, npm=shutil.which("npm"))
     folder = tmp_path_factory.mktemp("site")
     write_site(folder, fetch_runtime())
     return folder
