@@ -30,7 +30,7 @@ FAST := $(addprefix tests/, models/test_transformations.py models/test_windows.p
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo site npm test test-fast test-newest test-torch test-web newest lint docs clean
+.PHONY: demo site npm test test-fast test-newest test-torch test-web newest lint docs dist clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --for clean --out out --compare
 
@@ -77,12 +77,18 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# The wheel and the source distribution, as an index of packages takes them.
+dist: $(VENV)/ready
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m twine check --strict dist/*
+
 docs: $(VENV)/ready
 	rm -rf docs/generated
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
 clean:
-	rm -rf $(VENV) .venv-newest out site docs/_build docs/generated
+	rm -rf $(VENV) .venv-newest dist out site docs/_build docs/generated
 
 # Measures the README's quality table; SETS holds Set5, Set12, McMaster and classic5.
 SETS ?= ../shared/data/testsets
