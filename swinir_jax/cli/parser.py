@@ -15,12 +15,14 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuses a mistyped option by its name, before argparse misses the option that was meant."""
         has_rest = any(action.nargs in (argparse.PARSER, argparse.REMAINDER) for action in self._actions)
+        known = self._option_string_actions
         for text in args:
             if text == "--" or (has_rest and not text.startswith("-")):
                 break
             name = text.partition("=")[0]
-            if name.startswith("--") and not any(known.startswith(name) for known in self._option_string_actions):
-                self.error(f"unrecognized argument {name}{nearest(name, self._option_string_actions)}")
+            is_short = self.allow_abbrev and any(option.startswith(name) for option in known)
+            if name.startswith("--") and name not in known and not is_short:
+                self.error(f"unrecognized argument {name}{nearest(name, known)}")
         return super().parse_known_args(args, namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
