@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pyarrow.fs
 import ray
 import ray.data
@@ -42,8 +43,11 @@ class Place:
 
     @classmethod
     def at(cls, address: str) -> "Place":
-        """Returns the place of a path or an address such as `s3://bucket/folder`."""
-        return cls(*pyarrow.fs.FileSystem.from_uri(address if "://" in address else os.path.abspath(address)))
+        """Returns the place of a path or an address such as `s3://bucket/folder`; refuses what Arrow does not know."""
+        try:
+            return cls(*pyarrow.fs.FileSystem.from_uri(address if "://" in address else os.path.abspath(address)))
+        except pyarrow.ArrowInvalid as error:
+            raise InputError(f"{address}: {error}") from error
 
     def names(self) -> set[str]:
         """Returns the paths of all files, relative to the folder."""
@@ -91,7 +95,8 @@ class Worker:
         self.memory = options.memory
         self.restorer = self.load(options)
 
-    def load(self, options: argparse.Namespace) -> FileRestorer:
+    @staticmethod
+    def load(options: argparse.Namespace) -> FileRestorer:
         """Loads the networks."""
         common = {"tile": options.tile, "memory": options.memory}
         if options.model:
@@ -132,7 +137,7 @@ def restore_all(source: str, target: str, options: argparse.Namespace, worker: t
       What is wrong, by the names of the pictures that have no result at the end.
 
     Raises:
-      InputError: if there are no pictures, or `target` lies in `source`.
+      InputError: if there are no pictures, `target` lies in `source`, or the networks cannot be loaded.
     """
     here, there = Place.at(source), Place.at(target)
     if here.files == there.files and f"{there.root}/".startswith(f"{here.root}/"):
@@ -149,6 +154,7 @@ def restore_all(source: str, target: str, options: argparse.Namespace, worker: t
     )
     if not waiting:
         return {}
+    worker.load(options)  # a mistake is told here in one line; weights are downloaded before several workers need them
     ray.data.DataContext.get_current().max_errored_blocks = -1  # a picture that kills its workers stops no others
     answers = ray.data.from_items([{"name": name} for name in waiting], override_num_blocks=len(waiting)).map_batches(
         worker,
@@ -194,7 +200,7 @@ def main() -> int:
     options = parse()
     try:
         faults = restore_all(options.source, options.target, options)
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for name, fault in faults.items():

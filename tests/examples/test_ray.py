@@ -12,7 +12,6 @@ import pytest
 import quick_programs
 from goldens import DATA
 
-from swinir_jax import InputError
 from swinir_jax.images import Picture, read_picture, write_picture
 
 pytestmark = pytest.mark.ray
@@ -79,10 +78,20 @@ def test_a_bucket_is_listed_read_and_written(ray_restore):
     assert place.read("deep/a.png") == b"data"
 
 
-def test_results_among_the_pictures_are_refused(ray_restore, tmp_path):
-    options = ray_restore.parse([str(tmp_path), str(tmp_path / "restored")])
-    with pytest.raises(InputError, match="lies in"):
-        ray_restore.restore_all(options.source, options.target, options)
-    options = ray_restore.parse([str(tmp_path / "a"), str(tmp_path / "b")])
-    with pytest.raises(InputError, match="no pictures"):
-        ray_restore.restore_all(options.source, options.target, options)
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["photos", "photos/restored"], "lies in photos"),
+        (["none", "restored"], "no pictures"),
+        (["photos", "ftp://host/restored"], "ftp://host/restored: "),
+        (["photos", "restored", "--model", "lightwait_x2"], "lightweight_x2"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(ray_restore, tmp_path, monkeypatch, capsys, arguments, word):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    write_picture(tmp_path / "photos" / "a.png", Picture(np.zeros((8, 8, 3), np.uint8)))
+    monkeypatch.setattr(sys, "argv", ["ray_restore.py", *arguments])
+    assert ray_restore.main() == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert word in line
