@@ -49,6 +49,16 @@ def test_completion_knows_commands_options_and_files(capsys):
     assert [sorted(line.split()) for line in done.stdout.splitlines()] == [*completed.values()]
 
 
+@pytest.mark.parametrize(("shell", "start"), [("zsh", "#compdef swinir-jax"), ("tcsh", "# AUTOMATICALLY GENERATED")])
+def test_completion_is_written_for_other_shells(shell, start, capsys):
+    pytest.importorskip("shtab")
+    with pytest.raises(SystemExit, match="0"):
+        main(["--print-completion", shell])
+    script = capsys.readouterr().out
+    assert script.startswith(start)
+    assert "self-ensemble" in script
+
+
 def test_completion_without_shtab_names_the_package(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["--print-completion", "bash"]) == 2
