@@ -30,14 +30,14 @@ FAST := $(addprefix tests/, models/test_transformations.py models/test_windows.p
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo site npm test test-fast test-newest test-torch test-web newest lint docs clean
+.PHONY: demo site npm test test-fast test-newest test-torch test-ray test-web newest lint docs dist clean
 demo: $(VENV)/ready
 	$(BIN)/swinir-jax restore $(EXAMPLE) --for clean --out out --compare
 
 # Twice, because most programs may compile in a quarter of the time and some have to be those of a user.
 test: $(VENV)/ready
 	$(PYTEST) -m as_shipped $(shell grep -rl as_shipped --include="test_*.py" tests)
-	$(PYTEST) -m "not as_shipped and not browser"
+	$(PYTEST) -m "not as_shipped and not browser and not ray"
 
 test-fast: $(VENV)/ready
 	$(PYTEST) -m as_shipped $(FAST)
@@ -61,6 +61,10 @@ site: $(VENV)/ready | npm
 test-web: $(VENV)/ready | $(BROWSER) npm
 	$(BIN)/python -m pytest tests/web -m browser
 
+# The example for clusters on a local Ray, with workers that are killed.
+test-ray: $(VENV)/ready
+	$(BIN)/python -m pytest tests/examples/test_ray.py -m ray
+
 test-newest:
 	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test-fast,@echo "No newer Python is found to test with.")
 
@@ -77,12 +81,18 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# The wheel and the source distribution, as an index of packages takes them.
+dist: $(VENV)/ready
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m twine check --strict dist/*
+
 docs: $(VENV)/ready
 	rm -rf docs/generated
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
 clean:
-	rm -rf $(VENV) .venv-newest out site docs/_build docs/generated
+	rm -rf $(VENV) .venv-newest dist out site docs/_build docs/generated
 
 # Measures the README's quality table; SETS holds Set5, Set12, McMaster and classic5.
 SETS ?= ../shared/data/testsets

@@ -7,10 +7,14 @@ ONNX file for other runtimes, which `check_onnx` compares with JAX.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
+
+if sys.version_info < (3, 11):  # noqa: UP036  # pip refuses to install then; this is a copy of the repository
+    sys.exit("swinir-jax needs Python 3.11 or newer, this is {}.{}.".format(*sys.version_info))
 
 if TYPE_CHECKING:
     from swinir_jax.checkpoints.blending import blend
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from swinir_jax.onnx.check import check_onnx
     from swinir_jax.onnx.export import export_onnx
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "InputError",
@@ -60,9 +64,21 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def _version() -> str:
+    """Returns the version in pyproject.toml, as it was when the package was installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("swinir-jax")
+    except metadata.PackageNotFoundError:  # a copy of the repository on the path
+        return "unknown"
 
 
 def __dir__() -> list[str]:

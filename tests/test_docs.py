@@ -1,5 +1,6 @@
 """The documentation's code runs, and the tables agree with the code."""
 
+import ast
 import dataclasses
 import re
 import shlex
@@ -25,6 +26,13 @@ PACKAGE = DOCS.parent / "swinir_jax"
 # Pages whose blocks run in order, in a folder where a tiny network has the name of the bundled one.
 PAGES = ("getting_started", "which_model", "converting", "evaluation", "tiling", "precision", "devices", "exporting")
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")  # name of an environment variable
+OWN = re.compile(r"SWINIR_JAX_[A-Z]+")
+OF_SLURM = {
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_ARRAY_TASK_COUNT",
+}  # in scripts of users
 
 
 def page(name: str) -> str:
@@ -118,3 +126,21 @@ def test_the_architecture_page_names_files_that_exist():
     missing = [name for name in names if not ((PACKAGE / name).exists() or (DOCS.parent / name).exists())]
     assert len(names) > 20
     assert missing == []
+
+
+def test_the_page_on_the_environment_has_every_variable_that_is_read_or_mentioned():
+    listed = {*re.findall(r"`([A-Za-z_]+)`", " ".join(re.findall(r"^\| (`.+?) \|", page("environment"), re.MULTILINE)))}
+    read = set()
+    for file in (path for folder in (PACKAGE, DOCS.parent / "examples") for path in folder.rglob("*.py")):
+        if "environ" in (text := file.read_text()):
+            strings = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
+            read |= {value for value in strings if isinstance(value, str) and VARIABLE.fullmatch(value)}
+    assert {"SWINIR_JAX_WEIGHTS", "JAX_PROCESS_ID", "XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"} <= read
+    assert read - listed == set()
+    for file in (DOCS.parent / "README.md", *(path for path in DOCS.glob("*.md") if path.stem != "environment")):
+        mentioned = re.findall(rf"\$({VARIABLE.pattern})|({VARIABLE.pattern})=", file.read_text())
+        assert {name for pair in mentioned for name in pair if name} - listed - OF_SLURM == set(), file.name
+    own = {name for file in DOCS.parents[0].rglob("tests/**/*.py") for name in OWN.findall(file.read_text())} | {
+        name for name in read if OWN.fullmatch(name)
+    }
+    assert {name for name in listed if OWN.fullmatch(name)} == own
