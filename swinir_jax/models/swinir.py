@@ -47,7 +47,7 @@ class SwinIR(nn.Module):
         size.
 
         Args:
-          lq: `[B, h, w, in_chans]`, float in [0, 1].
+          lq: `[B, h, w, in_chans]`, float in [0, 1], of any floating dtype.
           deterministic: False to apply dropout and stochastic depth, from the rng stream "dropout".
 
         Returns:
