@@ -98,8 +98,8 @@ def save_pretrained(folder: str | os.PathLike[str], model: SwinIR, params: Mappi
     Args:
       folder: folder that does not exist or is empty.
       model: network.
-      params: parameters as `model.init(...)["params"]`, of any floating dtype and on any devices of this process; stored
-        as float32.
+      params: parameters as `model.init(...)["params"]`, of any floating dtype, on any devices of this process;
+        float32 is stored.
 
     Raises:
       InputError: if the parameters do not fit the network, or the folder is not empty, has a weight file's suffix or

@@ -18,8 +18,8 @@ def check_dtype(dtype: Any) -> None:
     """Refuses a dtype in which the network cannot compute.
 
     Raises:
-      InputError: if `dtype` is not float32, bfloat16 or float64, or is float64 while JAX's x64 is off. float16 overflows
-        in the classical models, whose activations grow from block to block.
+      InputError: if `dtype` is not float32, bfloat16 or float64, or is float64 with x64 off. float16 overflows in the
+        classical models, whose activations grow from block to block.
     """
     name = str(getattr(dtype, "__name__", dtype))
     if name == "float16":
