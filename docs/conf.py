@@ -2,8 +2,12 @@
 
 import re
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
+import swinir_jax
 from swinir_jax import __version__
 
 project = "swinir-jax"
@@ -37,18 +41,50 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+
+# Objects on the API page by identity, and their names there by the names of the modules that define them.
+_PUBLIC = {id(getattr(swinir_jax, name)): name for name in swinir_jax.__all__}
+_PUBLIC_NAMES = {
+    f"{public.__module__}.{name}": f"swinir_jax.{name}"
+    for name in swinir_jax.__all__
+    if (public := getattr(swinir_jax, name))
+}
 
 
 def setup(app: Sphinx) -> None:
-    """Registers `_from_markdown` to run before napoleon."""
+    """Registers the functions below; docstrings are rewritten before napoleon reads them."""
     app.connect("autodoc-process-docstring", _from_markdown, priority=400)
+    app.connect("autodoc-skip-member", _skip_public)
+    app.connect("missing-reference", _to_public_name)
 
 
 def _from_markdown(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Turns `code` in docstrings from Markdown into reStructuredText, and escapes `|`, a substitution there."""
+    """Turns docstrings from Markdown into reStructuredText: names into links, other `code` into literals, `|` escaped.
 
-    def restructured(match: re.Match[str]) -> str:
-        return f"``{match[1]}``" if match[1] else r"\|"
+    "Returns:" becomes a field, because napoleon takes words before a colon for the type of what is returned.
+    """
+    text = re.sub(r"`([^`]+)`|\|", lambda match: _restructured(match[1]) if match[1] else r"\|", "\n".join(lines))
+    lines[:] = re.sub(r"^Returns:\n +", ":returns: ", text, flags=re.MULTILINE).split("\n")
 
-    lines[:] = re.sub(r"`([^`]+)`|\|", restructured, "\n".join(lines)).split("\n")
+
+def _restructured(code: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*", code):
+        return f"``{code}``"
+    is_public = code.split(".")[0] in swinir_jax.__all__
+    return f":py:obj:`{code} <swinir_jax.{code}>`" if is_public else f":py:obj:`{code}`"
+
+
+def _skip_public(app: object, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leaves out of a module's page what the API page has, and fields of NamedTuples, which class docstrings list."""
+    is_on_api_page = what == "module" and id(obj) in _PUBLIC
+    return True if is_on_api_page or type(obj).__name__ == "_tuplegetter" else None
+
+
+def _to_public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement) -> object:
+    """Links names of modules that define something public to the API page."""
+    target = node.get("reftarget", "")
+    for name, public in _PUBLIC_NAMES.items():
+        if target == name or target.startswith(f"{name}."):
+            target = target.replace(name, public, 1)
+            return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, text)
+    return None

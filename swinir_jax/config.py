@@ -161,7 +161,7 @@ class SwinIRConfig:
 
     @property
     def attention_window(self) -> int:
-        """Side of the attention windows: `window_size`, or the side of smaller training patches."""
+        """Side of the attention windows, which is `window_size` or the side of smaller training patches."""
         return min(self.window_size, *self.img_sides)
 
     @property

@@ -48,7 +48,7 @@ class PhotoRestorer(abc.ABC):
     def _restore(self, image: np.ndarray) -> np.ndarray:
         """Restores one image of finite float32, as `restore` does."""
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray | jax.Array) -> np.ndarray:
         """Restores one photograph.
 
         A gray image goes through an RGB network as three equal channels; of a colour image, a gray network restores the
@@ -83,7 +83,7 @@ class PhotoRestorer(abc.ABC):
             restored = np.concatenate([restored, resize(alpha, self.scale)], axis=-1)
         return to_samples(restored, image.dtype).reshape(*restored.shape[:2], *image.shape[2:])
 
-    def restore(self, image: np.ndarray) -> np.ndarray:
+    def restore(self, image: np.ndarray | jax.Array) -> np.ndarray:
         """Restores one image of floats, not clipped and without alpha.
 
         Args:
@@ -98,6 +98,7 @@ class PhotoRestorer(abc.ABC):
         """
         if isinstance(image, jax.core.Tracer):
             raise not_traceable("A Restorer")
+        image = np.asarray(image)
         if image.ndim != 3 or not np.issubdtype(image.dtype, np.floating):
             raise InputError(f"restore takes [h, w, C] floats in [0, 1], got {image.dtype} {image.shape}.")
         return self._restore(_to_floats(image))

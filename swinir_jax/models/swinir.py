@@ -1,7 +1,8 @@
 """SwinIR (Liang et al. 2021, arXiv 2108.10257), after the official `models/network_swinir.py` (Apache-2.0)."""
 
 import functools
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, overload
 
 import flax.linen as nn
 import jax
@@ -38,6 +39,24 @@ class SwinIR(nn.Module):
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
         super().__post_init__()
+
+    if TYPE_CHECKING:  # Flax's type of `apply` is Any
+
+        @overload  # type: ignore[override]
+        def apply(
+            self,
+            variables: Mapping[str, Any],
+            lq: jax.Array | np.ndarray,
+            *,
+            deterministic: bool = True,
+            rngs: Mapping[str, jax.Array] | None = None,
+        ) -> jax.Array: ...
+
+        @overload
+        def apply(self, variables: Mapping[str, Any], *args: Any, mutable: Any, **options: Any) -> Any: ...
+
+        def apply(self, *args: Any, **options: Any) -> Any:
+            """Restores a batch, as `__call__`; with `mutable`, returns collections of variables, too."""
 
     @nn.compact
     def __call__(self, lq: jax.Array, *, deterministic: bool = True) -> jax.Array:
