@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def test_the_page_has_each_public_name_in_the_overview_and_in_full():
     text = (DOCS / "api.md").read_text()
-    overview = re.findall(r"^   swinir_jax\.(\w+)$", text, re.MULTILINE)
+    overview = re.findall(r"^   ~swinir_jax\.(\w+)$", text, re.MULTILINE)
     in_full = re.findall(r"^\.\. auto\w+:: swinir_jax\.(\w+)", text, re.MULTILINE)
     assert sorted(overview) == sorted(in_full) == sorted(swinir_jax.__all__)
 
@@ -58,16 +58,15 @@ def test_no_words_before_a_colon_are_taken_for_a_type():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (
-            "Reads what `save_pretrained` wrote.",
-            "Reads what :py:obj:`save_pretrained <swinir_jax.save_pretrained>` wrote.",
-        ),
-        ("As `SwinIR.__call__`.", "As :py:obj:`SwinIR.__call__ <swinir_jax.SwinIR.__call__>`."),
-        ("See `infer_config`, `[B, h, w]`.", "See :py:obj:`infer_config`, ``[B, h, w]``."),
+        ("As `save_pretrained`.", "As :py:obj:`save_pretrained <swinir_jax.checkpoints.pretrained.save_pretrained>`."),
+        ("As `SwinIR.apply`.", "As :py:obj:`SwinIR.apply <swinir_jax.models.swinir.SwinIR.apply>`."),
+        ("By `infer_config`.", "By :py:obj:`infer_config <swinir_jax.checkpoints.architecture.infer_config>`."),
+        ("See `levels`, `[B, h, w]`.", "See :py:obj:`levels`, ``[B, h, w]``."),
         ("A | b", r"A \| b"),
     ],
 )
 def test_names_in_docstrings_become_links(text, expected):
     lines = [text]
-    runpy.run_path(str(DOCS / "conf.py"))["_from_markdown"](None, "function", "", None, None, lines)
+    from_markdown = runpy.run_path(str(DOCS / "conf.py"))["_from_markdown"]
+    from_markdown(None, "function", "", swinir_jax.load_pretrained, None, lines)
     assert lines == [expected]

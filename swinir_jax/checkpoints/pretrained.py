@@ -45,10 +45,12 @@ def load_pretrained(
 
     Args:
       name: one of
-        - a folder written by the converter;
+
+        - a folder written by the converter or `save_pretrained`;
         - the folder of a training run: its best checkpoint by validation, else the latest;
         - a weight file (`.pth`, `.pt`, `.ckpt`, `.bin`, `.safetensors`), or the https address of one;
         - the name of a bundled or an official model (`swinir-jax models` lists them).
+
         Files that are not on this machine are downloaded, once.
       img_range: value that replaces that of the folder or of the rule (see `infer_config`).
       qk_scale: likewise.
