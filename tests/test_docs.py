@@ -2,13 +2,17 @@
 
 import ast
 import dataclasses
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import quick_programs
 from goldens import DATA, FORWARD, TINY, generated_weights
 from PIL import Image
 
@@ -24,7 +28,9 @@ from swinir_jax.inference import engine
 DOCS = Path(__file__).parents[1] / "docs"
 PACKAGE = DOCS.parent / "swinir_jax"
 # Pages whose blocks run in order, in a folder where a tiny network has the name of the bundled one.
-PAGES = ("getting_started", "which_model", "converting", "evaluation", "tiling", "precision", "devices", "exporting")
+PAGES = ("getting_started", "which_model", "converting", "evaluation", "tiling", "precision", "exporting")
+# Pages whose Python is one program, which a command of the page starts on several devices.
+PAGES_OF_SEVERAL_DEVICES = ("devices", "your_own_loop")
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")  # name of an environment variable
 OWN = re.compile(r"SWINIR_JAX_[A-Z]+")
@@ -39,6 +45,11 @@ def page(name: str) -> str:
     return (DOCS / f"{name}.md").read_text()
 
 
+def save_tiny_model(name: str) -> None:
+    config = dataclasses.replace(TINY, depths=(2,), num_heads=(2,))
+    save_model(name, params_from_official(generated_weights(official_shapes(config), 1), config), config)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_blocks_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -50,8 +61,7 @@ def test_blocks_run(name, tmp_path, monkeypatch):
     photo.save("photos/a.png")
     photo.save("photos/b.png")
     shutil.copy(DATA / "checkpoints" / "params.pth", "network.pth")
-    config = dataclasses.replace(TINY, depths=(2,), num_heads=(2,))
-    save_model("lightweight_x2", params_from_official(generated_weights(official_shapes(config), 1), config), config)
+    save_tiny_model("lightweight_x2")
     namespace: dict = {}
     ran = 0
     for skipped, language, text in BLOCK.findall(page(name)):
@@ -67,6 +77,23 @@ def test_blocks_run(name, tmp_path, monkeypatch):
                 assert main([*arguments, "--quiet"]) == 0, command
         ran += 1
     assert ran
+
+
+@pytest.mark.parametrize("name", PAGES_OF_SEVERAL_DEVICES)
+def test_programs_of_several_devices_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_tiny_model("lightweight_x2")
+    blocks = BLOCK.findall(page(name))
+    [command] = [text for _, language, text in blocks if not language]
+    flags, *program = shlex.split(command)
+    assert program == ["python", "your_program.py"]
+    texts = [text for _, language, text in blocks if language == "python"]
+    Path("your_program.py").write_text("\n".join([*texts, "assert jax.device_count() > 1"]))
+    variable, _, value = flags.partition("=")
+    environment = {**os.environ, variable: f"{value} {quick_programs.FLAGS}", "PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, "-W", "error::UserWarning", "your_program.py"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_the_endings_of_weight_files_are_all_there():
