@@ -3,8 +3,8 @@
     python benchmarks/speed.py --pytorch OTHER_ENV/bin/python [--rounds 3] [--plot] [--case light_256 ...]
 
 OTHER_ENV holds torch and spandrel; without --pytorch, PyTorch is not timed. Writes `benchmarks/results/speed.json`, the
-tables of docs/benchmarks.md and docs/exporting.md, and with --plot `benchmarks/results/speed.png`, time against size. Needs
-`pip install '.[benchmark,train,onnx]' openvino`.
+tables of docs/benchmarks.md and docs/exporting.md, and with --plot `benchmarks/results/speed.png`, time against size.
+Needs `pip install '.[benchmark,train,onnx]' openvino`.
 """
 
 import argparse
@@ -145,8 +145,8 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Formats the table of docs/benchmarks.md."""
     measured = {name: row for name, row in rows.items() if not CASES[name].runtimes}
     caption = (
-        f"{conditions(measured.values())}. float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless said, "
-        "in turns.\n\n"
+        f"{conditions(measured.values())}. float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless "
+        "said, in turns.\n\n"
     )
     lines = []
     for name, row in measured.items():
