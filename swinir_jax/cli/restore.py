@@ -23,6 +23,7 @@ from swinir_jax.cli.tally import Tally
 from swinir_jax.errors import InputError
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Picture, read_header, write_picture
+from swinir_jax.images.comparisons import make_comparisons_folder
 from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
@@ -108,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
         jobs = _plan(inputs.sources, goal, restorer, tally, args)
         if jobs:
             make_folder(goal.folder)
+            if args.compare:
+                make_comparisons_folder(goal.folder)
         for job in tqdm(jobs, disable=args.quiet or None, unit="image"):
             tiles.reset()
             with _counting(job.source, tally):
@@ -211,6 +214,7 @@ def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> None
         strip_metadata=args.strip_metadata,
     )
     if args.compare and restored.before:
+        make_folder(job.comparison.parent)
         write_picture(job.comparison, side_by_side(restored.before, restored.after))
         logger.info("%s: before and after", job.comparison)
     elif args.compare:

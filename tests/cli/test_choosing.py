@@ -208,7 +208,7 @@ def test_depth_alpha_and_resolution_stay(run):
     assert code == 0
     assert (result.pixels.shape, result.pixels.dtype, result.alpha.shape) == ((36, 51, 3), np.uint16, (36, 51))
     assert result.dpi == pytest.approx((72, 72), abs=0.1)
-    assert read_picture("out_compare.png").pixels.shape == (36, 106, 3)
+    assert read_picture("compare/out.png").pixels.shape == (36, 106, 3)
     assert "  alpha was resized, not restored" in lines
 
 

@@ -100,7 +100,7 @@ def test_bad_files_in_a_folder_exit_with_1(model, capsys):
 def test_skip_existing_and_compare(model, capsys):
     picture("in/a.png"), picture("in/b.png", (10, 10))
     assert main(["restore", "in", "--model", model, "--out", "out", "--compare"]) == 0
-    assert read_picture("out/b_compare.png").pixels.shape == (20, 44, 3)
+    assert read_picture("out/compare/b.png").pixels.shape == (20, 44, 3)
     before = os.stat("out/a.png").st_mtime_ns
     assert main(["restore", "in", "--model", model, "--out", "out", "--skip-existing"]) == 0
     assert os.stat("out/a.png").st_mtime_ns == before

@@ -270,3 +270,12 @@ def test_metadata_is_kept_or_stripped(run, monkeypatch, memory):
     for options, kept in (([], True), (["--strip-metadata"], False)):
         assert run("a.png", "--out", "out.png", *memory, *options)[0] == 0
         assert (b"A. Author" in read_picture("out.png").metadata.exif) == kept
+
+
+def test_comparisons_of_one_pass_are_no_inputs_of_the_next(run):
+    put("in/a.png"), put("in/deep/b.png")
+    assert run("in", "--out", "out", "--recursive", "--compare")[0] == 0
+    assert results() == ["a.png", "compare/.before_and_after", "compare/a.png", "compare/deep/b.png", "deep/b.png"]
+    code, lines = run("out", "--out", "again", "--recursive")
+    assert (code, results("again")) == (0, ["a.png", "deep/b.png"])
+    assert "out/compare: left out, as it holds before/after pictures" in lines
