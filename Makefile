@@ -11,9 +11,11 @@ NEWEST ?= $(firstword $(shell for version in 3.13 3.12; do \
 # Python compiles what it imports; pip would compile all that is installed.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
+NEEDS_PYTHON := 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+
 # Rebuilt when one of these files changes.
 $(VENV)/ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@$(PYTHON) -c $(NEEDS_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	touch $@
@@ -30,14 +32,26 @@ FAST := $(addprefix tests/, models/test_transformations.py models/test_windows.p
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo site npm test test-fast test-newest test-torch test-web newest lint docs clean
-demo: $(VENV)/ready
-	$(BIN)/swinir-jax restore $(EXAMPLE) --for clean --out out --compare
+.PHONY: demo site npm test test-fast test-newest test-torch test-ray test-web newest lint docs dist clean
+# The package alone, in an environment of its own; then the example, and the line to type next.
+DEMO := .venv-demo
+demo: $(DEMO)/ready
+	@echo "Restoring $(EXAMPLE), twice as large, into out/:"
+	$(DEMO)/bin/swinir-jax restore $(EXAMPLE) --for clean --out out --compare
+	@echo "Now a photograph of your own:"
+	@echo "  $(CURDIR)/$(DEMO)/bin/swinir-jax restore PHOTO.jpg"
+
+$(DEMO)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c $(NEEDS_PYTHON)
+	@echo "Installing swinir-jax and what it needs into $(DEMO), about 800 MB; takes a minute or two:"
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/pip install --disable-pip-version-check --no-compile --constraint constraints.txt .
+	@touch $@
 
 # Twice, because most programs may compile in a quarter of the time and some have to be those of a user.
 test: $(VENV)/ready
 	$(PYTEST) -m as_shipped $(shell grep -rl as_shipped --include="test_*.py" tests)
-	$(PYTEST) -m "not as_shipped and not browser"
+	$(PYTEST) -m "not as_shipped and not browser and not ray"
 
 test-fast: $(VENV)/ready
 	$(PYTEST) -m as_shipped $(FAST)
@@ -61,6 +75,10 @@ site: $(VENV)/ready | npm
 test-web: $(VENV)/ready | $(BROWSER) npm
 	$(BIN)/python -m pytest tests/web -m browser
 
+# The example for clusters on a local Ray, with workers that are killed.
+test-ray: $(VENV)/ready
+	$(BIN)/python -m pytest tests/examples/test_ray.py -m ray
+
 test-newest:
 	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test-fast,@echo "No newer Python is found to test with.")
 
@@ -77,14 +95,20 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# The wheel and the source distribution, as an index of packages takes them.
+dist: $(VENV)/ready
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m twine check --strict dist/*
+
 docs: $(VENV)/ready
 	rm -rf docs/generated
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
 clean:
-	rm -rf $(VENV) .venv-newest out site docs/_build docs/generated
+	rm -rf $(VENV) .venv-newest $(DEMO) dist out site docs/_build docs/generated
 
-# Measures the README's quality table; SETS holds Set5, Set12, McMaster and classic5.
+# Measures the quality table of docs/benchmarks.md; SETS holds Set5, Set12, McMaster and classic5.
 SETS ?= ../shared/data/testsets
 .PHONY: benchmark-table
 benchmark-table: $(VENV)/ready

@@ -18,10 +18,10 @@ from tables import ROOT
 
 # File: width and height of the window, colours, and width of the picture.
 PICTURES = {
-    "app_light.png": (1400, 926, "light", 910),
-    "app_phone_dark.png": (390, 720, "dark", 390),
+    "app_light.jpg": (1400, 926, "light", 910),
+    "app_phone_dark.jpg": (390, 720, "dark", 390),
 }
-COLOURS = 128  # of the PNG file, to keep it small
+QUALITY = 85  # of the JPEG files
 MILLISECONDS = 300_000  # for the restoration
 
 
@@ -36,7 +36,7 @@ def photograph(browser: Browser, address: str, name: str) -> None:
     page.wait_for_timeout(1000)  # for the pictures to be drawn
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     picture = picture.resize((shown, height * shown // width), Image.Resampling.LANCZOS)
-    picture.quantize(COLOURS).save(ROOT / "docs" / name, optimize=True)
+    picture.save(ROOT / "docs" / name, quality=QUALITY, optimize=True)
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""Measures the baselines and the bundled models, and writes their scores into the package and the README.
+"""Measures the baselines and the bundled models, and writes their scores into the package and the tables.
 
     python benchmarks/quality.py --sets TESTSETS [--model NAME ...]     (`make benchmark-table`)
 
 TESTSETS holds `Set5/HR`, `Set5/LR_bicubic/X2`..., `Set12`, `McMaster` and `classic5`. Writes
-`benchmarks/results/quality.json`, `swinir_jax/pretrained/scores.json` and the tables of `README.md` and
+`benchmarks/results/quality.json`, `swinir_jax/pretrained/scores.json` and the tables of `docs/benchmarks.md` and
 `swinir_jax/pretrained/README.md`. Models and baselines that are not named keep their rows.
 """
 
@@ -129,7 +129,7 @@ def main() -> None:
         for model in dict.fromkeys(row["model"] for row in bundled)
     }
     SCORES.write_text(json.dumps(scores, indent=2) + "\n")
-    replace_table(ROOT / "README.md", "quality table", table([*baselines, *bundled]))
+    replace_table(ROOT / "docs" / "benchmarks.md", "quality table", table([*baselines, *bundled]))
     replace_table(SCORES.with_name("README.md"), "quality table", table(bundled))
 
 

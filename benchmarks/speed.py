@@ -3,8 +3,8 @@
     python benchmarks/speed.py --pytorch OTHER_ENV/bin/python [--rounds 3] [--plot] [--case light_256 ...]
 
 OTHER_ENV holds torch and spandrel; without --pytorch, PyTorch is not timed. Writes `benchmarks/results/speed.json`, the
-README's table and that of docs/exporting.md, and with --plot `benchmarks/results/speed.png`, time against size. Needs
-`pip install '.[benchmark,train,onnx]' openvino`.
+tables of docs/benchmarks.md and docs/exporting.md, and with --plot `benchmarks/results/speed.png`, time against size.
+Needs `pip install '.[benchmark,train,onnx]' openvino`.
 """
 
 import argparse
@@ -16,7 +16,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +142,14 @@ def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Formats the README's table."""
+    """Formats the table of docs/benchmarks.md."""
+    measured = {name: row for name, row in rows.items() if not CASES[name].runtimes}
     caption = (
-        f"{machine()}; float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless said, in turns.\n\n"
+        f"{conditions(measured.values())}. float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless "
+        "said, in turns.\n\n"
     )
     lines = []
-    for name, row in rows.items():
-        if CASES[name].runtimes:
-            continue
+    for name, row in measured.items():
         theirs = ["-", "-", "-"]
         if "times_faster" in row:
             low, high = row["times_faster_from_to"]
@@ -186,15 +187,34 @@ def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
     measured = {name: row for name, row in rows.items() if CASES[name].runtimes}
     lines = [[CASES[name].title, *(cell(row, runtime) for runtime in RUNTIMES)] for name, row in measured.items()]
-    caption = f"Seconds and peak memory, divided by swinir_jax's; {machine()}, float32, medians, in turns.\n\n"
+    caption = (
+        "Seconds and peak memory, divided by swinir_jax's; "
+        f"{conditions(measured.values())}; float32, medians, in turns.\n\n"
+    )
     return caption + markdown(("", *RUNTIMES.values()), lines)
 
 
 def machine() -> str:
-    """Describes processor and number of cores."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+    """Describes processor, widest vectors and number of cores."""
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in info)}
+    flags = found.get("flags", "").split()
+    vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "no AVX2"
+    return f"{found.get('model name', platform.processor())}, {os.cpu_count()} cores, {vectors}"
+
+
+def versions(pytorch: str | None) -> str:
+    """Names the versions of what is timed."""
+    named = [f"{name} {metadata.version(name)}" for name in ("jax", "onnxruntime", "openvino")]
+    if pytorch:
+        command = [pytorch, "-c", "import torch; print('torch', torch.__version__)"]
+        named.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+    return ", ".join(named)
+
+
+def conditions(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Returns the machines and versions of rows, each once."""
+    return "; ".join(dict.fromkeys(f"{row['machine']}, {row['versions']}" for row in rows))
 
 
 def plot(rows: Mapping[str, Mapping[str, Any]]) -> None:
@@ -225,11 +245,12 @@ def main() -> None:
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else {}
     RESULTS.parent.mkdir(exist_ok=True)
     for name in args.case:
-        rows[name] = summary(measure(CASES[name], args.pytorch, args.rounds))
+        conditions_now = {"machine": machine(), "versions": versions(args.pytorch)}
+        rows[name] = conditions_now | summary(measure(CASES[name], args.pytorch, args.rounds))
         print(name, rows[name], flush=True)
         rows = {known: rows[known] for known in CASES if known in rows}
-        RESULTS.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
-    replace_table(ROOT / "README.md", "speed table", table(rows))
+        RESULTS.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
+    replace_table(ROOT / "docs" / "benchmarks.md", "speed table", table(rows))
     replace_table(ROOT / "docs" / "exporting.md", "runtimes table", runtimes_table(rows))
     if args.plot:
         plot(rows)

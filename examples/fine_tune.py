@@ -20,7 +20,6 @@ import numpy as np
 from PIL import Image
 
 import swinir_jax
-from swinir_jax.checkpoints.store import save_model
 from swinir_jax.configs import load_experiment
 from swinir_jax.data.config import DataConfig, Degradation
 from swinir_jax.data.pipeline import TrainingBatches
@@ -95,7 +94,7 @@ def main() -> None:
         batches.close()
     before, after = (mean_error(model, weights, seen) for weights in (params, tuned))
     print(f"mean error on the photographs: before {before:.5f}, after {after:.5f}")
-    save_model(args.out, tuned, model.config)
+    swinir_jax.save_pretrained(args.out, model, tuned)
     print(args.out)
 
 

@@ -57,21 +57,21 @@ class SwinIRConfig:
         shifted only if both sides exceed `window_size`.
       window_size: side of the attention windows, in pixels.
       img_range: scale of the network's values; the network sees `(lq - mean) * img_range`.
-      upsampler: reconstruction, a key of UPSCALES: pixelshuffle, pixelshuffledirect, nearest+conv, or empty for upscale
-        1.
+      upsampler: reconstruction, a key of `UPSCALES`: pixelshuffle, pixelshuffledirect, nearest+conv, or empty for
+        upscale 1.
       resi_connection: convolutions at the end of each RSTB and of the body: 1conv or 3conv.
       embed_dim: channels of the features.
       depths: Swin Transformer layers in each RSTB.
       num_heads: attention heads in each RSTB; each number divides `embed_dim`.
       mlp_ratio: width of the MLPs' hidden layers / `embed_dim`.
-      qkv_bias: biases in the projections to queries, keys and values.
+      qkv_bias: whether the projections to queries, keys and values have biases.
       qk_scale: factor of the queries; None for 1 / sqrt(channels of a head).
-      ape: absolute position embedding; limits inputs to the padded size `img_size`.
-      patch_norm: LayerNorm of the features before the first RSTB.
+      ape: whether an absolute position embedding is added, which limits inputs to the padded size `img_size`.
+      patch_norm: whether a LayerNorm precedes the first RSTB.
       drop_rate: dropout rate of features, in training.
       attn_drop_rate: dropout rate of attention weights, in training.
       drop_path_rate: stochastic depth rate of the last layer, in training; the rates rise linearly from 0 at the first.
-      use_checkpoint: recompute layers in the backward pass, to save memory.
+      use_checkpoint: whether the backward pass computes layers anew, to save memory.
 
     Raises:
       InputError: if the values contradict each other; the message names them.
@@ -161,7 +161,7 @@ class SwinIRConfig:
 
     @property
     def attention_window(self) -> int:
-        """Side of the attention windows: `window_size`, or the side of smaller training patches."""
+        """Side of the attention windows, which is `window_size` or the side of smaller training patches."""
         return min(self.window_size, *self.img_sides)
 
     @property

@@ -1,7 +1,8 @@
 """Errors that a user can cause, and the texts of their messages."""
 
+import difflib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _SHOWN = 3  # problems or names in a message
 
@@ -26,6 +27,12 @@ def first_few(problems: Sequence[str], shown: int = _SHOWN) -> str:
 def listed(names: Sequence[str]) -> str:
     """Joins the first names: `a, b, c, ...`."""
     return ", ".join([*names[:_SHOWN], *["..."] * (len(names) > _SHOWN)])
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Returns the end of a message on an unknown name: `, the nearest is NAME`; empty if none is near."""
+    found = difflib.get_close_matches(name, names, n=1)
+    return f", the nearest is {found[0]}" if found else ""
 
 
 def option(field: str) -> str:

@@ -1,13 +1,18 @@
 """The documentation's code runs, and the tables agree with the code."""
 
+import ast
 import dataclasses
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import quick_programs
 from goldens import DATA, FORWARD, TINY, generated_weights
 from PIL import Image
 
@@ -23,12 +28,26 @@ from swinir_jax.inference import engine
 DOCS = Path(__file__).parents[1] / "docs"
 PACKAGE = DOCS.parent / "swinir_jax"
 # Pages whose blocks run in order, in a folder where a tiny network has the name of the bundled one.
-PAGES = ("getting_started", "which_model", "converting", "evaluation", "tiling", "precision", "devices", "exporting")
+PAGES = ("getting_started", "which_model", "converting", "evaluation", "tiling", "precision", "exporting")
+# Pages whose Python is one program, which a command of the page starts on several devices.
+PAGES_OF_SEVERAL_DEVICES = ("devices", "your_own_loop")
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")  # name of an environment variable
+OWN = re.compile(r"SWINIR_JAX_[A-Z]+")
+OF_SLURM = {
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_ARRAY_TASK_COUNT",
+}  # in scripts of users
 
 
 def page(name: str) -> str:
     return (DOCS / f"{name}.md").read_text()
+
+
+def save_tiny_model(name: str) -> None:
+    config = dataclasses.replace(TINY, depths=(2,), num_heads=(2,))
+    save_model(name, params_from_official(generated_weights(official_shapes(config), 1), config), config)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -42,8 +61,7 @@ def test_blocks_run(name, tmp_path, monkeypatch):
     photo.save("photos/a.png")
     photo.save("photos/b.png")
     shutil.copy(DATA / "checkpoints" / "params.pth", "network.pth")
-    config = dataclasses.replace(TINY, depths=(2,), num_heads=(2,))
-    save_model("lightweight_x2", params_from_official(generated_weights(official_shapes(config), 1), config), config)
+    save_tiny_model("lightweight_x2")
     namespace: dict = {}
     ran = 0
     for skipped, language, text in BLOCK.findall(page(name)):
@@ -59,6 +77,23 @@ def test_blocks_run(name, tmp_path, monkeypatch):
                 assert main([*arguments, "--quiet"]) == 0, command
         ran += 1
     assert ran
+
+
+@pytest.mark.parametrize("name", PAGES_OF_SEVERAL_DEVICES)
+def test_programs_of_several_devices_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_tiny_model("lightweight_x2")
+    blocks = BLOCK.findall(page(name))
+    [command] = [text for _, language, text in blocks if not language]
+    flags, *program = shlex.split(command)
+    assert program == ["python", "your_program.py"]
+    texts = [text for _, language, text in blocks if language == "python"]
+    Path("your_program.py").write_text("\n".join([*texts, "assert jax.device_count() > 1"]))
+    variable, _, value = flags.partition("=")
+    environment = {**os.environ, variable: f"{value} {quick_programs.FLAGS}", "PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, "-W", "error::UserWarning", "your_program.py"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_the_endings_of_weight_files_are_all_there():
@@ -118,3 +153,21 @@ def test_the_architecture_page_names_files_that_exist():
     missing = [name for name in names if not ((PACKAGE / name).exists() or (DOCS.parent / name).exists())]
     assert len(names) > 20
     assert missing == []
+
+
+def test_the_page_on_the_environment_has_every_variable_that_is_read_or_mentioned():
+    listed = {*re.findall(r"`([A-Za-z_]+)`", " ".join(re.findall(r"^\| (`.+?) \|", page("environment"), re.MULTILINE)))}
+    read = set()
+    for file in (path for folder in (PACKAGE, DOCS.parent / "examples") for path in folder.rglob("*.py")):
+        if "environ" in (text := file.read_text()):
+            strings = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
+            read |= {value for value in strings if isinstance(value, str) and VARIABLE.fullmatch(value)}
+    assert {"SWINIR_JAX_WEIGHTS", "JAX_PROCESS_ID", "XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"} <= read
+    assert read - listed == set()
+    for file in (DOCS.parent / "README.md", *(path for path in DOCS.glob("*.md") if path.stem != "environment")):
+        mentioned = re.findall(rf"\$({VARIABLE.pattern})|({VARIABLE.pattern})=", file.read_text())
+        assert {name for pair in mentioned for name in pair if name} - listed - OF_SLURM == set(), file.name
+    own = {name for file in DOCS.parents[0].rglob("tests/**/*.py") for name in OWN.findall(file.read_text())} | {
+        name for name in read if OWN.fullmatch(name)
+    }
+    assert {name for name in listed if OWN.fullmatch(name)} == own

@@ -186,7 +186,7 @@ def test_position_embedding_has_one_size(tmp_path):
 
 
 def test_other_dtypes_are_refused():
-    with pytest.raises(InputError, match="got float64"):
+    with jax.enable_x64(True), pytest.raises(InputError, match="got float64"):
         export_network(SwinIR(SMALL, dtype=jnp.float64), SMALL_PARAMS, "x")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Choice, Quality, choose_models
+from swinir_jax.checkpoints.zoo import BUNDLED_LICENSE, license_of
 from swinir_jax.files import shortened
 from swinir_jax.images import read_header
 from swinir_jax.images.targets import result_ending, result_stem
@@ -52,7 +53,12 @@ class Offer:
     def describe(self) -> Mapping[str, Any]:
         """Returns what the page has to know, as JSON values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {"key": self.key, **{name: value for name, value in fields.items() if name != "load"}}
+        research = any(license_of(name) == BUNDLED_LICENSE for name in self.networks)
+        return {
+            "key": self.key,
+            "research": research,
+            **{name: value for name, value in fields.items() if name != "load"},
+        }
 
 
 def offers_by_purpose(weights_dir: str | None = None) -> list[Offer]:

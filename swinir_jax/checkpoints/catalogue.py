@@ -10,7 +10,7 @@ from swinir_jax.checkpoints.download import Place, place_of
 from swinir_jax.checkpoints.names import split_buffers
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, choose_models
 from swinir_jax.checkpoints.weight_file import read_weight_file
-from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, bundled_scores
+from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, bundled_scores, license_of
 from swinir_jax.tasks import TASKS, Level
 
 Speed = Literal["fast", "medium", "slow"]
@@ -33,6 +33,7 @@ class Entry:
       bytes: size of the weights in bytes.
       speed: "fast" for the paper's small networks, "medium" for its middle ones and "slow" for its large ones.
       place: where the weights are.
+      license: licence of the weights.
       scores: scores of a bundled network, as the evaluation wrote them, the main score first.
     """
 
@@ -45,6 +46,7 @@ class Entry:
     bytes: int
     speed: Speed
     place: Place
+    license: str | None
     scores: Sequence[Mapping[str, Any]] = ()
 
 
@@ -97,6 +99,7 @@ def _bundled_entry(name: str, path: Path, scores: Sequence[Mapping[str, Any]]) -
         bytes=sum(file.stat().st_size for file in files),
         speed=_speed(parameters),
         place="bundled",
+        license=license_of(name),
         scores=scores,
     )
 
@@ -113,6 +116,7 @@ def _official_entry(name: str) -> Entry:
         bytes=model.file_bytes,
         speed=_speed(model.parameters),
         place=place_of(name),
+        license=license_of(name),
     )
 
 

@@ -151,6 +151,19 @@ def _buffer_problems(buffers: Tensors, config: SwinIRConfig) -> list[str]:
     return problems
 
 
+def flat_params(params: Mapping[str, Any], config: SwinIRConfig) -> dict[str, np.ndarray]:
+    """Returns the leaves of a Flax parameter tree as NumPy arrays by path (`a/b/c`).
+
+    Raises:
+      InputError: if the tree does not fit the configuration; the message names the first problems.
+    """
+    flat = flax.traverse_util.flatten_dict(dict(params), sep="/")
+    problems = shape_problems({path: np.shape(leaf) for path, leaf in flat.items()}, parameter_shapes(config))
+    if problems:
+        raise InputError(f"The parameters do not fit the model: {first_few(sorted(problems), _PROBLEMS_SHOWN)}")
+    return {path: np.asarray(leaf) for path, leaf in flat.items()}
+
+
 def params_to_official(
     params: Mapping[str, Any], config: SwinIRConfig, *, small: bool = False
 ) -> dict[str, np.ndarray]:
@@ -170,11 +183,7 @@ def params_to_official(
     Raises:
       InputError: if the tree does not fit the configuration.
     """
-    flat = flax.traverse_util.flatten_dict(dict(params), sep="/")
-    problems = shape_problems({path: np.shape(leaf) for path, leaf in flat.items()}, parameter_shapes(config))
-    if problems:
-        raise InputError(f"The parameters do not fit the model: {first_few(sorted(problems), _PROBLEMS_SHOWN)}")
-    named = dict(to_official(path, np.asarray(leaf)) for path, leaf in flat.items())
+    named = dict(to_official(path, leaf) for path, leaf in flat_params(params, config).items())
     if small and config.shift_size and not config.ape:
         config = dataclasses.replace(config, img_size=2 * config.window_size)
     tensors = {**{name: named[name] for name in official_shapes(config)}, **official_buffers(config)}

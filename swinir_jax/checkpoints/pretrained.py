@@ -1,9 +1,10 @@
-"""Loads a model and its parameters, by any name that weights can have."""
+"""Loads a model and its parameters, by any name that weights can have, and saves them."""
 
 import dataclasses
 import logging
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -44,10 +45,12 @@ def load_pretrained(
 
     Args:
       name: one of
-        - a folder written by the converter;
+
+        - a folder written by the converter or `save_pretrained`;
         - the folder of a training run: its best checkpoint by validation, else the latest;
         - a weight file (`.pth`, `.pt`, `.ckpt`, `.bin`, `.safetensors`), or the https address of one;
         - the name of a bundled or an official model (`swinir-jax models` lists them).
+
         Files that are not on this machine are downloaded, once.
       img_range: value that replaces that of the folder or of the rule (see `infer_config`).
       qk_scale: likewise.
@@ -88,6 +91,27 @@ def load_pretrained(
     return SwinIR(dataclasses.replace(config, **overrides), dtype=dtype), params
 
 
+def save_pretrained(folder: str | os.PathLike[str], model: SwinIR, params: Mapping[str, Any]) -> None:
+    """Writes a network with its weights to a model folder, which `load_pretrained` and all commands read.
+
+    The folder appears whole or not at all. It holds `config.json` and the parameters as an Orbax checkpoint; the
+    network's `dtype` is not stored.
+
+    Args:
+      folder: folder that does not exist or is empty.
+      model: network.
+      params: parameters as `model.init(...)["params"]`, of any floating dtype, on any devices of this process;
+        float32 is stored.
+
+    Raises:
+      InputError: if the parameters do not fit the network, or the folder is not empty, has a weight file's suffix or
+        cannot be written.
+    """
+    if Path(folder).suffix.lower() in SUFFIXES:
+        raise InputError(f"{folder}: save_pretrained writes a folder; `swinir-jax convert` makes a .safetensors of it.")
+    store.save_model(folder, params, model.config)
+
+
 def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] | None, progress: bool) -> Path:
     """Returns the folder or the file of the weights.
 
@@ -105,6 +129,8 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
         return locate_official(OFFICIAL[stem], weights_dir, progress=progress)
     if files:
         raise InputError(f"{path}: not a converted model but a folder of weights; name the file: {listed(files)}.")
+    if store.is_orbax(path):
+        raise store.lacks_config(path)
     if path.exists():
         raise InputError(f"{path}: holds no model: neither {store.CONFIG_FILE} of a converted one nor weights.")
     raise unknown_model(text)

@@ -12,7 +12,7 @@ import flax
 import jax
 import numpy as np
 
-from swinir_jax.checkpoints.names import parameter_shapes, shape_problems
+from swinir_jax.checkpoints.names import flat_params, parameter_shapes, shape_problems
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError, first_few
 from swinir_jax.files import cannot_write, holding_interrupts, make_folder, replacing
@@ -27,17 +27,19 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
 
     Args:
       folder: folder that does not exist or is empty.
-      params: parameters as `model.init(...)["params"]`.
+      params: parameters as `model.init(...)["params"]`, of any floating dtype; float32 is written.
       config: network configuration.
 
     Raises:
-      InputError: if the folder is not empty, or cannot be written.
+      InputError: if the parameters do not fit the configuration, or the folder is not empty or cannot be written.
     """
     import orbax.checkpoint as ocp  # slow to import, and reading .safetensors does not need Orbax
 
+    flat = {path: leaf.astype(np.float32) for path, leaf in flat_params(params, config).items()}
+    tree = flax.traverse_util.unflatten_dict(flat, sep="/")
     with new_model(folder) as temporary:
         with holding_interrupts(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            checkpointer.save(temporary / PARAMS_FOLDER, args=ocp.args.StandardSave(dict(params)))
+            checkpointer.save(temporary / PARAMS_FOLDER, args=ocp.args.StandardSave(tree))
         write_config(temporary, config, PARAMS_FOLDER)
 
 
@@ -79,6 +81,19 @@ def is_model(folder: Path) -> bool:
     return (folder / CONFIG_FILE).exists() or (folder / PARAMS_FOLDER).is_dir()
 
 
+def is_orbax(folder: Path) -> bool:
+    """Returns whether a folder is a checkpoint that Orbax wrote by itself, or holds checkpoints by step."""
+    return any(any(folder.glob(f"{above}_METADATA")) for above in ("", "*/", "*/*/"))
+
+
+def lacks_config(folder: Path) -> InputError:
+    """Returns the error for a folder of parameters whose architecture is unknown."""
+    return InputError(
+        f"{folder}: not a converted model but parameters without {CONFIG_FILE}; read them with Orbax, and write both "
+        "with swinir_jax.save_pretrained(folder, model, params)."
+    )
+
+
 def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], SwinIRConfig]:
     """Reads a model folder.
 
@@ -111,7 +126,7 @@ def read_config(folder: Path, part: str = "") -> tuple[SwinIRConfig, dict[str, A
         content = json.loads(path.read_text())
         version, values, checksums = content["format_version"], dict(content["config"]), dict(content["crc32"])
     except FileNotFoundError as error:
-        raise InputError(f"{path.parent}: not a converted model, {path.name} is missing.") from error
+        raise lacks_config(folder) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not readable as a model's configuration ({error}).") from error
     if version != FORMAT_VERSION:

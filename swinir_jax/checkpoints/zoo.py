@@ -14,8 +14,8 @@ from swinir_jax.config import SIZES, SwinIRConfig
 from swinir_jax.errors import InputError
 
 DEFAULT_MODEL = "lightweight_x2"
-OFFICIAL_LICENSE = "Apache-2.0"
-BUNDLED_LICENSE = "research use, as the photographs of BSDS500 that the weights were trained on"
+OFFICIAL_LICENSE = "Apache-2.0"  # of the project that publishes them
+BUNDLED_LICENSE = "research use, trained on BSDS500 (LICENSE-weights)"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class OfficialModel:
 
     @property
     def file_bytes(self) -> int:
-        """Bytes of the file's tensors: float32 parameters and masks, and int64 indices of the position biases."""
+        """Bytes of the file's tensors, float32 parameters and masks, and int64 indices of the position biases."""
         window, depths = self.config.window_size, self.config.depths
         windows = math.prod(math.ceil(side / window) for side in self.config.img_sides)
         masks = sum(depth // 2 for depth in depths) * windows * window**4
@@ -106,19 +106,22 @@ def bundled_scores() -> dict[str, list[dict[str, Any]]]:
     return json.loads(text)
 
 
+def license_of(name: str) -> str | None:
+    """Returns the licence of a bundled or an official model; None for other names."""
+    if name in bundled_models():
+        return BUNDLED_LICENSE
+    return OFFICIAL_LICENSE if name in OFFICIAL else None
+
+
 def weight_metadata(name: str) -> dict[str, str]:
     """Returns the name of weights and, if they are known by name, their licence.
 
     Args:
       name: as for `load_pretrained`.
     """
-    metadata = {"name": Path(name).name.removesuffix(".pth")}
-    if not Path(name).exists():
-        if name in bundled_models():
-            metadata["license"] = BUNDLED_LICENSE
-        elif metadata["name"] in OFFICIAL:
-            metadata["license"] = OFFICIAL_LICENSE
-    return metadata
+    known = Path(name).name.removesuffix(".pth")
+    weights_license = None if Path(name).exists() else license_of(known)
+    return {"name": known, **({"license": weights_license} if weights_license else {})}
 
 
 def unknown_model(name: str) -> InputError:

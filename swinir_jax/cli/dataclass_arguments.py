@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import difflib
 import inspect
 import re
 import types
@@ -10,12 +9,13 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
+from swinir_jax.cli.parser import Parser
 from swinir_jax.errors import InputError, option
 
 Config = TypeVar("Config")
 
 
-class FieldParser(argparse.ArgumentParser):
+class FieldParser(Parser):
     """Parses options named after fields; every error is an InputError of one line.
 
     Args:
@@ -62,9 +62,7 @@ class FieldParser(argparse.ArgumentParser):
         dashed = [re.sub("^--[^=]*", lambda name: name[0].replace("_", "-"), argument) for argument in arguments]
         values, unknown = self.parse_known_args(dashed)
         if unknown:
-            name = next((text for text in unknown if text.startswith("-")), unknown[0]).partition("=")[0]
-            nearest = difflib.get_close_matches(name, self._option_string_actions, n=1)
-            self.error(f"unrecognized argument {name}" + (f", the nearest is {nearest[0]}" if nearest else ""))
+            self.error(f"unrecognized argument {unknown[0]}")
         return values
 
     def error(self, message: str) -> NoReturn:

@@ -10,10 +10,11 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import NoReturn
 
 from tqdm import tqdm
 
+from swinir_jax.cli.completion import SHELLS, PrintCompletion
+from swinir_jax.cli.parser import EXIT_BAD_INPUT, Parser, PrintVersion
 from swinir_jax.errors import InputError, printable
 
 # Command -> summary. The module of the same name has add_arguments(parser) and run(args) -> exit code.
@@ -34,7 +35,6 @@ COMMANDS: Mapping[str, str] = {
 _EXTRAS: Mapping[str, str] = {"app": "app", "train": "train", "degrade": "train", "prepare-data": "train"}
 
 EXIT_BROKEN_PIPE = 1
-EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -74,15 +74,13 @@ def _expanded(argument: str) -> str:
     return re.sub(r"\A((?:--[\w.-]+=)?)~(?=/|\Z)", lambda match: match[1] + os.path.expanduser("~"), argument)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_BAD_INPUT, printable(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
-
-
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="swinir-jax", description="SwinIR image restoration in JAX.")
+    parser = Parser(prog="swinir-jax", description="SwinIR image restoration in JAX.")
+    parser.add_argument("--version", action=PrintVersion, nargs=0, help="print the version")
+    parser.add_argument(
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print a script that completes commands"
+    )
+    is_completing = argv[:1] and argv[0].startswith("--print-completion")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
@@ -92,6 +90,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             module = _module(name)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
+        elif is_completing:
+            with contextlib.suppress(InputError):  # a command whose packages are missing completes by name
+                _module(name).add_arguments(command)
     return parser.parse_args(argv)
 
 

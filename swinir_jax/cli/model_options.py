@@ -13,6 +13,12 @@ from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
 from swinir_jax.errors import option
 from swinir_jax.models import SwinIR
 
+# Arguments of the network that no weight file holds.
+_MEANINGS = {
+    "img_range": "multiply pixel values by X inside the network",
+    "qk_scale": "multiply the scores of attention by X",
+}
+
 
 def add_model_options(
     parser: argparse.ArgumentParser, others: str = "", *, default: str | None = DEFAULT_MODEL
@@ -34,30 +40,36 @@ def add_model_options(
         "--dtype",
         choices=["float32", "bfloat16"],
         default="float32",
-        help="dtype of matrix products and convolutions (default: %(default)s)",
+        help="compute coarsely in bfloat16, which is faster on GPUs, TPUs and some CPUs (default: %(default)s)",
     )
 
 
-def add_weight_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `load_pretrained` about weight files."""
+def add_weight_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the options of `load_pretrained` about weight files; returns the group of advanced options."""
     group = parser.add_argument_group("weights")
     group.add_argument(
-        "--weights", choices=["ema", "raw"], default="ema", help="weights to take from a file with both (default: ema)"
+        "--weights",
+        choices=["ema", "raw"],
+        default="ema",
+        help="take the averaged weights (ema) or those of the last step (raw) from a file with both (default: ema)",
     )
-    group.add_argument("--weights-dir", metavar="DIR", help="folder that is searched first for official weights")
-    group.add_argument(
-        "--shift",
-        action=argparse.BooleanOptionalAction,
-        help="whether windows shift, if no file says so; --no-shift for training patches of one window (default: yes)",
-    )
+    group.add_argument("--weights-dir", metavar="DIR", help="search this folder first for official weights")
     group.add_argument(
         "--strength",
         type=float,
         metavar="0..1",
-        help="for a model with two ends: 0 is faithful, 1 sharp, the rest between (default: the model's)",
+        help="choose between the two ends of a model that has them: 0 is faithful, 1 sharp (default: the model's)",
+    )
+    advanced = parser.add_argument_group("advanced")
+    advanced.add_argument(
+        "--shift",
+        action=argparse.BooleanOptionalAction,
+        help="say whether windows shift, if the weight file does not; a network that was trained on patches of one "
+        "window has --no-shift (default: --shift)",
     )
     for name, rule in RULES.items():
-        group.add_argument(option(name), type=float, metavar="X", help=f"value in place of the rule: {rule}")
+        advanced.add_argument(option(name), type=float, metavar="X", help=f"{_MEANINGS[name]} (default: {rule})")
+    return advanced
 
 
 def add_restorer_options(
@@ -68,7 +80,7 @@ def add_restorer_options(
     parser.add_argument(
         "--self-ensemble",
         action="store_true",
-        help="average over 8 flips and rotations (the paper's +): better, 8 times slower",
+        help="average over 8 flips and rotations of the image: a little better, 8 times slower",
     )
     add_tile_option(parser)
 
@@ -80,7 +92,8 @@ def add_tile_option(parser: argparse.ArgumentParser) -> None:
         type=_tile,
         default="auto",
         metavar="auto|N|0",
-        help="longest side of tiles in pixels; 0: whole images; auto: whole images if they fit in memory (default)",
+        help="restore in tiles of at most N pixels a side; 0: whole images; auto: whole images that fit in memory, "
+        "others in tiles (default)",
     )
 
 
@@ -90,7 +103,7 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
         "--memory",
         type=size_in_bytes,
         metavar="SIZE",
-        help="such as 2GB or 500MB; larger images are restored by rows, and continued after a crash "
+        help="memory to use, such as 2GB or 500MB; larger images are restored by rows, and continued after a crash "
         "(default: a share of the free memory)",
     )
 

@@ -45,7 +45,7 @@ def _describe(entry: Entry) -> str:
     """Formats an entry: `lightweight_x2: lightweight_sr 2; Set5: PSNR-Y 37.03 (baseline 33.68), ...`."""
     measured = _scores(entry.scores[0]) if entry.scores else f"{entry.task} {entry.level}"
     size = f"{entry.parameters / 1e6:.1f} M parameters, {entry.bytes / 1e6:.0f} MB"
-    return f"{entry.name}: {measured}; {size}; {entry.speed}; {entry.place}"
+    return f"{entry.name}: {measured}; {size}; {entry.speed}; {entry.place}; {entry.license}"
 
 
 def _scores(measured: Mapping[str, Any]) -> str:

@@ -66,27 +66,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strip-metadata", action="store_true", help="leave out date, camera, place, author and texts")
     parser.add_argument("--skip-existing", action="store_true", help="skip images whose results exist")
     parser.add_argument("--compare", action="store_true", help="also write a before/after PNG for each image")
-    parser.add_argument(
+    add_memory_option(parser)
+    advanced = add_weight_options(parser)
+    advanced.add_argument(
         "--overlap",
         type=int,
         metavar="N",
-        help="overlap of neighbouring tiles in pixels (default: 32, or half the side of small tiles)",
+        help="let neighbouring tiles overlap by N pixels (default: 32, or half the side of small tiles)",
     )
-    parser.add_argument(
+    advanced.add_argument(
         "--blend",
         choices=get_args(Blend),
         default="smooth",
-        help="blending of overlapping tiles; the official script takes the average (default: %(default)s)",
+        help="blend overlapping tiles smoothly, or by their average as the official script (default: %(default)s)",
     )
-    parser.add_argument(
+    advanced.add_argument(
         "--pad",
         choices=get_args(Pad),
         default="reflect",
-        help="reflect (default): mirror a margin around the image, so that the border is restored as well as the "
-        "inside; minimal: pad to multiples of the window only; official: pad like the official script",
+        help="mirror a margin around the image, so that the border is restored as well as the inside (reflect); pad to "
+        "multiples of the window only (minimal); or pad like the official script (official; default: %(default)s)",
     )
-    add_memory_option(parser)
-    add_weight_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

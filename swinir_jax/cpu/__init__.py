@@ -5,7 +5,8 @@ suit a CPU: what follows from the parameters is computed once, and features are 
 time, so that temporary arrays stay small.
 """
 
+from swinir_jax.cpu.convolution import convolve_padded
 from swinir_jax.cpu.network import restore
 from swinir_jax.cpu.weights import Weights, prepare
 
-__all__ = ["Weights", "prepare", "restore"]
+__all__ = ["Weights", "convolve_padded", "prepare", "restore"]

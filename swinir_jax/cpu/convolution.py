@@ -1,5 +1,6 @@
-"""Convolutions by strips of rows: XLA makes several packed copies of their input, too much for a photograph."""
+"""Convolutions by strips of rows, as XLA packs their input several times, with gradients by matrix products."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ from jax import lax
 from swinir_jax.cpu.weights import Weights
 from swinir_jax.models.precision import product_precision, residual_dtype
 
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+PRODUCT_PIXELS = 1024  # pixels of the output per matrix product in the gradient by a kernel
 STRIP_PIXELS = 4096  # pixels of the features per strip; with 8192, classical x4 takes 17 MB more and no less time
 _LEAST_ROWS = 16  # rows of a strip, however wide the image: lower strips would mostly be rows shared with others
 
@@ -31,44 +35,87 @@ def _with_bias(
     return y + w["bias"].reshape(1, 1, 1, -1)
 
 
-@jax.custom_jvp
-def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolves by strips, with a derivative that is fast inside loops, too.
+def convolve_padded(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding, dtype: Any) -> jax.Array:
+    """Convolves as `models.precision.convolve`, for layers with kernels that are trained."""
+    return convolve(x.astype(dtype), kernel.astype(dtype), stride, padding)
 
-    XLA's fast library for CPUs takes convolutions whose axes have one order. Outside of loops XLA brings those of a
-    gradient into this order, but inside, where the layers of a network are, it does not: they would take forty times as
-    long.
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Padding | None = None) -> jax.Array:
+    """Convolves with derivatives that are fast on a CPU.
 
     Args:
       x: `[B, H, W, C]`.
       kernel: `[K, K, C, features]`.
+      stride: step between outputs in pixels.
+      padding: rows above and below, columns left and right, of zeros; None for an output of the size of `x`, which is
+        computed by strips; K is odd then.
 
     Returns:
-      `[B, H, W, features]`.
+      `[B, H', W', features]`.
     """
-    return in_strips(lambda strip: _convolve_whole(strip, kernel), x, kernel.shape[0] // 2)
+    if padding is None:
+        return in_strips(lambda strip: _convolve_whole(strip, kernel), x, len(kernel) // 2)
+    return _convolve(x, kernel, stride, padding)
 
 
 @convolve.defjvp
 def _convolve_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+    stride: int,
+    padding: Padding | None,
+    primals: tuple[jax.Array, jax.Array],
+    tangents: tuple[jax.Array, jax.Array],
 ) -> tuple[jax.Array, jax.Array]:
     (x, kernel), (x_dot, kernel_dot) = primals, tangents
-    # A gradient consists of the transposes of these two convolutions. With these orders of axes the transposes have the
-    # library's order: the image, batch and channels swapped, is convolved with a cotangent of its own size.
-    y_dot_by_x = _convolve(x_dot, kernel.swapaxes(2, 3), ("NHWC", "HWOI", "NHWC"))
-    y_dot_by_kernel = _convolve(x.transpose(3, 1, 2, 0), kernel_dot.transpose(2, 0, 1, 3), ("CHWN", "IHWO", "HWNC"))
-    return convolve(x, kernel), y_dot_by_x + y_dot_by_kernel.transpose(2, 0, 1, 3)
+    around = padding or ((len(kernel) // 2,) * 2,) * 2
+    # The transpose of this convolution has the order of axes that XLA's fast library for CPUs takes. Outside of loops
+    # XLA brings gradients into this order, but inside, where the layers of a network are, it does not: they would take
+    # forty times as long.
+    y_dot_by_x = _convolve(x_dot, kernel.swapaxes(2, 3), stride, around, "HWOI")
+    return convolve(x, kernel, stride, padding), y_dot_by_x + _convolve_by_products(x, kernel_dot, stride, around)
+
+
+def _convolve_by_products(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+    """Convolves as `_convolve`, a few rows at a time, each time by one matrix product.
+
+    The gradient by the kernel is then a sum of matrix products. XLA's own is a convolution with a kernel as large as
+    the image, which takes two to six times as long.
+    """
+    side, _, _, features = kernel.shape
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    h, w = ((n - side) // stride + 1 for n in x.shape[1:3])
+    rows = next(n for n in range(max(1, min(h, PRODUCT_PIXELS // w)), 0, -1) if h % n == 0)
+
+    @jax.checkpoint  # keeps x for the gradient, not K * K copies
+    def product(kernel: jax.Array, place: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        image, row = place
+        size = (1, (rows - 1) * stride + side, *x.shape[2:])
+        read = lax.dynamic_slice(x, (image, row * stride, 0, 0), size)[0]
+        taps = [read[i::stride, j::stride][:rows, :w] for i in range(side) for j in range(side)]
+        columns = jnp.concatenate(taps, axis=-1).reshape(rows * w, -1)
+        matrix = kernel.reshape(-1, features).astype(x.dtype)
+        return kernel, jnp.dot(columns, matrix, precision=product_precision(x.dtype))
+
+    places = jnp.meshgrid(jnp.arange(len(x)), jnp.arange(0, h, rows), indexing="ij")
+    # The gradient is summed in the dtype of the kernel that is carried.
+    _, y = lax.scan(product, kernel.astype(residual_dtype(x.dtype)), [place.ravel() for place in places])
+    return y.reshape(len(x), h, w, features)
 
 
 def _convolve_whole(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return _convolve(x, kernel, ("NHWC", "HWIO", "NHWC"))
+    return _convolve(x, kernel, 1, "SAME")
 
 
-def _convolve(x: jax.Array, kernel: jax.Array, axes: tuple[str, str, str]) -> jax.Array:
-    """Convolves with zero padding; `axes` of input, kernel and output are named as in `lax.conv_dimension_numbers`."""
+def _convolve(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: str | Padding, kernel_axes: str = "HWIO"
+) -> jax.Array:
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=axes, precision=product_precision(x.dtype)
+        x,
+        kernel,
+        (stride, stride),
+        padding,
+        dimension_numbers=("NHWC", kernel_axes, "NHWC"),
+        precision=product_precision(x.dtype),
     )
 
 

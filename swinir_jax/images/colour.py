@@ -32,7 +32,7 @@ _HEADER_BYTES, _SIGNATURE = 128, b"acsp"  # of an ICC profile
 _UNSPECIFIED = 2
 _HDR = {16: "PQ", 18: "HLG"}
 SRGB = bytes([1, 13, 0, 1])
-"""Code points of sRGB: primaries, curve, matrix (0: RGB), full range."""
+"""Code points of sRGB, which are primaries, curve, matrix (0 for RGB) and full range."""
 
 
 def _curve(gamma: float, *abcd: float) -> bytes:

@@ -46,7 +46,7 @@ class Picture:
 
     @property
     def channels(self) -> int:
-        """Number of colour channels: 1 for gray, 3 for RGB."""
+        """Number of colour channels, 1 for gray and 3 for RGB."""
         return 1 if self.pixels.ndim == 2 else 3
 
     @property

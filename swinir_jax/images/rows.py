@@ -67,7 +67,7 @@ class RowSource:
 
     @property
     def channels(self) -> int:
-        """Number of channels: 1 for gray, 3 for RGB."""
+        """Number of channels, 1 for gray and 3 for RGB."""
         return self.head.channels
 
 

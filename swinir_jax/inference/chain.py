@@ -75,7 +75,7 @@ class NetworkChain(PhotoRestorer):
 
     @property
     def restores_by_rows(self) -> bool:
-        """Whether `restore_file` takes images larger than memory: if no bicubic reduces the answer."""
+        """Whether `restore_file` takes images larger than memory, which it does if no bicubic reduces the answer."""
         return not self._is_reduced
 
     def size_if_fits(self, path: Path) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.streaming import StreamingRestorer
 
 FileRestorer = StreamingRestorer | NetworkChain
-"""What restores a file: `make_restorer` returns one."""
+"""Restorer of files, as `make_restorer` returns one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,7 @@ def _prepare(config: SwinIRConfig, params: Mapping[str, Any]) -> Any:
     return cpu.prepare(jax.tree.map(np.asarray, dict(params)), config)
 
 
-def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array], jax.Array]:
+def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array | np.ndarray], jax.Array]:
     """Returns a jitted function of images alone, made of the fastest code for JAX's default device.
 
     The code is `swinir_jax.cpu` on a CPU, equal to `model.apply` up to float32 rounding, and `model.apply` on other

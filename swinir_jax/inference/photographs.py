@@ -1,6 +1,7 @@
 """Photographs of all kinds as arrays: to floats and back, alpha apart."""
 
 import abc
+import math
 from collections.abc import Iterable
 
 import jax
@@ -12,6 +13,9 @@ from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize
 from swinir_jax.inference.programs import not_traceable
 from swinir_jax.models import SwinIR
+
+_NOISY_RANGE = (-1.0, 2.0)  # of nearly all values of an image in [0, 1] under strong noise
+_OUTLIERS = 0.01  # largest share of values outside
 
 
 class PhotoRestorer(abc.ABC):
@@ -44,7 +48,7 @@ class PhotoRestorer(abc.ABC):
     def _restore(self, image: np.ndarray) -> np.ndarray:
         """Restores one image of finite float32, as `restore` does."""
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray | jax.Array) -> np.ndarray:
         """Restores one photograph.
 
         A gray image goes through an RGB network as three equal channels; of a colour image, a gray network restores the
@@ -58,7 +62,8 @@ class PhotoRestorer(abc.ABC):
           `[h * scale, w * scale(, C)]` of the same dtype, clipped to the range of the dtype.
 
         Raises:
-          InputError: if the network cannot restore images of this shape or dtype, or a value is not finite.
+          InputError: if the network cannot restore images of this shape or dtype, or floats are not finite or clearly
+            not in [0, 1].
         """
         if isinstance(image, jax.core.Tracer):
             raise not_traceable("A Restorer")
@@ -68,37 +73,35 @@ class PhotoRestorer(abc.ABC):
             raise InputError(f"Not an image: {error}") from error
         if image.ndim not in (2, 3) or 0 in image.shape:
             raise InputError(f"An image is [h, w] or [h, w, C], got an array of shape {image.shape}.")
-        lq = (image if image.ndim == 3 else image[..., None]).astype(np.float32) / np.float32(_full_scale(image.dtype))
-        _check_finite(lq, "The image")
+        lq = _to_floats(image if image.ndim == 3 else image[..., None])
         alpha = None
         if lq.shape[-1] in (2, 4) and lq.shape[-1] != self.models[0].config.in_chans:
             lq, alpha = lq[..., :-1], lq[..., -1:]
             lq = extend_colours(lq, alpha[..., 0])
-        restored = self.restore(lq)
+        restored = self._restore(lq)
         if alpha is not None:
             restored = np.concatenate([restored, resize(alpha, self.scale)], axis=-1)
         return to_samples(restored, image.dtype).reshape(*restored.shape[:2], *image.shape[2:])
 
-    def restore(self, image: np.ndarray) -> np.ndarray:
+    def restore(self, image: np.ndarray | jax.Array) -> np.ndarray:
         """Restores one image of floats, not clipped and without alpha.
 
         Args:
-          image: `[h, w, C]`, floating in [0, 1].
+          image: `[h, w, C]`, floating in [0, 1]; noise may leave the range.
 
         Returns:
           `[h * scale, w * scale, C]` float32.
 
         Raises:
-          InputError: if the network cannot restore images of C channels, a value of the image or of the result is not
-            finite, or the memory of the device does not suffice.
+          InputError: if the network cannot restore images of C channels, the image is clearly not in [0, 1], a value of
+            the image or of the result is not finite, or the memory of the device does not suffice.
         """
         if isinstance(image, jax.core.Tracer):
             raise not_traceable("A Restorer")
+        image = np.asarray(image)
         if image.ndim != 3 or not np.issubdtype(image.dtype, np.floating):
             raise InputError(f"restore takes [h, w, C] floats in [0, 1], got {image.dtype} {image.shape}.")
-        image = image.astype(np.float32, copy=False)
-        _check_finite(image, "The image")
-        return self._restore(image)
+        return self._restore(_to_floats(image))
 
 
 def to_samples(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -116,6 +119,24 @@ def _full_scale(dtype: np.dtype) -> float:
     raise InputError(f"An image holds uint8, uint16 or floats, got {dtype}.")
 
 
-def _check_finite(values: np.ndarray, what: str) -> None:
-    if not np.isfinite(values).all():
-        raise InputError(f"{what} has values that are not finite.")
+def _to_floats(image: np.ndarray) -> np.ndarray:
+    """Converts samples to float32 with 1.0 as full scale.
+
+    Raises:
+      InputError: if floats are not finite, or so many are far from [0, 1] that the image has another scale.
+    """
+    scale = _full_scale(image.dtype)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        floats = image.astype(np.float32, copy=False)
+    if scale != 1:
+        return floats / np.float32(scale)
+    low, high = float(floats.min()), float(floats.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError("The image has values that are not finite.")
+    least, greatest = _NOISY_RANGE
+    if (low < least or high > greatest) and np.mean((floats < least) | (floats > greatest)) > _OUTLIERS:
+        raise InputError(
+            f"Float images are in [0, 1], this one has values from {low:g} to {high:g}; divide an image in 0..255 by "
+            "255, or pass uint8."
+        )
+    return floats

@@ -69,7 +69,7 @@ class StreamingRestorer(Restorer):
 
     @property
     def restores_by_rows(self) -> bool:
-        """Whether `restore_file` takes images larger than memory: always."""
+        """Whether `restore_file` takes images larger than memory, which it always does."""
         return True
 
     def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:

@@ -3,7 +3,7 @@
 Named after KAIR's `models/network_discriminator.py`, `Discriminator_UNet`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -29,12 +29,14 @@ class SpectralConv(nn.Module):
       kernel: side of the kernel.
       stride: step between outputs in pixels.
       dtype: dtype of the products.
+      convolve: convolution `(x, kernel, stride, padding, dtype)`.
     """
 
     features: int
     kernel: int = 3
     stride: int = 1
     dtype: Any = jnp.float32
+    convolve: Callable[..., jax.Array] = convolve
 
     @nn.compact
     def __call__(self, x: jax.Array, training: bool) -> jax.Array:
@@ -49,8 +51,8 @@ class SpectralConv(nn.Module):
         if training:
             vectors["u"].value, vectors["v"].value = _singular_vectors(kernel, vectors["u"].value)
         sigma = vectors["v"].value @ matrix @ vectors["u"].value
-        padding = [((self.kernel - 1) // 2,) * 2] * 2
-        return convolve(x, kernel / sigma, self.stride, padding, self.dtype)
+        padding = (((self.kernel - 1) // 2,) * 2,) * 2
+        return self.convolve(x, kernel / sigma, self.stride, padding, self.dtype)
 
 
 class Discriminator(nn.Module):
@@ -59,10 +61,12 @@ class Discriminator(nn.Module):
     Attributes:
       features: channels at full resolution; 64 in the paper.
       dtype: dtype of the products.
+      convolve: convolution of the normalised layers, as in `SpectralConv`.
     """
 
     features: int = 64
     dtype: Any = jnp.float32
+    convolve: Callable[..., jax.Array] = convolve
 
     @nn.compact
     def __call__(self, image: jax.Array, training: bool = False) -> jax.Array:
@@ -78,7 +82,7 @@ class Discriminator(nn.Module):
         f = self.features
 
         def step(index: int, x: jax.Array, features: int, kernel: int = 3, stride: int = 1) -> jax.Array:
-            layer = SpectralConv(features, kernel, stride, self.dtype, name=f"conv{index}")
+            layer = SpectralConv(features, kernel, stride, self.dtype, self.convolve, name=f"conv{index}")
             return nn.leaky_relu(layer(x, training), 0.2)
 
         def plain(name: str, features: int) -> nn.Conv:

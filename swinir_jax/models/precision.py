@@ -18,14 +18,16 @@ def check_dtype(dtype: Any) -> None:
     """Refuses a dtype in which the network cannot compute.
 
     Raises:
-      InputError: if `dtype` is not float32, bfloat16 or float64. float16 overflows in the classical models, whose
-        activations grow from block to block.
+      InputError: if `dtype` is not float32, bfloat16 or float64, or is float64 with x64 off. float16 overflows in the
+        classical models, whose activations grow from block to block.
     """
     name = str(getattr(dtype, "__name__", dtype))
     if name == "float16":
         raise InputError("float16 overflows in SwinIR's classical models, whose activations grow; take bfloat16.")
     if name not in ("float32", "bfloat16", "float64"):
         raise InputError(f"dtype must be float32, bfloat16 or float64, got {name}.")
+    if jax.dtypes.canonicalize_dtype(name) != name:  # JAX would warn and compute in float32
+        raise InputError('dtype=float64 needs jax.config.update("jax_enable_x64", True) first; or take float32.')
 
 
 def residual_dtype(dtype: Any) -> Any:

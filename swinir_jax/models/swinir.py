@@ -1,7 +1,8 @@
 """SwinIR (Liang et al. 2021, arXiv 2108.10257), after the official `models/network_swinir.py` (Apache-2.0)."""
 
 import functools
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, overload
 
 import flax.linen as nn
 import jax
@@ -39,6 +40,24 @@ class SwinIR(nn.Module):
         check_dtype(self.dtype)
         super().__post_init__()
 
+    if TYPE_CHECKING:  # Flax's type of `apply` is Any
+
+        @overload  # type: ignore[override]
+        def apply(
+            self,
+            variables: Mapping[str, Any],
+            lq: jax.Array | np.ndarray,
+            *,
+            deterministic: bool = True,
+            rngs: Mapping[str, jax.Array] | None = None,
+        ) -> jax.Array: ...
+
+        @overload
+        def apply(self, variables: Mapping[str, Any], *args: Any, mutable: Any, **options: Any) -> Any: ...
+
+        def apply(self, *args: Any, **options: Any) -> Any:
+            """Restores a batch, as `__call__`; with `mutable`, returns collections of variables, too."""
+
     @nn.compact
     def __call__(self, lq: jax.Array, *, deterministic: bool = True) -> jax.Array:
         """Restores a batch of images of one size.
@@ -47,7 +66,7 @@ class SwinIR(nn.Module):
         size.
 
         Args:
-          lq: `[B, h, w, in_chans]`, float in [0, 1].
+          lq: `[B, h, w, in_chans]`, float in [0, 1], of any floating dtype.
           deterministic: False to apply dropout and stochastic depth, from the rng stream "dropout".
 
         Returns:

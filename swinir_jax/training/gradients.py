@@ -54,6 +54,9 @@ def losses_and_gradients(
 
     if config.is_random:
         batch = {**batch, "keep": _draw_keep(config.drop_path_rates, len(batch["lq"]), key)}
+    if state.adversary is not None:
+        network = state.adversary.network.clone(convolve=cpu.convolve_padded)
+        state = state.replace(adversary=state.adversary.replace(network=network))
     if mesh is None or mesh.size == 1:
         return _by_parts(_restore_on_cpu, state, batch, key)
     axes = mesh.axis_names

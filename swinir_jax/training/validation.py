@@ -39,7 +39,7 @@ class Validation:
 
     @property
     def psnr(self) -> float:
-        """PSNR that ranks the weights: on Y if the task measures Y."""
+        """PSNR that ranks the weights, on Y if the task measures Y."""
         return self.scores["psnr_y" if "psnr_y" in self.scores else "psnr"]
 
 

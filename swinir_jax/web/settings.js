@@ -81,6 +81,7 @@ function words(name, value, choice) {
 
 function hint(choice) {
   const parts = [texts.network(choice.networks)];
+  if (choice.research) parts.push(texts.research);
   if (choice.better) parts.push(texts.better);
   if (choice.place === "to be fetched") parts.push(texts.fetched);
   return parts.join(" ");

@@ -11,6 +11,7 @@ from swinir_jax.app import jobs as jobs_module
 from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, offers_by_purpose
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
+from swinir_jax.checkpoints.zoo import bundled_models
 
 
 def test_progress_counts_tiles(spool):
@@ -180,3 +181,9 @@ def test_offers_are_those_of_the_table_with_the_defaults_first():
         assert {offer.scale for offer in own} == set(SCALES)
         assert len({(offer.scale, offer.networks) for offer in own}) == len(own)
     assert OFFER.purpose == "model"
+
+
+def test_offers_with_bundled_networks_are_for_research():
+    for offer in offers_by_purpose():
+        assert offer.describe()["research"] == any(name in bundled_models() for name in offer.networks)
+    assert not OFFER.describe()["research"]

@@ -1,8 +1,10 @@
 """Commands in separate processes, as a user starts them."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +66,21 @@ def test_help(run):
     done = run("-m", "swinir_jax.cli.main", "restore", "--help")
     assert done.returncode == 0
     assert "swinir-jax restore" in done.stdout
+
+
+def test_version_and_help_import_nothing_large(run):
+    command = "import sys; from swinir_jax.cli.main import main\ntry: main({})\nfinally: print(sorted(sys.modules))"
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for option, start in (("--version", f"swinir-jax {version}\n"), ("--help", "usage: swinir-jax")):
+        done = run("-c", command.format([option]))
+        assert done.stdout.startswith(start)
+        assert not {"jax", "numpy", "PIL"} & {*re.findall(r"'(\w+)'", done.stdout)}
+    assert run("-m", "swinir_jax", "--version").stdout == f"swinir-jax {version}\n"
+
+
+@pytest.mark.parametrize("script", ["train.py", "convert_weights.py", None])
+def test_old_python_is_named_in_one_line(run, script):
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
+    start = f"runpy.run_path({str(ROOT / script)!r})" if script else "runpy.run_module('swinir_jax')"
+    done = run("-c", f"import runpy, sys; sys.version_info = (3, 10, 13, 'final', 0); {start}")
+    assert (done.returncode, done.stderr) == (1, f"swinir-jax needs Python {needed} or newer, this is 3.10.\n")

@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import json
 import logging
 import os
 import re
@@ -12,6 +13,7 @@ from goldens import DATA, TINY, generated_weights
 
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
+from swinir_jax.checkpoints.zoo import bundled_models, weight_metadata
 from swinir_jax.cli import restore
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -231,7 +233,13 @@ def test_models_lists_bundled_and_official_models(capsys):
     assert main(["models"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"lightweight_x2: lightweight_sr 2; Set5: PSNR-Y \d\d\.\d\d \(baseline 33\.68\)", out)
-    assert len(re.findall(r"^  00\d_", out, re.MULTILINE)) == 31
+    assert len(re.findall(r"^  00\d_.*; Apache-2\.0$", out, re.MULTILINE)) == 31
+    for name in bundled_models():
+        assert re.search(rf"^  {name}: .*; research use, trained on BSDS500 \(LICENSE-weights\)$", out, re.MULTILINE)
+    assert main(["models", "--json"]) == 0
+    licences = {model["name"]: model["license"] for model in json.loads(capsys.readouterr().out)["models"]}
+    assert all(licences[name] == weight_metadata(name)["license"] for name in licences)
+    assert len(licences) == 31 + len(bundled_models())
 
 
 def test_option_of_the_wrong_type_exits_with_2_in_one_line(capsys):

@@ -11,6 +11,7 @@ from swinir_jax import SwinIR, cpu
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.cpu import convolution
 from swinir_jax.cpu.convolution import convolve
+from swinir_jax.models.precision import convolve as models_convolve
 from swinir_jax.models.reconstruction import pixel_shuffle
 
 W = 6
@@ -29,21 +30,32 @@ def low_strips(monkeypatch):
     monkeypatch.setattr(convolution, "STRIP_PIXELS", 4 * W)
 
 
-@pytest.mark.parametrize("size", [1, 3])
+def in_steps_of_two(convolution):
+    return lambda x, kernel: convolution(x, kernel, 2, ((1, 1), (1, 1)), x.dtype)
+
+
+@pytest.mark.parametrize("pixels", [1024, 14])  # all rows in one product, and two in each
+@pytest.mark.parametrize(
+    ("path", "plain", "size"),
+    [
+        (convolve, plainly, 1),
+        (convolve, plainly, 3),
+        (in_steps_of_two(cpu.convolve_padded), in_steps_of_two(models_convolve), 4),
+    ],
+)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_derivatives_in_every_mode_are_those_of_the_plain_convolution(size, dtype):
+def test_derivatives_in_every_mode_are_those_of_the_plain_convolution(path, plain, size, dtype, pixels, monkeypatch):
+    monkeypatch.setattr(convolution, "PRODUCT_PIXELS", pixels)
     rng = np.random.default_rng(0)
-    x, x_dot = (jnp.asarray(rng.standard_normal((2, 5, 7, 3)), dtype) for _ in range(2))
+    x, x_dot = (jnp.asarray(rng.standard_normal((2, 6, 7, 3)), dtype) for _ in range(2))
     kernel, kernel_dot = (jnp.asarray(rng.standard_normal((size, size, 3, 4)), dtype) for _ in range(2))
-    y_bar = jnp.asarray(rng.standard_normal((2, 5, 7, 4)), dtype)
+    y_bar = jnp.asarray(rng.standard_normal(jax.eval_shape(plain, x, kernel).shape), dtype)
     ours, reference = (
-        (*jax.jvp(path, (x, kernel), (x_dot, kernel_dot)), *jax.vjp(path, x, kernel)[1](y_bar))
-        for path in (convolve, plainly)
+        (*jax.jvp(f, (x, kernel), (x_dot, kernel_dot)), *jax.vjp(f, x, kernel)[1](y_bar)) for f in (path, plain)
     )
     for a, b in zip(ours, reference, strict=True):
         assert a.dtype == b.dtype
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-        # bfloat16 rounds each of the nine products before they are summed
         assert np.linalg.norm(a - b) <= (1e-6 if dtype == jnp.float32 else 1e-2) * np.linalg.norm(b)
 
 
@@ -58,7 +70,7 @@ def test_in_a_loop_all_convolutions_of_a_gradient_have_the_axes_of_the_fast_libr
 
     program = jax.jit(loop).lower(kernel).compile().as_text()
     axes = re.findall(r" convolution\(.*dim_labels=([\w>-]+)", program)
-    assert len(axes) == 5  # two forward; gradients by the kernel in both and by the result of the first
+    assert len(axes) == 3  # two forward, and the gradient by the result of the first; those by the kernel are products
     assert set(axes) == {"b01f_01io->b01f"}
 
 

@@ -3,6 +3,7 @@ import functools
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from goldens import TINY, generated_weights, relative_error
@@ -11,8 +12,10 @@ from PIL import Image
 from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.data.degradations import gaussian_noise_official
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference import programs
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.streaming import StreamingRestorer
 
 
@@ -110,9 +113,9 @@ def test_tiles_begin_on_multiples_of_seven():
     held = Restorer(*network(config), tile=30, overlap=8, pad="minimal")
     assert (held.tile, held.engine.layout.overlap) == (28, 14)
     held.engine.run = lambda batch: seen.append(batch) or batch.repeat(2, axis=1).repeat(2, axis=2)
-    ramp = np.broadcast_to(np.arange(60, dtype=np.float32)[:, None, None], (60, 60, 3))
+    ramp = np.broadcast_to(np.arange(60, dtype=np.float32)[:, None, None] / 64, (60, 60, 3))
     held.restore(ramp)
-    assert {float(tile[0, 0, 0, 0]) % 7 for tile in seen} == {0.0}
+    assert {float(tile[0, 0, 0, 0]) * 64 % 7 for tile in seen} == {0.0}
     assert {tile.shape for tile in seen} == {(1, 28, 28, 3)}
 
 
@@ -204,11 +207,30 @@ def test_tiles_that_cannot_be(tiny, options, word):
         (np.full((8, 8, 3), np.nan, np.float32), "finite"),
         (np.concatenate([np.ones((8, 8, 3)), np.full((8, 8, 1), np.nan)], axis=-1), "finite"),
         ([[1, 2], [3]], "Not an image"),
+        (np.full((8, 8, 3), 1e300), "finite"),
+        (photo(8, 8, 3) * 1.0, "divide an image in 0..255 by 255, or pass uint8"),
+        (photo(8, 8, 3) * np.float16(1), "divide"),
+        (jnp.asarray(photo(8, 8) // 16, jnp.bfloat16), r"from 0 to 15"),
+        (np.full((8, 8, 3), 2.5, np.float32), "from 2.5 to 2.5"),
+        (photo(8, 8, 3, dtype=np.float32) - 2, r"\[0, 1\]"),
+        (np.concatenate([np.ones((8, 8, 3)), np.full((8, 8, 1), 255.0)], axis=-1), "from 1 to 255"),
     ],
 )
 def test_images_that_cannot_be_restored(tiny, image, word):
     with pytest.raises(InputError, match=word):
         Restorer(*tiny)(image)
+
+
+@pytest.mark.parametrize("restorer", [Restorer, StreamingRestorer, lambda *network: NetworkChain([network])])
+def test_floats_on_another_scale_are_refused_and_noise_is_not(tiny, restorer):
+    restorer = restorer(*tiny)
+    image = photo(16, 16, 3, dtype=np.float32)
+    noisy = gaussian_noise_official(image, 75)
+    noisy[0, 0] = (-1.5, 2.5, 3)
+    for restore in (restorer, restorer.restore):
+        with pytest.raises(InputError, match="divide"):
+            restore(image * 255)
+        assert np.isfinite(restore(noisy)).all()
 
 
 def test_official_tiles_shrink_to_the_shorter_side(tiny):

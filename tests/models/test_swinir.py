@@ -87,12 +87,27 @@ def test_gradients_are_those_of_finite_differences(use_checkpoint, random):
     np.testing.assert_allclose(slope, difference, rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_images_of_fewer_bits_are_restored_in_float32(dtype):
-    params, lq = tiny_params(TINY), jnp.asarray(image(1, 9, 11, 3), dtype)
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float16, np.float64])
+def test_images_of_other_dtypes_are_restored_in_float32(dtype):
+    params, lq = tiny_params(TINY), image(1, 9, 11, 3).astype(dtype)
     restored = compiled(SwinIR(TINY))({"params": params}, lq)
     assert restored.dtype == jnp.float32
-    np.testing.assert_array_equal(restored, compiled(SwinIR(TINY))({"params": params}, lq.astype(jnp.float32)))
+    np.testing.assert_array_equal(restored, compiled(SwinIR(TINY))({"params": params}, lq.astype(np.float32)))
+
+
+def test_parameters_of_float64_are_taken_as_float32():
+    params, lq = tiny_params(TINY), image(1, 9, 11, 3)
+    restored = compiled(SwinIR(TINY))({"params": jax.tree.map(np.float64, params)}, lq)
+    np.testing.assert_array_equal(restored, compiled(SwinIR(TINY))({"params": params}, lq))
+
+
+def test_float64_without_x64_is_refused():
+    with pytest.raises(InputError, match="jax_enable_x64"):
+        SwinIR(TINY, dtype=jnp.float64)
+    with jax.enable_x64(True):
+        model = SwinIR(TINY, dtype=jnp.float64)
+    with pytest.raises(InputError, match="jax_enable_x64"):
+        model.apply({"params": tiny_params(TINY)}, image(1, 9, 11, 3))
 
 
 def test_bfloat16_keeps_the_output_float32_and_close():

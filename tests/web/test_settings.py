@@ -19,6 +19,7 @@ def chosen(page):
 def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
     assert page.locator("#settings input[name=purpose]").count() == len(PURPOSES)
     assert chosen(page) == ["purpose-photo", "scale-2", "quality-fast"]
+    assert "research use" in page.text_content("#settings .small")
     page.get_by_text("JPEG damage").click()
     assert chosen(page)[:2] == ["purpose-jpeg", "scale-1"]
     page.get_by_text("Best", exact=True).click()
@@ -26,6 +27,7 @@ def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
     page.locator("label[for=scale-4]").click()
     assert "006_colorCAR" in page.text_content("#settings .small")
     assert "downloaded once" in page.text_content("#settings .small")
+    assert "research use" not in page.text_content("#settings .small")
     kept = chosen(page)
     page.reload()
     page.wait_for_selector("body[data-ready]")

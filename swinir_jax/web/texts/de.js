@@ -43,6 +43,7 @@ export default {
   level: "Stärke",
   levels: { jpeg: (n) => `Qualität ${n}`, noise: (n) => `σ ${n}`, "gray-noise": (n) => `σ ${n}` },
   network: (names) => `Netz: ${names.join(", dann ")}.`,
+  research: "Nur für Forschung und Lehre.",
   better: "Ein Netz der besten Güte wäre hier geeigneter.",
   fetched: "Es wird beim ersten Gebrauch einmal heruntergeladen.",
 

@@ -43,6 +43,7 @@ export default {
   level: "Strength",
   levels: { jpeg: (n) => `quality ${n}`, noise: (n) => `σ ${n}`, "gray-noise": (n) => `σ ${n}` },
   network: (names) => `Network: ${names.join(", then ")}.`,
+  research: "For research use only.",
   better: "A network of the best quality would suit this better.",
   fetched: "It is downloaded once, when first used.",
 

@@ -43,6 +43,7 @@ export default {
   level: "强度",
   levels: { jpeg: (n) => `质量 ${n}`, noise: (n) => `σ ${n}`, "gray-noise": (n) => `σ ${n}` },
   network: (names) => `网络：${names.join("，然后 ")}。`,
+  research: "仅供研究使用。",
   better: "“最佳”质量的网络更适合此用途。",
   fetched: "首次使用时下载一次。",
 

@@ -1,0 +1,119 @@
+"""`save_pretrained`, and the folders of parameters that it has not written."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from goldens import TINY, compiled, generated_weights
+
+import swinir_jax
+from swinir_jax import InputError, SwinIR
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.config import SwinIRConfig
+
+CONFIGS = {
+    "colour": TINY,
+    "gray": dataclasses.replace(TINY, in_chans=1, upscale=1, upsampler=""),
+    "ape": dataclasses.replace(TINY, ape=True),
+    "rectangle with ape": dataclasses.replace(TINY, ape=True, img_size=(16, 24)),
+    "window 7": dataclasses.replace(TINY, window_size=7, img_size=14, img_range=255.0, qk_scale=0.3),
+    "no shift": dataclasses.replace(TINY, img_size=8),
+}
+
+
+def params_of(config: SwinIRConfig) -> dict:
+    return params_from_official(generated_weights(official_shapes(config), 1), config)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_saved_and_loaded_is_the_same_network(config, tmp_path):
+    params = params_of(config)
+    swinir_jax.save_pretrained(tmp_path / "model", SwinIR(config), params)
+    model, loaded = swinir_jax.load_pretrained(tmp_path / "model")
+    assert model == SwinIR(config)
+    assert jax.tree.structure(loaded) == jax.tree.structure(params)
+    for given, found in zip(jax.tree.leaves(params), jax.tree.leaves(loaded), strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, given)
+
+
+def test_arrays_of_jax_and_of_other_dtypes_are_saved_as_float32(tmp_path):
+    params = params_of(TINY)
+    rounded = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), params)
+    for i, given in enumerate([rounded, jax.tree.map(np.float64, rounded), jax.device_put(rounded)]):
+        swinir_jax.save_pretrained(tmp_path / f"{i}", SwinIR(TINY, dtype=jnp.bfloat16), given)
+        _, loaded = swinir_jax.load_pretrained(tmp_path / f"{i}")
+        for leaf, found in zip(jax.tree.leaves(rounded), jax.tree.leaves(loaded), strict=True):
+            assert found.dtype == np.float32
+            np.testing.assert_array_equal(found, np.asarray(leaf, np.float32))
+
+
+def refusal(function, *arguments) -> str:
+    with pytest.raises(InputError) as caught:
+        function(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_nothing_is_overwritten(tmp_path):
+    model, params = SwinIR(TINY), params_of(TINY)
+    (tmp_path / "empty").mkdir()
+    swinir_jax.save_pretrained(tmp_path / "empty", model, params)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "photo.png").touch()
+    (tmp_path / "file").touch()
+    for name in ("empty", "results", "file"):
+        assert f"{tmp_path / name}: exists already" in refusal(
+            swinir_jax.save_pretrained, tmp_path / name, model, params
+        )
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["photo.png"]
+    swinir_jax.load_pretrained(tmp_path / "empty")
+
+
+def test_a_weight_files_name_is_no_folder(tmp_path):
+    for suffix in (".safetensors", ".pth"):
+        refused = refusal(swinir_jax.save_pretrained, tmp_path / f"x{suffix}", SwinIR(TINY), params_of(TINY))
+        assert "swinir-jax convert" in refused
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda params: {"params": params}, "missing conv_after_body"),
+        (lambda params: {k: v for k, v in params.items() if k != "norm"}, "missing norm/bias"),
+        (
+            lambda params: {**params, "norm": {"scale": np.zeros(12), "bias": np.zeros(11)}},
+            r"norm/bias has shape \(11,\)",
+        ),
+    ],
+)
+def test_parameters_of_another_network_are_not_written(change, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        swinir_jax.save_pretrained(tmp_path / "model", SwinIR(TINY), change(params_of(TINY)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_orbax_alone_names_save_pretrained(tmp_path):
+    params = params_of(TINY)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "bare", params)
+        checkpointer.save(tmp_path / "folder" / "params", params)
+    with ocp.CheckpointManager(tmp_path / "steps") as manager:
+        manager.save(3, args=ocp.args.StandardSave(params))
+    for name in ("bare", "folder", "steps"):
+        refused = refusal(swinir_jax.load_pretrained, tmp_path / name)
+        assert str(tmp_path / name) in refused
+        assert "config.json" in refused
+        assert "swinir_jax.save_pretrained(folder, model, params)" in refused
+    with ocp.StandardCheckpointer() as checkpointer:
+        restored = checkpointer.restore(tmp_path / "bare")
+    swinir_jax.save_pretrained(tmp_path / "model", SwinIR(TINY), restored)
+    model, loaded = swinir_jax.load_pretrained(tmp_path / "model")
+    lq = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)
+    np.testing.assert_array_equal(
+        compiled(model)({"params": loaded}, lq), compiled(SwinIR(TINY))({"params": params}, lq)
+    )

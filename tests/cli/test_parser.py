@@ -1,0 +1,65 @@
+"""Mistyped names, and completion by a shell."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from swinir_jax.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        (["restor", "photo.png"], "restore"),
+        (["--verson"], "--version"),
+        (["restore", "photo.png", "--oot", "out"], "--out"),
+        (["restore", "--for", "phto", "photo.png", "--out", "out"], "photo"),
+        (["evaluate", "--taks=gray_dn"], "--task"),
+        (["train", "lightweight_sr_x2", "--workdri", "run"], "--workdir"),
+    ],
+)
+def test_nearest_name_of_a_mistyped_one_is_told_in_one_line(arguments, nearest, capsys):
+    with pytest.raises(SystemExit, match="2") as ended:
+        sys.exit(main(arguments))
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f", the nearest is {nearest} (see" in line
+
+
+def test_completion_knows_commands_options_and_files(capsys):
+    pytest.importorskip("shtab")
+    open("photo.png", "w").close()
+    os.mkdir("photos")
+    completed = {
+        "rest": ["restore"],
+        "restore --self": ["--self-ensemble"],
+        "restore photo.png --for gray": ["gray-noise"],
+        "restore ph": ["photo.png", "photos"],
+        "restore photo.png --weights-dir ph": ["photos"],
+    }
+    with pytest.raises(SystemExit, match="0"):
+        main(["--print-completion", "bash"])
+    script = capsys.readouterr().out
+    for line in completed:
+        script += f"COMP_WORDS=(swinir-jax {line}) COMP_CWORD={len(line.split())} COMPREPLY=()\n"
+        script += "_shtab_swinir_jax; echo ${COMPREPLY[@]}\n"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert [sorted(line.split()) for line in done.stdout.splitlines()] == [*completed.values()]
+
+
+@pytest.mark.parametrize(("shell", "start"), [("zsh", "#compdef swinir-jax"), ("tcsh", "# AUTOMATICALLY GENERATED")])
+def test_completion_is_written_for_other_shells(shell, start, capsys):
+    pytest.importorskip("shtab")
+    with pytest.raises(SystemExit, match="0"):
+        main(["--print-completion", shell])
+    script = capsys.readouterr().out
+    assert script.startswith(start)
+    assert "self-ensemble" in script
+
+
+def test_completion_without_shtab_names_the_package(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 2
+    assert capsys.readouterr().err.endswith("needs shtab: pip install 'swinir-jax[completion]'.\n")
