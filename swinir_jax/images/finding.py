@@ -39,9 +39,9 @@ def describe_left_out(left_out: Sequence[Path]) -> str:
 def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
     """Finds the pictures in a folder by their content.
 
-    Hidden files and folders are ignored, and folders of before/after pictures are left out. Links are followed, except a link to a folder that contains the link; a link
-    that leads back to itself is left out. A file whose name ends like a picture's counts as a picture even if the
-    content is damaged, so that reading the file reports the damage.
+    Hidden files and folders are ignored, and folders of before/after pictures are left out. Links are followed, except
+    a link to a folder that contains the link; a link that leads back to itself is left out. A file whose name ends like
+    a picture's counts as a picture even if the content is damaged, so that reading the file reports the damage.
 
     Args:
       folder: folder to search.
