@@ -8,6 +8,7 @@ import math
 import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from swinir_jax.app.previews import write_preview
 from swinir_jax.app.security import new_key
 from swinir_jax.errors import InputError
 from swinir_jax.images import Header
+from swinir_jax.inference.progress import Pace, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +42,7 @@ class Job:
       expiry: time at which the job is removed, in seconds of `time.monotonic`; infinite until the job is over.
       header: size and kind of the picture; None while it is uploaded.
       state: state of the job.
-      done: number of finished tiles.
-      total: number of tiles; 0 as long as it is unknown.
-      expected: seconds that restoration will take, by an earlier picture; None without one.
+      progress: finished tiles, and the time that the others will take.
       text: why the job failed, in one line.
       outcome: the result, once there is one.
       stopping: whether the user has stopped the job.
@@ -55,14 +55,11 @@ class Job:
     expiry: float = math.inf
     header: Header | None = None
     state: State = "waiting"
-    done: int = 0
-    total: int = 0
-    expected: float | None = None
+    progress: Progress = dataclasses.field(default_factory=Progress)
     text: str = ""
     outcome: Outcome | None = None
     stopping: threading.Event = dataclasses.field(default_factory=threading.Event)
     news: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
-    _started: float = 0.0
     _drawing: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
 
     @property
@@ -84,16 +81,16 @@ class Job:
 
     def advance(self, count: int, total: int) -> None:
         """Counts finished tiles; the first call tells that the networks are loaded."""
-        if self.state == "loading":
-            self._started = time.monotonic()
         if not self.is_over:
-            self.tell(state="working", done=self.done + count, total=total)
+            self.progress.advance(count, total)
+            self.tell(state="working")
 
     def describe(self) -> Mapping[str, Any]:
         """Returns what the page shows of the job, as JSON values."""
-        fraction, left = self._progress()
+        progress = self.progress
+        fraction, left = progress.estimate() if self.state == "working" else (None, None)
         described: dict[str, Any] = dict(
-            state=self.state, done=self.done, total=self.total, fraction=fraction, left=left
+            state=self.state, done=progress.done, total=progress.total, fraction=fraction, left=left
         )
         if self.text:
             described["text"] = self.text
@@ -106,17 +103,6 @@ class Job:
                 notes=self.outcome.notes,
             )
         return described
-
-    def _progress(self) -> tuple[float | None, float | None]:
-        """Returns the part of the work that is done and the seconds that remain, as far as they are known."""
-        elapsed = time.monotonic() - self._started
-        if self.state != "working":
-            return None, None
-        if 0 < self.done < self.total:
-            return self.done / self.total, elapsed / self.done * (self.total - self.done)
-        if self.expected is not None and elapsed < self.expected:
-            return elapsed / self.expected, self.expected - elapsed
-        return None, None
 
     async def preview(self, which: Literal["before", "after"]) -> Path:
         """Returns a PNG file of the picture or of the result, which is written at the first call."""
@@ -153,7 +139,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._turn = asyncio.Lock()  # first come, first served
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pace: dict[str, float] = {}  # seconds a pixel of the last picture, by offer
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)  # by offer; a pixel is a unit of work
 
     def __getitem__(self, key: str) -> Job:
         return self._jobs[key]
@@ -209,14 +195,14 @@ class Jobs:
         async with self._turn:
             if job.is_over or job.header is None:
                 return
-            pixels, kind = job.header.height * job.header.width, job.offer.key
-            pace = self._pace.get(kind)
-            job.tell(state="loading", expected=pace and pace * pixels)
-            state, text, start = "failed", "", time.monotonic()
+            pixels, pace = job.header.height * job.header.width, self._paces[job.offer.key]
+            job.tell(state="loading", progress=Progress(pace.expect(pixels)))
+            state, text = "failed", ""
             try:
                 loop = asyncio.get_running_loop()
                 job.outcome = await asyncio.to_thread(self._restore, job, loop.call_soon_threadsafe)
-                state, self._pace[kind] = "done", (time.monotonic() - start) / pixels
+                state = "done"
+                pace.learn(pixels, job.progress.seconds)
             except Stopped:
                 state = "stopped"
             except (InputError, OSError) as error:

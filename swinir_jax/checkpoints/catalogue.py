@@ -83,6 +83,18 @@ def list_purposes() -> list[dict[str, Any]]:
     ]
 
 
+def purpose_of(name: str) -> str | None:
+    """Returns the purpose that a network serves, a key of `PURPOSES`; None for a network without a known name.
+
+    Args:
+      name: name of a bundled or an official network, or path of an official file under the original name.
+    """
+    stem = Path(name).name.removesuffix(".pth")
+    if stem in OFFICIAL:
+        return _purpose(OFFICIAL[stem].task)
+    return _purpose(bundled_scores()[name][0]["task"]) if name in bundled_models() else None
+
+
 def _bundled_entry(name: str, path: Path, scores: Sequence[Mapping[str, Any]]) -> Entry:
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     tensors, _ = read_weight_file(files[0])  # the ends of a model with two are alike

@@ -1,7 +1,9 @@
-"""Networks for photographs: those that the purpose calls for, or the one that the user names."""
+"""Networks for photographs: those that the purpose calls for, or those that the user names."""
 
 import argparse
+import dataclasses
 import logging
+import math
 
 import jax.numpy as jnp
 
@@ -10,12 +12,12 @@ from swinir_jax.checkpoints.purposes import (
     DEFAULT_PURPOSE,
     PURPOSES,
     SCALES,
-    Choice,
     Pass,
     choose_models,
     describe_passes,
     further_passes,
 )
+from swinir_jax.cli.model_options import load_model, split_names
 from swinir_jax.errors import InputError
 from swinir_jax.inference.chain import Network
 
@@ -42,12 +44,31 @@ def add_purpose_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--level", type=int, metavar="N", help=f"degradation that the picture has; {levels}")
 
 
-def choose_by_options(args: argparse.Namespace) -> Choice | None:
-    """Chooses networks by the options, and logs the choice in a line; returns None if --model names a network.
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """Networks that restore a photograph one after the other.
+
+    Attributes:
+      names: names of the networks in the order in which they run.
+      networks: their models and parameters.
+      scale: enlargement of the result.
+    """
+
+    names: tuple[str, ...]
+    networks: list[Network]
+    scale: int
+
+
+def load_chosen(args: argparse.Namespace) -> Chosen:
+    """Loads the networks that --model names, or else those of the purpose; logs the choice in a line.
+
+    The options about weight files hold for all networks of --model, or for the first one of the purpose.
 
     Raises:
-      InputError: if an option has a wrong value, or --model is given beside an option that chooses a network.
+      InputError: if an option has a wrong value, --model is given beside an option that chooses a network, or weights
+        cannot be loaded.
     """
+    options = {"dtype": jnp.dtype(args.dtype), "weights_dir": args.weights_dir, "progress": not args.quiet}
     if args.model is None:
         choice = choose_models(
             args.purpose or DEFAULT_PURPOSE,
@@ -57,34 +78,23 @@ def choose_by_options(args: argparse.Namespace) -> Choice | None:
             weights_dir=args.weights_dir,
         )
         logger.info("%s%s", choice, f", as --best does by {choice.better}" if choice.better else "")
-        return choice
+        passes, scale = choice.passes, choice.scale
+        networks = [load_model(args, passes[0].source)]
+        networks += [load_pretrained(step.source, **options) for step in passes[1:]]
+        return Chosen(tuple(step.model for step in passes), networks, scale)
     for given, name in ((args.purpose, "--for"), (args.best or None, "--best"), (args.level, "--level")):
         if given is not None:
             raise InputError(f"{name} chooses a network, and --model {args.model} names one; leave out one of the two.")
-    return None
-
-
-def load_others(args: argparse.Namespace, choice: Choice | None, first: Network) -> tuple[list[Network], int]:
-    """Loads the networks that follow the first one.
-
-    Args:
-      args: options, of which those about weight files concern the first network alone.
-      choice: choice by the options; None to enlarge the first network's answer to --scale, which is logged in a line.
-      first: the first network.
-
-    Returns:
-      Models and parameters in the order in which they run, and the enlargement of the result.
-
-    Raises:
-      InputError: as `load_pretrained` does.
-    """
-    if choice:
-        scale, others = choice.scale, choice.passes[1:]
-    else:
-        own = first[0].config.upscale
-        scale = args.scale or own
-        others = further_passes(own, scale, args.weights_dir)
-        if scale != own:
-            logger.info("scale %d: %s", scale, describe_passes((Pass(args.model, own, "given"), *others), scale))
-    options = {"dtype": jnp.dtype(args.dtype), "weights_dir": args.weights_dir, "progress": not args.quiet}
-    return [first, *(load_pretrained(step.source, **options) for step in others)], scale
+    names = split_names(args.model)
+    if "" in names:
+        raise InputError(f"--model {args.model}: a name is empty; several names have single commas between them.")
+    networks = [load_model(args, name) for name in names]
+    scales = [model.config.upscale for model, _ in networks]
+    own = math.prod(scales)
+    scale = args.scale or own
+    others = further_passes(own, scale, args.weights_dir)
+    networks += [load_pretrained(step.source, **options) for step in others]
+    passes = (*(Pass(name, scale, "given") for name, scale in zip(names, scales, strict=True)), *others)
+    if len(passes) > 1 or scale != own:
+        logger.info("scale %d: %s", scale, describe_passes(passes, scale))
+    return Chosen(tuple(step.model for step in passes), networks, scale)

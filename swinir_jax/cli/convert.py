@@ -2,11 +2,10 @@
 
 import argparse
 import logging
-import re
 from pathlib import Path
 
 from swinir_jax.checkpoints.convert import convert_blend, convert_ends
-from swinir_jax.cli.model_options import add_weight_options, weight_options
+from swinir_jax.cli.model_options import add_weight_options, split_names, weight_options
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _weighted(text: str) -> list[tuple[str, float]]:
-    parts = [part.rpartition(":") for part in _parts(text)]
+    parts = [part.rpartition(":") for part in split_names(text)]
     try:
         sources = [(name, float(weight)) for name, _, weight in parts]
     except ValueError:
@@ -78,15 +77,10 @@ def _weighted(text: str) -> list[tuple[str, float]]:
 
 
 def _two(text: str) -> tuple[str, str]:
-    names = _parts(text)
+    names = split_names(text)
     if len(names) != 2 or not all(names):
         raise argparse.ArgumentTypeError(f"the ends are two names with a comma between, not {text!r}")
     return names[0], names[1]
-
-
-def _parts(text: str) -> list[str]:
-    """Splits a text at commas, but not at `\\,`, which stands for a comma in a name."""
-    return [part.replace(r"\,", ",") for part in re.split(r"(?<!\\),", text)]
 
 
 def _describe(config: SwinIRConfig) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.inputs import find_inputs
 from swinir_jax.data.blind import blind_chain, cut_to_scale
 from swinir_jax.data.folders import read_uint8
@@ -22,7 +23,6 @@ if typing.TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EXIT_SOME_FAILED = 1
 _GAP = 4  # white pixels between the pictures of a contact sheet
 _MOST_DRAWS = 400
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}.")
     chain = blind_chain(args.chain)
-    failed = 0
+    failed = done = 0
     with tempfile.TemporaryDirectory() as spool:
         inputs = find_inputs(args.images, args.out, Path(spool), recursive=args.recursive)
         for problem in inputs.problems.values():
@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
                 logger.error("failed: %s", source.renamed(error))
                 failed += 1
             else:
+                done += 1
                 logger.info("%s -> %s, %dx%d", source.name, target, sheet.shape[1], sheet.shape[0])
-    return EXIT_SOME_FAILED if failed else 0
+    return code_of(failed, done)
 
 
 def contact_sheet(image: np.ndarray, chain: "Chain", seed: int, rows: int, columns: int) -> np.ndarray:

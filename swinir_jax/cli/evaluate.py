@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, load_model
 from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.folders import find_images
@@ -27,8 +28,6 @@ from swinir_jax.inference.restorer import Restorer
 from swinir_jax.tasks import BLIND_CHAINS, DEFAULT_CHAIN, TASKS, Task, real_sr
 
 logger = logging.getLogger(__name__)
-
-EXIT_SOME_FAILED = 1
 
 _MAX_LEVEL = 1000  # larger scales, sigmas and qualities are typing errors
 
@@ -108,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
         if report:
             report.add(name, images)
     if not results:
-        raise InputError(f"None of the {len(failed)} images could be measured.")
+        logger.error("None of the %d images could be measured.", len(failed))
+        return code_of(len(failed), 0)
     averages = average(results)
     paper = published(args.task, args.model, str(args.hq), level)
     _say(args, _row("average", _formatted(averages, averages), f"{time.perf_counter() - start:.2f} in all"))
@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
         logger.error("%d of %d images left out of the averages: %s", len(failed), len(pairs), listed(failed))
     if left_out:
         _say(args, left_out)
-    return EXIT_SOME_FAILED if failed else 0
+    return code_of(len(failed), len(results))
 
 
 def _task(args: argparse.Namespace) -> Task:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from swinir_jax.errors import InputError
+from swinir_jax.images.comparisons import is_comparisons_folder
 from swinir_jax.images.finding import describe_left_out, find_pictures, is_picture
 from swinir_jax.images.formats import BEGINNING_BYTES, format_of
 
@@ -153,7 +154,7 @@ def _result_folders(pictures: Sequence[Path], searched: Path, results: Path) -> 
 
 def _matching(pattern: str, inputs: Inputs, out: Path, recursive: bool) -> list[Source]:
     """Returns the pictures that match a pattern, and those below matching folders if the search is recursive."""
-    matches = [*map(Path, sorted(_matches(Path(pattern))))]
+    matches = _matches(Path(pattern))
     files = [path for path in matches if not os.path.isdir(path)]
     pictures = [file for file in files if is_picture(file)]
     inputs.left_out += sorted(set(files) - set(pictures))
@@ -197,10 +198,17 @@ def _copied(stream: BinaryIO, name: str, place: Path, spool: Path) -> Source:
     return Source(name, file, place)
 
 
-def _matches(pattern: Path) -> list[str]:
-    """Expands a pattern, and takes brackets literally in the names of the existing folders that it begins with."""
+def _matches(pattern: Path) -> list[Path]:
+    """Expands a pattern to sorted paths, without those in folders of before/after pictures that it does not name.
+
+    Brackets are taken literally in the names of the existing folders that the pattern begins with.
+    """
     literal = next(folder for folder in pattern.parents if os.path.exists(folder))
-    return glob.glob(os.path.join(glob.escape(str(literal)), pattern.relative_to(literal)), recursive=True)
+    found = glob.glob(os.path.join(glob.escape(str(literal)), pattern.relative_to(literal)), recursive=True)
+    matches = [*map(Path, sorted(found))]
+    folders = {folder for path in matches for folder in (path, *path.parents)} - {literal, *literal.parents}
+    comparisons = {folder for folder in sorted(folders) if is_comparisons_folder(folder)}
+    return [path for path in matches if comparisons.isdisjoint((path, *path.parents))]
 
 
 def _resolved(path: Path) -> Path:

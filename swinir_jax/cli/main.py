@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: arguments after the program's name; None for those of the process.
 
     Returns:
-      Exit code: 0; 1 if some files failed; 2 for bad input; 130 after Ctrl-C.
+      Exit code: 0; 1 if some files failed; 2 for bad options; 3 if all files failed; 130 after Ctrl-C.
     """
     argv = [_expanded(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     debug = "--debug" in argv

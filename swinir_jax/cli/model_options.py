@@ -1,6 +1,7 @@
 """Options about models that several commands share."""
 
 import argparse
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -106,6 +107,16 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
         help="memory to use, such as 2GB or 500MB; larger images are restored by rows, and continued after a crash "
         "(default: a share of the free memory)",
     )
+
+
+def split_names(text: str) -> list[str]:
+    """Splits the value of an option at commas.
+
+    A comma behind a backslash belongs to a name, and so do all commas of a file or folder that exists.
+    """
+    if os.path.exists(text):
+        return [text]
+    return [name.replace(r"\,", ",") for name in re.split(r"(?<!\\),", text)]
 
 
 def weight_options(args: argparse.Namespace) -> dict[str, Any]:

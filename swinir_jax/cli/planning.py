@@ -12,6 +12,7 @@ from swinir_jax.cli.inputs import STANDARD_STREAM, Source
 from swinir_jax.errors import InputError
 from swinir_jax.files import name_hash, shortened
 from swinir_jax.images import Header, read_picture
+from swinir_jax.images.comparisons import COMPARISONS
 from swinir_jax.images.formats import format_by_name
 from swinir_jax.images.targets import (
     FIRST_ENDINGS,
@@ -140,15 +141,12 @@ class Job(Draft):
     Attributes:
       target: file of the result.
       name: name of the result in messages.
+      comparison: file of the before/after picture.
     """
 
     target: Path
     name: str
-
-    @property
-    def comparison(self) -> Path:
-        """File of the before/after picture."""
-        return _comparison(self.target)
+    comparison: Path
 
 
 def choose_format(
@@ -202,15 +200,21 @@ def assign_targets(
       compare: whether before/after pictures will be written, too.
 
     Raises:
-      InputError: if a result would overwrite an input.
+      InputError: if a result would overwrite an input, or lie in the folder of before/after pictures.
     """
     if goal.is_file:
         name = "standard output" if goal.is_stream else str(goal.path)
-        jobs = [Job(**vars(draft), target=goal.path, name=name) for draft in drafts]
+        comparison = goal.folder / _comparison(Path(goal.path.name))
+        jobs = [Job(**vars(draft), target=goal.path, name=name, comparison=comparison) for draft in drafts]
     else:
         jobs = [_named(draft, level, goal.path) for draft, level in zip(drafts, _levels(drafts, compare), strict=True)]
     inputs = {_identity(source.file) for source in sources} - {None}
     for job in jobs:
+        if compare and not goal.is_file and job.source.place.parent.parts[:1] == (COMPARISONS,):
+            raise InputError(
+                f"{job.target}: would lie among the before/after pictures; leave out --compare, or rename the folder "
+                f"{COMPARISONS} of the inputs."
+            )
         for path in (job.target, job.comparison) if compare else (job.target,):
             if _identity(path) in inputs:
                 raise InputError(f"{path}: an input would be overwritten by a result; choose another --out.")
@@ -218,8 +222,8 @@ def assign_targets(
 
 
 def _named(draft: Draft, level: int, folder: Path) -> Job:
-    target = folder / _place(draft, level)
-    job = Job(**vars(draft), target=target, name=str(target))
+    place = _place(draft, level)
+    job = Job(**vars(draft), target=folder / place, name=str(folder / place), comparison=folder / _comparison(place))
     if job.target.name == _stem(draft, level) + draft.ending:
         return job
     return dataclasses.replace(job, notes=(*job.notes, "the result's name was too long and is shortened"))
@@ -252,8 +256,8 @@ def _stem(draft: Draft, level: int) -> str:
     return place.name + (f"~{name_hash(draft.source.name)[: 8 * (level - 1)]}" if level > 1 else "")
 
 
-def _comparison(path: Path) -> Path:
-    return path.with_name(shortened(f"{path.stem}_compare", ".png"))
+def _comparison(place: Path) -> Path:
+    return COMPARISONS / place.with_name(shortened(place.stem, ".png"))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ import grain
 import numpy as np
 from tqdm import tqdm
 
+from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.data.folders import find_images, read_uint8
 from swinir_jax.data.places import FolderPlace, is_place, parse_places
 from swinir_jax.data.pool import Recipe, write_pool
@@ -19,8 +20,6 @@ from swinir_jax.errors import InputError
 from swinir_jax.machine import usable_cores
 
 logger = logging.getLogger(__name__)
-
-EXIT_SOME_UNREADABLE = 1
 
 _Options = Mapping[str, tuple[int, str]]  # default and help of each option that takes a number
 _SUB_IMAGES: _Options = {
@@ -75,7 +74,7 @@ def _summarise(args: argparse.Namespace) -> int:
             pass
     if not args.quiet:
         print(*summary.lines(), *lines, *left_out, sep="\n")
-    return EXIT_SOME_UNREADABLE if summary.unreadable else 0
+    return code_of(summary.unreadable, summary.sizes.total())
 
 
 def _write_pool(args: argparse.Namespace) -> int:
@@ -96,7 +95,7 @@ def _write_pool(args: argparse.Namespace) -> int:
         count = len(names) - failed
         line = f"{args.out}: {count * times} pairs of {count} photographs; data.hq takes folder:{args.out}"
         print(line, *left_out, sep="\n")
-    return EXIT_SOME_UNREADABLE if failed else 0
+    return code_of(failed, len(names) - failed)
 
 
 def _numbers(args: argparse.Namespace, options: _Options, others: _Options, problem: str) -> list[int]:

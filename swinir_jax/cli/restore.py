@@ -3,36 +3,41 @@
 import argparse
 import contextlib
 import dataclasses
-import errno
+import json
 import logging
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from tqdm import tqdm
-
-from swinir_jax.cli.choosing import add_purpose_options, choose_by_options, load_others
-from swinir_jax.cli.inputs import Source, find_inputs
-from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options, load_model
+from swinir_jax.cli.choosing import Chosen, add_purpose_options, load_chosen
+from swinir_jax.cli.display import Display
+from swinir_jax.cli.faults import FaultWatch
+from swinir_jax.cli.inputs import STANDARD_STREAM, Source, find_inputs
+from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options
 from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
+from swinir_jax.cli.shards import Shard
 from swinir_jax.cli.tally import Tally
+from swinir_jax.cli.viewer import show
 from swinir_jax.errors import InputError
 from swinir_jax.files import check_file_target, make_folder
-from swinir_jax.images import Picture, read_header, write_picture
+from swinir_jax.images import Header, Picture, read_header, write_picture
+from swinir_jax.images.comparisons import COMPARISONS, make_comparisons_folder
 from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
 from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
-from swinir_jax.inference.files import FileRestorer, restore_file
+from swinir_jax.inference.files import FileRestorer, Restored, restore_file
 from swinir_jax.inference.padding import Pad
 from swinir_jax.inference.tiling import Blend
 
 logger = logging.getLogger(__name__)
+
+_FOLDER = "restored/"  # for the results of a user who names no place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        required=True,
         metavar="DIR",
-        help="folder for the results; for one image also a file name, or - for standard output",
+        help="write the results into this folder; for one image also a file name, or - for standard output (default: "
+        f"{_FOLDER}; for standard input alone, standard output)",
     )
-    add_restorer_options(parser, default=None)
+    parser.add_argument("--open", action="store_true", help="show the result, or the folder of several, at the end")
+    add_restorer_options(parser, ", or several with commas between, which run in turn", default=None)
     add_purpose_options(parser)
     parser.add_argument(
         "--recursive", action="store_true", help="restore the images in subfolders, too, to the same subfolders of DIR"
@@ -64,7 +70,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--strip-metadata", action="store_true", help="leave out date, camera, place, author and texts")
     parser.add_argument("--skip-existing", action="store_true", help="skip images whose results exist")
-    parser.add_argument("--compare", action="store_true", help="also write a before/after PNG for each image")
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help=f"also write a before/after PNG of each image, into the subfolder {COMPARISONS} of DIR",
+    )
+    parser.add_argument(
+        "--shard",
+        type=Shard.parse,
+        default=Shard(),
+        metavar="I/N",
+        help="restore one of N parts of the images, such as 3/16, beside other machines that restore the other parts",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print networks, results and failures as JSON to standard output"
+    )
     add_memory_option(parser)
     advanced = add_weight_options(parser)
     advanced.add_argument(
@@ -95,47 +115,81 @@ def run(args: argparse.Namespace) -> int:
     if args.background:
         parse_colour(args.background)
     with tempfile.TemporaryDirectory() as spool:
-        goal = Goal.of(args.out, args.format and f".{args.format}", Path(spool))
-        if goal.is_stream and args.compare:
-            raise InputError("--compare writes a second picture, which standard output cannot hold.")
+        goal = Goal.of(_out(args), args.format and f".{args.format}", Path(spool))
+        _check_stream(goal, args)
         inputs = find_inputs(args.inputs, goal.path, Path(spool), recursive=args.recursive)
         goal.check_inputs(args.inputs, len(inputs.sources))
-        tally = Tally(inputs, args.debug)
+        held = [source for source in inputs.sources if args.shard.holds(source)]
+        tally = Tally(dataclasses.replace(inputs, sources=held), args.debug)
         for name, error in inputs.problems.items():
             tally.fail(name, error)
-        tiles = tqdm(disable=args.quiet or None, unit="tile", leave=False)  # None: shown on terminals only
-        restorer = _restorer(args, tiles)  # loaded before the output folder is made, which may have the model's name
-        jobs = _plan(inputs.sources, goal, restorer, tally, args)
+        display = Display(hidden=args.quiet)
+        chosen = _load(args)  # before the output folder is made, which may have the model's name
+        restorer = _restorer(chosen, display, args)
+        jobs, headers = _plan(inputs.sources, goal, restorer, tally, args)
+        watch = FaultWatch(chosen)
+        watch.look_at_headers([headers[job.source] for job in jobs])
         if jobs:
             make_folder(goal.folder)
-        for job in tqdm(jobs, disable=args.quiet or None, unit="image"):
-            tiles.reset()
-            with _counting(job.source, tally):
-                _restore(job, restorer, args)
-                tally.restored += 1
-        tiles.close()
-        if goal.is_stream and tally.restored:
-            _print(goal.path)
+            if args.compare:
+                make_comparisons_folder(goal.folder)
+        sizes = [(headers[job.source].height, headers[job.source].width) for job in jobs]
+        with display.drawing(restorer, sizes):
+            for i, job in enumerate(jobs):
+                if tally.is_full:
+                    tally.give_up(job.source.name)
+                    continue
+                with _counting(job.source, tally), display.picture(i, job.source.name, job.size):
+                    restored = _restore(job, restorer, args)
+                    if goal.is_stream:
+                        _print(goal.path)
+                    tally.finish(job.source.name, job.target, sum(restored.seconds))
+                    if restored.before:
+                        watch.look_at(restored.before)
+        watch.tell()
         tally.tell(goal)
+        if args.json:
+            print(json.dumps({"networks": chosen.names, "scale": chosen.scale, **tally.as_dict()}, indent=2))
+        if args.open and tally.targets:
+            show(tally.targets[0] if len(tally.targets) == 1 else goal.folder)
         return tally.exit_code
 
 
-def _restorer(args: argparse.Namespace, tiles: tqdm) -> FileRestorer:
+def _out(args: argparse.Namespace) -> str:
+    if args.out is not None:
+        return args.out
+    return STANDARD_STREAM if args.inputs == [STANDARD_STREAM] else _FOLDER
+
+
+def _check_stream(goal: Goal, args: argparse.Namespace) -> None:
+    """Refuses options that standard output, as the place of the result, excludes."""
+    for given, name, reason in (
+        (args.compare, "--compare", "writes a second picture, which standard output cannot hold"),
+        (args.json, "--json", "prints to standard output, which the picture takes"),
+        (args.open, "--open", "shows a file, and the picture goes to standard output"),
+    ):
+        if goal.is_stream and given:
+            raise InputError(f"{name} {reason}; name a folder or a file by --out.")
+
+
+def _load(args: argparse.Namespace) -> Chosen:
     start = time.perf_counter()
-    choice = choose_by_options(args)
-    first = load_model(args, choice.passes[0].source if choice else None)
-    networks, scale = load_others(args, choice, first)
+    chosen = load_chosen(args)
     logger.info("%s: loaded in %.1f s", args.model or "networks", time.perf_counter() - start)
+    return chosen
+
+
+def _restorer(chosen: Chosen, display: Display, args: argparse.Namespace) -> FileRestorer:
     return make_restorer(
-        networks,
-        scale,
+        chosen.networks,
+        chosen.scale,
         tile=args.tile,
         overlap=args.overlap,
         blend=args.blend,
         pad=args.pad,
         self_ensemble=args.self_ensemble,
         memory=args.memory,
-        done=lambda count, total: _advance(tiles, count, total),
+        done=display.advance,
     )
 
 
@@ -145,20 +199,29 @@ def _plan(
     restorer: FileRestorer,
     tally: Tally,
     args: argparse.Namespace,
-) -> list[Job]:
-    """Reads headers and chooses the files of the results; leaves out pictures that failed or are skipped."""
+) -> tuple[list[Job], Mapping[Source, Header]]:
+    """Reads headers and chooses the files of the results; leaves out pictures that failed or are skipped.
+
+    Pictures of other shards are planned, too, because results of equal names get others.
+
+    Returns:
+      What to do, and the headers of the pictures.
+    """
     drafts: list[Draft] = []
+    headers: dict[Source, Header] = {}
     for source in sources:
-        with _counting(source, tally):
-            header = read_header(source.file).enlarged(restorer.scale)
-            size = restorer.size_if_fits(source.file)
-            drafts.append(choose_format(source, header, size, goal, flattened=bool(args.background)))
+        with _counting(source, tally) if args.shard.holds(source) else _ignoring():
+            headers[source] = read_header(source.file)
+            result, size = headers[source].enlarged(restorer.scale), restorer.size_if_fits(source.file)
+            drafts.append(choose_format(source, result, size, goal, flattened=bool(args.background)))
     jobs: list[Job] = []
     for job in assign_targets(drafts, goal, sources, compare=args.compare):
+        if not args.shard.holds(job.source):
+            continue
         with _counting(job.source, tally):
             if args.skip_existing and job.target.is_file():
                 logger.info("%s: exists, skipped", job.target)
-                tally.skipped += 1
+                tally.skip(job.source.name, job.target)
                 continue
             check_file_target(job.target)
             for note in job.notes:
@@ -166,19 +229,25 @@ def _plan(
             by_rows = restorer.restores_by_rows and is_unfinished(job.target)
             jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
     restorer.plan(job.size for job in jobs if job.size)
-    return jobs
+    return jobs, headers
+
+
+_PICTURE_ERRORS = (InputError, OSError, MemoryError)  # concern one picture and let the others be restored
 
 
 @contextlib.contextmanager
 def _counting(source: Source, tally: Tally) -> Iterator[None]:
-    """Counts a failure of one picture, and lets the run continue unless the disk is full."""
+    """Counts a failure of one picture, and lets the run continue."""
     try:
         yield
-    except (InputError, OSError, MemoryError) as error:
-        for cause in (error, error.__cause__):
-            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
+    except BrokenPipeError:  # handled by `main`
+        raise
+    except _PICTURE_ERRORS as error:
         tally.fail(source.name, error, "not enough memory" if isinstance(error, MemoryError) else source.renamed(error))
+
+
+def _ignoring() -> contextlib.AbstractContextManager[None]:
+    return contextlib.suppress(*_PICTURE_ERRORS)
 
 
 def _print(result: Path) -> None:
@@ -192,12 +261,7 @@ def _print(result: Path) -> None:
         raise InputError(f"standard output: cannot be written ({error.strerror}).") from error
 
 
-def _advance(bar: tqdm, count: int, total: int) -> None:
-    bar.total = total
-    bar.update(count)
-
-
-def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> None:
+def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> Restored:
     make_folder(job.target.parent)
     by_rows = not job.size
     restored = restore_file(
@@ -211,6 +275,7 @@ def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> None
         strip_metadata=args.strip_metadata,
     )
     if args.compare and restored.before:
+        make_folder(job.comparison.parent)
         write_picture(job.comparison, side_by_side(restored.before, restored.after))
         logger.info("%s: before and after", job.comparison)
     elif args.compare:
@@ -225,6 +290,7 @@ def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> None
     logger.info("%s%s -> %s %dx%d (%s)", job.source.name, before, job.name, restored.width, restored.height, times)
     for note in restored.notes:
         logger.info("  %s", note)
+    return restored
 
 
 def _size(picture: Picture) -> str:

@@ -1,17 +1,39 @@
 """The outcome of a run, picture by picture."""
 
 import dataclasses
+import errno
 import logging
 import time
+from pathlib import Path
+from typing import Any, Literal
 
+from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.inputs import Inputs, describe_subfolders
 from swinir_jax.errors import listed, printable
 from swinir_jax.images import describe_left_out
 
 logger = logging.getLogger(__name__)
 
-EXIT_SOME_FAILED = 1
-EXIT_ALL_FAILED = 2
+State = Literal["restored", "skipped", "failed"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What happened to one picture.
+
+    Attributes:
+      input: name of the picture, as the user wrote it.
+      output: file of the result; None if there is none.
+      state: "restored", "skipped" if the result existed before the run, or "failed".
+      seconds: time of reading, restoring and writing; None if the picture was not restored.
+      error: why the picture failed, in one line; None if it did not.
+    """
+
+    input: str
+    output: str | None = None
+    state: State
+    seconds: float | None = None
+    error: str | None = None
 
 
 @dataclasses.dataclass
@@ -21,44 +43,76 @@ class Tally:
     Attributes:
       inputs: pictures to restore, and what was left out of the folders.
       debug: whether to log the traceback of an error.
-      restored: number of restored pictures.
-      skipped: number of pictures whose results existed before the run.
-      failed: names of the pictures that could not be restored.
+      outcomes: outcome of each picture so far.
+      is_full: whether a picture failed because the disk is full.
     """
 
     inputs: Inputs
     debug: bool = False
-    restored: int = 0
-    skipped: int = 0
-    failed: list[str] = dataclasses.field(default_factory=list)
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+    is_full: bool = False
     _start: float = dataclasses.field(default_factory=time.perf_counter)
+
+    def finish(self, name: str, target: Path, seconds: float) -> None:
+        """Counts a restored picture."""
+        self.outcomes.append(Outcome(input=name, output=str(target), state="restored", seconds=round(seconds, 3)))
+
+    def skip(self, name: str, target: Path) -> None:
+        """Counts a picture whose result exists."""
+        self.outcomes.append(Outcome(input=name, output=str(target), state="skipped"))
 
     def fail(self, name: str, error: Exception, reason: str = "") -> None:
         """Counts a failed picture and logs the reason, by default the error's text."""
-        self.failed.append(name)
         reason = reason or str(error)
+        self.outcomes.append(Outcome(input=name, state="failed", error=reason))
+        self.is_full |= any(
+            isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+            for cause in (error, error.__cause__)
+        )
         message = reason if printable(name) in printable(reason) else f"{name}: {reason}"
         logger.error("failed: %s", message, exc_info=error if self.debug else None)
 
+    def give_up(self, name: str) -> None:
+        """Counts a picture that is not tried, because the disk is full."""
+        self.outcomes.append(Outcome(input=name, state="failed", error="not tried, as the disk is full"))
+
+    @property
+    def targets(self) -> list[Path]:
+        """Files of the results that were written."""
+        return [Path(outcome.output) for outcome in self._of("restored") if outcome.output]
+
+    def _of(self, state: State) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.state == state]
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._start
+
     def tell(self, where: object) -> None:
         """Logs a summary: `8 of 10 pictures, 66 s, in restored/; 2 not restored: a.png, b.png`."""
-        seconds = time.perf_counter() - self._start
+        seconds, failed, skipped = self._seconds, self._of("failed"), self._of("skipped")
         total = len(self.inputs.sources) + len(self.inputs.problems)
-        parts = [f"{self.restored} of {total} pictures, {seconds:.{0 if seconds >= 10 else 1}f} s, {where}"]
-        if self.skipped:
-            parts.append(f"{self.skipped} skipped, as their results exist")
-        if self.failed:
-            parts.append(f"{len(self.failed)} not restored: {listed(self.failed)}")
+        parts = [f"{len(self.targets)} of {total} pictures, {seconds:.{0 if seconds >= 10 else 1}f} s, {where}"]
+        if skipped:
+            parts.append(f"{len(skipped)} skipped, as their results exist")
+        if failed:
+            parts.append(f"{len(failed)} not restored: {listed([outcome.input for outcome in failed])}")
         if self.inputs.left_out:
             parts.append(describe_left_out(self.inputs.left_out))
         if self.inputs.subfolders:
             parts.append(describe_subfolders(self.inputs.subfolders))
-        incomplete = self.failed or self.inputs.left_out or self.inputs.subfolders
+        incomplete = failed or self.inputs.left_out or self.inputs.subfolders
         logger.log(logging.WARNING if incomplete else logging.INFO, "%s", "; ".join(parts))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the seconds of the run and the outcomes, as values of JSON."""
+        return {
+            "seconds": round(self._seconds, 3),
+            "pictures": [dataclasses.asdict(outcome) for outcome in self.outcomes],
+        }
 
     @property
     def exit_code(self) -> int:
-        """0 if no picture failed, 2 if all pictures failed, else 1."""
-        if not self.failed:
-            return 0
-        return EXIT_SOME_FAILED if self.restored + self.skipped else EXIT_ALL_FAILED
+        """Exit code of the run, in which a result that existed counts as done."""
+        failed = len(self._of("failed"))
+        return code_of(failed, len(self.outcomes) - failed)

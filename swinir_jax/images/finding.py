@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from swinir_jax.errors import InputError, listed
+from swinir_jax.images.comparisons import is_comparisons_folder
 from swinir_jax.images.formats import BEGINNING_BYTES, format_by_name, format_of
 
 _THREADS = 8  # reading the beginnings of files is mostly waiting, above all on network disks
@@ -38,9 +39,9 @@ def describe_left_out(left_out: Sequence[Path]) -> str:
 def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
     """Finds the pictures in a folder by their content.
 
-    Hidden files and folders are ignored. Links are followed, except a link to a folder that contains the link; a link
-    that leads back to itself is left out. A file whose name ends like a picture's counts as a picture even if the
-    content is damaged, so that reading the file reports the damage.
+    Hidden files and folders are ignored, and folders of before/after pictures are left out. Links are followed, except
+    a link to a folder that contains the link; a link that leads back to itself is left out. A file whose name ends like
+    a picture's counts as a picture even if the content is damaged, so that reading the file reports the damage.
 
     Args:
       folder: folder to search.
@@ -87,6 +88,8 @@ def _walk(folder: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
             path = Path(place, entry.name)
             if not _is_folder(entry):
                 files.append(path)
+            elif is_comparisons_folder(path):
+                continue
             elif recursive:
                 pending.append((path, ancestors | {identity}))
             else:

@@ -43,7 +43,8 @@ class NetworkChain(PhotoRestorer):
         Args:
           networks: models and parameters in the order in which they run.
           scale: sides of the result over sides of the image; None for what the networks give.
-          done: called with (tiles just finished, tiles of the image in all networks), for a progress bar.
+          done: called with (tiles just finished, tiles of the image in all networks), for a progress bar; the first
+            time with 0, once programs are compiled.
           **options: other options of a `StreamingRestorer`, for each network.
 
         Raises:
@@ -69,9 +70,17 @@ class NetworkChain(PhotoRestorer):
 
     def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
         """Chooses tiles for a set of images, as `PhotoRestorer.plan`, for each network."""
-        sizes = list(sizes)
-        for restorer, reached in self._stages():
-            restorer.plan((h * reached, w * reached) for h, w in sizes)
+        stages = [[*self._stages(size)] for size in sizes]
+        for i, restorer in enumerate(self._restorers):
+            restorer.plan(networks[i][1] for networks in stages)
+
+    def work(self, size: tuple[int, int]) -> float:
+        """Returns the multiplications of all networks for an image of (height, width), as `Restorer.work`."""
+        return sum(restorer.work(enlarged) for restorer, enlarged in self._stages(size))
+
+    def tile_works(self, size: tuple[int, int]) -> list[float]:
+        """Returns the part of `work` that each tile takes, in the order in which tiles run."""
+        return [work for restorer, enlarged in self._stages(size) for work in restorer.tile_works(enlarged)]
 
     @property
     def restores_by_rows(self) -> bool:
@@ -109,17 +118,17 @@ class NetworkChain(PhotoRestorer):
 
     def _restore(self, image: np.ndarray) -> np.ndarray:
         h, w = image.shape[:2]
-        self._tiles = sum(restorer.count_tiles((h * reached, w * reached)) for restorer, reached in self._stages())
+        self._tiles = sum(restorer.count_tiles(size) for restorer, size in self._stages((h, w)))
         for restorer in self._restorers:
             image = np.clip(restorer.restore(image), 0, 1)
         return _reduced(image, (h * self.scale, w * self.scale)) if self._is_reduced else image
 
-    def _stages(self) -> Iterator[tuple[StreamingRestorer, int]]:
-        """Yields each network's restorer with the scale that the networks before it have reached."""
-        reached = 1
+    def _stages(self, size: tuple[int, int]) -> Iterator[tuple[StreamingRestorer, tuple[int, int]]]:
+        """Yields each network's restorer with the size of the image that the networks before it give."""
+        h, w = size
         for restorer in self._restorers:
-            yield restorer, reached
-            reached *= restorer.scale
+            yield restorer, (h, w)
+            h, w = h * restorer.scale, w * restorer.scale
 
     def _count(self, tiles: int, total: int) -> None:
         self._done(tiles, self._tiles)

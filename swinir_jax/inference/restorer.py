@@ -1,5 +1,6 @@
 """The Restorer: photographs in, restored photographs out."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from swinir_jax.inference.engine import Engine
 from swinir_jax.inference.padding import Pad, cut, pad_image
 from swinir_jax.inference.photographs import PhotoRestorer
 from swinir_jax.inference.plan import Layout
+from swinir_jax.inference.progress import pixel_products
 from swinir_jax.inference.tiling import Blend, Tiling
 from swinir_jax.models import SwinIR
 
@@ -69,7 +71,8 @@ class Restorer(PhotoRestorer):
             batch. The result equals that of one device up to float32 rounding. None for one device: the one that holds
             committed parameters, else JAX's default device.
           fast: whether a CPU runs `swinir_jax.cpu`, which equals `model.apply` up to float32 rounding.
-          done: called with (tiles just finished, tiles of the image in all turns), for a progress bar.
+          done: called with (tiles just finished, tiles of the image in all turns), for a progress bar; the first time
+            with 0, once programs are compiled.
 
         Raises:
           InputError: if an option has a value other than those above, the tile is smaller than the window or not larger
@@ -104,6 +107,15 @@ class Restorer(PhotoRestorer):
         """Returns the number of tiles of an image of (height, width), in all turns."""
         return len(self._tiling(size)) * self._turns
 
+    def work(self, size: tuple[int, int]) -> float:
+        """Returns the multiplications for an image of (height, width), without those in overlaps of tiles."""
+        return pixel_products(self.model.config) * math.prod(self.engine.layout.padded(size)) * self._turns
+
+    def tile_works(self, size: tuple[int, int]) -> list[float]:
+        """Returns the part of `work` that each tile takes, in the order in which tiles run."""
+        count = self.count_tiles(size)
+        return [self.work(size) / count] * count
+
     @property
     def _turns(self) -> int:
         return 8 if self.self_ensemble else 1
@@ -114,6 +126,7 @@ class Restorer(PhotoRestorer):
 
     def _restore(self, image: np.ndarray) -> np.ndarray:
         config = self.model.config
+        self._done(0, self.count_tiles(image.shape[:2]))
         run = self._ensemble if self.self_ensemble else self._restore_once
         restored = through_network(image, run, config.in_chans, config.upscale)
         check_answer(restored)

@@ -123,11 +123,11 @@ def test_images_that_cannot_be_measured_are_left_out_of_the_averages(capsys):
     assert (again["average"], again["failed"]) == (report["average"], [])
 
 
-def test_set_without_a_measured_image_is_refused(capsys):
+def test_set_without_a_measured_image_exits_with_3(capsys):
     Path("set").mkdir()
     Path("set/a.png").write_text("no picture")
-    assert main([*SR, "--hq", "set", "--json", "e.json"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith("None of the 1 images could be measured.")
+    assert main([*SR, "--hq", "set", "--json", "e.json"]) == 3
+    assert capsys.readouterr().err.splitlines()[-1] == "None of the 1 images could be measured."
     assert not Path("e.json").exists()
 
 

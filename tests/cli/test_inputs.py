@@ -8,6 +8,7 @@ from picture_files import make_pixels, pillow_bytes
 
 from swinir_jax import InputError
 from swinir_jax.cli.inputs import find_inputs
+from swinir_jax.images.comparisons import make_comparisons_folder
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,26 @@ def test_subfolders_that_are_not_searched_are_listed():
     assert find("in", "in/deep").subfolders == [Path("in/also")]
     assert find("in", out="in/also/restored").subfolders == [Path("in/deep")]
     assert find("in", recursive=True).subfolders == []
+
+
+def test_folders_of_comparisons_are_left_out_unless_named(caplog):
+    caplog.set_level("INFO")
+    make_comparisons_folder(Path("in"))
+    make_comparisons_folder(Path("in/deep"))
+    for name in ("in/compare/a.png", "in/deep/compare/c.png", "in/also/compare/own.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    expected = ["in/a.jpg", "in/also/compare/own.png", "in/b.png", "in/deep/c.TIF"]
+    assert [name for name, _ in pairs("in", recursive=True)] == expected
+    assert {record.getMessage() for record in caplog.records} == {
+        f"{folder}/compare: left out, as it holds before/after pictures" for folder in ("in", "in/deep")
+    }
+    assert find("in").subfolders == [Path("in/also"), Path("in/deep")]
+    assert find("in/*").subfolders == [Path("in/also"), Path("in/deep")]
+    assert sorted(name for name, _ in pairs("in/*", recursive=True)) == expected
+    assert sorted(name for name, _ in pairs("in/**/*.*")) == expected
+    assert pairs("in/compare") == [("in/compare/a.png", "a.png")]
+    assert pairs("in/compare/*") == [("in/compare/a.png", "a.png")]
 
 
 def test_pattern():

@@ -102,7 +102,7 @@ def test_bad_files_in_a_folder_exit_with_1(model, capsys):
 def test_skip_existing_and_compare(model, capsys):
     picture("in/a.png"), picture("in/b.png", (10, 10))
     assert main(["restore", "in", "--model", model, "--out", "out", "--compare"]) == 0
-    assert read_picture("out/b_compare.png").pixels.shape == (20, 44, 3)
+    assert read_picture("out/compare/b.png").pixels.shape == (20, 44, 3)
     before = os.stat("out/a.png").st_mtime_ns
     assert main(["restore", "in", "--model", model, "--out", "out", "--skip-existing"]) == 0
     assert os.stat("out/a.png").st_mtime_ns == before
@@ -155,9 +155,12 @@ def empty_folder():
     return "nothing"
 
 
-@pytest.mark.parametrize("source", [lambda: "none.png", text_as_png, empty_file, empty_folder, lambda: "*.gif"])
-def test_bad_sources_exit_with_2_in_one_line(model, capsys, source):
-    assert main(["restore", source(), "--model", model, "--out", "out"]) == 2
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [(lambda: "none.png", 2), (empty_folder, 2), (lambda: "*.gif", 2), (text_as_png, 3), (empty_file, 3)],
+)
+def test_bad_sources_are_named_in_one_line(model, capsys, source, code):
+    assert main(["restore", source(), "--model", model, "--out", "out"]) == code
     assert len(errors(capsys)) == 1
 
 
@@ -180,7 +183,7 @@ def test_bad_options_exit_with_2_in_one_line(capsys, options, word):
 
 def test_folder_in_the_place_of_a_result_is_refused(model, capsys):
     os.makedirs("out/photo.png")
-    assert main(["restore", picture(), "--model", model, "--out", "out"]) == 2
+    assert main(["restore", picture(), "--model", model, "--out", "out"]) == 3
     [line] = errors(capsys)
     assert "out/photo.png" in line
     assert os.listdir("out/photo.png") == []
@@ -193,9 +196,11 @@ def test_full_disk_stops_the_run(model, capsys, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    assert main(["restore", "in", "--model", model, "--out", "out"]) == 2
-    [line] = errors(capsys)
+    assert main(["restore", "in", "--model", model, "--out", "out"]) == 3
+    printed = capsys.readouterr().err.splitlines()
+    [line] = [line for line in printed if line.startswith("failed: ")]
     assert "No space left" in line
+    assert printed[-1].endswith("2 not restored: in/a.png, in/b.png")
     assert os.listdir("out") == []
 
 
@@ -274,7 +279,7 @@ def test_image_that_cannot_be_tiled_is_named(capsys, tmp_path):
     config = dataclasses.replace(TINY, in_chans=1)
     save_model("gray", params_from_official(generated_weights(official_shapes(config), 1), config), config)
     options = ["--pad", "official", "--tile", "64", "--overlap", "32"]
-    assert main(["restore", picture(shape=(10, 90)), "--model", "gray", "--out", "out", *options]) == 2
+    assert main(["restore", picture(shape=(10, 90)), "--model", "gray", "--out", "out", *options]) == 3
     assert errors(capsys) == ["failed: photo.png: An image of 90x10 is too narrow for an overlap of 32."]
 
 

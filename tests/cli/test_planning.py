@@ -69,7 +69,7 @@ def test_equal_names_are_made_different(places, names):
 
 
 def test_results_of_all_endings_have_different_names():
-    endings = ["", ".png", ".jpg", ".jpg.png", ".png.png", ".png.jpg", "_compare.png", ".png_compare.png", ".gif"]
+    endings = ["", ".png", ".jpg", ".jpg.png", ".png.png", ".png.jpg", ".tif", ".tif.png", ".gif"]
     places = [f"{folder}a{ending}" for ending in endings for folder in ("", "a/", "a.png/")]
     for compare in (False, True):
         assert len(set(targets(*places, compare=compare))) == len(places)
@@ -83,8 +83,20 @@ def test_equal_names_in_two_folders_are_made_different():
     assert [job.target for job in again] == [second.target, first.target]
 
 
-def test_comparisons_and_results_have_different_names():
-    assert targets("b.png", "b_compare.png", compare=True) == ["out/b.png.png", "out/b_compare.png.png"]
+def test_comparisons_lie_in_a_folder_of_their_own_under_different_names():
+    jobs = assign_targets(drafts(["a.png", "deep/a.tif", "b.png", "b.tif"], FOLDER), FOLDER, [], compare=True)
+    assert [str(job.comparison) for job in jobs] == [
+        f"out/compare/{name}" for name in ("a.png", "deep/a.png", "b.png.png", "b.tif.png")
+    ]
+    goal = Goal(Path("results/a.webp"), is_file=True, ending=".webp")
+    [job] = assign_targets(drafts(["b.jpg"], goal), goal, [], compare=True)
+    assert job.comparison == Path("results/compare/a.png")
+
+
+def test_results_among_comparisons_are_refused():
+    assert targets("compare.png", "deep/compare/a.png", compare=True) == ["out/compare.png", "out/deep/compare/a.png"]
+    with pytest.raises(InputError, match=r"^out/compare/a\.png: would lie among .*; leave out --compare"):
+        targets("compare/a.png", compare=True)
 
 
 def test_long_names_are_shortened_and_noted():

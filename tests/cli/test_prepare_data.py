@@ -56,7 +56,7 @@ def test_unreadable_files_are_named_and_the_exit_code_is_1(capsys):
 def test_only_unreadable_files(capsys):
     for name in ("in/a.png", "in/deep/b.png", "in/c.tif"):
         Path(name).write_bytes(b"?")
-    assert main(["prepare-data", "in"]) == 1
+    assert main(["prepare-data", "in"]) == 3
     assert capsys.readouterr().out == "0 images, 0.0 megapixels, 3 unreadable files\n"
     assert main(["prepare-data", "in", *OUT]) == 2
     assert not Path("out").exists()

@@ -12,7 +12,7 @@ import pytest
 from picture_files import make_pixels, pillow_bytes
 from PIL import ExifTags, Image
 
-from swinir_jax.cli import restore
+from swinir_jax.cli import choosing
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference import engine, files
@@ -83,7 +83,7 @@ def test_names_are_printed_in_one_line(run):
     for name in names:
         put(f"in/{name}", b"no picture")
     code, lines = run("in", "--out", "out")
-    assert code == 2
+    assert code == 3
     failed = [line for line in lines if line.startswith("failed: ")]
     assert len(failed) == 3
     assert {line.split(": ")[1] for line in failed} == {r"in/two\nlines.png", r"in/\x1b[31mred.png", r"in/\udcff.png"}
@@ -154,18 +154,18 @@ def test_read_only_folder_is_refused_before_the_work(run, monkeypatch):
 def test_long_name_of_a_file_is_refused(run):
     put("a.png")
     code, lines = run("a.png", "--out", "x" * 300 + ".png")
-    assert code == 2
+    assert code == 3
     assert "File name too long" in lines[-2]
 
 
 def test_model_is_loaded_before_the_folder_is_made(run, monkeypatch):
-    load = restore.load_model
+    load = choosing.load_model
 
     def load_first(*arguments):
         assert not os.path.exists("lightweight_x4")
         return load(*arguments)
 
-    monkeypatch.setattr(restore, "load_model", load_first)
+    monkeypatch.setattr(choosing, "load_model", load_first)
     assert run(put("a.png"), "--out", "lightweight_x4")[0] == 0
     assert results("lightweight_x4") == ["a.png"]
 
@@ -192,7 +192,7 @@ def test_damaged_standard_input_fails(run, monkeypatch):
     monkeypatch.setattr("sys.stdin", Stream(JPEG[:200]))
     monkeypatch.setattr("sys.stdout", stdout)
     code, lines = run("-", "--out", "-")
-    assert code == 2
+    assert code == 3
     assert any(line.startswith("failed: standard input: ") for line in lines)
     assert stdout.buffer.getvalue() == b""
 
@@ -204,20 +204,23 @@ def test_full_standard_output_is_reported(run, monkeypatch):
 
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(Full()))
     code, lines = run(put("a.png"), "--out", "-")
-    assert (code, lines[-1]) == (2, "swinir-jax: error: standard output: cannot be written (No space left on device).")
+    assert code == 3
+    assert "failed: a.png: standard output: cannot be written (No space left on device)." in lines
 
 
 def test_formats_that_cannot_hold_the_result_are_refused_before_the_work(run, monkeypatch):
     write_picture("clear.png", Picture(make_pixels(3), np.full((23, 34), 7, np.uint8)))
     put("a.png")
     monkeypatch.setattr(files, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
-    for arguments, word in (
-        (["a.png", "--out", "a.gif"], r"a\.gif: "),
-        (["clear.png", "--out", "a.jpg"], r"clear\.png: JPEG cannot hold alpha"),
-        (["a.png", "--out", "-", "--compare"], "--compare"),
+    for arguments, expected, word in (
+        (["a.png", "--out", "a.gif"], 2, r"a\.gif: "),
+        (["clear.png", "--out", "a.jpg"], 3, r"clear\.png: JPEG cannot hold alpha"),
+        (["a.png", "--out", "-", "--compare"], 2, "--compare"),
+        (["a.png", "--out", "-", "--open"], 2, "--open"),
+        (["a.png", "--out", "-", "--json"], 2, "--json"),
     ):
         code, lines = run(*arguments)
-        assert code == 2
+        assert code == expected
         assert any(re.search(word, line) for line in lines)
     assert sorted(os.listdir()) == ["a.png", "clear.png"]
 
@@ -270,3 +273,12 @@ def test_metadata_is_kept_or_stripped(run, monkeypatch, memory):
     for options, kept in (([], True), (["--strip-metadata"], False)):
         assert run("a.png", "--out", "out.png", *memory, *options)[0] == 0
         assert (b"A. Author" in read_picture("out.png").metadata.exif) == kept
+
+
+def test_comparisons_of_one_pass_are_no_inputs_of_the_next(run):
+    put("in/a.png"), put("in/deep/b.png")
+    assert run("in", "--out", "out", "--recursive", "--compare")[0] == 0
+    assert results() == ["a.png", "compare/.before_and_after", "compare/a.png", "compare/deep/b.png", "deep/b.png"]
+    code, lines = run("out", "--out", "again", "--recursive")
+    assert (code, results("again")) == (0, ["a.png", "deep/b.png"])
+    assert "out/compare: left out, as it holds before/after pictures" in lines

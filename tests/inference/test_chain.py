@@ -82,6 +82,11 @@ def test_progress_counts_the_tiles_of_all_networks():
     totals = {total for _, total in counts}
     assert totals == {2 + 2 + 3 * 5}
     assert sum(tiles for tiles, _ in counts) == 19
+    assert counts[0] == (0, 19)
+    works = chain.tile_works((16, 24))
+    assert len(works) == 19
+    assert sum(works) == pytest.approx(chain.work((16, 24)))
+    assert sum(works[4:]) == pytest.approx(4 * sum(works[2:4]))  # the third network has four times the pixels
 
 
 def test_a_plan_holds_for_all_networks(monkeypatch):

@@ -253,6 +253,7 @@ def test_progress_counts_all_turns(tiny):
         Restorer(*tiny, self_ensemble=True, done=done, **options).restore(photo(16, 56, 3, dtype=np.float32))
         assert sum(count for count, _ in seen) == total
         assert {t for _, t in seen} == {total}
+        assert seen[0] == (0, total)
 
 
 def test_a_size_that_does_not_fit_is_measured_once(tiny, monkeypatch):

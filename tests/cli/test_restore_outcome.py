@@ -1,0 +1,274 @@
+"""`swinir-jax restore`: where results go, what is told and shown, networks by name, parts of the work."""
+
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_files import make_pixels, pillow_bytes
+
+from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.cli import display, viewer
+from swinir_jax.cli.main import main
+from swinir_jax.cli.model_options import split_names
+from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference import engine, files
+from swinir_jax.inference.chain import NetworkChain
+
+PNG = pillow_bytes(make_pixels(3), "PNG")
+JPEG = pillow_bytes(make_pixels(3), "JPEG")
+
+
+@pytest.fixture
+def run(model, capfd):
+    """Returns a function that runs the command; returns exit code, lines of standard error, and standard output."""
+
+    def run(*arguments, named=model):
+        code = main(["restore", *(["--model", named] if named else []), *arguments])
+        captured = capfd.readouterr()
+        return code, captured.err.splitlines(), captured.out
+
+    return run
+
+
+@pytest.fixture
+def unchanged(monkeypatch):
+    """Lets pictures through without a network."""
+    monkeypatch.setattr(files, "restore_picture", lambda picture, restorer: picture)
+
+
+def put(name, data=PNG):
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return str(path)
+
+
+def found(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_results_go_into_a_folder_of_their_own_by_default(run, unchanged):
+    put("in/a.png"), put("in/b.jpg", JPEG)
+    code, lines, _ = run("in")
+    assert (code, found("restored")) == (0, ["a.png", "b.png"])
+    assert re.fullmatch(r"2 of 2 pictures, [\d.]+ s, in restored/", lines[-1])
+    code, lines, _ = run("restored")
+    assert (code, lines[-1]) == (
+        2,
+        "swinir-jax: error: restored/a.png: an input would be overwritten by a result; choose another --out.",
+    )
+
+
+def test_standard_input_alone_goes_to_standard_output(run, unchanged, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PNG)))
+    stdout = io.TextIOWrapper(io.BytesIO())
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", stdout)
+        assert run("-")[0] == 0
+    assert stdout.buffer.getvalue().startswith(b"\x89PNG")
+    assert os.listdir() == []
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PNG)))
+    assert run("-", put("a.png"))[0] == 0
+    assert found("restored") == ["a.png", "stdin.png"]
+
+
+def test_outcomes_as_json_are_alone_on_standard_output(run, model):
+    put("in/a.png"), put("in/b.png", b"no picture"), put("in/c.png"), put("out/c.png")
+    code, lines, out = run("in", "none.png", "--out", "out", "--skip-existing", "--json")
+    assert code == 1
+    told = json.loads(out)
+    assert (told.keys(), told["networks"], told["scale"]) == ({"networks", "scale", "seconds", "pictures"}, [model], 2)
+    pictures = {picture.pop("input"): picture for picture in told["pictures"]}
+    assert pictures["in/a.png"].pop("seconds") > 0
+    assert pictures["in/a.png"] == {"output": "out/a.png", "state": "restored", "error": None}
+    assert pictures["in/c.png"] == {"output": "out/c.png", "state": "skipped", "seconds": None, "error": None}
+    assert pictures["none.png"] == {
+        "output": None, "state": "failed", "seconds": None, "error": "none.png: no such file or folder."
+    }  # fmt: skip
+    assert pictures["in/b.png"]["state"] == "failed"
+    assert "not a PNG" in pictures["in/b.png"]["error"]
+    assert len(lines) > 3
+    quiet = json.loads(run("in", "none.png", "--out", "out", "--skip-existing", "--json", "--quiet")[2])
+    assert len(quiet["pictures"]) == 4
+
+
+def test_shards_together_do_what_one_run_does(run, unchanged):
+    for name in ("a.jpg", "a.png", "a.jpg.png", *(f"deep/{i}.jpg" for i in range(4))):
+        put(f"in/{name}", JPEG)
+    assert run("in", "--recursive", "--out", "whole")[0] == 0
+    counts = []
+    for i in range(1, 4):
+        code, lines, _ = run("in", "--recursive", "--out", "parts", "--shard", f"{i}/3")
+        assert code == 0
+        counts.append(int(re.search(r"(\d+) of \1 pictures", lines[-1])[1]))
+    assert sum(counts) == 7
+    assert max(counts) < 7
+    assert found("parts") == found("whole")
+    for name in found("whole"):
+        assert Path("parts", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+def test_a_bad_picture_fails_in_one_shard_and_an_empty_shard_is_no_error(run):
+    put("in/bad.png", b"no picture")
+    codes = [run("in", "--shard", f"{i}/5")[0] for i in range(1, 6)]
+    assert sorted(codes) == [0, 0, 0, 0, 3]
+    assert not os.path.exists("restored/bad.png")
+
+
+@pytest.mark.parametrize(("names", "shown"), [(["a.png"], "out/a.png"), (["a.png", "b.png"], "out")])
+def test_the_result_or_the_folder_is_opened(run, unchanged, monkeypatch, names, shown):
+    opened = []
+    monkeypatch.setattr(viewer.sys, "platform", "linux")
+    monkeypatch.setattr(viewer.shutil, "which", lambda program: f"/bin/{program}")
+    monkeypatch.setattr(viewer.subprocess, "Popen", lambda command, **options: opened.append(command))
+    for name in names:
+        put(f"in/{name}")
+    assert run("in", "--out", "out", "--open")[0] == 0
+    assert opened == [["/bin/xdg-open", Path(shown).resolve()]]
+    assert run(put("bad.png", b"no picture"), "--out", "out", "--open")[0] == 3
+    assert len(opened) == 1
+
+
+def test_a_missing_viewer_is_named(run, unchanged, monkeypatch):
+    monkeypatch.setattr(viewer.shutil, "which", lambda program: None)
+    code, lines, _ = run(put("a.png"), "--open")
+    assert (code, lines[-1]) == (0, "restored/a.png: cannot be opened here, as xdg-open is missing (--open)")
+
+
+TILES = ["--tile", "32", "--overlap", "8"]
+
+
+def test_several_networks_run_in_turn(run, model, monkeypatch):
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
+    shutil.copytree(model, "comma, second")
+    write_picture("a.png", Picture(np.random.default_rng(0).integers(0, 256, (520, 40, 3), np.uint8)))
+    code, lines, _ = run("a.png", "--out", "whole", *TILES, named=rf"{model},comma\, second")
+    assert code == 0
+    assert f"scale 4: {model} (given), then comma, second (given)" in lines
+    chain = NetworkChain([load_pretrained(model)] * 2, tile=32, overlap=8)
+    result = read_picture("whole/a.png").pixels
+    np.testing.assert_array_equal(result, chain(read_picture("a.png").pixels))
+    code, lines, _ = run("a.png", "--out", "rows", *TILES, "--memory", "10MB", named=rf"{model},comma\, second")
+    assert code == 0
+    assert "by rows" in " ".join(lines)
+    np.testing.assert_array_equal(read_picture("rows/a.png").pixels, result)
+
+
+def test_several_networks_reach_a_scale_by_bicubic(run, model, unchanged):
+    code, lines, _ = run(put("a.png"), "--scale", "3", named=f"{model},{model}")
+    assert code == 0
+    assert f"scale 3: {model} (given), then {model} (given), then MATLAB's bicubic to scale 3" in lines
+
+
+def test_names_are_split_at_commas():
+    assert split_names("a,b/c.pth") == ["a", "b/c.pth"]
+    assert split_names(r"a\,b,c") == ["a,b", "c"]
+    put("a,b")
+    assert split_names("a,b") == ["a,b"]
+
+
+@pytest.mark.parametrize(
+    ("named", "word"), [("{},lightweight_x", "lightweight_x: no such file"), ("{},", "a name is empty")]
+)
+def test_bad_names_among_several_are_refused(run, model, named, word):
+    code, lines, _ = run(put("a.png"), named=named.format(model))
+    assert code == 2
+    assert word in lines[-1]
+
+
+def noisy():
+    values = 128 + np.random.default_rng(0).normal(0, 25, (64, 64, 3))
+    return pillow_bytes(np.clip(values, 0, 255).astype(np.uint8), "PNG")
+
+
+JPEG_LINE = (
+    "2 of 4 pictures are JPEG files; lightweight_x2 knows only clean ones and enlarges the faults, too; --for photo or "
+    "jpeg removes them first"
+)
+NOISE_LINE = (
+    "1 of 4 pictures is noisy; lightweight_x2 knows only clean ones and enlarges the faults, too; --for noise removes "
+    "them first"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--model", "lightweight_x2"], [JPEG_LINE, NOISE_LINE]),
+        (["--for", "clean", "--scale", "1"], [JPEG_LINE, NOISE_LINE]),
+        (["--model", "lightweight_x2", "--quiet"], []),
+        (["--model", "jpeg_light,lightweight_x2"], []),
+        ([], []),
+    ],
+)
+def test_networks_for_clean_pictures_say_once_what_they_do_not_know(run, unchanged, arguments, expected):
+    put("in/a.jpg", JPEG), put("in/b.png", JPEG), put("in/c.png"), put("in/d.png", noisy())
+    write_picture("in/c.png", Picture(np.full((64, 64, 3), 99, np.uint8)))
+    code, lines, _ = run("in", *arguments, named=None)
+    assert code == 0
+    assert [line for line in lines if "knows only clean" in line] == expected
+
+
+def test_other_networks_say_nothing_about_faults(run, unchanged):
+    lines = run(put("a.jpg", JPEG))[1]
+    assert "knows only clean" not in " ".join(lines)
+
+
+class Terminal(io.StringIO):
+    """Keeps what is drawn, and wakes the test when the text shows."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.shows, self._text = threading.Event(), text
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        super().write(text)
+        if re.search(self._text, self.getvalue()):
+            self.shows.set()
+        return len(text)
+
+
+def test_progress_and_time_left_are_drawn_while_a_whole_image_is_restored(model, monkeypatch):
+    monkeypatch.setattr(display, "_REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(display, "measured_pace", lambda config: 1e-6)
+    terminal = Terminal(r"[1-9]% \|.{10}\| in/a\.png, 1 of 2, about [1-9]\d* (s|min|h) left")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    original = engine.Engine.run
+
+    def waiting(self, batch):
+        assert terminal.shows.wait(20)
+        return original(self, batch)
+
+    monkeypatch.setattr(engine.Engine, "run", waiting)
+    put("in/a.png"), put("in/b.png")
+    assert main(["restore", "in", "--model", model, "--tile", "0"]) == 0
+    assert not [thread for thread in threading.enumerate() if "draw" in thread.name]
+
+
+@pytest.mark.parametrize("options", [["--quiet"], []])
+def test_nothing_flickers_without_a_terminal_or_when_quiet(model, monkeypatch, options):
+    monkeypatch.setattr(display, "_REFRESH_SECONDS", 0.001)
+    terminal = Terminal("never")
+    if not options:
+        terminal.isatty = lambda: False
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["restore", put("a.png"), "--model", model, *options]) == 0
+    assert not {"\r", "%", "about"} & set(re.findall(r"\r|%|about", terminal.getvalue()))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "about 1 s"), (89, "about 89 s"), (95, "about 2 min"), (5000, "about 83 min"), (9000, "about 2 h")],
+)
+def test_times_are_rounded(seconds, text):
+    assert display._about(seconds) == text
