@@ -60,10 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=[ending.removeprefix(".") for ending in FIRST_ENDINGS],
-        help="format of the results (default: the input's if it is lossless, else png)",
+        help="write the results in this format (default: the input's if it is lossless, else png)",
     )
     parser.add_argument(
-        "--quality", type=int, default=95, metavar="1..100", help="quality of JPEG and AVIF results (default: 95)"
+        "--quality",
+        type=int,
+        default=95,
+        metavar="1..100",
+        help="compress JPEG and AVIF results less with a higher quality (default: %(default)s)",
     )
     parser.add_argument(
         "--background", metavar="COLOUR", help="put images with alpha onto a colour: white, black or #rrggbb"
