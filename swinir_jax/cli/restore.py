@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
                     if restored.before:
                         watch.look_at(restored.before)
         watch.tell()
-        tally.tell(goal)
+        tally.tell(goal if args.shard == Shard() else f"{goal}, shard {args.shard}")
         if args.json:
             print(json.dumps({"networks": chosen.names, "scale": chosen.scale, **tally.as_dict()}, indent=2))
         if args.open and tally.targets:
