@@ -36,9 +36,10 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 # The package alone, in an environment of its own; then the example, and the line to type next.
 DEMO := .venv-demo
 demo: $(DEMO)/ready
-	@echo "Restoring $(EXAMPLE), twice as large, into out/:"
+	@echo "Restoring $(EXAMPLE), twice as large; the first time, the network is compiled:"
 	$(DEMO)/bin/swinir-jax restore $(EXAMPLE) --for clean --out out --compare
-	@echo "Now a photograph of your own:"
+	@echo "The result is out/astronaut.png; out/compare/astronaut.png shows it beside the picture before."
+	@echo "Now a photograph of your own, which goes into restored/:"
 	@echo "  $(CURDIR)/$(DEMO)/bin/swinir-jax restore PHOTO.jpg"
 
 $(DEMO)/ready: pyproject.toml constraints.txt

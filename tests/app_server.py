@@ -13,13 +13,13 @@ from PIL import Image
 
 from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.app.limits import Limits
-from swinir_jax.app.networks import Networks, offer_of_network
+from swinir_jax.app.networks import Networks, offer_of_networks
 from swinir_jax.app.server import make_app
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 
 CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(2,), num_heads=(1,))
 PARAMS = params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG)
-OFFER = offer_of_network("small", (SwinIR(CONFIG), PARAMS))
+OFFER = offer_of_networks(["small"], [(SwinIR(CONFIG), PARAMS)])
 NETWORKS = Networks([OFFER], tile=16)  # shared by all servers, so that one program is compiled
 
 

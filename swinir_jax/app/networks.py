@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -95,14 +96,14 @@ def _offer(choice: Choice, weights_dir: str | None) -> Offer:
     )
 
 
-def offer_of_network(name: str, network: Network) -> Offer:
-    """Returns the offer of one network that is loaded already."""
-    scale = network[0].config.upscale
+def offer_of_networks(names: Sequence[str], networks: Sequence[Network]) -> Offer:
+    """Returns the offer of networks that are loaded already and run in turn."""
+    scale = math.prod(model.config.upscale for model, _ in networks)
 
     def load(**options: Any) -> FileRestorer:
-        return make_restorer([network], scale, **options)
+        return make_restorer(networks, scale, **options)
 
-    return Offer(purpose="model", scale=scale, networks=(name,), place="given", load=load)
+    return Offer(purpose="model", scale=scale, networks=tuple(names), place="given", load=load)
 
 
 @dataclasses.dataclass(frozen=True)

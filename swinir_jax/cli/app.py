@@ -10,10 +10,10 @@ import webbrowser
 from aiohttp import web
 
 from swinir_jax.app.limits import Limits
-from swinir_jax.app.networks import Networks, offer_of_network, offers_by_purpose
+from swinir_jax.app.networks import Networks, offer_of_networks, offers_by_purpose
 from swinir_jax.app.server import make_app
 from swinir_jax.checkpoints.pretrained import load_pretrained
-from swinir_jax.cli.model_options import add_memory_option, add_tile_option, size_in_bytes
+from swinir_jax.cli.model_options import add_memory_option, add_tile_option, model_names, size_in_bytes
 from swinir_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -26,13 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
         "--model",
-        help="model, model folder, weight file or its https address that restores all pictures (default: by purpose)",
+        help="restore all pictures by this model, model folder, weight file or its https address, or by several with "
+        "commas between, in turn (default: by purpose)",
     )
     parser.add_argument(
         "--port",
         type=int,
         default=8420,
-        help="port on this machine; 0 for any free one, which forgets the settings (default: %(default)s)",
+        help="serve at this port of this machine; 0 takes any free one, where the page forgets its settings (default: "
+        "%(default)s)",
     )
     parser.add_argument("--no-open", action="store_true", help="do not open the page in the browser")
     parser.add_argument(
@@ -40,18 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=size_in_bytes,
         default=Limits.file_bytes,
         metavar="SIZE",
-        help="largest file, such as 2GB (default: 500MB)",
+        help="refuse larger files, such as 2GB (default: 500MB)",
     )
     parser.add_argument(
         "--max-pixels",
         type=float,
         default=Limits.pixels / 1e6,
         metavar="MILLIONS",
-        help="largest picture in millions of pixels (default: %(default)g)",
+        help="refuse pictures of more millions of pixels (default: %(default)g)",
     )
     add_tile_option(parser)
     add_memory_option(parser)
-    parser.add_argument("--weights-dir", metavar="DIR", help="folder that is searched first for official weights")
+    parser.add_argument("--weights-dir", metavar="DIR", help="search this folder first for official weights")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
     if args.model is None:
         offers = offers_by_purpose(args.weights_dir)
     else:
-        network = load_pretrained(args.model, weights_dir=args.weights_dir, progress=not args.quiet)
-        offers = [offer_of_network(args.model, network)]
+        options = {"weights_dir": args.weights_dir, "progress": not args.quiet}
+        names = model_names(args.model)
+        offers = [offer_of_networks(names, [load_pretrained(name, **options) for name in names])]
     networks = Networks(offers, tile=args.tile, memory=args.memory)
     asyncio.run(_serve(make_app(networks, limits), args.port, opening=not args.no_open))
     return 0

@@ -17,7 +17,7 @@ from swinir_jax.checkpoints.purposes import (
     describe_passes,
     further_passes,
 )
-from swinir_jax.cli.model_options import load_model, split_names
+from swinir_jax.cli.model_options import load_model, model_names
 from swinir_jax.errors import InputError
 from swinir_jax.inference.chain import Network
 
@@ -27,11 +27,16 @@ logger = logging.getLogger(__name__)
 def add_purpose_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that choose networks where --model names none."""
     group = parser.add_argument_group("choice of the networks")
-    labels = ", ".join(f'{name} "{purpose.label}"' for name, purpose in PURPOSES.items())
-    group.add_argument("--for", choices=PURPOSES, dest="purpose", help=f"{labels} (default: {DEFAULT_PURPOSE})")
+    labels = "; ".join(f"{name}: {_faults(purpose.label)}" for name, purpose in PURPOSES.items())
+    group.add_argument(
+        "--for",
+        choices=PURPOSES,
+        dest="purpose",
+        help=f"say what the pictures are; {labels} (default: {DEFAULT_PURPOSE})",
+    )
     scales = ", ".join(f"{purpose.scale} for {name}" for name, purpose in PURPOSES.items())
     group.add_argument(
-        "--scale", type=int, choices=SCALES, help=f"enlargement (default: {scales}; with --model, the network's own)"
+        "--scale", type=int, choices=SCALES, help=f"enlarge by this factor (default: {scales}; that of --model)"
     )
     group.add_argument(
         "--best", action="store_true", help="take large official networks, which are downloaded at first use"
@@ -41,7 +46,13 @@ def add_purpose_options(parser: argparse.ArgumentParser) -> None:
         for name, purpose in PURPOSES.items()
         if purpose.levels
     )
-    group.add_argument("--level", type=int, metavar="N", help=f"degradation that the picture has; {levels}")
+    group.add_argument("--level", type=int, metavar="N", help=f"say how strong the fault is; {levels}")
+
+
+def _faults(label: str) -> str:
+    """Returns the end of a purpose's label: `grain of high sensitivity` of `Noise: grain of high sensitivity`."""
+    text = label.rpartition(": ")[2]
+    return text[0].lower() + text[1:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +96,7 @@ def load_chosen(args: argparse.Namespace) -> Chosen:
     for given, name in ((args.purpose, "--for"), (args.best or None, "--best"), (args.level, "--level")):
         if given is not None:
             raise InputError(f"{name} chooses a network, and --model {args.model} names one; leave out one of the two.")
-    names = split_names(args.model)
-    if "" in names:
-        raise InputError(f"--model {args.model}: a name is empty; several names have single commas between them.")
+    names = model_names(args.model)
     networks = [load_model(args, name) for name in names]
     scales = [model.config.upscale for model, _ in networks]
     own = math.prod(scales)

@@ -130,7 +130,7 @@ def _search(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> list[So
     """Returns the pictures in a folder, and adds other contents to `inputs`."""
     results = _resolved(out)
     if recursive and results.is_relative_to(_resolved(folder)):
-        raise InputError(f"{out}: lies in {folder}, whose subfolders are inputs; choose a folder outside.")
+        raise InputError(f"{out}: lies in {folder}, whose subfolders are inputs; choose a folder outside (--out).")
     found = find_pictures(folder, recursive=recursive)
     inputs.left_out += found.left_out
     inputs.subfolders += _without_results(found.subfolders, results)

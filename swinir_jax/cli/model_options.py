@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from swinir_jax.checkpoints.architecture import RULES
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
-from swinir_jax.errors import option
+from swinir_jax.errors import InputError, option
 from swinir_jax.models import SwinIR
 
 # Arguments of the network that no weight file holds.
@@ -41,7 +41,7 @@ def add_model_options(
         "--dtype",
         choices=["float32", "bfloat16"],
         default="float32",
-        help="compute coarsely in bfloat16, which is faster on GPUs, TPUs and some CPUs (default: %(default)s)",
+        help="compute in bfloat16, which is coarser, and faster on GPUs, TPUs and some CPUs (default: %(default)s)",
     )
 
 
@@ -93,8 +93,8 @@ def add_tile_option(parser: argparse.ArgumentParser) -> None:
         type=_tile,
         default="auto",
         metavar="auto|N|0",
-        help="restore in tiles of at most N pixels a side; 0: whole images; auto: whole images that fit in memory, "
-        "others in tiles (default)",
+        help="restore in tiles of at most N pixels a side; 0 takes whole images; auto takes whole images that fit in "
+        "memory, and others in tiles (default: %(default)s)",
     )
 
 
@@ -104,8 +104,8 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
         "--memory",
         type=size_in_bytes,
         metavar="SIZE",
-        help="memory to use, such as 2GB or 500MB; larger images are restored by rows, and continued after a crash "
-        "(default: a share of the free memory)",
+        help="use at most this much memory, such as 2GB or 500MB; larger images are restored by rows, and continued "
+        "after a crash (default: a share of the free memory)",
     )
 
 
@@ -117,6 +117,14 @@ def split_names(text: str) -> list[str]:
     if os.path.exists(text):
         return [text]
     return [name.replace(r"\,", ",") for name in re.split(r"(?<!\\),", text)]
+
+
+def model_names(text: str) -> list[str]:
+    """Splits the value of --model, as `split_names`; raises InputError for an empty name among several."""
+    names = split_names(text)
+    if "" in names:
+        raise InputError(f"--model {text}: a name is empty; several names have single commas between them.")
+    return names
 
 
 def weight_options(args: argparse.Namespace) -> dict[str, Any]:

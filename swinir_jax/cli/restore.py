@@ -60,10 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=[ending.removeprefix(".") for ending in FIRST_ENDINGS],
-        help="format of the results (default: the input's if it is lossless, else png)",
+        help="write the results in this format (default: the input's if it is lossless, else png)",
     )
     parser.add_argument(
-        "--quality", type=int, default=95, metavar="1..100", help="quality of JPEG and AVIF results (default: 95)"
+        "--quality",
+        type=int,
+        default=95,
+        metavar="1..100",
+        help="compress JPEG and AVIF results less with a higher quality (default: %(default)s)",
     )
     parser.add_argument(
         "--background", metavar="COLOUR", help="put images with alpha onto a colour: white, black or #rrggbb"
@@ -147,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
                     if restored.before:
                         watch.look_at(restored.before)
         watch.tell()
-        tally.tell(goal)
+        tally.tell(goal if args.shard == Shard() else f"{goal}, shard {args.shard}")
         if args.json:
             print(json.dumps({"networks": chosen.names, "scale": chosen.scale, **tally.as_dict()}, indent=2))
         if args.open and tally.targets:

@@ -33,6 +33,9 @@ class Shard:
             raise argparse.ArgumentTypeError(f"a shard is like 3/16, the third of 16 parts, not {text!r}")
         return cls(int(match[1]), int(match[2]))
 
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
     def holds(self, source: Source) -> bool:
         """Returns whether a picture is in this part."""
         return int(name_hash(source.place.as_posix())[:_HASH_DIGITS], 16) % self.count == self.number - 1

@@ -5,11 +5,12 @@ import threading
 import time
 
 import pytest
-from app_server import OFFER, png, run, serving
+from app_server import CONFIG, OFFER, PARAMS, png, run, serving
 
+from swinir_jax import SwinIR
 from swinir_jax.app import jobs as jobs_module
 from swinir_jax.app.limits import Limits
-from swinir_jax.app.networks import Networks, offers_by_purpose
+from swinir_jax.app.networks import Networks, offer_of_networks, offers_by_purpose
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.zoo import bundled_models
 
@@ -181,6 +182,13 @@ def test_offers_are_those_of_the_table_with_the_defaults_first():
         assert {offer.scale for offer in own} == set(SCALES)
         assert len({(offer.scale, offer.networks) for offer in own}) == len(own)
     assert OFFER.purpose == "model"
+
+
+def test_an_offer_of_several_networks_runs_them_in_turn():
+    network = (SwinIR(CONFIG), PARAMS)
+    offer = offer_of_networks(["small", "small"], [network, network])
+    assert (offer.scale, offer.networks) == (4, ("small", "small"))
+    assert offer.load().models == (network[0], network[0])
 
 
 def test_offers_with_bundled_networks_are_for_research():

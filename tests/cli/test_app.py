@@ -24,6 +24,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
         (["--max-pixels", "0"], "--max-pixels must be above 0, got 0."),
         (["--max-file", "many"], "a size is like 2GB or 500MB"),
         (["--model", "no_such_model"], "no_such_model: no such file"),
+        (["--model", "jpeg_light,no_such_model"], "no_such_model: no such file"),
+        (["--model", "jpeg_light,"], "a name is empty"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(arguments, reason, capsys):

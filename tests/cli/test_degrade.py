@@ -65,6 +65,7 @@ def test_one_bad_file_does_not_stop_the_others(folder, capsys):
     assert degrade("in", "--chain", "photo_x4", "--out", "out") == 1
     assert "failed: in/c.png" in capsys.readouterr().err
     assert read_picture("out/b.png").pixels.shape == (12, 17, 3)
+    assert degrade("in/c.png", "--chain", "photo_x4", "--out", "out") == 3
 
 
 @pytest.mark.parametrize("grid", ["4", "0x3", "30x30"])

@@ -1,12 +1,14 @@
 """Mistyped names, and completion by a shell."""
 
+import argparse
+import importlib
 import os
 import subprocess
 import sys
 
 import pytest
 
-from swinir_jax.cli.main import main
+from swinir_jax.cli.main import COMMANDS, main
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,17 @@ def test_completion_without_shtab_names_the_package(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["--print-completion", "bash"]) == 2
     assert capsys.readouterr().err.endswith("needs shtab: pip install 'swinir-jax[completion]'.\n")
+
+
+ADVANCED = {"--shift", "--img-range", "--qk-scale", "--overlap", "--blend", "--pad"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_described_and_those_for_experts_stand_apart(command):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"swinir_jax.cli.{command.replace('-', '_')}").add_arguments(parser)
+    advanced = ADVANCED - {"--blend"} if command == "convert" else ADVANCED  # which blends networks there
+    for group in parser._action_groups:
+        for action in group._group_actions:
+            assert action.help, action
+            assert (group.title == "advanced") == bool(advanced & set(action.option_strings)), action

@@ -107,7 +107,7 @@ def test_shards_together_do_what_one_run_does(run, unchanged):
     for i in range(1, 4):
         code, lines, _ = run("in", "--recursive", "--out", "parts", "--shard", f"{i}/3")
         assert code == 0
-        counts.append(int(re.search(r"(\d+) of \1 pictures", lines[-1])[1]))
+        counts.append(int(re.fullmatch(rf"(\d) of \1 pictures, .* s, in parts/, shard {i}/3", lines[-1])[1]))
     assert sum(counts) == 7
     assert max(counts) < 7
     assert found("parts") == found("whole")
