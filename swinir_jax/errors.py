@@ -10,7 +10,7 @@ _SHOWN = 3  # problems or names in a message
 class InputError(ValueError):
     """A file, option or array from the user cannot be used.
 
-    The message is one line that names the culprit. Commands print the message without a traceback and exit with 2.
+    The message is one line that names the culprit. Commands print the message without a traceback.
     """
 
 

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import logging
 import math
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -63,11 +64,17 @@ class Chosen:
       names: names of the networks in the order in which they run.
       networks: their models and parameters.
       scale: enlargement of the result.
+      reason: why these networks, in a few words.
     """
 
     names: tuple[str, ...]
     networks: list[Network]
     scale: int
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the choice without models and parameters, as values of JSON."""
+        return {"networks": list(self.names), "scale": self.scale, "reason": self.reason}
 
 
 def load_chosen(args: argparse.Namespace) -> Chosen:
@@ -92,7 +99,7 @@ def load_chosen(args: argparse.Namespace) -> Chosen:
         passes, scale = choice.passes, choice.scale
         networks = [load_model(args, passes[0].source)]
         networks += [load_pretrained(step.source, **options) for step in passes[1:]]
-        return Chosen(tuple(step.model for step in passes), networks, scale)
+        return Chosen(tuple(step.model for step in passes), networks, scale, choice.reason)
     for given, name in ((args.purpose, "--for"), (args.best or None, "--best"), (args.level, "--level")):
         if given is not None:
             raise InputError(f"{name} chooses a network, and --model {args.model} names one; leave out one of the two.")
@@ -106,4 +113,4 @@ def load_chosen(args: argparse.Namespace) -> Chosen:
     passes = (*(Pass(name, scale, "given") for name, scale in zip(names, scales, strict=True)), *others)
     if len(passes) > 1 or scale != own:
         logger.info("scale %d: %s", scale, describe_passes(passes, scale))
-    return Chosen(tuple(step.model for step in passes), networks, scale)
+    return Chosen(tuple(step.model for step in passes), networks, scale, "named by --model")

@@ -153,7 +153,7 @@ def run(args: argparse.Namespace) -> int:
         watch.tell()
         tally.tell(goal if args.shard == Shard() else f"{goal}, shard {args.shard}")
         if args.json:
-            print(json.dumps({"networks": chosen.names, "scale": chosen.scale, **tally.as_dict()}, indent=2))
+            print(json.dumps({**chosen.as_dict(), **tally.as_dict()}, indent=2))
         if args.open and tally.targets:
             show(tally.targets[0] if len(tally.targets) == 1 else goal.folder)
         return tally.exit_code

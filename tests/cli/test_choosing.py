@@ -274,6 +274,14 @@ def test_models_are_listed_by_purpose(capsys):
     assert "  --for photo takes, at scale 2: jpeg_light, then lightweight_x2\n" in out
 
 
+def test_choice_as_json(capsys):
+    write_picture("photo.png", Picture(np.zeros((8, 8, 3), np.uint8)))
+    assert main(["restore", "photo.png", "--for", "clean", "--scale", "8", "--json"]) == 0
+    told, choice = json.loads(capsys.readouterr().out), purposes.choose_models("clean", 8)
+    assert told["networks"] == [step.model for step in choice.passes] == ["lightweight_x4", "lightweight_x2"]
+    assert (told["scale"], told["reason"]) == (8, choice.reason)
+
+
 def test_models_as_json(capsys):
     assert main(["models", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)

@@ -84,7 +84,8 @@ def test_outcomes_as_json_are_alone_on_standard_output(run, model):
     code, lines, out = run("in", "none.png", "--out", "out", "--skip-existing", "--json")
     assert code == 1
     told = json.loads(out)
-    assert (told.keys(), told["networks"], told["scale"]) == ({"networks", "scale", "seconds", "pictures"}, [model], 2)
+    assert told.keys() == {"networks", "scale", "reason", "seconds", "pictures"}
+    assert (told["networks"], told["scale"], told["reason"]) == ([model], 2, "named by --model")
     pictures = {picture.pop("input"): picture for picture in told["pictures"]}
     assert pictures["in/a.png"].pop("seconds") > 0
     assert pictures["in/a.png"] == {"output": "out/a.png", "state": "restored", "error": None}
