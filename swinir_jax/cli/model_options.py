@@ -112,11 +112,12 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
 def split_names(text: str) -> list[str]:
     """Splits the value of an option at commas.
 
-    A comma behind a backslash belongs to a name, and so do all commas of a file or folder that exists.
+    A comma behind a backslash belongs to a name, and so do all commas of a file or folder that exists. Spaces around
+    names do not count.
     """
     if os.path.exists(text):
         return [text]
-    return [name.replace(r"\,", ",") for name in re.split(r"(?<!\\),", text)]
+    return [name.strip().replace(r"\,", ",") for name in re.split(r"(?<!\\),", text)]
 
 
 def model_names(text: str) -> list[str]:

@@ -171,6 +171,7 @@ def test_several_networks_reach_a_scale_by_bicubic(run, model, unchanged):
 def test_names_are_split_at_commas():
     assert split_names("a,b/c.pth") == ["a", "b/c.pth"]
     assert split_names(r"a\,b,c") == ["a,b", "c"]
+    assert split_names("a, b c ,d") == ["a", "b c", "d"]
     put("a,b")
     assert split_names("a,b") == ["a,b"]
 
