@@ -29,7 +29,7 @@ from swinir_jax.tasks import BLIND_CHAINS, DEFAULT_CHAIN, TASKS, Task, real_sr
 
 logger = logging.getLogger(__name__)
 
-_MAX_LEVEL = 1000  # larger scales, sigmas and qualities are typing errors
+_MAX_LEVEL = 1000  # larger scales and sigmas are typing errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,8 +161,9 @@ def _level(args: argparse.Namespace, task: Task) -> int:
     if level is None:
         raise InputError(f"{args.task} takes --{task.level}.")
     lowest = 0 if task.level == "noise" else 1
-    if not lowest <= level <= _MAX_LEVEL:
-        raise InputError(f"--{task.level} {level} is out of range, {lowest} to {_MAX_LEVEL}.")
+    highest = 100 if task.level == "jpeg" else _MAX_LEVEL
+    if not lowest <= level <= highest:
+        raise InputError(f"--{task.level} {level} is out of range, {lowest} to {highest}.")
     return level
 
 
