@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from goldens import relative_error
@@ -7,6 +9,7 @@ import swinir_jax
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.onnx.file import OUTPUT, onnx_file
 
+sys.modules["openvino_telemetry"] = None  # reports the import, by a fork of this process, which has JAX's threads
 openvino = pytest.importorskip("openvino")
 
 
