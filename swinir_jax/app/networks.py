@@ -151,7 +151,7 @@ class Networks:
           file: picture to read.
           name: the picture's file name for the user.
           folder: folder for the result, whose file there is called `result`, with the ending of the format.
-          done: called with (0, 1) when the networks are loaded, and after each batch of tiles; may raise an error to
+          done: called with (0, 0) when the networks are loaded, then as `done` of a restorer; may raise an error to
             stop.
 
         Raises:
@@ -159,7 +159,7 @@ class Networks:
         """
         start, header = time.monotonic(), read_header(file)
         restorer = self._restorer(offer, (header.height, header.width))
-        done(0, 1)
+        done(0, 0)
         self._done = done
         by_rows = restorer.size_if_fits(file) is None
         ending, choice = result_ending(Path(name), header.enlarged(restorer.scale), by_rows=by_rows)

@@ -10,6 +10,7 @@ from swinir_jax.config import SwinIRConfig
 
 _PROBE_ROWS = 4096  # pixels in the product that `measured_pace` times
 _PROBES = 3
+_SHARE = 0.5  # of the pace of such products, which networks reach (0.3 to 0.8 on two cores)
 
 
 def pixel_products(config: SwinIRConfig) -> float:
@@ -20,7 +21,7 @@ def pixel_products(config: SwinIRConfig) -> float:
 
 
 def measured_pace(config: SwinIRConfig, clock: Callable[[], float] = time.perf_counter) -> float | None:
-    """Times a matrix product as a network has them; returns seconds a multiplication, right to a factor of about 2.
+    """Times a matrix product; returns a network's seconds for a multiplication, right to a factor of about 2.
 
     Returns:
       None unless JAX runs on a CPU. An accelerator needs large products to be measured, and seldom lets anybody wait.
@@ -36,7 +37,7 @@ def measured_pace(config: SwinIRConfig, clock: Callable[[], float] = time.perf_c
         start = clock()
         product(pixels, weights).block_until_ready()
         times.append(clock() - start)
-    return min(times) / (_PROBE_ROWS * c * 3 * c)
+    return min(times) / (_PROBE_ROWS * c * 3 * c) / _SHARE
 
 
 class Pace:
@@ -77,10 +78,12 @@ class Progress:
 
         Args:
           count: tiles just finished. Those of the first call took no time: the networks begin to run behind them.
-          total: tiles of the picture.
+          total: tiles of the picture; a call with 0, before the networks run, changes nothing.
           works: work of each tile in the order in which tiles run; ignored unless they are `total`, and tiles count as
             equal without them.
         """
+        if not total:
+            return
         self._last = self._clock()
         if self._begun is None:
             self._begun, self._start = count, self._last
