@@ -9,7 +9,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-if sys.version_info < (3, 11):  # noqa: UP036
+if sys.version_info < (3, 11):  # noqa: UP036  # pip runs this file before it looks at requires-python
     sys.exit("swinir-jax needs Python 3.11 or newer, this is {}.{}.".format(*sys.version_info))
 
 LINK = re.compile(r"(!?)\[([^][]*)\]\((?!\w+:|#)([^)\s]+)\)")  # [text](path) and ![text](path)

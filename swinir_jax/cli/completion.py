@@ -30,4 +30,4 @@ def _complete_files(parser: argparse.ArgumentParser, shtab: Any) -> None:
             for command in action.choices.values():
                 _complete_files(command, shtab)
         elif action.nargs != 0 and action.choices is None and action.type in (None, str, Path):
-            action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE  # type: ignore[attr-defined]
+            vars(action)["complete"] = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE  # read by shtab

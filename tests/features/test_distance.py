@@ -68,6 +68,7 @@ def test_a_key_changes_nothing_without_strided_layers(plain, monkeypatch):
 @pytest.mark.xfail(
     version("jaxlib").startswith("0.12."),
     reason="XLA's new fusions for CPUs make NaN; passes with XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=",
+    strict=True,
 )
 def test_bfloat16_rounds_the_products_alone():
     params = generated_params("vgg16_hed", 1)

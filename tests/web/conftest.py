@@ -40,9 +40,10 @@ def pytest_collection_modifyitems(items):
 def require(config, **programs):
     """Skips a test for which a program is missing; fails it if just these tests were asked for."""
     found = {"Playwright": importlib.util.find_spec("playwright"), BROWSER: BROWSER.exists(), **programs}
+    refuse = pytest.fail if config.option.markexpr == "browser" else pytest.skip
     for name, program in found.items():
         if not program:
-            (pytest.fail if config.option.markexpr == "browser" else pytest.skip)(f"needs {name}: make test-web")
+            refuse(f"needs {name}: make test-web")
 
 
 @pytest.fixture(scope="module")  # as long as Playwright is open, other tests cannot run an event loop
