@@ -79,7 +79,7 @@ def _convolve_by_products(x: jax.Array, kernel: jax.Array, stride: int, padding:
     """Convolves as `_convolve`, a few rows at a time, each time by one matrix product.
 
     The gradient by the kernel is then a sum of matrix products. XLA's own is a convolution with a kernel as large as
-    the image, which takes two to six times as long.
+    the image, which takes up to six times as long.
     """
     side, _, _, features = kernel.shape
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
