@@ -57,11 +57,11 @@ class SwinIRConfig:
         shifted only if both sides exceed `window_size`.
       window_size: side of the attention windows, in pixels.
       img_range: scale of the network's values; the network sees `(lq - mean) * img_range`.
-      upsampler: reconstruction, a key of `UPSCALES`: pixelshuffle, pixelshuffledirect, nearest+conv, or empty for
+      upsampler: reconstruction: pixelshuffle, pixelshuffledirect, nearest+conv, or empty for
         upscale 1.
       resi_connection: convolutions at the end of each RSTB and of the body: 1conv or 3conv.
       embed_dim: channels of the features.
-      depths: Swin Transformer layers in each RSTB.
+      depths: Swin Transformer layers in each residual block (RSTB).
       num_heads: attention heads in each RSTB; each number divides `embed_dim`.
       mlp_ratio: width of the MLPs' hidden layers / `embed_dim`.
       qkv_bias: whether the projections to queries, keys and values have biases.

@@ -17,25 +17,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         nargs="?",
-        help="weight file (.pth, .safetensors, ...) or its https address, model folder, run, or name of a model",
+        help="read this weight file (.pth, .safetensors, ...) or its https address, model folder, run or named model",
     )
     parser.add_argument(
-        "target", nargs="?", type=Path, help="new model folder, or .safetensors file with the official names"
+        "target", nargs="?", type=Path, help="write a new model folder, or a .safetensors file with the official names"
     )
-    parser.add_argument("--out", type=Path, metavar="TARGET", help="the target, in place of its name behind SOURCE")
+    parser.add_argument(
+        "--out", type=Path, metavar="TARGET", help="write the target here, in place of a name behind SOURCE"
+    )
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
         "--blend",
         type=_weighted,
         metavar="A:0.7,B:0.3",
-        help=r"in place of SOURCE: the weighted mean of networks of one ancestor; \, is a comma in a name",
+        help=r"take the weighted mean of networks of one ancestor, in place of SOURCE; \, is a comma in a name",
     )
     several.add_argument(
         "--ends",
         type=_two,
         metavar="FAITHFUL,SHARP",
-        help="in place of SOURCE: write a model with two ends, between which --strength chooses (its value here is the "
-        "default, else 0.7)",
+        help="write a model with two ends, in place of SOURCE; --strength chooses between them: the value here is "
+        "the default of the model (default: 0.7)",
     )
     parser.add_argument(
         "--small", action="store_true", help="write attention masks of the smallest image, which serve all sizes"

@@ -41,10 +41,13 @@ class FieldParser(Parser):
         for field in dataclasses.fields(config):
             name, value = prefix + field.name, getattr(config, field.name)
             if dataclasses.is_dataclass(value):
-                summary = (inspect.getdoc(value) or "").partition("\n\n")[0].replace("%", "%%")
+                summary = (inspect.getdoc(value) or "").partition("\n\n")[0]
+                fields = [inner.name for inner in dataclasses.fields(value)]
+                summary = _as_typed(summary, fields, f"{name}.").replace("%", "%%")
                 self._add_group(self.add_argument_group(f"{name} options", summary), value, f"{name}.", skip)
             elif name not in skip:
-                text = f"{descriptions.get(field.name, '')} (default: {_shown(value)})".replace("%", "%%")
+                text = _as_typed(descriptions.get(field.name, ""), hints, prefix)
+                text = f"{text} (default: {_shown(value)})".replace("%", "%%")
                 names = [option(name)]
                 if hints[field.name] is bool:
                     names.append(option(f"{prefix}no_{field.name}"))
@@ -145,6 +148,16 @@ def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     return {None: "none", "": "''"}.get(value, str(value))
+
+
+def _as_typed(description: str, fields: Collection[str], prefix: str) -> str:
+    """Replaces names of fields in backticks, and None, by what the user of a command types."""
+
+    def option_of(match: re.Match[str]) -> str:
+        name = match[1] if "." in match[1] else prefix + match[1]
+        return option(name) if "." in match[1] or match[1] in fields else match[0]
+
+    return re.sub(r"\bNone\b", "none", re.sub(r"`([a-z]\w*(?:\.\w+)*)`", option_of, description))
 
 
 def _field_descriptions(kind: type) -> dict[str, str]:

@@ -29,16 +29,21 @@ _MOST_DRAWS = 400
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="photographs, or folders of them")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="degrade these photographs, or folders of them")
     parser.add_argument(
         "--chain",
         default="bsrgan_x4",
         metavar="NAME",
-        help="bsrgan, bsrgan_plus, real_esrgan or photo, with _x2 or _x4 (default: %(default)s)",
+        help="degrade by this chain: bsrgan, bsrgan_plus, real_esrgan or photo, with the factor by which sides shrink, "
+        "_x2 or _x4 (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="number that decides all draws (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the degraded photographs")
-    parser.add_argument("--recursive", action="store_true", help="search subfolders, too")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="start the random numbers from N (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="write the degraded photographs into this folder, as PNG"
+    )
+    parser.add_argument("--recursive", action="store_true", help="degrade the photographs in subfolders, too")
     parser.add_argument(
         "--contact-sheet",
         type=_grid,

@@ -36,32 +36,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("--task", required=True, choices=list(TASKS), help="measure this task of the paper")
     level = parser.add_mutually_exclusive_group(required=True)
-    level.add_argument("--scale", type=int, help="scale of super-resolution")
-    level.add_argument("--noise", type=int, metavar="SIGMA", help="noise level of denoising, on the 0..255 scale")
-    level.add_argument("--jpeg", type=int, metavar="QUALITY", help="JPEG quality of artefact removal")
-    parser.add_argument("--hq", type=Path, metavar="DIR", help="folder of the ground truth, subfolders included")
+    level.add_argument("--scale", type=int, help="measure super-resolution by this factor")
+    level.add_argument(
+        "--noise", type=int, metavar="SIGMA", help="measure denoising at this standard deviation, on the 0..255 scale"
+    )
+    level.add_argument(
+        "--jpeg", type=int, metavar="QUALITY", help="measure the removal of JPEG artefacts at this quality, 1 to 100"
+    )
     parser.add_argument(
-        "--lq", type=Path, metavar="DIR", help="folder of degraded images (default: made from the ground truth)"
+        "--hq", type=Path, metavar="DIR", help="compare with the ground truth in this folder and its subfolders"
+    )
+    parser.add_argument(
+        "--lq",
+        type=Path,
+        metavar="DIR",
+        help="restore the degraded images in this folder (default: made from those of --hq)",
     )
     parser.add_argument(
         "--pairs",
         metavar="NAME",
         default="",
-        help="name of an LQ file, with {} for the HQ file's name: {}x2, X2/{}x2, LR_{} (default: the usual names)",
+        help="say how the files of --lq are named, with {} for the name of the file of --hq, such as {}x2, X2/{}x2 or "
+        "LR_{} (default: the usual names)",
     )
     parser.add_argument(
-        "--chain", choices=list(BLIND_CHAINS), help=f"degradation of real_sr (default: {DEFAULT_CHAIN})"
+        "--chain",
+        choices=list(BLIND_CHAINS),
+        help=f"degrade the images of --hq by this chain; for real_sr (default: {DEFAULT_CHAIN})",
     )
     parser.add_argument(
         "--perceptual",
         choices=[*FEATURE_NETWORKS, "none"],
-        help=f"network of real_sr's perceptual distance (default: {DEFAULT_DISTANCE}, if its weights are found)",
+        help="measure the perceptual distance to --hq by the features of this network; for real_sr (default: "
+        f"{DEFAULT_DISTANCE}, if the weights are found)",
     )
-    add_restorer_options(parser, f", or a baseline: {', '.join(BASELINES)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write protocol, scores and averages")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="write the restored images")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with all images and error maps")
+    add_restorer_options(parser, f"; or a baseline: {', '.join(BASELINES)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write protocol, scores and averages as JSON")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table of scores as CSV")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write the restored images into this folder")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write a page with all images and error maps into this folder"
+    )
     add_weight_options(parser)
 
 

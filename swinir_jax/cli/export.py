@@ -28,30 +28,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     file = parser.add_mutually_exclusive_group(required=True)
     file.add_argument(
-        "--out", type=Path, metavar="FILE", help="file to write; its self-test follows if it runs on this machine"
+        "--out", type=Path, metavar="FILE", help="write this file, and test it if it runs on this machine"
     )
-    file.add_argument("--check", type=Path, metavar="FILE", help="run the self-test of an exported file")
+    file.add_argument(
+        "--check", type=Path, metavar="FILE", help="test an exported file by the input and output that it holds"
+    )
     parser.add_argument(
         "--format",
         choices=[STABLEHLO, ONNX],
-        help="stablehlo, a program for JAX, or onnx, a graph for other runtimes (default: by the ending .onnx)",
+        help="write a program for JAX (stablehlo), or a graph for other runtimes (onnx; default: by the ending .onnx)",
     )
     add_model_options(parser)
     parser.add_argument(
         "--platforms",
         type=_names,
         metavar="NAME,...",
-        help=f"stablehlo: platforms of the exported network (default: {','.join(PLATFORMS)})",
+        help=f"compile for these platforms; for stablehlo (default: {','.join(PLATFORMS)})",
     )
-    parser.add_argument("--float16", action="store_true", help="onnx: store weights as float16, in half of the space")
+    parser.add_argument(
+        "--float16", action="store_true", help="store weights as float16, in half of the space; for onnx"
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--shape",
         type=_shape,
         metavar="SHAPE",
-        help="fixed shape of the input. onnx: HxW; stablehlo: B,H,W,C, where H and W are multiples of the window",
+        help="fix the shape of the input: HxW for onnx; B,H,W,C for stablehlo, with H and W multiples of the window",
     )
-    size.add_argument("--dynamic", dest="shape", action="store_const", const=None, help="input of any size (default)")
+    size.add_argument(
+        "--dynamic", dest="shape", action="store_const", const=None, help="take inputs of any size (default)"
+    )
     add_weight_options(parser)
 
 

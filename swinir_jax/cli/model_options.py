@@ -34,8 +34,8 @@ def add_model_options(
     parser.add_argument(
         "--model",
         default=default,
-        help=f"name of a model, model folder, weight file or its https address{others} (default: "
-        f"{default or 'by the picture, see --for'})",
+        help=f"take this network: the name of a model, a model folder, a weight file or its https address{others} "
+        f"(default: {default or 'by the picture, see --for'})",
     )
     parser.add_argument(
         "--dtype",

@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 
 _Options = Mapping[str, tuple[int, str]]  # default and help of each option that takes a number
 _SUB_IMAGES: _Options = {
-    "patch": (480, "side of sub-images"),
-    "step": (240, "distance between sub-images"),
-    "threads": (2, "number of decoding threads"),
+    "patch": (480, "cut square sub-images of N pixels a side"),
+    "step": (240, "cut a sub-image every N pixels"),
+    "threads": (2, "decode in N threads"),
 }
 _POOL: _Options = {
-    "times": (8, "number of LQ that --degrade makes of each photograph"),
-    "seed": (0, "number that decides all draws of --degrade"),
-    "processes": (usable_cores(), "number of processes of --degrade"),
+    "times": (8, "degrade each photograph N times; for --degrade"),
+    "seed": (0, "start the random numbers of --degrade from N"),
+    "processes": (usable_cores(), "degrade in N processes; for --degrade"),
 }
 _IMAGES_AHEAD = 2  # images that each thread decodes in advance
 _SIZES_SHOWN = 5
@@ -38,14 +38,20 @@ _SIZES_SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folder of images; subfolders and links are read")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="new folder for sub-images (array_record), or for a pool of --degrade"
+        "folders", nargs="+", metavar="FOLDER", help="read the images in these folders, subfolders and links included"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write sub-images (array_record), or the photographs of --degrade, into this new folder (default: none is "
+        "written, and the images are only checked)",
     )
     parser.add_argument(
         "--degrade",
         metavar="CHAIN",
-        help="write whole photographs, and LQ made of them by a chain of blind degradation, such as photo_x4; the same "
+        help="write whole photographs, each with degraded copies made by this chain, such as photo_x4; the same "
         "command continues after an interruption",
     )
     for name, (default, text) in {**_SUB_IMAGES, **_POOL}.items():

@@ -43,7 +43,10 @@ _FOLDER = "restored/"  # for the results of a user who names no place
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="image files, folders or glob patterns; - is standard input"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="restore these image files, folders or glob patterns; - is standard input",
     )
     parser.add_argument(
         "--out",
@@ -77,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare",
         action="store_true",
-        help=f"also write a before/after PNG of each image, into the subfolder {COMPARISONS} of DIR",
+        help=f"write a before/after PNG of each image, too, into the subfolder {COMPARISONS} of DIR",
     )
     parser.add_argument(
         "--shard",

@@ -15,7 +15,11 @@ logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
-        "--out", type=Path, default=Path("site"), metavar="DIR", help="folder to write (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=Path("site"),
+        metavar="DIR",
+        help="write the page into this folder (default: %(default)s)",
     )
 
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.usage = "%(prog)s EXPERIMENT --workdir DIR [--data.hq folder:DIR] [--FIELD VALUE ...]"
     parser.epilog = f"experiments:\n{table}\n\n`{parser.prog} EXPERIMENT --help` lists its options and their defaults."
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="name of an experiment, see below")
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="train by this recipe, one of those below")
     parser.add_argument("options", nargs=argparse.REMAINDER, help=argparse.SUPPRESS).required = False
 
 
@@ -84,17 +84,18 @@ def parse_options(args: argparse.Namespace, experiment: Experiment) -> argparse.
     parser = FieldParser(
         prog=prog,
         usage=f"{prog} --workdir DIR [--data.hq folder:DIR] [--FIELD VALUE ...]",
-        description="Trains a network. A run in the workdir continues with the options of the last time.",
+        description="Train a network, or continue the run in the workdir with the options of the last time. The text "
+        "behind an option says what its value is, and which value the experiment has.",
     )
     parser.add_argument(
         "--workdir",
         metavar="DIR",
         required=True,
-        help="folder for checkpoints, metrics and pictures: a path or gs://...",
+        help="write checkpoints, metrics and pictures into this folder, a path or gs://...; a run in it continues",
     )
     parser.add_argument(
         "--profile", type=int, metavar="INT", default=0,
-        help="steps to trace with JAX's profiler, into profile/ beside the logs (default: 0)",
+        help="trace this many steps with JAX's profiler, into profile/ beside the logs (default: 0)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", default=args.quiet, help="print errors only")
     parser.add_argument("--debug", action="store_true", default=args.debug, help="show the traceback of an error")

@@ -62,7 +62,7 @@ class Degradation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    r"""Training images, and the patches cut from them.
+    r"""Training images (HQ), their degraded counterparts (LQ), and the patches cut from both.
 
     Attributes:
       degradation: degradation of images without an LQ file.
@@ -72,7 +72,7 @@ class DataConfig:
         number of patches from this place (1 if left out); without any weight, all images are drawn equally often. Write
         `\,` and `\:` for a comma and a colon in a name.
       pairs: template of LQ names, where {} stands for the name of HQ: {}x2, X2/{}x2, LR_{}; empty for the usual names.
-      skip_small: leave out images smaller than a patch, which are an error otherwise.
+      skip_small: whether images smaller than a patch are left out; they are an error otherwise.
       max_corrupt: greatest number of unreadable images; one more ends the run.
       threads: threads of each process that read and degrade images ahead of the step; 0 to work only on request.
       cache_mb: memory of each process for decoded images, in MiB.

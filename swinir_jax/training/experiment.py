@@ -47,7 +47,7 @@ class OptimizerConfig:
     """Adam and its learning rate schedule.
 
     Attributes:
-      name: optimiser.
+      name: optimiser; adamw is Adam with weight decay.
       learning_rate: greatest learning rate of the schedule.
       schedule: course of the learning rate: halved at the milestones, falling to 0 along a cosine, or constant.
       milestones: fractions of all steps after which `multistep` halves the learning rate.
@@ -108,7 +108,7 @@ class LossConfig:
     """Training loss, computed on values in [0, 1].
 
     Attributes:
-      name: loss of the pixels.
+      name: loss of the pixels: mean absolute, mean squared or Charbonnier's error, or l1 with SSIM.
       weight: weight of the pixel loss.
       eps: summand inside the root of `charbonnier`.
       ssim_weight: weight w of `l1_ssim`, (1 - w) * L1 + w * (1 - SSIM).
@@ -220,7 +220,7 @@ class Experiment:
 
     Attributes:
       name: name of the recipe in `swinir_jax.configs`; empty for none.
-      task: official name of the task, a key of TASKS.
+      task: task of the paper by the official name, such as classical_sr or color_dn.
       network: architecture.
       data: training images and their degradation.
       validation: measurement during training.
@@ -230,9 +230,9 @@ class Experiment:
       checkpoint: saving.
       steps: training steps.
       batch_size: patches in a step, over all devices.
-      ema_decay: decay rate of the weights' moving average.
+      ema_decay: decay rate of the weights' moving average (EMA), which is measured and saved beside the weights.
       dtype: dtype of the arithmetic; parameters are float32.
-      seed: seed of everything random.
+      seed: seed of all random numbers.
       init_from: weights to start from: a run, model folder, weight file or model name; empty for random weights.
       shard_optimizer: devices that share one copy of EMA and optimiser state.
       max_skipped: consecutive steps without a finite gradient that end the run.

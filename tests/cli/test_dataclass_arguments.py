@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from typing import Literal
 
 import pytest
@@ -10,13 +11,13 @@ from swinir_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Inner:
-    """Inner settings.
+    """Inner settings, `limit` above all.
 
     Attributes:
       size: side of a square, or (height, width), at
         least 1 %.
       shares: rising shares.
-      limit: greatest value; None for no limit.
+      limit: greatest value, at least `size`, `a.b`; None for `x`.
       quick_start: start at once.
     """
 
@@ -116,10 +117,12 @@ def test_help_shows_types_choices_descriptions_and_defaults():
     words = " ".join(parser_of().format_help().split())
     assert "--kind {one,two} one of two words (default: one)" in words
     assert "--hq STR images, with commas between (default: '')" in words
-    assert "inner options: Inner settings. " in words
+    assert "inner options: Inner settings, --inner.limit above all. " in words
     assert "--inner.size INT [INT ...] side of a square, or (height, width), at least 1 % (default: 8)" in words
     assert "--inner.shares [FLOAT ...] rising shares (default: 0.5 0.8)" in words
-    assert "--inner.limit FLOAT|none greatest value; None for no limit (default: none)" in words
+    assert (
+        "--inner.limit FLOAT|none greatest value, at least --inner.size, --a.b; none for `x` (default: none)" in words
+    )
     assert "--inner.quick-start, --inner.no-quick-start start at once (default: False)" in words
     assert "--name" not in words
 
@@ -127,4 +130,4 @@ def test_help_shows_types_choices_descriptions_and_defaults():
 def test_every_field_of_an_experiment_is_described():
     helps = [action.help for action in parser_of(load_experiment("lightweight_sr_x2"))._actions]
     assert len(helps) > 50
-    assert [text for text in helps if text.startswith(" (default")] == []
+    assert [text for text in helps if text.startswith(" (default") or re.search(r"\b(None|[A-Z]+S)\b`?", text)] == []

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import subprocess
 import sys
 
@@ -79,3 +80,20 @@ def test_every_option_is_described_and_those_for_experts_stand_apart(command):
         for action in group._group_actions:
             assert action.help, action
             assert (group.title == "advanced") == bool(advanced & set(action.option_strings)), action
+
+
+VERB = re.compile(
+    "(average|blend|choose|compare|compile|compress|compute|cut|decode|degrade|do|enlarge|fix|leave|let|measure|mirror|"
+    "multiply|print|put|read|refuse|rescale|restore|say|search|serve|show|skip|start|store|take|test|train|use|write) "
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_tells_what_an_option_does_in_a_sentence(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert "None" not in capsys.readouterr().out
+    parser = argparse.ArgumentParser(add_help=False)
+    importlib.import_module(f"swinir_jax.cli.{command.replace('-', '_')}").add_arguments(parser)
+    helps = [action.help for action in parser._actions if action.help != argparse.SUPPRESS]
+    assert [text for text in helps if not VERB.match(text) or text.endswith(".")] == []
