@@ -7,14 +7,14 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from swinir_jax.errors import InputError
-from swinir_jax.images.comparisons import is_comparisons_folder
 from swinir_jax.images.finding import describe_left_out, find_pictures, is_picture
 from swinir_jax.images.formats import BEGINNING_BYTES, format_of
+from swinir_jax.images.result_folders import is_result_folder
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,11 @@ class Inputs:
     subfolders: list[Path] = dataclasses.field(default_factory=list)
     problems: dict[str, InputError] = dataclasses.field(default_factory=dict)
 
+    def surround(self, folder: Path) -> bool:
+        """Returns whether a folder lies below one that was searched, or that holds a picture."""
+        searched = {source.file.parents[len(source.place.parts) - 1] for source in self.sources}
+        return any(_resolved(folder).is_relative_to(_resolved(place)) for place in searched)
+
 
 def describe_subfolders(subfolders: Sequence[Path]) -> str:
     """Counts folders that were not searched: `2 subfolders left out (--recursive takes them)`."""
@@ -69,7 +74,7 @@ def find_inputs(arguments: Sequence[str], out: Path, spool: Path, *, recursive: 
 
     Args:
       arguments: files, folders, glob patterns, pipes, and `-` for standard input.
-      out: output folder, which must lie outside each folder that is searched recursively.
+      out: output folder; its pictures are left out of searched folders that it lies in.
       spool: folder for copies of pictures that can be read only once.
       recursive: whether to search subfolders, too.
 
@@ -128,45 +133,48 @@ def _in_folder(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> list
 
 def _search(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> list[Source]:
     """Returns the pictures in a folder, and adds other contents to `inputs`."""
-    results = _resolved(out)
-    if recursive and results.is_relative_to(_resolved(folder)):
-        raise InputError(f"{out}: lies in {folder}, whose subfolders are inputs; choose a folder outside (--out).")
-    found = find_pictures(folder, recursive=recursive)
+    if recursive and _resolved(out) == _resolved(folder):
+        raise InputError(f"{out}: its pictures are inputs; choose another folder for the results (--out).")
+    found = find_pictures(folder, recursive=recursive, leaves_out=_leaves_out(folder, out))
     inputs.left_out += found.left_out
-    inputs.subfolders += _without_results(found.subfolders, results)
-    result_folders = _result_folders(found.pictures, folder, results)
-    pictures = [file for file in found.pictures if file.parent not in result_folders]
-    return [Source(str(file), file, file.relative_to(folder)) for file in pictures]
+    inputs.subfolders += found.subfolders
+    return [Source(str(file), file, file.relative_to(folder)) for file in found.pictures]
 
 
-def _without_results(folders: Sequence[Path], results: Path) -> list[Path]:
-    return [folder for folder in folders if not results.is_relative_to(_resolved(folder))]
+def _leaves_out(searched: Path, out: Path) -> Callable[[Path], bool]:
+    """Returns a function that tells whether a folder found below `searched` holds results, and logs so.
 
+    Folders below the output folder count, too, as links can lead there, unless the user names a folder below it.
+    """
+    results = _resolved(out)
+    is_named = _resolved(searched).is_relative_to(results)
 
-def _result_folders(pictures: Sequence[Path], searched: Path, results: Path) -> set[Path]:
-    """Returns folders of found pictures that lie in the output folder; links in the searched folder can lead there."""
-    folders = {picture.parent for picture in pictures} - {searched}
-    found = {folder for folder in folders if _resolved(folder).is_relative_to(results)}
-    for folder in sorted(found):
-        logger.warning("%s: left out, as the results are written there", folder)
-    return found
+    def leaves_out(folder: Path) -> bool:
+        if is_result_folder(folder):
+            return True
+        if is_named or not _resolved(folder).is_relative_to(results):
+            return False
+        logger.info("%s: left out, as the results are written there", folder)
+        return True
+
+    return leaves_out
 
 
 def _matching(pattern: str, inputs: Inputs, out: Path, recursive: bool) -> list[Source]:
     """Returns the pictures that match a pattern, and those below matching folders if the search is recursive."""
-    matches = _matches(Path(pattern))
+    matches = _matches(Path(pattern), out)
     files = [path for path in matches if not os.path.isdir(path)]
     pictures = [file for file in files if is_picture(file)]
     inputs.left_out += sorted(set(files) - set(pictures))
     sources = [Source(str(file), file, Path(file.name)) for file in pictures]
     searched = {path.parent for path in matches}  # ** matches the contents of folders, too
-    folders, results = sorted(set(matches) - set(files) - searched), _resolved(out)
-    passed_over = [] if recursive else _without_results(folders, results)
+    folders = sorted(set(matches) - set(files) - searched)
+    passed_over = [] if recursive else folders
     inputs.subfolders += passed_over
     for folder in folders if recursive else []:
         if not os.access(folder, os.R_OK | os.X_OK):
             inputs.left_out.append(folder)
-        elif not _resolved(folder).is_relative_to(results):
+        else:
             found = _search(folder, inputs, out, recursive)
             sources += [dataclasses.replace(source, place=folder.name / source.place) for source in found]
     if not sources:
@@ -198,8 +206,8 @@ def _copied(stream: BinaryIO, name: str, place: Path, spool: Path) -> Source:
     return Source(name, file, place)
 
 
-def _matches(pattern: Path) -> list[Path]:
-    """Expands a pattern to sorted paths, without those in folders of before/after pictures that it does not name.
+def _matches(pattern: Path, out: Path) -> list[Path]:
+    """Expands a pattern to sorted paths, without those in folders of results that it does not name.
 
     Brackets are taken literally in the names of the existing folders that the pattern begins with.
     """
@@ -207,8 +215,8 @@ def _matches(pattern: Path) -> list[Path]:
     found = glob.glob(os.path.join(glob.escape(str(literal)), pattern.relative_to(literal)), recursive=True)
     matches = [*map(Path, sorted(found))]
     folders = {folder for path in matches for folder in (path, *path.parents)} - {literal, *literal.parents}
-    comparisons = {folder for folder in sorted(folders) if is_comparisons_folder(folder)}
-    return [path for path in matches if comparisons.isdisjoint((path, *path.parents))]
+    left_out = {*filter(_leaves_out(literal, out), sorted(filter(os.path.isdir, folders)))}
+    return [path for path in matches if left_out.isdisjoint((path, *path.parents))]
 
 
 def _resolved(path: Path) -> Path:

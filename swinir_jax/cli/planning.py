@@ -12,8 +12,8 @@ from swinir_jax.cli.inputs import STANDARD_STREAM, Source
 from swinir_jax.errors import InputError
 from swinir_jax.files import name_hash, shortened
 from swinir_jax.images import Header, read_picture
-from swinir_jax.images.comparisons import COMPARISONS
 from swinir_jax.images.formats import format_by_name
+from swinir_jax.images.result_folders import COMPARISONS
 from swinir_jax.images.targets import (
     FIRST_ENDINGS,
     LIMITS,

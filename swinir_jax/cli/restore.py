@@ -25,7 +25,7 @@ from swinir_jax.cli.viewer import show
 from swinir_jax.errors import InputError
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Header, Picture, read_header, write_picture
-from swinir_jax.images.comparisons import COMPARISONS, make_comparisons_folder
+from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
 from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
@@ -137,9 +137,10 @@ def run(args: argparse.Namespace) -> int:
         watch = FaultWatch(chosen)
         watch.look_at_headers([headers[job.source] for job in jobs])
         if jobs:
-            make_folder(goal.folder)
+            is_among_inputs = args.recursive and inputs.surround(goal.path)
+            (make_result_folder if is_among_inputs else make_folder)(goal.folder)
             if args.compare:
-                make_comparisons_folder(goal.folder)
+                make_result_folder(goal.folder / COMPARISONS)
         sizes = [(headers[job.source].height, headers[job.source].width) for job in jobs]
         with display.drawing(restorer, sizes):
             for i, job in enumerate(jobs):

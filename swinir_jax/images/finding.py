@@ -4,13 +4,13 @@ import dataclasses
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from swinir_jax.errors import InputError, listed
-from swinir_jax.images.comparisons import is_comparisons_folder
 from swinir_jax.images.formats import BEGINNING_BYTES, format_by_name, format_of
+from swinir_jax.images.result_folders import is_result_folder
 
 _THREADS = 8  # reading the beginnings of files is mostly waiting, above all on network disks
 
@@ -36,16 +36,19 @@ def describe_left_out(left_out: Sequence[Path]) -> str:
     return f"{len(left_out)} left out, not {noun}: {listed([*map(str, left_out)])}"
 
 
-def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
+def find_pictures(
+    folder: str | os.PathLike[str], *, recursive: bool, leaves_out: Callable[[Path], bool] = is_result_folder
+) -> Found:
     """Finds the pictures in a folder by their content.
 
-    Hidden files and folders are ignored, and folders of before/after pictures are left out. Links are followed, except
-    a link to a folder that contains the link; a link that leads back to itself is left out. A file whose name ends like
-    a picture's counts as a picture even if the content is damaged, so that reading the file reports the damage.
+    Hidden files and folders are ignored. Links are followed, except a link to a folder that contains the link; a link
+    that leads back to itself is left out. A file whose name ends like a picture's counts as a picture even if the
+    content is damaged, so that reading the file reports the damage.
 
     Args:
       folder: folder to search.
       recursive: whether to search the subfolders, too.
+      leaves_out: function that tells whether a subfolder is ignored; those of results by default.
 
     Returns:
       Paths that begin with `folder`.
@@ -58,7 +61,7 @@ def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
         os.listdir(folder)
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror if os.path.isdir(folder) else 'no such folder'}.") from error
-    files, subfolders = _walk(folder, recursive)
+    files, subfolders = _walk(folder, recursive, leaves_out)
     with ThreadPoolExecutor(_THREADS) as threads:
         verdicts = dict(zip(files, threads.map(is_picture, files), strict=True))
     return Found(
@@ -68,7 +71,7 @@ def find_pictures(folder: str | os.PathLike[str], *, recursive: bool) -> Found:
     )
 
 
-def _walk(folder: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
+def _walk(folder: Path, recursive: bool, leaves_out: Callable[[Path], bool]) -> tuple[list[Path], list[Path]]:
     """Returns all files, with folders that cannot be opened among them, and the subfolders that were not searched."""
     files: list[Path] = []
     subfolders: list[Path] = []
@@ -88,7 +91,7 @@ def _walk(folder: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
             path = Path(place, entry.name)
             if not _is_folder(entry):
                 files.append(path)
-            elif is_comparisons_folder(path):
+            elif leaves_out(path):
                 continue
             elif recursive:
                 pending.append((path, ancestors | {identity}))

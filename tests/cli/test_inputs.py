@@ -8,7 +8,7 @@ from picture_files import make_pixels, pillow_bytes
 
 from swinir_jax import InputError
 from swinir_jax.cli.inputs import find_inputs
-from swinir_jax.images.comparisons import make_comparisons_folder
+from swinir_jax.images.result_folders import make_result_folder
 
 
 @pytest.fixture(autouse=True)
@@ -60,21 +60,21 @@ def test_subfolders_that_are_not_searched_are_listed():
     Path("in/also/.git").mkdir(parents=True)
     assert find("in").subfolders == [Path("in/also"), Path("in/deep")]
     assert find("in", "in/deep").subfolders == [Path("in/also")]
-    assert find("in", out="in/also/restored").subfolders == [Path("in/deep")]
+    assert find("in", out="in/also").subfolders == [Path("in/deep")]
     assert find("in", recursive=True).subfolders == []
 
 
-def test_folders_of_comparisons_are_left_out_unless_named(caplog):
+def test_folders_of_results_are_left_out_unless_named(caplog):
     caplog.set_level("INFO")
-    make_comparisons_folder(Path("in"))
-    make_comparisons_folder(Path("in/deep"))
+    make_result_folder(Path("in/compare"))
+    make_result_folder(Path("in/deep/compare"))
     for name in ("in/compare/a.png", "in/deep/compare/c.png", "in/also/compare/own.png"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     expected = ["in/a.jpg", "in/also/compare/own.png", "in/b.png", "in/deep/c.TIF"]
     assert [name for name, _ in pairs("in", recursive=True)] == expected
     assert {record.getMessage() for record in caplog.records} == {
-        f"{folder}/compare: left out, as it holds before/after pictures" for folder in ("in", "in/deep")
+        f"{folder}/compare: left out, as swinir-jax wrote the pictures in it" for folder in ("in", "in/deep")
     }
     assert find("in").subfolders == [Path("in/also"), Path("in/deep")]
     assert find("in/*").subfolders == [Path("in/also"), Path("in/deep")]
@@ -106,14 +106,13 @@ def test_folders_of_a_pattern_are_listed_or_searched():
     assert [source.name for source in inputs.sources] == ["in/a.jpg", "in/b.png", "above/deep/c.png"]
     assert inputs.subfolders == [Path("in/deep")]
     assert find("in/*", "in/deep").subfolders == []
-    assert find("in/*", out="in/deep/restored").subfolders == []
+    assert find("in/*", out="in/deep").subfolders == []
     assert pairs("in/*", recursive=True)[2:] == [("in/deep/c.TIF", "deep/c.TIF")]
     assert find("in/**").subfolders == []
     with pytest.raises(InputError, match=r"no picture matches this pattern; 1 subfolder left out"):
         find("above/*")
     assert [name for name, _ in pairs("in/*", out="in/deep", recursive=True)] == ["in/a.jpg", "in/b.png"]
-    with pytest.raises(InputError, match="choose a folder outside"):
-        find("in/d*", out="in/deep/restored", recursive=True)
+    assert pairs("in/d*", out="in/deep/restored", recursive=True) == [("in/deep/c.TIF", "deep/c.TIF")]
 
 
 @pytest.mark.parametrize(
@@ -162,14 +161,26 @@ def test_sockets_are_refused(tmp_path):
             find("in/socket.png")
 
 
-def test_output_folder_among_recursive_inputs_is_refused():
-    for out in ("in/deep/restored", "in", "in/deep"):
-        with pytest.raises(InputError, match=r"choose a folder outside \(--out\)"):
-            find("in", out=out, recursive=True)
-    assert len(pairs("in", out="in/deep/restored")) == 2
+@pytest.mark.parametrize("argument", ["in", "in/**/*", "i*"])
+def test_results_among_recursive_inputs_are_left_out(argument, caplog):
+    caplog.set_level("INFO")
+    for name in ("in/deep/restored/c.TIF", "in/deep/restored/deeper/d.png", "in/deep/restored2/e.png"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).touch()
+    names = [name for name, _ in pairs(argument, out="in/deep/restored", recursive=True)]
+    assert sorted(names) == ["in/a.jpg", "in/b.png", "in/deep/c.TIF", "in/deep/restored2/e.png"]
+    assert "in/deep/restored: left out, as the results are written there" in caplog.messages
+
+
+def test_pictures_in_the_output_folder_that_the_user_names_are_inputs():
+    assert pairs("in/deep", out="in", recursive=True) == [("in/deep/c.TIF", "c.TIF")]
+    assert pairs("in/*/*.TIF", out="in") == [("in/deep/c.TIF", "c.TIF")]
+    with pytest.raises(InputError, match=r"^in: its pictures are inputs; choose another folder .* \(--out\)\.$"):
+        find("in", out="in", recursive=True)
 
 
 def test_results_behind_a_link_are_not_inputs(caplog):
+    caplog.set_level("INFO")
     os.symlink("..", "in/up")
     for name in ("beside/a.png", "out/b.png", "out/deep/c.png"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -177,10 +188,7 @@ def test_results_behind_a_link_are_not_inputs(caplog):
     names = [name for name, _ in pairs("in", recursive=True)]
     assert "in/up/beside/a.png" in names
     assert not any("out" in name for name in names)
-    assert [record.getMessage() for record in caplog.records] == [
-        "in/up/out: left out, as the results are written there",
-        "in/up/out/deep: left out, as the results are written there",
-    ]
+    assert caplog.messages == ["in/up/out: left out, as the results are written there"]
 
 
 def test_folder_with_only_results_behind_a_link_is_refused():

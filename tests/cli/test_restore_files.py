@@ -278,7 +278,29 @@ def test_metadata_is_kept_or_stripped(run, monkeypatch, memory):
 def test_comparisons_of_one_pass_are_no_inputs_of_the_next(run):
     put("in/a.png"), put("in/deep/b.png")
     assert run("in", "--out", "out", "--recursive", "--compare")[0] == 0
-    assert results() == ["a.png", "compare/.before_and_after", "compare/a.png", "compare/deep/b.png", "deep/b.png"]
+    assert results() == ["a.png", "compare/.swinir-jax-results", "compare/a.png", "compare/deep/b.png", "deep/b.png"]
     code, lines = run("out", "--out", "again", "--recursive")
     assert (code, results("again")) == (0, ["a.png", "deep/b.png"])
-    assert "out/compare: left out, as it holds before/after pictures" in lines
+    assert "out/compare: left out, as swinir-jax wrote the pictures in it" in lines
+
+
+def test_results_among_the_inputs_are_no_inputs_of_the_next_pass(run):
+    put("a.png"), put("deep/b.png")
+    for _ in range(2):
+        code, lines = run(".", "--recursive")
+        assert (code, results("restored")) == (0, [".swinir-jax-results", "a.png", "deep/b.png"])
+        assert lines[-1].startswith("2 of 2 pictures, ")
+    assert "restored: left out, as swinir-jax wrote the pictures in it" in lines
+    assert run(".", "--recursive", "--out", "again")[0] == 0
+    assert results("again") == [".swinir-jax-results", "a.png", "deep/b.png"]
+    assert run("restored", "--recursive", "--out", "more")[0] == 0
+    assert results("more") == ["a.png", "deep/b.png"]
+
+
+def test_an_existing_output_folder_among_the_inputs_stays_the_user_s_own(run):
+    put("a.png"), put("own/b.png")
+    code, lines = run(".", "--recursive", "--out", "own")
+    assert (code, results("own")) == (0, ["a.png", "b.png"])
+    assert "own: left out, as the results are written there" in lines
+    assert run(".", "--recursive", "--out", "all")[0] == 0
+    assert results("all") == [".swinir-jax-results", "a.png", "own/a.png", "own/b.png"]
