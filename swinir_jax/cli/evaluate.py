@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import logging
+import math
 import re
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Any
 import jax
 
 from swinir_jax.cli.exit_codes import code_of
-from swinir_jax.cli.model_options import add_restorer_options, add_weight_options, load_model
+from swinir_jax.cli.model_options import SEVERAL, add_restorer_options, add_weight_options, load_model, model_names
 from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError, listed
@@ -24,7 +25,7 @@ from swinir_jax.evaluation.report import Report, as_dict, format_score, format_s
 from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
-from swinir_jax.inference.restorer import Restorer
+from swinir_jax.inference.chain import make_restorer
 from swinir_jax.tasks import BLIND_CHAINS, DEFAULT_CHAIN, TASKS, Task, real_sr
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure the perceptual distance to --hq by the features of this network; for real_sr (default: "
         f"{DEFAULT_DISTANCE}, if the weights are found)",
     )
-    add_restorer_options(parser, f"; or a baseline: {', '.join(BASELINES)}")
+    add_restorer_options(parser, f"{SEVERAL}; or a baseline: {', '.join(BASELINES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write protocol, scores and averages as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table of scores as CSV")
     parser.add_argument("--save", type=Path, metavar="DIR", help="write the restored images into this folder")
@@ -228,15 +229,18 @@ def _by_numbers(path: Path) -> list[int | str]:
 def _network(args: argparse.Namespace, task: Task, scale: int) -> Network:
     if args.model in BASELINES:
         return baseline(args.model, scale)
-    model, params = load_model(args)
-    if model.config.upscale != scale:
-        raise InputError(f"{args.model} enlarges by {model.config.upscale}, not by {scale}.")
-    if model.config.in_chans != task.channels:
-        raise InputError(
-            f"{args.task} is for networks of {task.channels} channels, {args.model} has {model.config.in_chans}."
-        )
-    restorer = Restorer(model, params, tile=args.tile, pad=task.pad, blend="average", self_ensemble=args.self_ensemble)
-    return restorer.restore
+    names = model_names(args.model)
+    networks = [load_model(args, name) for name in names]
+    enlarged = math.prod(model.config.upscale for model, _ in networks)
+    if enlarged != scale:
+        raise InputError(f"{args.model} enlarges by {enlarged}, not by {scale}.")
+    for name, (model, _) in zip(names, networks, strict=True):
+        if model.config.in_chans != task.channels:
+            raise InputError(
+                f"{args.task} is for networks of {task.channels} channels, {name} has {model.config.in_chans}."
+            )
+    options = {"tile": args.tile, "pad": task.pad, "self_ensemble": args.self_ensemble}
+    return make_restorer(networks, scale, blend="average", **options).restore
 
 
 def _protocol(

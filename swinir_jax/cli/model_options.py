@@ -14,6 +14,9 @@ from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
 from swinir_jax.errors import InputError, option
 from swinir_jax.models import SwinIR
 
+SEVERAL = ", or several with commas between, which run in turn"
+"""End of the help on --model for commands that take several networks."""
+
 # Arguments of the network that no weight file holds.
 _MEANINGS = {
     "img_range": "multiply pixel values by X inside the network",

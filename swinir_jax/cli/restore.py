@@ -17,7 +17,7 @@ from swinir_jax.cli.choosing import Chosen, add_purpose_options, load_chosen
 from swinir_jax.cli.display import Display
 from swinir_jax.cli.faults import FaultWatch
 from swinir_jax.cli.inputs import STANDARD_STREAM, Source, find_inputs
-from swinir_jax.cli.model_options import add_memory_option, add_restorer_options, add_weight_options
+from swinir_jax.cli.model_options import SEVERAL, add_memory_option, add_restorer_options, add_weight_options
 from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
 from swinir_jax.cli.shards import Shard
 from swinir_jax.cli.tally import Tally
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{_FOLDER}; for standard input alone, standard output)",
     )
     parser.add_argument("--open", action="store_true", help="show the result, or the folder of several, at the end")
-    add_restorer_options(parser, ", or several with commas between, which run in turn", default=None)
+    add_restorer_options(parser, SEVERAL, default=None)
     add_purpose_options(parser)
     parser.add_argument(
         "--recursive", action="store_true", help="restore the images in subfolders, too, to the same subfolders of DIR"

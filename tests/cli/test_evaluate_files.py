@@ -9,6 +9,7 @@ import pytest
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.tasks import TASKS
 
 SR = ["evaluate", "--task", "classical_sr", "--scale", "2", "--model", "bicubic"]
 
@@ -137,3 +138,28 @@ def test_degradation_of_given_lq_files_is_unknown(capsys):
         assert main([*SR, "--hq", "hq", *lq, "--json", "e.json"]) == 0
         assert f"degradation {degradation}" in capsys.readouterr().out
         assert json.loads(Path("e.json").read_text())["protocol"]["degradation"].startswith(degradation)
+
+
+def test_networks_in_turn_are_measured_as_they_restore(model):
+    photo("set/a.png")
+    command = ["--model", f"{model},{model}", "--tile", "0", "--quiet"]
+    lq = ["--task", "real_sr", "--scale", "4", "--lq", "set", "--save", "out", "--json", "e.json"]
+    assert main(["evaluate", *lq, *command]) == 0
+    assert json.loads(Path("e.json").read_text())["protocol"]["model"] == f"{model},{model}"
+    assert main(["restore", "set/a.png", "--out", "twice.png", "--pad", TASKS["real_sr"].pad, *command]) == 0
+    np.testing.assert_array_equal(read_picture("out/a.png").pixels, read_picture("twice.png").pixels)
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ("{0},{0}", "enlarges by 4, not by 2."),
+        ("{0},", "a name is empty"),
+        ("bicubic,{0}", "bicubic: no such file"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(model, capsys, models, message):
+    photo("set/a.png")
+    code = main(["evaluate", "--task", "real_sr", "--scale", "2", "--lq", "set", "--model", models.format(model)])
+    assert code == 2
+    assert message in capsys.readouterr().err
