@@ -10,7 +10,7 @@ from swinir_jax.checkpoints.download import Place, place_of
 from swinir_jax.checkpoints.names import split_buffers
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, choose_models
 from swinir_jax.checkpoints.weight_file import read_weight_file
-from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, bundled_scores, license_of
+from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, bundled_name, bundled_scores, license_of
 from swinir_jax.tasks import TASKS, Level
 
 Speed = Literal["fast", "medium", "slow"]
@@ -84,15 +84,17 @@ def list_purposes() -> list[dict[str, Any]]:
 
 
 def purpose_of(name: str) -> str | None:
-    """Returns the purpose that a network serves, a key of `PURPOSES`; None for a network without a known name.
+    """Returns the purpose that a network serves, a key of `PURPOSES`; None for an unknown network.
 
     Args:
-      name: name of a bundled or an official network, or path of an official file under the original name.
+      name: name of a bundled or an official network, path of a copy of a bundled file, or path of an official file
+        under the original name.
     """
     stem = Path(name).name.removesuffix(".pth")
     if stem in OFFICIAL:
         return _purpose(OFFICIAL[stem].task)
-    return _purpose(bundled_scores()[name][0]["task"]) if name in bundled_models() else None
+    known = bundled_name(name)
+    return _purpose(bundled_scores()[known][0]["task"]) if known else None
 
 
 def _bundled_entry(name: str, path: Path, scores: Sequence[Mapping[str, Any]]) -> Entry:

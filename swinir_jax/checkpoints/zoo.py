@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import filecmp
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from swinir_jax.checkpoints import store
 from swinir_jax.checkpoints.ends import is_two_ended
 from swinir_jax.config import SIZES, SwinIRConfig
 from swinir_jax.errors import InputError
@@ -100,6 +102,15 @@ def bundled_models() -> dict[str, Path]:
     return dict(sorted({**files, **{path.name: path for path in folder.iterdir() if is_two_ended(path)}}.items()))
 
 
+def bundled_name(name: str) -> str | None:
+    """Returns the name of the bundled model that a name, or a file of the same content, stands for; None for others."""
+    path, models = Path(name), bundled_models()
+    if not path.is_file():
+        return name if name in models and not store.is_model(path) else None
+    files = {known: file for known, file in models.items() if file.is_file()}
+    return next((known for known, file in files.items() if filecmp.cmp(path, file, shallow=False)), None)
+
+
 def bundled_scores() -> dict[str, list[dict[str, Any]]]:
     """Returns the scores of the bundled models by name, as the evaluation wrote them, the main score first."""
     text = (resources.files("swinir_jax") / "pretrained" / "scores.json").read_text()
@@ -114,11 +125,13 @@ def license_of(name: str) -> str | None:
 
 
 def weight_metadata(name: str) -> dict[str, str]:
-    """Returns the name of weights and, if they are known by name, their licence.
+    """Returns the name of weights and, if they are official by name or bundled, their licence.
 
     Args:
       name: as for `load_pretrained`.
     """
+    if known := bundled_name(name):
+        return {"name": known, "license": BUNDLED_LICENSE}
     known = Path(name).name.removesuffix(".pth")
     weights_license = None if Path(name).exists() else license_of(known)
     return {"name": known, **({"license": weights_license} if weights_license else {})}

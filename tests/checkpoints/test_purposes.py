@@ -1,14 +1,17 @@
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
-from goldens import official_checkpoints
+from goldens import TINY, generated_weights, official_checkpoints
 
 from swinir_jax import InputError, choose_models
 from swinir_jax.checkpoints import download
-from swinir_jax.checkpoints.catalogue import list_models, list_purposes
+from swinir_jax.checkpoints.catalogue import list_models, list_purposes, purpose_of
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Pass, describe_passes, further_passes
+from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models
 
 ENTRIES = {entry.name: entry for entry in list_models()}
@@ -184,3 +187,14 @@ def test_purposes_are_listed_with_all_choices():
         assert len(purpose["choices"]) == 2 * len(SCALES)
         for choice in purpose["choices"]:
             assert choice == choose_models(purpose["name"], choice["scale"], quality=choice["quality"]).as_dict()
+
+
+def test_purpose_of_a_bundled_network_is_known_by_the_content_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, path in bundled_models().items():
+        shutil.copy(path, "copy.safetensors")
+        assert purpose_of("copy.safetensors") == purpose_of(str(path)) == purpose_of(name) is not None
+    Path("lightweight_x2.safetensors").write_bytes(b"other weights")
+    assert purpose_of("lightweight_x2.safetensors") is None
+    save_model("jpeg_light", params_from_official(generated_weights(official_shapes(TINY), 1), TINY), TINY)
+    assert purpose_of("jpeg_light") is None

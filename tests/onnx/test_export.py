@@ -204,6 +204,7 @@ def test_licence_of_known_weights():
     from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, weight_metadata
 
     for name in bundled_models():
+        assert weight_metadata(str(bundled_models()[name])) == weight_metadata(name)
         assert "research" in weight_metadata(name)["license"]
     official = next(iter(OFFICIAL))
     assert weight_metadata(f"{official}.pth") == {"name": official, "license": "Apache-2.0"}
