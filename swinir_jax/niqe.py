@@ -81,7 +81,7 @@ def blocks(shape: tuple[int, ...]) -> int:
 
 @functools.cache
 def _model() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns mean `[36]` and covariance `[36, 36]` of features, and the window `[7, 7]`, as published."""
+    """Returns mean `[36]` and covariance `[36, 36]` of features, and the window `[7, 7]` (LICENSE-niqe)."""
     with resources.files("swinir_jax").joinpath("niqe_model.npz").open("rb") as file, np.load(file) as model:
         return model["mu_pris_param"][0], model["cov_pris_param"], model["gaussian_window"]
 

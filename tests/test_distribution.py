@@ -20,7 +20,8 @@ from swinir_jax.images import Picture, read_picture, write_picture
 ROOT = Path(__file__).parents[1]
 SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE*", "swinir_jax", "tests")
 DATA_FILES = re.compile(r"swinir_jax/(pretrained/|web/|py\.typed|niqe_model\.npz)")
-LICENCES = {"LICENSE", "LICENSE-weights", "swinir_jax/web/vendor/LICENSE.img-comparison-slider"}
+LICENCES = {"LICENSE", "LICENSE-weights", "LICENSE-niqe", "swinir_jax/web/vendor/LICENSE.img-comparison-slider"}
+EXPRESSION = "Apache-2.0 AND MIT AND LicenseRef-swinir-jax-weights AND LicenseRef-NIQE"
 
 
 def run(*command, cwd):
@@ -66,12 +67,12 @@ def test_wheel_and_source_have_the_same_package_without_tests(built):
     assert not [name for name in in_source if name.startswith("tests")]
 
 
-def test_metadata_names_both_licences_and_has_no_links_to_files(built):
+def test_metadata_names_all_licences_and_has_no_links_to_files(built):
     with zipfile.ZipFile(built[0]) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         metadata = message_from_bytes(archive.read(name))
         licences = {name.partition("licenses/")[2] for name in archive.namelist() if "/licenses/" in name}
-    assert metadata["License-Expression"] == "Apache-2.0 AND MIT AND LicenseRef-swinir-jax-weights"
+    assert metadata["License-Expression"] == EXPRESSION
     assert set(metadata.get_all("License-File")) == licences == LICENCES
     readme = metadata.get_payload()
     assert "# swinir_jax" in readme
@@ -97,6 +98,14 @@ def test_links_of_the_readme_begin_with_the_address_of_the_repository(tmp_path):
 def test_weights_under_their_licence_are_those_that_are_bundled():
     text = (ROOT / "LICENSE-weights").read_text()
     assert re.findall(r"^ {4}(\w+)$", text, re.MULTILINE) == list(bundled_models())
+
+
+def test_every_file_of_numbers_has_a_licence():
+    """Trained or measured numbers are not covered by the licence of the code."""
+    texts = "".join((ROOT / name).read_text() for name in LICENCES)
+    files = [path for path in (ROOT / "swinir_jax").rglob("*") if path.suffix in (".npz", ".safetensors", ".onnx")]
+    unnamed = [path.name for path in files if path.name not in texts and path.stem not in bundled_models()]
+    assert (len(files) > 4, unnamed) == (True, [])
 
 
 def test_installed_wheel_restores_a_picture(built, tmp_path):
