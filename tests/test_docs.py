@@ -1,7 +1,9 @@
 """The documentation's code runs, and the tables agree with the code."""
 
+import argparse
 import ast
 import dataclasses
+import importlib
 import os
 import re
 import shlex
@@ -26,7 +28,8 @@ from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.inference import engine
 
 DOCS = Path(__file__).parents[1] / "docs"
-PACKAGE = DOCS.parent / "swinir_jax"
+ROOT = DOCS.parent
+PACKAGE = ROOT / "swinir_jax"
 # Pages whose blocks run in order, in a folder where a tiny network has the name of the bundled one.
 PAGES = ("getting_started", "which_model", "converting", "evaluation", "tiling", "precision", "exporting")
 # Pages whose Python is one program, which a command of the page starts on several devices.
@@ -48,6 +51,34 @@ def page(name: str) -> str:
 def save_tiny_model(name: str) -> None:
     config = dataclasses.replace(TINY, depths=(2,), num_heads=(2,))
     save_model(name, params_from_official(generated_weights(official_shapes(config), 1), config), config)
+
+
+READ = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("examples/*.md"), PACKAGE / "pretrained/README.md"])
+
+
+@pytest.mark.parametrize("file", READ, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(file):
+    for link in re.findall(r"\]\(([^)\s]+)\)", file.read_text()):
+        if not link.startswith("https://"):
+            name, _, anchor = link.partition("#")
+            target = file.parent / name if name else file
+            assert target.exists(), link
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if anchor else []
+            assert not anchor or anchor in [re.sub(r"[^\w -]", "", text).lower().replace(" ", "-") for text in headings]
+
+
+@pytest.mark.parametrize("file", READ, ids=lambda file: str(file.relative_to(ROOT)))
+def test_commands_take_the_options_that_pages_give_them(file):
+    text = file.read_text().replace("\\\n", " ")
+    for name, rest in re.findall(r"^swinir-jax ([a-z][a-z-]*)(.*)$", text, re.MULTILINE):
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"swinir_jax.cli.{name.replace('-', '_')}").add_arguments(parser)
+        given = {part.partition("=")[0] for part in shlex.split(rest, comments=True) if re.match("--[a-z]", part)}
+        assert given <= {*parser._option_string_actions, "--quiet", "--debug"}, rest
+
+
+def test_the_readme_is_read_in_a_few_minutes():
+    assert len((ROOT / "README.md").read_text().split()) < 900
 
 
 @pytest.mark.parametrize("name", PAGES)
