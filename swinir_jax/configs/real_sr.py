@@ -7,7 +7,8 @@
 
 The settings are those of the original training code (KAIR): BSRGAN's degradation, the middle network (M) or the large
 one (L). `real_light` is this project's, for small machines: the small network, started from the lightweight one, on
-milder degradations of small patches, against a narrower discriminator. The paper reports no figures of these runs.
+milder degradations of small patches, against a narrower discriminator; at x1 it is the small network for noise. The
+paper reports no figures of these runs.
 """
 
 import dataclasses
@@ -40,8 +41,8 @@ _PSNR = {
 _LIGHT_PSNR = {
     f"real_light_x{scale}": Experiment(
         task="real_sr",
-        network=SwinIRConfig(**SIZES["S"], upscale=scale, upsampler="pixelshuffledirect", img_size=patch_size),
-        init_from=f"lightweight_x{scale}",
+        network=SwinIRConfig(**SIZES["S"], upscale=scale, upsampler=upsampler, img_size=patch_size),
+        init_from=start,
         data=DataConfig(
             patch_size=patch_size, degradation=Degradation(kind="blind", low=scale, high=scale, chain="photo")
         ),
@@ -51,7 +52,11 @@ _LIGHT_PSNR = {
         batch_size=4,
         validation=ValidationConfig(level=scale, every=1000),
     )
-    for scale, patch_size in ((2, 48), (4, 32))
+    for scale, patch_size, upsampler, start in (
+        (1, 64, "", "color_denoise_light"),
+        (2, 48, "pixelshuffledirect", "lightweight_x2"),
+        (4, 32, "pixelshuffledirect", "lightweight_x4"),
+    )
 }
 # 400k, 500k, 550k and 575k of 600k steps
 _GAN_MILESTONES = (2 / 3, 5 / 6, 11 / 12, 23 / 24)

@@ -5,10 +5,11 @@ import typing
 from collections.abc import Mapping
 from typing import Literal
 
+from swinir_jax.data.blind.chains import CHAINS
 from swinir_jax.errors import InputError, option
 
 # Least and greatest level of each degradation: scale, noise sigma on the 0..255 scale, JPEG quality.
-LEVELS: Mapping[str, tuple[int, int]] = {"bicubic": (1, 16), "blind": (2, 4), "noise": (0, 255), "jpeg": (1, 100)}
+LEVELS: Mapping[str, tuple[int, int]] = {"bicubic": (1, 16), "blind": (1, 4), "noise": (0, 255), "jpeg": (1, 100)}
 SHRINKING = ("bicubic", "blind")  # degradations whose level is the scale
 
 
@@ -51,8 +52,12 @@ class Degradation:
                 f"--data.degradation.low and --data.degradation.high of {self.kind} must be one scale, "
                 f"got {self.low} and {self.high}."
             )
-        if self.kind == "blind" and self.low == 3:
-            raise InputError("--data.degradation.low and --data.degradation.high of blind must be 2 or 4, got 3.")
+        if self.kind == "blind" and f"{self.chain}_x{self.low}" not in CHAINS:
+            scales = [name.rpartition("_x")[2] for name in CHAINS if name.startswith(f"{self.chain}_x")]
+            raise InputError(
+                f"--data.degradation.low and --data.degradation.high of the chain {self.chain} must be one of "
+                f"{', '.join(scales)}, got {self.low}."
+            )
 
     @property
     def scale(self) -> int:

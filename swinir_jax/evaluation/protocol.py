@@ -111,13 +111,12 @@ def evaluate(
         yield result
 
 
-def check_pair(task_name: str, level: int, pair: Pair) -> None:
+def check_pair(task: Task, level: int, pair: Pair) -> None:
     """Checks that `evaluate` can read and measure a pair, by measuring a corner of HQ against itself.
 
     Raises:
       InputError: if a file cannot be read or measured; the message names the file.
     """
-    task = TASKS[task_name]
     with _naming(pair):
         hq, _ = _open(task, level, pair)
         if hq is not None:

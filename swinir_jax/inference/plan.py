@@ -87,8 +87,8 @@ class Layout:
     def alone(self, size: Shape, limit: int = 0) -> Shape:
         """Returns the tile of an image that does not share tiles with others.
 
-        The tile fits the image: its sides do not exceed those of the padded image, and with `tile="auto"` they are the
-        shortest for the number of tiles. `pad="official"` has square tiles, as the official test script has.
+        The tile fits the image: its sides are the shortest for the number of tiles. `pad="official"` has square tiles,
+        as the official test script has.
 
         Args:
           size: size of the image before padding.
@@ -108,8 +108,7 @@ class Layout:
             if side <= self.overlap and padded != (side, side):
                 raise InputError(f"An image of {size[1]}x{size[0]} is too narrow for an overlap of {self.overlap}.")
             return side, side
-        fit = self._balanced if self.tile == "auto" else min
-        return fit(padded[0], side), fit(padded[1], side)
+        return self._balanced(padded[0], side), self._balanced(padded[1], side)
 
     def together(self, counts: Mapping[Shape, int], platform: str, limit: int = MAX_AUTO_TILE) -> dict[Shape, Shape]:
         """Returns tiles for many images that need little computation and few programs.
@@ -173,8 +172,6 @@ class Layout:
         step = side - self.overlap
         count = np.where(length <= side, 1, np.ceil((length - self.overlap) / np.maximum(step, 1)))
         possible = (length <= side) | (step > 0)
-        if self.tile not in ("auto", 0):  # an explicit tile shrinks only with the image
-            possible &= (side == self.tile) | (length < self.tile)
         return np.where(possible, count * side, np.inf)
 
 

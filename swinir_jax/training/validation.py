@@ -16,7 +16,7 @@ from swinir_jax.errors import InputError, NotFiniteError, first_few
 from swinir_jax.evaluation.protocol import File, Images, Measurement, Pair, average, check_pair, evaluate
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.models import SwinIR
-from swinir_jax.tasks import TASKS
+from swinir_jax.tasks import TASKS, Task, real_sr
 from swinir_jax.training.divergence import DivergenceError
 from swinir_jax.training.experiment import Experiment
 
@@ -61,9 +61,11 @@ def validation_pairs(experiment: Experiment) -> list[Pair]:
         *open_pairs(config.hq, scale=scale, pairs=config.pairs, data_dir=data_dir, option="--validation.hq")
     ]
 
+    task = _task(experiment)
+
     def problem(pair: Pair) -> str | None:
         try:
-            check_pair(experiment.task, config.level, pair)
+            check_pair(task, config.level, pair)
         except InputError as error:
             return str(error).rstrip(".")
         return None
@@ -74,6 +76,12 @@ def validation_pairs(experiment: Experiment) -> list[Pair]:
         raise InputError(f"--validation.hq {config.hq}: {len(problems)} of {len(pairs)} images cannot be measured: "
                          f"{first_few(problems)}.")  # fmt: skip
     return pairs
+
+
+def _task(experiment: Experiment) -> Task:
+    """Returns the task to measure; photographs are degraded by the chain of the training."""
+    degradation = experiment.data.degradation
+    return real_sr(degradation.chain) if degradation.kind == "blind" else TASKS[experiment.task]
 
 
 def describe_setting(experiment: Experiment, pairs: Sequence[Pair]) -> str:
@@ -129,7 +137,7 @@ def validate(
 
     results: list[Measurement] = []
     pictures: dict[str, np.ndarray] = {}
-    for result, images in evaluate(experiment.task, config.level, restore, pairs):
+    for result, images in evaluate(_task(experiment), config.level, restore, pairs):
         results.append(result)
         if len(pictures) < config.pictures:
             name = result.name if result.name not in pictures else f"{result.name}_{len(results)}"

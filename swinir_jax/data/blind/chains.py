@@ -147,7 +147,10 @@ def real_esrgan(scale: int, sharpened: bool = True) -> Chain:
 
 
 def photo(scale: int) -> Chain:
-    """Returns a chain of mild degradations, as of photographs from phones and the web; a tenth stays clean."""
+    """Returns a chain of mild degradations, as of photographs from phones and the web; a tenth stays clean.
+
+    At x1 nothing is resized: noise, JPEG and blur are left.
+    """
     blur = Blur(
         kinds=((0.7, Gaussian(sigma=(0.2, 1.5), isotropic=True)), (0.3, Gaussian(sigma=(0.2, 1.5)))), sides=(7, 21)
     )
@@ -164,11 +167,11 @@ def photo(scale: int) -> Chain:
 
 CHAINS: Mapping[str, Chain] = {
     f"{name}_x{scale}": chain(scale)
-    for name, chain in (
-        ("bsrgan", bsrgan),
-        ("bsrgan_plus", bsrgan_plus),
-        ("real_esrgan", real_esrgan),
-        ("photo", photo),
+    for name, chain, scales in (
+        ("bsrgan", bsrgan, (2, 4)),
+        ("bsrgan_plus", bsrgan_plus, (2, 4)),
+        ("real_esrgan", real_esrgan, (2, 4)),
+        ("photo", photo, (1, 2, 4)),
     )
-    for scale in (2, 4)
+    for scale in scales
 }
