@@ -62,8 +62,7 @@ def to_official(path: str, array: np.ndarray) -> tuple[str, np.ndarray]:
 def parameter_shapes(config: SwinIRConfig) -> Mapping[str, tuple[int, ...]]:
     """Returns the shape of each parameter by path in the Flax tree (`a/b/c`), without making arrays."""
     model = SwinIR(config)
-    sides = config.img_sides if config.ape else (config.window_size, config.window_size)
-    lq = jax.ShapeDtypeStruct((1, *sides, config.in_chans), jnp.float32)
+    lq = jax.ShapeDtypeStruct((1, *config.example_sides, config.in_chans), jnp.float32)
     tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # makes no key, either
     return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
 
