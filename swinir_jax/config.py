@@ -51,8 +51,8 @@ def _plain(value: Any) -> Any:
 class SwinIRConfig:
     """Architecture of a SwinIR network, with the argument names of the official `SwinIR` class.
 
-    `family` and `unshuffle` describe relatives. The defaults are the paper's middle size. NumPy's numbers become Python's, lists and arrays become tuples, and
-    `img_size=(64, 64)` becomes 64.
+    `family` and `unshuffle` describe relatives. The defaults are the paper's middle size. NumPy's numbers become
+    Python's, lists and arrays become tuples, and `img_size=(64, 64)` becomes 64.
 
     Attributes:
       upscale: HQ / LQ side ratio; 1 for denoising and JPEG artefact removal.

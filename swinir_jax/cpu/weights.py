@@ -24,8 +24,8 @@ def prepare(
     """Computes weights from parameters.
 
     The scale of the queries and the LayerNorms' scale and bias go into the linear layers after them, convolutions of
-    single pixels into the convolution before them; the relative position bias is looked up in its table. Differentiable,
-    so that a training step can begin with it.
+    single pixels into the convolution before them; the relative position bias is looked up in its table, or computed.
+    Differentiable, so that a training step can begin with it.
 
     Args:
       params: parameters of `SwinIR(config)`; NumPy arrays give NumPy arrays.

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.models.layers import Convolutions, Mlp, attend, layer_norm, linear, linear_init
-from swinir_jax.models.precision import product_precision, residual_dtype
+from swinir_jax.models.layers import Convolutions, Mlp, attend, layer_norm, linear
 from swinir_jax.models.windows import in_windows, relative_coordinates, relative_position_index
 
 LARGEST_LOGIT_SCALE = math.log(100)
