@@ -1,4 +1,4 @@
-"""Architecture of a SwinIR network, as a frozen and hashable value."""
+"""Architecture of a SwinIR or of a relative, as a frozen and hashable value."""
 
 import dataclasses
 import math
@@ -7,12 +7,16 @@ from typing import Any
 
 from swinir_jax.errors import InputError
 
-# Possible scales of each reconstruction; None for any scale.
+FAMILIES = ("swinir", "swin2sr")
+_SHUFFLED = (1, 2, 3, 4, 8, 16)
+# Possible enlargements of each reconstruction; None for any.
 UPSCALES: Mapping[str, tuple[int, ...] | None] = {
     "": (1,),
-    "pixelshuffle": (1, 2, 3, 4, 8, 16),
+    "pixelshuffle": _SHUFFLED,
     "pixelshuffledirect": None,
-    "nearest+conv": (2, 4),
+    "nearest+conv": (2, 4, 8),
+    "pixelshuffle_aux": _SHUFFLED,
+    "pixelshuffle_hf": _SHUFFLED,
 }
 RESI_CONNECTIONS = ("1conv", "3conv")
 
@@ -47,18 +51,18 @@ def _plain(value: Any) -> Any:
 class SwinIRConfig:
     """Architecture of a SwinIR network, with the argument names of the official `SwinIR` class.
 
-    The defaults are the paper's middle size. NumPy's numbers become Python's, lists and arrays become tuples, and
-    `img_size=(64, 64)` becomes 64.
+    `family` and `unshuffle` describe relatives. The defaults are the paper's middle size. NumPy's numbers become
+    Python's, lists and arrays become tuples, and `img_size=(64, 64)` becomes 64.
 
     Attributes:
       upscale: HQ / LQ side ratio; 1 for denoising and JPEG artefact removal.
       in_chans: channels of the images, 1 for gray and 3 for RGB.
-      img_size: side of a training patch in LQ pixels, or (height, width); fixes the sizes of `ape`, and windows are
-        shifted only if both sides exceed `window_size`.
+      img_size: side of a training patch in pixels of the features, or (height, width); fixes the sizes of `ape`, and
+        windows are shifted only if both sides exceed `window_size`.
       window_size: side of the attention windows, in pixels.
       img_range: scale of the network's values; the network sees `(lq - mean) * img_range`.
-      upsampler: reconstruction: pixelshuffle, pixelshuffledirect, nearest+conv, or empty for
-        upscale 1.
+      upsampler: reconstruction: pixelshuffle, pixelshuffledirect, nearest+conv, or empty for upscale 1; Swin2SR's
+        pixelshuffle_aux and pixelshuffle_hf.
       resi_connection: convolutions at the end of each RSTB and of the body: 1conv or 3conv.
       embed_dim: channels of the features.
       depths: Swin Transformer layers in each residual block (RSTB).
@@ -72,6 +76,9 @@ class SwinIRConfig:
       attn_drop_rate: dropout rate of attention weights, in training.
       drop_path_rate: stochastic depth rate of the last layer, in training; the rates rise linearly from 0 at the first.
       use_checkpoint: whether the backward pass computes layers anew, to save memory.
+      family: swinir, or swin2sr: layers of Swin Transformer V2 (Swin2SR, Conde et al. 2022, arXiv 2209.11345).
+      unshuffle: factor by which a pixel unshuffle shrinks the image before the first convolution; 8 in the SwinIR of
+        DiffBIR (Lin et al. 2023, arXiv 2308.15070) and DifFace, else 1.
 
     Raises:
       InputError: if the values contradict each other; the message names them.
@@ -96,6 +103,8 @@ class SwinIRConfig:
     attn_drop_rate: float = 0.0
     drop_path_rate: float = 0.1
     use_checkpoint: bool = False
+    family: str = "swinir"
+    unshuffle: int = 1
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -121,7 +130,7 @@ class SwinIRConfig:
                 raise InputError(f"{field.name} must be of type {kind} and finite, got {value!r}.")
 
     def _check_sizes(self) -> None:
-        for name in ("in_chans", "img_sides", "window_size", "embed_dim", "mlp_hidden_dim"):
+        for name in ("in_chans", "img_sides", "window_size", "embed_dim", "mlp_hidden_dim", "unshuffle"):
             value = getattr(self, name)
             if (min(value) if isinstance(value, tuple) else value) < 1:
                 raise InputError(f"{name.replace('sides', 'size')} must be at least 1, got {value}.")
@@ -144,20 +153,39 @@ class SwinIRConfig:
             raise InputError(f"ape=True: img_size={self.img_size} is not a multiple of window_size={self.window_size}.")
 
     def _check_upscale(self) -> None:
+        if self.family not in FAMILIES:
+            raise InputError(f"family must be one of {FAMILIES}, got {self.family!r}.")
+        if self.family == "swin2sr" and self.qk_scale is not None:
+            raise InputError(f"A swin2sr learns the scale of its scores; qk_scale={self.qk_scale} has no effect.")
         if self.upsampler not in UPSCALES:
             raise InputError(f"upsampler must be one of {list(UPSCALES)}, got {self.upsampler!r}.")
         if self.resi_connection not in RESI_CONNECTIONS:
             raise InputError(f"resi_connection must be one of {RESI_CONNECTIONS}, got {self.resi_connection!r}.")
         allowed = UPSCALES[self.upsampler]
-        if self.upscale < 1 or (allowed is not None and self.upscale not in allowed):
-            raise InputError(
-                f"upsampler={self.upsampler!r} enlarges by {allowed or 'any factor >= 1'}, got {self.upscale}."
-            )
+        if self.upscale < 1 or (allowed is not None and self.enlargement not in allowed):
+            got = f"{self.upscale}" if self.unshuffle == 1 else f"{self.upscale} times unshuffle={self.unshuffle}"
+            raise InputError(f"upsampler={self.upsampler!r} enlarges by {allowed or 'any factor >= 1'}, got {got}.")
 
     @property
     def img_sides(self) -> tuple[int, int]:
         """(height, width) of the training patches."""
         return self.img_size if isinstance(self.img_size, tuple) else (self.img_size, self.img_size)
+
+    @property
+    def enlargement(self) -> int:
+        """Factor by which the reconstruction enlarges the features."""
+        return self.upscale * self.unshuffle
+
+    @property
+    def side_multiple(self) -> int:
+        """Divisor of the sides of padded images, in LQ pixels."""
+        return self.window_size * self.unshuffle
+
+    @property
+    def example_sides(self) -> tuple[int, int]:
+        """(height, width) of the smallest padded image, in LQ pixels."""
+        height, width = self.img_sides if self.ape else (self.window_size, self.window_size)
+        return height * self.unshuffle, width * self.unshuffle
 
     @property
     def attention_window(self) -> int:

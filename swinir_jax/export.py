@@ -52,9 +52,9 @@ def export_network(
         raise InputError(f"Platforms are {', '.join(PLATFORMS)}, got {', '.join(unknown) or 'none'}.")
     if dtype not in TOLERANCES:
         raise InputError(f"Networks are exported in {' or '.join(TOLERANCES)}, got {dtype}.")
-    m = config.window_size
+    m = config.side_multiple
     if shape is None and config.ape:
-        height, width = config.img_sides
+        height, width = config.example_sides
         raise InputError(f"This network, with ape, takes only one size: shape=(B, {height}, {width}, C).")
     if shape is not None:
         _check_shape(shape, model)
@@ -91,8 +91,8 @@ def _check_shape(shape: Sequence[int], model: SwinIR) -> None:
     config, text = model.config, ",".join(map(str, shape))
     if len(shape) != 4 or min(shape) < 1 or shape[3] != config.in_chans:
         raise InputError(f"The shape must be [B, H, W, {config.in_chans}] for this network, got {text}.")
-    if shape[1] % config.window_size or shape[2] % config.window_size:
-        raise InputError(f"H and W of a shape must be multiples of the window, {config.window_size}: got {text}.")
-    if config.ape and (shape[1], shape[2]) != config.img_sides:
-        height, width = config.img_sides
+    if shape[1] % config.side_multiple or shape[2] % config.side_multiple:
+        raise InputError(f"H and W of a shape must be multiples of {config.side_multiple}, got {text}.")
+    if config.ape and (shape[1], shape[2]) != config.example_sides:
+        height, width = config.example_sides
         raise InputError(f"This network, with ape, takes only H={height} and W={width}, got {text}.")

@@ -107,7 +107,7 @@ class ExportedNetwork:
         return float(np.linalg.norm(found - self._expected) / np.linalg.norm(self._expected))
 
     def _restore(self, lq: jax.Array) -> jax.Array:
-        (_, h, w, _), m, scale = lq.shape, self.config.window_size, self.config.upscale
+        (_, h, w, _), m, scale = lq.shape, self.config.side_multiple, self.config.upscale
         padded = jnp.pad(lq.astype(jnp.float32), ((0, 0), (0, -h % m), (0, -w % m), (0, 0)), mode="reflect")
         if any(isinstance(fixed, int) and fixed != side for fixed, side in zip(self.shape, padded.shape, strict=True)):
             raise InputError(self._refusal(lq.shape))

@@ -18,6 +18,7 @@ from swinir_jax.models.discriminator import SPECTRAL
 DATA = Path(__file__).parent / "data"
 GOLDENS = Path(os.environ.get("SWINIR_JAX_GOLDENS", DATA))  # other cases of the same files can be put to the tests
 FORWARD = sorted((GOLDENS / "forward").glob("*.npz"))
+FAMILY = sorted((GOLDENS / "family").glob("*.npz"))  # SwinIR's relatives
 
 
 def standard_normal(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -68,7 +69,21 @@ def golden_case(path: Path) -> tuple[SwinIRConfig, dict[str, np.ndarray], np.nda
     seed = int(case["seed"])
     weights = generated_weights(json.loads(str(case["parameters"])), seed)
     lq = np.random.default_rng(1000 + seed).random(case["input_shape"], dtype=np.float32)
-    return SwinIRConfig.from_dict(json.loads(str(case["config"]))), weights, lq, case["output"]
+    arguments = json.loads(str(case["config"]))
+    if "sf" in arguments:  # DiffBIR's name of the reconstruction's enlargement
+        unshuffle = arguments.pop("unshuffle_scale", None) if arguments.pop("unshuffle", False) else None
+        arguments.pop("unshuffle_scale", None)
+        arguments["unshuffle"] = unshuffle or 1
+        arguments["upscale"] = arguments.pop("sf") // arguments["unshuffle"]
+    if any("logit_scale" in name for name in weights):
+        arguments["family"] = "swin2sr"
+    return SwinIRConfig.from_dict(arguments), weights, lq, case["output"]
+
+
+def further_answers(path: Path) -> list[np.ndarray]:
+    """What a network with several answers gives beside the first, in the original's order."""
+    case = np.load(path)
+    return [case[name] for name in sorted(case.files) if name.startswith("output_")]
 
 
 @functools.cache  # a network of many tests is compiled once

@@ -184,7 +184,7 @@ def _write_network(folder: Path, name: str, network: Network) -> dict[str, Any]:
         raise InputError(f"{file}: ONNX Runtime differs from JAX by {difference:.1e}, at most {TOLERANCE:.0e} allowed.")
     logger.info("%s: storing weights as float16 changes the result by %.1e (relative)", file, change)
     entry = _describe_file(folder, f"networks/{file.name}")
-    return {**entry, "scale": model.config.upscale, "window": model.config.window_size}
+    return {**entry, "scale": model.config.upscale, "window": model.config.side_multiple}
 
 
 def _write_json(file: Path, values: Mapping[str, Any]) -> None:

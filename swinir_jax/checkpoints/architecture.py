@@ -21,6 +21,8 @@ RULES: Mapping[str, str] = {
 }
 
 _LARGEST_WINDOW = 64  # relative positions of much larger windows would fill the memory
+_ASSUMED_WINDOW = 8
+_FIRST_LAYER = "layers.0.residual_group.blocks.0"
 
 
 def infer_config(
@@ -44,17 +46,21 @@ def infer_config(
     """
     if kind := kind_of_network(tensors):
         raise InputError(f"These are not the weights of a SwinIR but of {kind}.")
-    first = _tensor(tensors, "conv_first.weight", 4)
-    embed_dim, in_chans = first.shape[:2]
+    embed_dim, in_chans, unshuffle = _first_convolution(tensors)
     depths, num_heads, window = _groups(tensors)
-    hidden = _tensor(tensors, "layers.0.residual_group.blocks.0.mlp.fc1.weight", 2).shape[0]
-    upsampler, upscale = _upsampler(tensors, in_chans)
+    hidden = _tensor(tensors, f"{_FIRST_LAYER}.mlp.fc1.weight", 2).shape[0]
+    upsampler, enlargement = _upsampler(tensors, in_chans)
+    if enlargement % unshuffle:
+        raise InputError(
+            f"These are not the weights of a SwinIR: the features are {unshuffle} times smaller than the input, and "
+            f"enlarged by {enlargement}."
+        )
     if img_range is None:
         img_range = 255.0 if window == 7 and not upsampler else 1.0
     if shift is False and _masks(tensors):
         raise InputError("shift=False contradicts the attn_mask buffers: with them, windows shift.")
     config = SwinIRConfig(
-        upscale=upscale,
+        upscale=enlargement // unshuffle,
         in_chans=in_chans,
         img_size=_img_size(tensors, window),
         window_size=window,
@@ -65,10 +71,12 @@ def infer_config(
         depths=depths,
         num_heads=num_heads,
         mlp_ratio=_mlp_ratio(hidden, embed_dim),
-        qkv_bias="layers.0.residual_group.blocks.0.attn.qkv.bias" in tensors,
+        qkv_bias=f"{_FIRST_LAYER}.attn.qkv.bias" in tensors or f"{_FIRST_LAYER}.attn.q_bias" in tensors,
         qk_scale=qk_scale,
         ape="absolute_pos_embed" in tensors,
         patch_norm="patch_embed.norm.weight" in tensors,
+        family="swin2sr" if f"{_FIRST_LAYER}.attn.logit_scale" in tensors else "swinir",
+        unshuffle=unshuffle,
     )
     return config if shift is None else with_shift(config, shift)
 
@@ -81,6 +89,11 @@ def tells_shift(tensors: Tensors) -> bool:
     absolute position embedding is a proof.
     """
     return bool(_masks(tensors)) or "absolute_pos_embed" in tensors or not any(".blocks.1." in name for name in tensors)
+
+
+def tells_window(tensors: Tensors) -> bool:
+    """Returns whether a network's tensors tell the side of its windows; Swin2SR's parameters alone do not."""
+    return bool(_position_tables(tensors)) or _window_of_buffers(tensors) is not None
 
 
 def with_shift(config: SwinIRConfig, shift: bool) -> SwinIRConfig:
@@ -111,20 +124,50 @@ def _tensor(tensors: Tensors, name: str, rank: int) -> np.ndarray:
     return tensors[name]
 
 
+def _first_convolution(tensors: Tensors) -> tuple[int, int, int]:
+    """Returns the channels of the features and of images, and the factor of the pixel unshuffle before."""
+    if "conv_first.1.weight" not in tensors:
+        embed_dim, in_chans = _tensor(tensors, "conv_first.weight", 4).shape[:2]
+        return embed_dim, in_chans, 1
+    embed_dim, channels = _tensor(tensors, "conv_first.1.weight", 4).shape[:2]
+    in_chans = 1 if math.isqrt(channels) ** 2 == channels else 3
+    return embed_dim, in_chans, math.isqrt(channels // in_chans)
+
+
+def _position_tables(tensors: Tensors) -> list[str]:
+    return [name for name in tensors if name.endswith(".attn.relative_position_bias_table")]
+
+
+def _window_of_buffers(tensors: Tensors) -> int | None:
+    """Returns the side of the windows by the size of a buffer; None without buffers."""
+    for name, tensor in tensors.items():
+        if name.endswith((".attn_mask", ".relative_position_index")) and tensor.ndim >= 2:
+            return math.isqrt(tensor.shape[-1])
+        if name.endswith(".relative_coords_table") and tensor.ndim == 4:
+            return (tensor.shape[1] + 1) // 2
+    return None
+
+
 def _groups(tensors: Tensors) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """Returns depth and heads of each RSTB, and the side of the windows."""
-    pattern = re.compile(r"layers\.(\d+)\.residual_group\.blocks\.(\d+)\.attn\.relative_position_bias_table")
+    heads_of, rank = ("relative_position_bias_table", 2) if _position_tables(tensors) else ("logit_scale", 3)
+    pattern = re.compile(rf"layers\.(\d+)\.residual_group\.blocks\.(\d+)\.attn\.{heads_of}")
     blocks = sorted((int(match[1]), int(match[2])) for name in tensors if (match := pattern.fullmatch(name)))
     counts = Counter(group for group, _ in blocks)
     depths = [counts[group] for group in sorted(counts)]
     if not blocks or blocks != [(group, block) for group, depth in enumerate(depths) for block in range(depth)]:
         raise InputError("These are not the weights of a SwinIR: the layers are not numbered 0, 1, 2 and so on.")
-    table_name = "layers.{}.residual_group.blocks.0.attn.relative_position_bias_table"
-    tables = [_tensor(tensors, table_name.format(group), 2) for group in range(len(depths))]
-    window = (math.isqrt(tables[0].shape[0]) + 1) // 2
+    name = f"layers.{{}}.residual_group.blocks.0.attn.{heads_of}"
+    shapes = [_tensor(tensors, name.format(group), rank).shape for group in range(len(depths))]
+    if heads_of == "logit_scale":
+        window = _window_of_buffers(tensors) or _ASSUMED_WINDOW
+        num_heads = [shape[0] for shape in shapes]
+    else:
+        window = (math.isqrt(shapes[0][0]) + 1) // 2
+        num_heads = [shape[1] for shape in shapes]
     if window > _LARGEST_WINDOW:
         raise InputError(f"These are not the weights of a SwinIR: windows of {window} pixels.")
-    return tuple(depths), tuple(table.shape[1] for table in tables), window
+    return tuple(depths), tuple(num_heads), window
 
 
 def _img_size(tensors: Tensors, window: int) -> int | tuple[int, int]:
@@ -163,11 +206,16 @@ def _mlp_ratio(hidden: int, embed_dim: int) -> float:
 def _upsampler(tensors: Tensors, in_chans: int) -> tuple[str, int]:
     """Returns upsampler and upscale, which follow from the convolutions after the body."""
     if "conv_up1.weight" in tensors:
-        return "nearest+conv", 4 if "conv_up2.weight" in tensors else 2
+        return "nearest+conv", 2 ** sum(re.fullmatch(r"conv_up\d\.weight", name) is not None for name in tensors)
+    shuffled = "pixelshuffle"
+    if "conv_aux.weight" in tensors:
+        shuffled = "pixelshuffle_aux"
+    elif "conv_last_hf.weight" in tensors:
+        shuffled = "pixelshuffle_hf"
     if "upsample.0.weight" not in tensors:
-        return "pixelshuffle" if "conv_before_upsample.0.weight" in tensors else "", 1
+        return shuffled if "conv_before_upsample.0.weight" in tensors else "", 1
     channels, features = _tensor(tensors, "upsample.0.weight", 4).shape[:2]
     if "conv_before_upsample.0.weight" not in tensors:
         return "pixelshuffledirect", math.isqrt(channels // in_chans)
     steps = sum(re.fullmatch(r"upsample\.\d+\.weight", name) is not None for name in tensors)
-    return "pixelshuffle", math.isqrt(channels // features) ** steps
+    return shuffled, math.isqrt(channels // features) ** steps

@@ -30,6 +30,10 @@ _FREE = (
     *("drop_rate", "attn_drop_rate", "drop_path_rate", "use_checkpoint"),
 )
 
+# Convolutions that take or give images.
+_FROM_IMAGES = {"conv_first", "conv_first_1", "conv_bicubic", "conv_after_aux_0"}
+_TO_IMAGES = {"conv_last", "conv_aux", "conv_last_hf"}
+
 
 def convert(
     source: str | os.PathLike[str],
@@ -161,7 +165,7 @@ def _warn_of_losses(tensors: Mapping[str, np.ndarray], config: SwinIRConfig) -> 
 def with_img_range(
     params: Mapping[str, Any], config: SwinIRConfig, img_range: float
 ) -> tuple[dict[str, Any], SwinIRConfig]:
-    """Rewrites a network for another `img_range`, on which only the first and the last convolution depend.
+    """Rewrites a network for another `img_range`, on which only convolutions from and to images depend.
 
     Args:
       params: parameters from `load_pretrained`.
@@ -176,7 +180,10 @@ def with_img_range(
     """
     factor = np.float32(img_range / config.img_range)
     config = dataclasses.replace(config, img_range=img_range)
-    last = "upsample_0" if config.upsampler == "pixelshuffledirect" else "conv_last"
-    conv_first = {**params["conv_first"], "kernel": params["conv_first"]["kernel"] / factor}
-    conv_last = {name: leaf * factor for name, leaf in params[last].items()}
-    return {**params, "conv_first": conv_first, last: conv_last}, config
+    rewritten = dict(params)
+    for name in _FROM_IMAGES & params.keys():
+        rewritten[name] = {**params[name], "kernel": params[name]["kernel"] / factor}
+    to_images = {"upsample_0"} if config.upsampler == "pixelshuffledirect" else _TO_IMAGES
+    for name in to_images & params.keys():
+        rewritten[name] = {leaf: value * factor for leaf, value in params[name].items()}
+    return rewritten, config

@@ -27,7 +27,7 @@ HEAD = 512  # number of first bytes to be matched
 _NETWORKS = (
     ("an ESRGAN (RRDBNet)", r"(?i)\brdb\d\.conv\d\.(0\.)?weight:"),
     ("HAT", r"\boverlap_attn\.|\.conv_block\.cab\."),
-    ("Swin2SR", r"\.attn\.(logit_scale|cpb_mlp)\b"),
+    ("a Swin2SR with the names of Hugging Face's library", r"\bencoder\.stages\.0\.layers\.0\.attention\."),
     ("HMA", r"\.blocks\.\d+\.conv_block\.\d"),
     ("SwinFIR", r"\.conv\.[SF]\.\w+\."),
     ("MambaIR", r"\.self_attention\.(x_proj_weight|A_logs)\b"),
@@ -35,7 +35,6 @@ _NETWORKS = (
     ("GRL", r"\.attn\.(qkv|anchor)\.body\."),
     ("DAT", r"\bbefore_RG\.|\.attn\.attns\.\d"),
     ("SRFormer", r"\.aligned_relative_position_index\b"),
-    ("DiffBIR's SwinIR, which folds its input first", r"\bconv_first\.1\.weight:4"),
     ("Real-ESRGAN's compact network (SRVGGNet)", r"\bbody\.1\.weight:1"),
     ("Restormer", r"\bencoder_level1\.0\.attn\.temperature:"),
     ("NAFNet", r"\bmiddle_blks\.\d+\.(beta|conv1\.weight):"),

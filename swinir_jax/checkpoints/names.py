@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -16,12 +17,12 @@ from swinir_jax.checkpoints.architecture import Tensors
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError, first_few
 from swinir_jax.models import SwinIR
-from swinir_jax.models.windows import relative_position_index, shift_mask, shift_regions
+from swinir_jax.models.windows import relative_coordinates, relative_position_index, shift_mask, shift_regions
 
 T = TypeVar("T")
 
 _PROBLEMS_SHOWN = 10  # more than elsewhere, because the names show in what two architectures differ
-BUFFERS = ("attn_mask", "relative_position_index")
+BUFFERS = ("attn_mask", "relative_position_index", "relative_coords_table")
 
 # By the rank of a `weight`: the Flax name, and the transposition from PyTorch's layout to Flax's.
 _LEAVES: Mapping[int, tuple[str, tuple[int, ...]]] = {
@@ -62,8 +63,7 @@ def to_official(path: str, array: np.ndarray) -> tuple[str, np.ndarray]:
 def parameter_shapes(config: SwinIRConfig) -> Mapping[str, tuple[int, ...]]:
     """Returns the shape of each parameter by path in the Flax tree (`a/b/c`), without making arrays."""
     model = SwinIR(config)
-    sides = config.img_sides if config.ape else (config.window_size, config.window_size)
-    lq = jax.ShapeDtypeStruct((1, *sides, config.in_chans), jnp.float32)
+    lq = jax.ShapeDtypeStruct((1, *config.example_sides, config.in_chans), jnp.float32)
     tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # makes no key, either
     return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
 
@@ -77,21 +77,24 @@ def official_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
 
 
 def official_buffers(config: SwinIRConfig) -> dict[str, np.ndarray]:
-    """Returns the buffers of the official class by name: `attn_mask` and `relative_position_index`."""
+    """Returns the buffers of the official class by name, of the kinds in `BUFFERS`."""
     m = config.attention_window
-    index = relative_position_index(m)
+    of_attention = {"relative_position_index": relative_position_index(m)}
+    if config.family == "swin2sr":
+        of_attention["relative_coords_table"] = relative_coordinates(m).reshape(1, 2 * m - 1, 2 * m - 1, 2)
     mask = None
     if config.shift_size:
         height, width = (math.ceil(side / m) * m for side in config.img_sides)
         regions = shift_regions(height, width, m, config.shift_size)
         mask = np.asarray(shift_mask(regions)).reshape(-1, m * m, m * m)
     buffers = {}
-    for i, depth in enumerate(config.depths):
+    bodies = ("layers", "layers_hf") if config.upsampler == "pixelshuffle_hf" else ("layers",)
+    for body, (i, depth) in itertools.product(bodies, enumerate(config.depths)):
         for j in range(depth):
-            block = f"layers.{i}.residual_group.blocks.{j}"
+            block = f"{body}.{i}.residual_group.blocks.{j}"
             if mask is not None and j % 2:
                 buffers[f"{block}.attn_mask"] = mask
-            buffers[f"{block}.attn.relative_position_index"] = index
+            buffers |= {f"{block}.attn.{name}": buffer for name, buffer in of_attention.items()}
     return buffers
 
 
@@ -146,9 +149,17 @@ def _buffer_problems(buffers: Tensors, config: SwinIRConfig) -> list[str]:
     for name, buffer in buffers.items():
         if name not in expected:
             problems.append(f"unexpected buffer {name}")
-        elif not np.array_equal(buffer, expected[name].astype(buffer.dtype)):  # masks are saved in any dtype
+        elif not _same_buffer(buffer, expected[name].astype(buffer.dtype)):  # masks are saved in any dtype
             problems.append(f"buffer {name} differs from what the architecture makes")
     return problems
+
+
+def _same_buffer(buffer: np.ndarray, expected: np.ndarray) -> bool:
+    """Compares buffers; logarithms may differ by a rounding."""
+    if buffer.shape != expected.shape or not jnp.issubdtype(buffer.dtype, jnp.floating):
+        return np.array_equal(buffer, expected)
+    rounding = 2 * float(jnp.finfo(buffer.dtype).eps)
+    return np.allclose(buffer.astype(np.float64), expected.astype(np.float64), rtol=rounding, atol=0)
 
 
 def flat_params(params: Mapping[str, Any], config: SwinIRConfig) -> dict[str, np.ndarray]:

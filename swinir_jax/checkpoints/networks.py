@@ -13,12 +13,12 @@ Weights = Literal["ema", "raw"]
 Tensor = np.ndarray | UnreadTensor
 Network = dict[str, Tensor]  # parameters and buffers by official name
 
-_ANCHOR = "conv_first.weight"  # a tensor of every SwinIR
+_ANCHOR = re.compile(r"(?:\A|(?<=\.))conv_first\.(1\.)?weight\Z")  # a tensor of every SwinIR
 _BODY = "layers.0.residual_group.blocks.0."  # prefix of tensors of every SwinIR, and of few other networks
 # The first key of an official name; other tensors beside these are not the network's.
 _PARTS = re.compile(
-    r"(conv_first|patch_embed|absolute_pos_embed|layers|norm|conv_after_body|conv_before_upsample|upsample"
-    r"|conv_up\d+|conv_hr|conv_last)(\.|\Z)"
+    r"((conv_first|layers|conv_after_body|conv_before_upsample|upsample|conv_last)(_hf)?|patch_embed|absolute_pos_embed"
+    r"|norm|conv_up\d+|conv_hr|conv_bicubic|conv_aux|conv_after_aux)(\.|\Z)"
 )
 _AVERAGED = {"ema", "avg", "average", "averaged", "swa", "shadow", "polyak", "slow"}  # words in names of averages
 _COUNTER = "n_averaged"  # of PyTorch's AveragedModel
@@ -80,7 +80,7 @@ def choose_network(tensors: Mapping[str, Tensor], weights: Weights, file_name: s
 
 def _networks(tensors: Mapping[str, Tensor]) -> dict[str, Network]:
     """Groups tensors by the prefix of their network; only SwinIRs, if there are any."""
-    anchored = {name.removesuffix(_ANCHOR) for name in tensors if f".{name}".endswith(f".{_ANCHOR}")}
+    anchored = {name[: match.start()] for name in tensors if (match := _ANCHOR.search(name))}
     swinirs = anchored & {name[:i] for name in tensors if (i := f".{name}".find(f".{_BODY}")) >= 0}
     prefixes = swinirs or anchored
     networks: dict[str, Network] = {}

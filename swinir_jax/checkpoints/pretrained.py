@@ -11,7 +11,7 @@ from typing import Any, get_args
 import jax.numpy as jnp
 
 from swinir_jax.checkpoints import store
-from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift, with_shift
+from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift, tells_window, with_shift
 from swinir_jax.checkpoints.download import is_address, locate_address, locate_official
 from swinir_jax.checkpoints.ends import is_two_ended, load_ends
 from swinir_jax.checkpoints.names import params_from_official, split_buffers
@@ -163,8 +163,10 @@ def _load_file(
         assumptions = [
             f"{name}={getattr(config, name)} ({RULES[name]}; {name}=... overrides)"
             for name, value in arguments.items()
-            if value is None
+            if value is None and not (name == "qk_scale" and config.family == "swin2sr")
         ]
+        if not tells_window(tensors):
+            assumptions.append(f"windows of {config.window_size} pixels (there are no buffers)")
         if shift is None and not tells_shift(tensors):
             missing = "attn_mask buffers" if split_buffers(tensors)[1] else "buffers"
             assumptions.append(f"windows shift (there are no {missing}), unless shift=False (--no-shift)")

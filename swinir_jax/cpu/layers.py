@@ -1,7 +1,7 @@
 """The Swin Transformer layer by bands and groups of windows, which stay in a core's cache for the whole layer."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,14 +12,22 @@ from jax.ad_checkpoint import checkpoint_name
 from swinir_jax.cpu.weights import Weights
 from swinir_jax.models.layers import LAYER_NORM_EPSILON, gelu
 from swinir_jax.models.precision import product
+from swinir_jax.models.swin2 import normalize
 from swinir_jax.models.windows import shift_mask, window_partition, window_reverse
 
 GROUP = 24  # windows per group: their tokens, scores and hidden features fit into a core's cache
 _ATTENDED = "attended"  # name under which a backward pass finds the result of attention
 
 
-def layer(
-    w: Weights, x: jax.Array, m: int, shift: int, regions: jax.Array | None, dtype: Any, training: bool
+def window_layer(
+    branches: Callable[..., jax.Array],
+    w: Weights,
+    x: jax.Array,
+    m: int,
+    shift: int,
+    regions: jax.Array | None,
+    dtype: Any,
+    training: bool,
 ) -> jax.Array:
     """Applies a Swin Transformer layer as `models.layers.SwinTransformerBlock`.
 
@@ -28,6 +36,7 @@ def layer(
     keep the image once per band.
 
     Args:
+      branches: function of `BRANCHES` that computes the layer's two branches.
       w: weights of the layer.
       x: `[B, H, W, C]`; H and W are multiples of the window.
       m: side M of the window.
@@ -42,7 +51,7 @@ def layer(
     batch, height, width, _ = x.shape
     window_rows = height // m if training else _window_rows_per_band(batch, height // m, width // m)
     rows = window_rows * m
-    run = functools.partial(on_windows, w, dtype=dtype, training=training)
+    run = functools.partial(on_windows, branches, w, dtype=dtype, training=training)
 
     def band(i: jax.Array | int, x: jax.Array) -> jax.Array:
         # The last band of shifted windows ends with the first rows of the image.
@@ -107,11 +116,19 @@ def in_groups(f: Callable[..., jax.Array], arrays: Any) -> jax.Array:
 
 
 def on_windows(
-    w: Weights, tokens: jax.Array, regions: jax.Array | None, keep: jax.Array | None, *, dtype: Any, training: bool
+    branches: Callable[..., jax.Array],
+    w: Weights,
+    tokens: jax.Array,
+    regions: jax.Array | None,
+    keep: jax.Array | None,
+    *,
+    dtype: Any,
+    training: bool,
 ) -> jax.Array:
     """Applies a Swin Transformer layer to windows; a backward pass recomputes all but the result of attention.
 
     Args:
+      branches: function of `BRANCHES` that computes the layer's two branches.
       w: weights of the layer.
       tokens: `[windows, N, C]`.
       regions: `[windows, N]`, or None for W-MSA.
@@ -122,23 +139,67 @@ def on_windows(
     Returns:
       `[windows, N, C]`.
     """
-    run: Callable[..., jax.Array] = functools.partial(_on_windows, dtype=dtype, training=training)
+
+    def run(w: Weights, tokens: jax.Array, regions: jax.Array | None, keep: jax.Array | None) -> jax.Array:
+        windows, n, c = tokens.shape
+        factors = [1.0, 1.0] if keep is None else jnp.split(jnp.repeat(keep, n, axis=0), 2, axis=-1)
+
+        def attend(qkv: jax.Array) -> jax.Array:
+            y = attention(w["position_bias"], qkv.reshape(windows, n, 3 * c), regions, dtype, training)
+            return y.reshape(windows * n, c)
+
+        x = tokens.reshape(windows * n, c)  # the gradient of a product with three axes would be transposed first
+        return branches(w, x, attend, factors, dtype).reshape(tokens.shape)
+
     if training:
         run = jax.checkpoint(run, policy=jax.checkpoint_policies.save_only_these_names(_ATTENDED))
     return run(w, tokens, regions, keep)
 
 
-def _on_windows(
-    w: Weights, tokens: jax.Array, regions: jax.Array | None, keep: jax.Array | None, dtype: Any, training: bool
-) -> jax.Array:
-    windows, n, c = tokens.shape
-    factors = [1.0, 1.0] if keep is None else jnp.split(jnp.repeat(keep, n, axis=0), 2, axis=-1)  # [windows * N, 1]
-    x = tokens.reshape(windows * n, c)  # the gradient of a product with three axes would be transposed first
-    qkv = linear_of_normalised(w["qkv"], x, dtype).reshape(windows, n, 3 * c)
-    y = attention(w["position_bias"], qkv, regions, dtype, training).reshape(windows * n, c)
+def swin_branches(w: Weights, x: jax.Array, attend: Callable[..., jax.Array], factors: Any, dtype: Any) -> jax.Array:
+    """Adds the two branches of a Swin Transformer layer to tokens.
+
+    Args:
+      w: weights of the layer.
+      x: `[tokens, C]`, tokens of whole windows.
+      attend: attention inside windows, `[tokens, 3 C]` queries, keys and values -> `[tokens, C]`.
+      factors: two factors of stochastic depth, one for each branch, numbers or `[tokens, 1]`.
+      dtype: dtype of the matrix products.
+
+    Returns:
+      `[tokens, C]`.
+    """
+    y = attend(linear_of_normalised(w["qkv"], x, dtype))
     x = x + factors[0] * linear(w["proj"], y, dtype)
     y = linear(w["fc2"], gelu(linear_of_normalised(w["fc1"], x, dtype)), dtype)
-    return (x + factors[1] * y).reshape(tokens.shape)
+    return x + factors[1] * y
+
+
+def swin_v2_branches(w: Weights, x: jax.Array, attend: Callable[..., jax.Array], factors: Any, dtype: Any) -> jax.Array:
+    """Adds the two branches of a Swin Transformer V2 layer to tokens, as `swin_branches`."""
+    y = attend(with_cosine_scores(linear(w["qkv"], x, dtype), w["logit_scale"]))
+    x = x + factors[0] * layer_norm(w["norm1"], linear(w["proj"], y, dtype))
+    y = linear(w["fc2"], gelu(linear(w["fc1"], x, dtype)), dtype)
+    return x + factors[1] * layer_norm(w["norm2"], y)
+
+
+# By `SwinIRConfig.family`.
+BRANCHES: Mapping[str, Callable[..., jax.Array]] = {"swinir": swin_branches, "swin2sr": swin_v2_branches}
+
+
+def with_cosine_scores(qkv: jax.Array, logit_scale: jax.Array) -> jax.Array:
+    """Scales queries and keys so that their products are cosines times `logit_scale`.
+
+    Args:
+      qkv: `[tokens, 3 C]` queries, keys and values.
+      logit_scale: `[heads]`.
+
+    Returns:
+      `[tokens, 3 C]`.
+    """
+    tokens, heads = len(qkv), len(logit_scale)
+    q, k, v = jnp.split(qkv.reshape(tokens, 3, heads, -1), 3, axis=1)
+    return jnp.concatenate([normalize(q) * logit_scale[None, None, :, None], normalize(k), v], axis=1).reshape(qkv.shape)
 
 
 def attention(
@@ -191,9 +252,10 @@ def linear_of_normalised(w: Weights, x: jax.Array, dtype: Any) -> jax.Array:
 
 
 def layer_norm(w: Weights, x: jax.Array) -> jax.Array:
-    """LayerNorm over the last axis of `[B, H, W, C]`, as `models.layers.layer_norm`."""
+    """LayerNorm over the last axis, as `models.layers.layer_norm`."""
     x = x - x.mean(axis=-1, keepdims=True)
-    return x * reciprocal_deviation(x) * w["scale"].reshape(1, 1, 1, -1) + w["bias"].reshape(1, 1, 1, -1)
+    scale, bias = (jnp.expand_dims(w[name], range(x.ndim - 1)) for name in ("scale", "bias"))
+    return x * reciprocal_deviation(x) * scale + bias
 
 
 def reciprocal_deviation(centred: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """The forward pass as loops over stacked weights: one small program, compiled once for all equal layers."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +10,12 @@ from jax import lax
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.cpu.convolution import conv, conv_whole, in_strips
-from swinir_jax.cpu.layers import layer, layer_norm
+from swinir_jax.cpu.layers import BRANCHES, layer_norm, window_layer
 from swinir_jax.cpu.weights import Weights
 from swinir_jax.models.layers import Convolve, residual_conv
 from swinir_jax.models.precision import residual_dtype
-from swinir_jax.models.reconstruction import REACH, RECONSTRUCTIONS
-from swinir_jax.models.swinir import check_input, pad_to_window, rgb_mean
+from swinir_jax.models.reconstruction import REACH, RECONSTRUCTIONS, pixel_unshuffle
+from swinir_jax.models.swinir import check_input, first_conv, pad_to_window, rgb_mean
 from swinir_jax.models.windows import shift_regions
 
 
@@ -39,10 +40,11 @@ def restore(
     check_input(lq, config)
     c, w = config, weights
     mean = rgb_mean(c, residual_dtype(dtype))
-    x = (pad_to_window(lq.astype(mean.dtype), c.window_size) - mean) * c.img_range
+    x = (pad_to_window(lq.astype(mean.dtype), c.side_multiple) - mean) * c.img_range
+    x = pixel_unshuffle(x, c.unshuffle)
 
-    shallow = conv(w["conv_first"], x, dtype)
-    y = shallow
+    shallow = conv(w[first_conv(c)], x, dtype)
+    y = shallow if w["conv_embedded"] is None else conv(w["conv_embedded"], x, dtype)
     if c.patch_norm:
         y = layer_norm(w["patch_embed"]["norm"], y)
     if c.ape:
@@ -60,15 +62,17 @@ def _rstbs(runs: list[Weights], x: jax.Array, config: SwinIRConfig, dtype: Any, 
     m, shift = config.attention_window, config.shift_size
     regions = shift_regions(height, width, m, shift) if shift else None
 
+    layer = functools.partial(window_layer, BRANCHES[config.family], m=m, dtype=dtype, training=training)
+
     def pair(x: jax.Array, layers: tuple[Weights, Weights]) -> tuple[jax.Array, None]:
-        x = layer(layers[0], x, m, 0, None, dtype, training)
-        return layer(layers[1], x, m, shift, regions, dtype, training), None
+        x = layer(layers[0], x, shift=0, regions=None)
+        return layer(layers[1], x, shift=shift, regions=regions), None
 
     step = jax.checkpoint(pair) if training and config.use_checkpoint else pair
 
     def rstb(x: jax.Array, w: Weights) -> tuple[jax.Array, None]:
         y = x if w["pairs"] is None else lax.scan(step, x, w["pairs"])[0]
-        y = y if w["last"] is None else layer(w["last"], y, m, 0, None, dtype, training)
+        y = y if w["last"] is None else layer(w["last"], y, shift=0, regions=None)
         return x + residual_conv(_convolve_by(w, conv, dtype), y, config, "conv"), None
 
     for run in runs:
@@ -85,7 +89,7 @@ def _reconstruct(
     def reconstruct(arrays: tuple[jax.Array, jax.Array]) -> jax.Array:
         return RECONSTRUCTIONS[config.upsampler](convolve, *arrays, config)
 
-    return reconstruct((deep, x)) if training else in_strips(reconstruct, (deep, x), REACH)
+    return reconstruct((deep, x)) if training else in_strips(reconstruct, (deep, x), REACH[config.upsampler])
 
 
 def _convolve_by(w: Weights, convolution: Callable[[Weights, jax.Array, Any], jax.Array], dtype: Any) -> Convolve:

@@ -61,12 +61,12 @@ class Layout:
                 raise InputError(f"{name} must be one of {allowed}, got {value!r}.")
         if tile != "auto" and not is_int(tile):
             raise InputError(f"tile must be a number of pixels or 'auto', got {tile!r}.")
-        only = config.img_sides if config.ape else None
+        only = config.example_sides if config.ape else None
         if only:
-            if tile not in ("auto", config.img_size):
-                raise InputError(f"This network, with ape, takes only tiles of {config.img_size}, not {tile}.")
+            if tile != "auto" and only != (tile, tile):
+                raise InputError(f"This network, with ape, takes only tiles of {only[0]}x{only[1]}, not {tile}.")
             tile = min(only)
-        window = config.window_size
+        window = config.side_multiple
         if tile != "auto":
             if tile < 0 or 0 < tile < window:
                 raise InputError(f"tile={tile} is smaller than the window of {window} pixels.")

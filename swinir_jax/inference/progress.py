@@ -17,7 +17,8 @@ def pixel_products(config: SwinIRConfig) -> float:
     """Returns the multiplications of a network for each pixel of the image, without those of the upsampler."""
     c, layers = config.embed_dim, sum(config.depths)
     by_layer = (4 + 2 * config.mlp_ratio) * c**2 + 2 * config.window_size**2 * c
-    return layers * by_layer + (len(config.depths) + 1) * 9 * c**2
+    by_feature_pixel = layers * by_layer + (len(config.depths) + 1) * 9 * c**2
+    return by_feature_pixel / config.unshuffle**2
 
 
 def measured_pace(config: SwinIRConfig, clock: Callable[[], float] = time.perf_counter) -> float | None:

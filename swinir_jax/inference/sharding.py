@@ -67,7 +67,7 @@ class Devices:
           Program `(weights, lq) -> restored`, for `run`.
         """
         network = network_for(model, self.first.platform, fast=self._fast)
-        mesh, part = self._division(shape, model.config.window_size)
+        mesh, part = self._division(shape, model.config.side_multiple)
         lq = NamedSharding(mesh, part)
         run = jax.jit(network.restore, in_shardings=(NamedSharding(mesh, PartitionSpec()), lq), out_shardings=lq)
         with jax.set_mesh(mesh):  # replaces a mesh that the caller may have set
@@ -76,10 +76,10 @@ class Devices:
                 jax.ShapeDtypeStruct(shape, np.float32),
             ).compile()
 
-    def _division(self, shape: tuple[int, ...], window_size: int) -> tuple[Mesh, PartitionSpec]:
+    def _division(self, shape: tuple[int, ...], multiple: int) -> tuple[Mesh, PartitionSpec]:
         """Returns the mesh of devices with equal parts of a batch, and the axis along which the parts lie."""
         batch, height, width, _ = shape
-        parts = {0: batch} if batch > 1 else {1: height // window_size, 2: width // window_size}
+        parts = {0: batch} if batch > 1 else {1: height // multiple, 2: width // multiple}
         counts = {axis: max(n for n in range(1, self.count + 1) if size % n == 0) for axis, size in parts.items()}
         axis = max(counts, key=lambda axis: counts[axis])
         return Mesh(self._devices[: counts[axis]], (_AXIS,)), PartitionSpec(*[None] * axis, _AXIS)

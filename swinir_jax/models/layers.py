@@ -10,14 +10,7 @@ import jax.numpy as jnp
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.erf import erf
 from swinir_jax.models.precision import product, product_precision, residual_dtype
-from swinir_jax.models.windows import (
-    relative_position_index,
-    roll,
-    shift_mask,
-    shift_regions,
-    window_partition,
-    window_reverse,
-)
+from swinir_jax.models.windows import in_windows, relative_position_index
 
 # The original truncates the normal distribution at +-2, 100 standard deviations away: no truncation in effect.
 linear_init = nn.initializers.normal(0.02)
@@ -44,17 +37,12 @@ class SwinTransformerBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
         """`[B, H, W, C]` -> `[B, H, W, C]`; H and W are multiples of the attention window."""
-        _, h, w, _ = x.shape
-        c, m = self.config, self.config.attention_window
+        c = self.config
         drop_path = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=deterministic)
 
         y = layer_norm(self.dtype, "norm1")(x)
-        y = roll(y, -self.shift)
-        y = window_partition(y, m)  # [B, H / M, W / M, N, C], N = M * M
-        mask = shift_mask(shift_regions(h, w, m, self.shift)) if self.shift else None
-        y = WindowAttention(c, self.num_heads, self.dtype, name="attn")(y, mask, deterministic)
-        y = window_reverse(y, m)  # [B, H, W, C]
-        y = roll(y, self.shift)
+        attention = WindowAttention(c, self.num_heads, self.dtype, name="attn")
+        y = in_windows(lambda tokens, mask: attention(tokens, mask, deterministic), y, c.attention_window, self.shift)
         x = x + drop_path(y)
 
         y = layer_norm(self.dtype, "norm2")(x)
@@ -97,17 +85,36 @@ class WindowAttention(nn.Module):
         table = self.param("relative_position_bias_table", linear_init, ((2 * m - 1) ** 2, heads), jnp.float32)
         bias = table[relative_position_index(m)].transpose(2, 0, 1)  # [heads, N, N]
 
-        scores = product("...qhd,...khd->...hqk", q * query_scale(c, heads), k)  # [B, H / M, W / M, heads, N, N]
-        scores = scores + jnp.expand_dims(bias, (0, 1, 2)).astype(scores.dtype)
-        if mask is not None:
-            scores = scores + jnp.expand_dims(mask, (0, 3)).astype(scores.dtype)
-        attention = nn.softmax(scores)
-        attention = nn.Dropout(c.attn_drop_rate, deterministic=deterministic)(attention)
-        y = product("...hqk,...khd->...qhd", attention.astype(v.dtype), v)
-        y = y.reshape(x.shape)  # [B, H / M, W / M, N, C]
+        drop = nn.Dropout(c.attn_drop_rate, deterministic=deterministic)
+        y = attend(q * query_scale(c, heads), k, v, bias, mask, drop)  # [B, H / M, W / M, N, C]
 
         y = linear(c.embed_dim, self.dtype, "proj")(y)
         return nn.Dropout(c.drop_rate, deterministic=deterministic)(y).astype(x.dtype)
+
+
+def attend(
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array, mask: jax.Array | None, drop: nn.Dropout
+) -> jax.Array:
+    """Weights the values of each window's tokens by the softmax of scores, bias and mask.
+
+    Args:
+      q: queries, scaled, `[B, H / M, W / M, N, heads, D]`.
+      k: keys, of the same shape and dtype.
+      v: values, of the same shape and dtype.
+      bias: `[heads, N, N]`, the relative position bias of each query and key.
+      mask: `[H / M, W / M, N, N]` from `shift_mask`, or None.
+      drop: dropout of the attention's weights.
+
+    Returns:
+      `[B, H / M, W / M, N, heads * D]` in the residual stream's dtype.
+    """
+    scores = product("...qhd,...khd->...hqk", q, k)  # [B, H / M, W / M, heads, N, N]
+    scores = scores + jnp.expand_dims(bias, (0, 1, 2)).astype(scores.dtype)
+    if mask is not None:
+        scores = scores + jnp.expand_dims(mask, (0, 3)).astype(scores.dtype)
+    attention = drop(nn.softmax(scores))
+    y = product("...hqk,...khd->...qhd", attention.astype(v.dtype), v)
+    return y.reshape(*y.shape[:-2], -1)
 
 
 def query_scale(config: SwinIRConfig, num_heads: int) -> float:
@@ -157,46 +164,79 @@ def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, use_fast_variance=False, dtype=residual_dtype(dtype), name=name)
 
 
-def conv(x: jax.Array, features: int, name: str, kernel: int = 3, *, dtype: Any) -> jax.Array:
-    """Convolves with zero padding, which keeps the size; initialised as PyTorch's `Conv2d`.
+class Convolutions:
+    """The convolutions of one module by name, with zero padding, which keeps the size.
 
-    Call it in a compact method: the calling module owns the kernel and the bias.
+    Make it in a compact method: the calling module owns the kernels and biases, initialised as PyTorch's `Conv2d`.
 
-    Args:
-      x: `[B, H, W, C]`.
-      features: number of output channels.
-      name: name of the convolution in the calling module.
-      kernel: side of the kernel, odd.
-      dtype: dtype of the convolution.
-
-    Returns:
-      `[B, H, W, features]` in the residual stream's dtype.
+    Attributes:
+      dtype: dtype of the convolutions.
     """
-    bound = 1 / math.sqrt(kernel**2 * x.shape[-1])
 
-    def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        self._made: dict[str, nn.Conv] = {}
 
-    convolution = nn.Conv(
-        features,
-        (kernel, kernel),
-        kernel_init=uniform,
-        bias_init=uniform,
-        dtype=dtype,
-        precision=product_precision(dtype),
-        name=name,
-    )
-    return convolution(x).astype(residual_dtype(dtype))
+    def __call__(self, x: jax.Array, features: int, name: str, kernel: int = 3) -> jax.Array:
+        """Convolves; a second call of one name uses the same parameters.
+
+        Args:
+          x: `[B, H, W, C]`.
+          features: number of output channels.
+          name: name of the convolution in the calling module.
+          kernel: side of the kernel, odd.
+
+        Returns:
+          `[B, H, W, features]` in the residual stream's dtype.
+        """
+        if name not in self._made:
+            self._made[name] = self._convolution(features, name, kernel, x.shape[-1])
+        return self._made[name](x).astype(residual_dtype(self.dtype))
+
+    def _convolution(self, features: int, name: str, kernel: int, in_features: int) -> nn.Conv:
+        bound = 1 / math.sqrt(kernel**2 * in_features)
+
+        def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        return nn.Conv(
+            features,
+            (kernel, kernel),
+            kernel_init=uniform,
+            bias_init=uniform,
+            dtype=self.dtype,
+            precision=product_precision(self.dtype),
+            name=name,
+        )
 
 
 class Convolve(Protocol):
-    """A convolution that finds its own parameters by name: `conv` with a dtype, or the one of `swinir_jax.cpu`.
+    """A convolution that finds its own parameters by name: `Convolutions`, or the one of `swinir_jax.cpu`.
 
     `residual_conv` and the reconstructions take it as an argument, so that modules and `swinir_jax.cpu` share them.
     """
 
     def __call__(self, x: jax.Array, features: int, name: str, kernel: int = 3) -> jax.Array:
         """`[B, H, W, C]` -> `[B, H, W, features]`."""
+
+
+class PatchEmbed(nn.Module):
+    """The step from a convolution to a Swin Transformer layer: a LayerNorm, or nothing.
+
+    A module because official checkpoints name the LayerNorm `patch_embed.norm`.
+
+    Attributes:
+      norm: whether there is a LayerNorm.
+      dtype: dtype of matrix products.
+    """
+
+    norm: bool
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[B, H, W, C]` -> `[B, H, W, C]`."""
+        return layer_norm(self.dtype, "norm")(x) if self.norm else x
 
 
 def residual_conv(convolve: Convolve, x: jax.Array, config: SwinIRConfig, name: str) -> jax.Array:

@@ -1,6 +1,5 @@
 """SwinIR (Liang et al. 2021, arXiv 2108.10257), after the official `models/network_swinir.py` (Apache-2.0)."""
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, overload
 
@@ -11,9 +10,11 @@ import numpy as np
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
-from swinir_jax.models.layers import SwinTransformerBlock, conv, layer_norm, linear_init, residual_conv
+from swinir_jax.models.answers import FURTHER_ANSWERS
+from swinir_jax.models.families import FAMILIES
+from swinir_jax.models.layers import Convolutions, layer_norm, linear_init, residual_conv
 from swinir_jax.models.precision import check_dtype, residual_dtype
-from swinir_jax.models.reconstruction import RECONSTRUCTIONS
+from swinir_jax.models.reconstruction import RECONSTRUCTIONS, pixel_unshuffle
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K; only networks of three channels subtract a mean
 
@@ -63,7 +64,9 @@ class SwinIR(nn.Module):
         """Restores a batch of images of one size.
 
         Images are padded at the bottom and the right, by reflection, to multiples of the window; the result is cut to
-        size.
+        size. Swin2SR's networks with several answers return the first; the others, padded, are `answers` in the
+        collection `intermediates`, if it is mutable: the auxiliary image of `pixelshuffle_aux`; for `pixelshuffle_hf`
+        the sum of the first answer and high frequencies, and high frequencies alone.
 
         Args:
           lq: `[B, h, w, in_chans]`, float in [0, 1], of any floating dtype.
@@ -76,30 +79,38 @@ class SwinIR(nn.Module):
           InputError: if `lq` has another rank or number of channels, is not floating or is empty; with `ape`, if
             the padded size is not `img_size`.
         """
-        c, convolve = self.config, functools.partial(conv, dtype=self.dtype)
+        c, convolve = self.config, Convolutions(self.dtype)
         check_input(lq, c)
         mean = rgb_mean(c, residual_dtype(self.dtype))
-        x = (pad_to_window(lq.astype(mean.dtype), c.window_size) - mean) * c.img_range  # [B, H, W, in_chans]
+        x = (pad_to_window(lq.astype(mean.dtype), c.side_multiple) - mean) * c.img_range
+        x = pixel_unshuffle(x, c.unshuffle)  # [B, H, W, in_chans] in SwinIR
 
         # Shallow features
-        shallow = convolve(x, c.embed_dim, "conv_first")  # [B, H, W, C]
+        shallow = convolve(x, c.embed_dim, first_conv(c))  # [B, H, W, C]
 
         # Deep features
-        y = shallow
-        if c.patch_norm:
-            y = PatchEmbed(self.dtype, name="patch_embed")(y)
+        patch_embed = FAMILIES[c.family].patch_embed(c.patch_norm, self.dtype, name="patch_embed")
+        norm = layer_norm(self.dtype, "norm")
         if c.ape:
-            _, h, w, _ = y.shape
-            embedding = self.param("absolute_pos_embed", linear_init, (1, h * w, c.embed_dim), jnp.float32)
-            y = y + embedding.reshape(1, h, w, c.embed_dim).astype(y.dtype)
-        y = nn.Dropout(c.drop_rate, deterministic=deterministic)(y)
-        for i in range(len(c.depths)):
-            y = RSTB(c, i, self.dtype, name=f"layers_{i}")(y, deterministic)
-        y = layer_norm(self.dtype, "norm")(y)
-        deep = shallow + residual_conv(convolve, y, c, "conv_after_body")
+            height, width = c.img_sides
+            embedding = self.param("absolute_pos_embed", linear_init, (1, height * width, c.embed_dim), jnp.float32)
+
+        def body(shallow: jax.Array, branch: str = "") -> jax.Array:
+            y = patch_embed(shallow)
+            if c.ape:
+                y = y + embedding.reshape(1, height, width, c.embed_dim).astype(y.dtype)
+            y = nn.Dropout(c.drop_rate, deterministic=deterministic)(y)
+            for i in range(len(c.depths)):
+                y = RSTB(c, i, self.dtype, name=f"layers{branch}_{i}")(y, deterministic)
+            return shallow + residual_conv(convolve, norm(y), c, f"conv_after_body{branch}")
+
+        deep = body(shallow)  # [B, H, W, C]
 
         # Image reconstruction
         restored = RECONSTRUCTIONS[c.upsampler](convolve, deep, x, c)  # [B, H * upscale, W * upscale, in_chans]
+        if self.is_initializing() or self.is_mutable_collection("intermediates"):
+            further = FURTHER_ANSWERS[c.upsampler](convolve, body, deep, restored, c)
+            self.sow("intermediates", "answers", tuple(answer / c.img_range + mean for answer in further))
         restored = restored / c.img_range + mean
         return restored[:, : lq.shape[1] * c.upscale, : lq.shape[2] * c.upscale]
 
@@ -120,8 +131,10 @@ class RSTB(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
         """`[B, H, W, C]` -> `[B, H, W, C]`."""
-        y = ResidualGroup(self.config, self.index, self.dtype, name="residual_group")(x, deterministic)
-        return x + residual_conv(functools.partial(conv, dtype=self.dtype), y, self.config, "conv")
+        c = self.config
+        y = ResidualGroup(c, self.index, self.dtype, name="residual_group")(x, deterministic)
+        y = residual_conv(Convolutions(self.dtype), y, c, "conv")
+        return x + FAMILIES[c.family].patch_embed(False, self.dtype, name="patch_embed")(y)
 
 
 class ResidualGroup(nn.Module):
@@ -142,7 +155,8 @@ class ResidualGroup(nn.Module):
         """`[B, H, W, C]` -> `[B, H, W, C]`."""
         c, heads = self.config, self.config.num_heads[self.index]
         layers_before = sum(c.depths[: self.index])
-        layer = nn.remat(SwinTransformerBlock, static_argnums=(2,)) if c.use_checkpoint else SwinTransformerBlock
+        layer = FAMILIES[c.family].layer
+        layer = nn.remat(layer, static_argnums=(2,)) if c.use_checkpoint else layer
         for i in range(c.depths[self.index]):
             shift = c.shift_size if i % 2 else 0
             drop_path = c.drop_path_rates[layers_before + i]
@@ -150,15 +164,9 @@ class ResidualGroup(nn.Module):
         return x
 
 
-class PatchEmbed(nn.Module):
-    """LayerNorm before the first RSTB; a module because official checkpoints name it `patch_embed.norm`."""
-
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, C]`."""
-        return layer_norm(self.dtype, "norm")(x)
+def first_conv(config: SwinIRConfig) -> str:
+    """Returns the name of the first convolution: behind a pixel unshuffle, it has a number in an nn.Sequential."""
+    return "conv_first" if config.unshuffle == 1 else "conv_first_1"
 
 
 def check_input(lq: jax.Array, config: SwinIRConfig) -> None:
@@ -174,19 +182,19 @@ def check_input(lq: jax.Array, config: SwinIRConfig) -> None:
     if 0 in lq.shape:
         raise InputError(f"SwinIR takes at least one pixel, got an array of shape {lq.shape}.")
     if config.ape:
-        height, width = config.img_sides
-        h, w = (side + -side % config.window_size for side in lq.shape[1:3])
+        height, width = config.example_sides
+        h, w = (side + -side % config.side_multiple for side in lq.shape[1:3])
         if (h, w) != (height, width):
             raise InputError(f"A network with ape takes only {height}x{width} pixels (padded), got {h}x{w}.")
 
 
-def pad_to_window(x: jax.Array, window_size: int) -> jax.Array:
-    """Pads `[B, h, w, C]` at the bottom and the right to multiples of the window, by reflection.
+def pad_to_window(x: jax.Array, multiple: int) -> jax.Array:
+    """Pads `[B, h, w, C]` at the bottom and the right to multiples of the window's side, by reflection.
 
     A side smaller than its padding is reflected more than once; a side of one pixel is repeated.
     """
     _, h, w, _ = x.shape
-    return jnp.pad(x, ((0, 0), (0, -h % window_size), (0, -w % window_size), (0, 0)), mode="reflect")
+    return jnp.pad(x, ((0, 0), (0, -h % multiple), (0, -w % multiple), (0, 0)), mode="reflect")
 
 
 def rgb_mean(config: SwinIRConfig, dtype: Any) -> jax.Array:

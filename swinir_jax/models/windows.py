@@ -1,4 +1,6 @@
-"""Windows of feature maps: partition, the mask of shifted windows, relative positions."""
+"""Windows of feature maps: partition, shift and its mask, relative positions."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +74,26 @@ def roll(x: jax.Array, shift: int) -> jax.Array:
     return x
 
 
+def in_windows(
+    f: Callable[[jax.Array, jax.Array | None], jax.Array], x: jax.Array, window_size: int, shift: int
+) -> jax.Array:
+    """Applies a function to the tokens of windows, which may be shifted.
+
+    Args:
+      f: `(tokens [B, H / M, W / M, M * M, C], mask) -> tokens`; `mask` is that of `shift_mask`, or None without shift.
+      x: `[B, H, W, C]`; H and W are multiples of `window_size`.
+      window_size: side M of a window, in feature-map pixels.
+      shift: shift of the windows in pixels, below M.
+
+    Returns:
+      `[B, H, W, C]`.
+    """
+    _, h, w, _ = x.shape
+    mask = shift_mask(shift_regions(h, w, window_size, shift)) if shift else None
+    windows = f(window_partition(roll(x, -shift), window_size), mask)
+    return roll(window_reverse(windows, window_size), shift)
+
+
 def shift_regions(height: int, width: int, window_size: int, shift_size: int) -> jax.Array:
     """Numbers the regions of a feature map that a cyclic shift brings together in one window.
 
@@ -120,3 +142,19 @@ def relative_position_index(window_size: int) -> np.ndarray:
     m = window_size
     y, x = np.divmod(np.arange(m * m), m)
     return (y[:, None] - y[None, :] + m - 1) * (2 * m - 1) + x[:, None] - x[None, :] + m - 1
+
+
+def relative_coordinates(window_size: int) -> np.ndarray:
+    """Returns the relative positions of two tokens of a window, on a logarithmic scale, for Swin Transformer V2.
+
+    The result equals the official buffer `relative_coords_table` of Swin2SR, in the rows of `relative_position_index`.
+
+    Args:
+      window_size: side M of a window.
+
+    Returns:
+      `[(2 M - 1) ** 2, 2]` float32 (row, column): `sign(d) log2(1 + 8 |d|) / 3` for a distance d of -1 to 1 windows.
+    """
+    distance = np.arange(1 - window_size, window_size, dtype=np.float32) / np.float32(max(window_size - 1, 1))
+    scaled = np.sign(distance) * np.log2(np.abs(distance * 8) + 1) / np.float32(np.log2(8))
+    return np.stack(np.meshgrid(scaled, scaled, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -118,6 +118,5 @@ def init_params(model: SwinIR, key: jax.Array) -> Any:
 
     Equal layers share small compiled programs; compiling the whole initialisation would take minutes.
     """
-    c = model.config
-    lq = jnp.zeros((1, *(c.img_sides if c.ape else (c.window_size, c.window_size)), c.in_chans))
+    lq = jnp.zeros((1, *model.config.example_sides, model.config.in_chans))
     return model.init(key, lq)["params"]
