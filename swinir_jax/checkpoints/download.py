@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
 from tqdm import tqdm
 
+from swinir_jax.caches import user_cache
 from swinir_jax.checkpoints.architecture import infer_config
 from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.checkpoints.weight_file import read_weight_file
@@ -38,8 +38,8 @@ _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")  # safe without encryption
 
 
 def cache_folder() -> Path:
-    """Returns the folder in which downloaded weights are kept for this user."""
-    return platformdirs.user_cache_path("swinir_jax") / "weights"
+    """Returns the folder in which downloaded weights are kept for this user; raises the error of `user_cache`."""
+    return user_cache("weights")
 
 
 def locate_official(
@@ -66,14 +66,14 @@ def locate_official(
         params_from_official(read_weight_file(path)[0], model.config)
 
     return find_official(model, weights_dir) or download_known(
-        model.file_name, RELEASE, weight_folders(weights_dir)[0], check, progress=progress
+        model.file_name, RELEASE, download_folder(weights_dir), check, progress=progress
     )
 
 
 def find_official(model: OfficialModel, weights_dir: str | os.PathLike[str] | None = None) -> Path | None:
     """Returns the file of an official model on this machine, as `locate_official` finds it; None if there is none."""
     files = [folder / model.file_name for folder in weight_folders(weights_dir)]
-    return next((file for file in files if file.is_file()), None)
+    return next(filter(os.path.isfile, files), None)  # unlike `Path.is_file`, not an error in another user's folder
 
 
 def place_of(name: str, weights_dir: str | os.PathLike[str] | None = None) -> Place:
@@ -84,8 +84,20 @@ def place_of(name: str, weights_dir: str | os.PathLike[str] | None = None) -> Pl
 
 
 def weight_folders(weights_dir: str | os.PathLike[str] | None = None) -> list[Path]:
-    """Returns the folders in which known weight files are looked for; the first one receives downloads."""
-    return [Path(f) for f in (weights_dir, os.environ.get(WEIGHTS_VARIABLE)) if f] + [cache_folder()]
+    """Returns the folders in which known weight files are looked for; a user without a home folder has no cache."""
+    folders = _named_folders(weights_dir)
+    with contextlib.suppress(InputError):
+        folders.append(cache_folder())
+    return folders
+
+
+def download_folder(weights_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Returns the folder for downloads, the first of `weight_folders`; raises the error of `cache_folder`."""
+    return next(iter(_named_folders(weights_dir)), None) or cache_folder()
+
+
+def _named_folders(weights_dir: str | os.PathLike[str] | None) -> list[Path]:
+    return [Path(folder) for folder in (weights_dir, os.environ.get(WEIGHTS_VARIABLE)) if folder]
 
 
 def download_known(
@@ -137,7 +149,7 @@ def locate_address(address: str, *, progress: bool = False) -> Path:
     path = _check(address).path
     name = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(path).rpartition("/")[2])[-100:].lstrip(".") or "weights"
     target = cache_folder() / hashlib.sha256(address.encode()).hexdigest()[:16] / name
-    if not target.is_file():
+    if not os.path.isfile(target):
         try:
             _fetch(address, target, progress, _check_swinir)
         except BaseException:

@@ -8,14 +8,20 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 
 from tqdm import tqdm
 
+from swinir_jax.caches import user_cache
 from swinir_jax.cli.completion import SHELLS, PrintCompletion
 from swinir_jax.cli.parser import EXIT_BAD_INPUT, Parser, PrintVersion
 from swinir_jax.errors import InputError, printable
+from swinir_jax.files import make_folder
+
+logger = logging.getLogger(__name__)
 
 # Command -> summary. The module of the same name has add_arguments(parser) and run(args) -> exit code.
 COMMANDS: Mapping[str, str] = {
@@ -154,14 +160,22 @@ def _log_to_stderr(level: int) -> Iterator[None]:
 
 
 def _use_compilation_cache() -> None:
-    """Keeps compiled programs for later runs, unless the user has set JAX's own variable."""
+    """Keeps compiled programs for later runs, in the folder of JAX's own variable if the user has set that."""
     import jax
-    import platformdirs
 
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = platformdirs.user_cache_path("swinir_jax") / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if folder is None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    try:
+        folder = str(user_cache("compiled")) if folder is None else folder
+        if folder and "://" not in folder:
+            make_folder(Path(folder))
+    except InputError as error:
+        logger.warning("compiled programs are not kept for later runs: %s", error)
+        folder = ""
+    jax.config.update("jax_compilation_cache_dir", folder)
+    # A program that cannot be kept or read, as on a full disk, is compiled: nothing for the user to do.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
 
 
 def _keep_scratch() -> None:
