@@ -25,9 +25,9 @@ import ray.data
 
 from swinir_jax import InputError, choose_models, load_pretrained, load_restorer
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
-from swinir_jax.cli.model_options import size_in_bytes
+from swinir_jax.cli.model_options import pixels_in_millions, size_in_bytes
 from swinir_jax.files import make_folder, write_bytes
-from swinir_jax.images import READABLE
+from swinir_jax.images import READABLE, read_header
 from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.files import FileRestorer, restore_file
 
@@ -92,7 +92,7 @@ class Worker:
 
     def __init__(self, source: Place, target: Place, options: argparse.Namespace):
         self.source, self.target = source, target
-        self.memory = options.memory
+        self.memory, self.max_pixels = options.memory, options.max_pixels
         self.restorer = self.load(options)
 
     @staticmethod
@@ -116,6 +116,8 @@ class Worker:
             picture, result = Path(folder, f"picture{Path(name).suffix}"), Path(folder, "result.png")
             picture.write_bytes(self.source.read(name))
             try:
+                if self.max_pixels:
+                    read_header(picture).check_pixels(self.max_pixels)
                 by_rows = self.restorer.size_if_fits(picture) is None
                 restore_file(picture, result, self.restorer, by_rows=by_rows, memory=self.memory)
             except InputError as error:
@@ -184,6 +186,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cpus", type=float, default=1, help="CPUs that Ray reserves for a worker (default: 1)")
     parser.add_argument("--gpus", type=float, default=0, help="GPUs of a worker (default: 0)")
     parser.add_argument("--memory", type=size_in_bytes, help="memory of a worker, such as 8GB (default: a share)")
+    parser.add_argument("--max-pixels", type=pixels_in_millions, metavar="MILLIONS", help="refuse larger pictures")
     parser.add_argument("--model", type=_model, help="name, folder or file of a network, in place of --for and --scale")
     parser.add_argument("--for", dest="purpose", choices=PURPOSES, default="photo", help="what the pictures are")
     parser.add_argument("--scale", type=int, choices=SCALES, help="enlargement (default: the purpose's)")

@@ -17,7 +17,13 @@ from swinir_jax.cli.choosing import Chosen, add_purpose_options, load_chosen
 from swinir_jax.cli.display import Display
 from swinir_jax.cli.faults import FaultWatch
 from swinir_jax.cli.inputs import STANDARD_STREAM, Source, find_inputs
-from swinir_jax.cli.model_options import SEVERAL, add_memory_option, add_restorer_options, add_weight_options
+from swinir_jax.cli.model_options import (
+    SEVERAL,
+    add_memory_option,
+    add_pixels_option,
+    add_restorer_options,
+    add_weight_options,
+)
 from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
 from swinir_jax.cli.shards import Shard
 from swinir_jax.cli.tally import Tally
@@ -93,6 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print networks, results and failures as JSON to standard output"
     )
     add_memory_option(parser)
+    add_pixels_option(parser)
     advanced = add_weight_options(parser)
     advanced.add_argument(
         "--overlap",
@@ -220,6 +227,8 @@ def _plan(
     for source in sources:
         with _counting(source, tally) if args.shard.holds(source) else _ignoring():
             headers[source] = read_header(source.file)
+            if args.max_pixels:
+                headers[source].check_pixels(args.max_pixels)
             result, size = headers[source].enlarged(restorer.scale), restorer.size_if_fits(source.file)
             drafts.append(choose_format(source, result, size, goal, flattened=bool(args.background)))
     jobs: list[Job] = []

@@ -274,3 +274,38 @@ def test_nothing_flickers_without_a_terminal_or_when_quiet(model, monkeypatch, o
 )
 def test_times_are_rounded(seconds, text):
     assert display._about(seconds) == text
+
+
+def test_progress_is_logged_where_there_is_no_terminal(model, monkeypatch, caplog):
+    monkeypatch.setattr(display, "_LOG_SECONDS", 0.01)
+    original = engine.Engine.run
+    logged = threading.Event()
+    monkeypatch.setattr(display.logger, "info", lambda *values: lines.append(values[0] % values[1:]) or logged.set())
+    lines = []
+
+    def waiting(self, batch):
+        assert logged.wait(20)
+        return original(self, batch)
+
+    monkeypatch.setattr(engine.Engine, "run", waiting)
+    put("in/a.png"), put("in/b.png")
+    assert main(["restore", "in", "--model", model]) == 0
+    assert re.fullmatch(r"\d+ %: in/a\.png, 1 of 2(, about \d+ \w+ left)?", lines[0])
+    lines.clear()
+    assert main(["restore", "in", "--model", model, "--quiet", "--out", "again"]) == 0
+    assert lines == []
+
+
+def test_pictures_of_too_many_pixels_are_named_and_the_others_restored(run, unchanged):
+    put("in/a.png"), put("in/large.png", pillow_bytes(np.zeros((300, 500, 3), np.uint8), "PNG"))
+    code, lines, _ = run("in", "--max-pixels", "0.1")
+    assert (code, found("restored")) == (1, ["a.png"])
+    assert "failed: in/large.png: 500x300 are 0.15 million pixels, and 0.1 million are allowed (--max-pixels)" in lines
+    assert run("in", "--max-pixels", "0.15", "--out", "all")[0] == 0
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "many"])
+def test_bad_numbers_of_pixels_are_refused(text, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["restore", "a.png", f"--max-pixels={text}"])
+    assert "must be a number of millions above 0" in capsys.readouterr().err
