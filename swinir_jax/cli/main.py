@@ -54,12 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
       Exit code: 0; 1 if some files failed; 2 for bad options; 3 if all files failed; 130 after Ctrl-C.
     """
     argv = [_expanded(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    no_cache = _use_compilation_cache()
     debug = "--debug" in argv
     try:
         args = _parse(argv)
         _prepare_streams()
         with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
-            _use_compilation_cache()
+            if no_cache:
+                logger.warning("compiled programs are not kept for later runs: %s", no_cache)
             _keep_scratch()
             return args.run(args)
     except BrokenPipeError:  # the reader of standard output, such as `head`, has stopped
@@ -159,23 +161,27 @@ def _log_to_stderr(level: int) -> Iterator[None]:
         package.propagate = True
 
 
-def _use_compilation_cache() -> None:
-    """Keeps compiled programs for later runs, in the folder of JAX's own variable if the user has set that."""
-    import jax
+def _use_compilation_cache() -> InputError | None:
+    """Keeps compiled programs for later runs, in the folder of JAX's own variable if the user has set that.
 
+    JAX reads the variables when it is imported.
+
+    Returns:
+      The error of a folder that cannot be written into; programs are not kept then.
+    """
+    # A program that cannot be kept or read, as on a full disk, is compiled: nothing for the user to do.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if folder is None:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     try:
-        folder = str(user_cache("compiled")) if folder is None else folder
+        if folder is None:
+            folder = os.environ["JAX_COMPILATION_CACHE_DIR"] = str(user_cache("compiled"))
+            os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
         if folder and "://" not in folder:
             make_folder(Path(folder))
     except InputError as error:
-        logger.warning("compiled programs are not kept for later runs: %s", error)
-        folder = ""
-    jax.config.update("jax_compilation_cache_dir", folder)
-    # A program that cannot be kept or read, as on a full disk, is compiled: nothing for the user to do.
-    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = ""
+        return error
+    return None
 
 
 def _keep_scratch() -> None:
