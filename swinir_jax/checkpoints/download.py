@@ -9,7 +9,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ from swinir_jax.checkpoints.architecture import infer_config
 from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.checkpoints.zoo import OFFICIAL, OfficialModel, bundled_models
-from swinir_jax.errors import InputError
-from swinir_jax.files import make_folder, replacing
+from swinir_jax.errors import DownloadError, InputError
+from swinir_jax.files import cannot_write, make_folder, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -116,14 +116,15 @@ def download_known(
       The path of the checked file.
 
     Raises:
-      InputError: if the file cannot be downloaded; the message has the address and the path for a download by hand.
+      DownloadError: if the file cannot be fetched; the message has the address and the path for a download by hand.
+      InputError: if the file is fetched and not the right one, or cannot be kept.
     """
     address = f"{(os.environ.get(MIRROR_VARIABLE) or release).rstrip('/')}/{file_name}"
     target = folder / file_name
     try:
         _fetch(address, target, progress, check)
     except InputError as error:
-        raise InputError(f"{str(error).removesuffix('.')}; put the file at {target} by hand.") from error
+        raise type(error)(f"{str(error).removesuffix('.')}; put the file at {target} by hand.") from error
     return target
 
 
@@ -186,35 +187,49 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch(address: str, target: Path, progress: bool, check: Callable[[Path], Any]) -> None:
-    """Downloads a weight file and checks it; the file appears whole or not at all."""
+    """Downloads a weight file and checks it; the file appears whole or not at all.
+
+    Raises:
+      DownloadError: if the file cannot be fetched.
+      UnwritableError: if it cannot be kept.
+      InputError: if `check` refuses it.
+    """
     make_folder(target.parent)
     try:
         with replacing(target) as temporary:
+            with temporary.open("wb") as file:
+                file.writelines(_blocks(address, progress))
             try:
-                _download(address, temporary, progress)
                 check(temporary)
-            except urllib.error.HTTPError as error:
-                with error:  # closes the connection
-                    raise InputError(f"the server answers {error.code} {error.reason}") from error
             except InputError as error:
-                raise InputError(str(error).replace(f"{temporary}: ", "").removesuffix(".")) from error
+                reason = str(error).replace(f"{temporary}: ", "").removesuffix(".")
+                raise InputError(f"{address}: was downloaded, and is not the network wanted ({reason}).") from error
             with temporary.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError, InputError a ValueError
-        reason = " ".join(str(getattr(error, "reason", None) or error).split())
-        raise InputError(f"Could not download {address} ({reason}).") from error
+    except OSError as error:
+        raise cannot_write(target, error) from error
     logger.info("%s: downloaded, %d bytes, SHA-256 %s", target, target.stat().st_size, digest)
 
 
-def _download(address: str, path: Path, progress: bool) -> None:
+def _blocks(address: str, progress: bool) -> Iterator[bytes]:
+    """Yields what a server sends; raises DownloadError if that is less than the server has announced."""
     opener = urllib.request.build_opener(_CheckedRedirects)
-    with opener.open(address, timeout=_TIMEOUT) as response, path.open("wb") as file:
-        length = response.headers.get("Content-Length")
-        total = int(length) if length else None
-        bar = tqdm(total=total, unit="B", unit_scale=True, desc=address.rsplit("/", 1)[-1], disable=not progress)
-        with bar:
-            while block := response.read(_BLOCK):
-                file.write(block)
-                bar.update(len(block))
-        if total is not None and file.tell() != total:
-            raise InputError(f"got {file.tell()} of {total} bytes")
+    count = 0
+    try:
+        with opener.open(address, timeout=_TIMEOUT) as response:
+            length = response.headers.get("Content-Length")
+            total = int(length) if length else None
+            bar = tqdm(total=total, unit="B", unit_scale=True, desc=address.rsplit("/", 1)[-1], disable=not progress)
+            with bar:
+                while block := response.read(_BLOCK):
+                    yield block
+                    count += len(block)
+                    bar.update(len(block))
+            if total is not None and count != total:
+                raise DownloadError(f"got {count} of {total} bytes")
+    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError, InputError a ValueError
+        reason = " ".join(str(getattr(error, "reason", None) or error).split())
+        if isinstance(error, urllib.error.HTTPError):
+            reason = f"the server answers {error.code} {reason}"
+            error.close()
+        raise DownloadError(f"Could not download {address} ({reason}).") from error

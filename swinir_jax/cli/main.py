@@ -17,7 +17,9 @@ from tqdm import tqdm
 
 from swinir_jax.caches import user_cache
 from swinir_jax.cli.completion import SHELLS, PrintCompletion
-from swinir_jax.cli.parser import EXIT_BAD_INPUT, Parser, PrintVersion
+from swinir_jax.cli.exit_codes import INTERRUPTED, TERMINATED, code_of_error
+from swinir_jax.cli.parser import Parser, PrintVersion
+from swinir_jax.cli.termination import Terminated, describe_end, raising_terminated
 from swinir_jax.errors import InputError, printable
 from swinir_jax.files import make_folder
 
@@ -41,7 +43,6 @@ COMMANDS: Mapping[str, str] = {
 _EXTRAS: Mapping[str, str] = {"app": "app", "train": "train", "degrade": "train", "prepare-data": "train"}
 
 EXIT_BROKEN_PIPE = 1
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: arguments after the program's name; None for those of the process.
 
     Returns:
-      Exit code: 0; 1 if some files failed; 2 for bad options; 3 if all files failed; 130 after Ctrl-C.
+      Exit code, as docs/getting_started.md lists them.
     """
     argv = [_expanded(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     no_cache = _use_compilation_cache()
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parse(argv)
         _prepare_streams()
-        with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
+        with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO), raising_terminated():
             if no_cache:
                 logger.warning("compiled programs are not kept for later runs: %s", no_cache)
             _keep_scratch()
@@ -70,11 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:  # the text of an OSError names the file, too
         if debug:
             raise
-        print(f"swinir-jax: error: {printable(str(error))}", file=sys.stderr)
-        return EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        print("swinir-jax: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        print(f"swinir-jax: error: {describe_end(error)}", file=sys.stderr)
+        return code_of_error(error)
+    except KeyboardInterrupt as error:
+        print(f"swinir-jax: {describe_end(error)}", file=sys.stderr)
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 def _expanded(argument: str) -> str:

@@ -4,9 +4,8 @@ import argparse
 from typing import Any, NoReturn
 
 import swinir_jax
+from swinir_jax.cli.exit_codes import BAD_INPUT
 from swinir_jax.errors import nearest, printable
-
-EXIT_BAD_INPUT = 2
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,7 +34,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints the message and ends the process."""
-        self.exit(EXIT_BAD_INPUT, printable(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
+        self.exit(BAD_INPUT, printable(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
 
 
 class PrintVersion(argparse.Action):

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import logging
 import shutil
 import sys
@@ -25,6 +24,7 @@ from swinir_jax.cli.model_options import (
     add_weight_options,
 )
 from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
+from swinir_jax.cli.report import Report
 from swinir_jax.cli.shards import Shard
 from swinir_jax.cli.tally import Tally
 from swinir_jax.cli.viewer import show
@@ -124,6 +124,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restores all inputs; a failure is reported, and the other inputs are still restored."""
+    report = Report()
+    is_asked = args.json and _out(args) != STANDARD_STREAM
+    with report.printed() if is_asked else contextlib.nullcontext():
+        return _run(args, report)
+
+
+def _run(args: argparse.Namespace, report: Report) -> int:
     if not 1 <= args.quality <= 100:
         raise InputError(f"--quality must be 1 to 100, got {args.quality}.")
     if args.background:
@@ -134,11 +141,12 @@ def run(args: argparse.Namespace) -> int:
         inputs = find_inputs(args.inputs, goal.path, Path(spool), recursive=args.recursive)
         goal.check_inputs(args.inputs, len(inputs.sources))
         held = [source for source in inputs.sources if args.shard.holds(source)]
-        tally = Tally(dataclasses.replace(inputs, sources=held), args.debug)
+        tally = report.tally = Tally(dataclasses.replace(inputs, sources=held), args.debug)
         for name, error in inputs.problems.items():
             tally.fail(name, error)
         display = Display(hidden=args.quiet)
         chosen = _load(args)  # before the output folder is made, which may have the model's name
+        report.networks = chosen.as_dict()
         restorer = _restorer(chosen, display, args)
         jobs, headers = _plan(inputs.sources, goal, restorer, tally, args)
         watch = FaultWatch(chosen)
@@ -163,8 +171,6 @@ def run(args: argparse.Namespace) -> int:
                         watch.look_at(restored.before)
         watch.tell()
         tally.tell(goal if args.shard == Shard() else f"{goal}, shard {args.shard}")
-        if args.json:
-            print(json.dumps({**chosen.as_dict(), **tally.as_dict()}, indent=2))
         if args.open and tally.targets:
             show(tally.targets[0] if len(tally.targets) == 1 else goal.folder)
         return tally.exit_code

@@ -13,6 +13,7 @@ from swinir_jax.checkpoints import download
 from swinir_jax.checkpoints.download import locate_official
 from swinir_jax.checkpoints.names import official_shapes
 from swinir_jax.checkpoints.zoo import OfficialModel
+from swinir_jax.errors import DownloadError, UnwritableError
 
 GOOD = (DATA / "checkpoints" / "params.pth").read_bytes()
 MODEL = OfficialModel(name="tiny_x2", task="lightweight_sr", level="x2", config=TINY)
@@ -60,6 +61,23 @@ def test_wrong_files_leave_nothing_behind(server, tmp_path, kind):
     assert str(tmp_path / "weights" / "tiny_x2.pth") in message
     assert "\n" not in message
     assert list((tmp_path / "weights").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_errors_tell_what_a_later_try_may_bring(server, kind):
+    server.body, server.claim, _ = WRONG[kind]
+    with pytest.raises(InputError) as caught:
+        locate_official(MODEL)
+    is_fetched = kind not in ("short", "not there")
+    assert isinstance(caught.value, DownloadError) != is_fetched
+    assert ("tiny_x2.pth: was downloaded, and is not the network wanted (" in str(caught.value)) == is_fetched
+
+
+def test_a_folder_that_cannot_receive_downloads_is_told_from_a_failed_one(server, tmp_path):
+    (tmp_path / "weights").write_text("a file in the place of the folder")
+    with pytest.raises(UnwritableError, match="weights: cannot be written"):
+        locate_official(MODEL)
+    assert server.asked == []
 
 
 def test_stalled_server_is_given_up(server, monkeypatch, tmp_path):

@@ -84,14 +84,14 @@ def test_outcomes_as_json_are_alone_on_standard_output(run, model):
     code, lines, out = run("in", "none.png", "--out", "out", "--skip-existing", "--json")
     assert code == 1
     told = json.loads(out)
-    assert told.keys() == {"networks", "scale", "reason", "seconds", "pictures"}
-    assert (told["networks"], told["scale"], told["reason"]) == ([model], 2, "named by --model")
+    assert told.keys() == {"networks", "scale", "reason", "error", "seconds", "pictures"}
+    assert (told["networks"], told["scale"], told["reason"], told["error"]) == ([model], 2, "named by --model", None)
     pictures = {picture.pop("input"): picture for picture in told["pictures"]}
     assert pictures["in/a.png"].pop("seconds") > 0
     assert pictures["in/a.png"] == {"output": "out/a.png", "state": "restored", "error": None}
     assert pictures["in/c.png"] == {"output": "out/c.png", "state": "skipped", "seconds": None, "error": None}
     assert pictures["none.png"] == {
-        "output": None, "state": "failed", "seconds": None, "error": "none.png: no such file or folder."
+        "output": None, "state": "failed", "seconds": None, "error": "no such file or folder."
     }  # fmt: skip
     assert pictures["in/b.png"]["state"] == "failed"
     assert "not a PNG" in pictures["in/b.png"]["error"]
