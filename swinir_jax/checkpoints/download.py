@@ -138,26 +138,49 @@ def locate_address(address: str, *, progress: bool = False) -> Path:
     """Downloads a weight file into `cache_folder()`, once per address.
 
     Args:
-      address: address that begins with `https://`, or with `http://` on this machine.
+      address: address that begins with `https://`, or with `http://` on this machine; `#sha256=` and 64 hexadecimal
+        digits at the end pin the file.
       progress: whether to draw a progress bar while downloading.
 
     Returns:
       The path of the file, named after the last part of the address. The file has been checked: it holds a SwinIR.
 
     Raises:
-      InputError: if the address begins otherwise, or does not give weights of a SwinIR; nothing is kept then.
+      InputError: if the address begins otherwise, or does not give weights of a SwinIR or the pinned file; nothing is
+        kept then.
     """
+    address, is_pinned, pin = address.partition("#sha256=")
+    if is_pinned and not re.fullmatch("[0-9a-fA-F]{64}", pin):
+        raise InputError(f"{address}: a SHA-256 has 64 hexadecimal digits, got {pin!r}.")
     path = _check(address).path
     name = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(path).rpartition("/")[2])[-100:].lstrip(".") or "weights"
     target = cache_folder() / hashlib.sha256(address.encode()).hexdigest()[:16] / name
+
+    def check(path: Path) -> None:
+        if pin:
+            _check_digest(path, pin)
+        _check_swinir(path)
+
     if not os.path.isfile(target):
         try:
-            _fetch(address, target, progress, _check_swinir)
+            _fetch(address, target, progress, check)
         except BaseException:
             with contextlib.suppress(OSError):
                 target.parent.rmdir()
             raise
+    elif pin:
+        _check_digest(target, pin)
     return target
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_digest(path: Path, pin: str) -> None:
+    if (digest := _digest(path)) != pin.lower():
+        raise InputError(f"{path}: has the SHA-256 {digest}, not {pin.lower()}.")
 
 
 def _check_swinir(path: Path) -> None:
@@ -204,8 +227,7 @@ def _fetch(address: str, target: Path, progress: bool, check: Callable[[Path], A
             except InputError as error:
                 reason = str(error).replace(f"{temporary}: ", "").removesuffix(".")
                 raise InputError(f"{address}: was downloaded, and is not the network wanted ({reason}).") from error
-            with temporary.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = _digest(temporary)
     except OSError as error:
         raise cannot_write(target, error) from error
     logger.info("%s: downloaded, %d bytes, SHA-256 %s", target, target.stat().st_size, digest)

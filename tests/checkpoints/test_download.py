@@ -193,3 +193,19 @@ def test_no_address_leads_outside_of_the_cache(server, tmp_path, path):
     (file,) = files_in(tmp_path)
     assert file.parent.parent == tmp_path / "cache"
     assert not file.name.startswith(".")
+
+
+def test_an_address_pins_a_file(server, address, tmp_path):
+    digest = hashlib.sha256(GOOD).hexdigest()
+    with pytest.raises(InputError, match=f"is not the network wanted .has the SHA-256 {digest}, not {'0' * 64}"):
+        swinir_jax.load_pretrained(f"{address}#sha256={'0' * 64}")
+    assert files_in(tmp_path) == []
+    swinir_jax.load_pretrained(f"{address}#sha256={digest.upper()}")
+    swinir_jax.load_pretrained(f"{address}#sha256={digest}")
+    (path,) = files_in(tmp_path)
+    assert len(server.asked) == 2
+    path.write_bytes((DATA / "checkpoints" / "params_and_ema.pth").read_bytes())
+    with pytest.raises(InputError, match=f"net_work.pth: has the SHA-256 .*, not {digest}"):
+        swinir_jax.load_pretrained(f"{address}#sha256={digest}")
+    with pytest.raises(InputError, match="64 hexadecimal digits, got 'many'"):
+        swinir_jax.load_pretrained(f"{address}#sha256=many")
