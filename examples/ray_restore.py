@@ -6,7 +6,7 @@
 Each worker keeps the networks in memory and restores one picture at a time. The result of `a.jpg` is `a.jpg.png`, which
 appears whole. Pictures with a result are passed over: if a worker dies, another one restores its picture, and the same
 command continues after a stop. All machines must see the folders; buckets (`s3://`, `gs://`) are read by Arrow. Exit
-code 1: some pictures have no result and are named.
+code 1: some pictures have no result and are named; 2: nothing was restored, as for a mistake or if Ray does not start.
 """
 
 import argparse
@@ -139,7 +139,8 @@ def restore_all(source: str, target: str, options: argparse.Namespace, worker: t
       What is wrong, by the names of the pictures that have no result at the end.
 
     Raises:
-      InputError: if there are no pictures, `target` lies in `source`, or the networks cannot be loaded.
+      InputError: if there are no pictures, `target` lies in `source`, the networks cannot be loaded, or Ray does not
+        start.
     """
     here, there = Place.at(source), Place.at(target)
     if here.files == there.files and f"{there.root}/".startswith(f"{here.root}/"):
@@ -157,6 +158,7 @@ def restore_all(source: str, target: str, options: argparse.Namespace, worker: t
     if not waiting:
         return {}
     worker.load(options)  # a mistake is told here in one line; weights are downloaded before several workers need them
+    start_ray()
     ray.data.DataContext.get_current().max_errored_blocks = -1  # a picture that kills its workers stops no others
     answers = ray.data.from_items([{"name": name} for name in waiting], override_num_blocks=len(waiting)).map_batches(
         worker,
@@ -177,9 +179,18 @@ def restore_all(source: str, target: str, options: argparse.Namespace, worker: t
     }
 
 
+def start_ray() -> None:
+    """Starts Ray on this machine, or joins the cluster of $RAY_ADDRESS; raises InputError if that fails."""
+    try:
+        if not ray.is_initialized():
+            ray.init()
+    except Exception as error:  # of many classes, some of them plain
+        raise InputError(f"Ray does not start: {' '.join(str(error).split())}") from error
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("source", help="folder or address of the pictures")
     parser.add_argument("target", help="folder or address for the results")
     parser.add_argument("--workers", type=int, default=1, help="processes that restore (default: 1)")
