@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from swinir_jax.checkpoints.purposes import (
     describe_passes,
     further_passes,
 )
+from swinir_jax.checkpoints.zoo import weight_metadata
 from swinir_jax.cli.model_options import load_model, model_names
 from swinir_jax.errors import InputError
 from swinir_jax.inference.chain import Network
@@ -75,6 +77,13 @@ class Chosen:
     def as_dict(self) -> dict[str, Any]:
         """Returns the choice without models and parameters, as values of JSON."""
         return {"networks": list(self.names), "scale": self.scale, "reason": self.reason}
+
+
+def describe_licenses(names: Sequence[str]) -> str:
+    """Returns the end of a line on networks: `; licence of the weights: ...`; empty if no licence is known."""
+    licenses = dict.fromkeys(weight_metadata(name).get("license") for name in names)
+    known = [text for text in licenses if text]
+    return f"; licence of the weights: {' and '.join(known)}" if known else ""
 
 
 def load_chosen(args: argparse.Namespace) -> Chosen:

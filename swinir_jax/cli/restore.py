@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from swinir_jax.cli.choosing import Chosen, add_purpose_options, load_chosen
+from swinir_jax.cli.choosing import Chosen, add_purpose_options, describe_licenses, load_chosen
 from swinir_jax.cli.display import Display
 from swinir_jax.cli.faults import FaultWatch
 from swinir_jax.cli.inputs import STANDARD_STREAM, Source, find_inputs
@@ -196,7 +196,8 @@ def _check_stream(goal: Goal, args: argparse.Namespace) -> None:
 def _load(args: argparse.Namespace) -> Chosen:
     start = time.perf_counter()
     chosen = load_chosen(args)
-    logger.info("%s: loaded in %.1f s", args.model or "networks", time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    logger.info("%s: loaded in %.1f s%s", args.model or "networks", seconds, describe_licenses(chosen.names))
     return chosen
 
 
