@@ -5,13 +5,16 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from picture_files import make_pixels, pillow_bytes
 from weight_server import serving
 
 from swinir_jax.checkpoints.download import MIRROR_VARIABLE, WEIGHTS_VARIABLE
 from swinir_jax.cli.main import main
-from swinir_jax.inference import files
+from swinir_jax.images import Picture, write_picture
+from swinir_jax.images.row_writing import RowWriter
+from swinir_jax.inference import engine, files
 
 OFFICIAL = "005_colorDN_DFWB_s128w8_SwinIR-M_noise25"
 
@@ -55,6 +58,16 @@ def test_what_is_finished_is_reported_after_a_signal(run, model, monkeypatch, nu
     assert [(picture["input"], picture["state"]) for picture in told["pictures"]] == [("in/a.png", "restored")]
     assert os.listdir("restored") == ["a.png"]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_no_empty_file_stays_if_no_row_is_stored(run, model, monkeypatch):
+    """SIGTERM arrives between the first rows of a result that is written by rows."""
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
+    monkeypatch.setattr(RowWriter, "write", lambda writer, rows: os.kill(os.getpid(), signal.SIGTERM))
+    write_picture("large.png", Picture(np.zeros((1000, 100, 3), np.uint8)))
+    tiles = ["--tile", "32", "--overlap", "8", "--memory", "8MB"]
+    assert run("large.png", "--model", model, *tiles)[0] == 143
+    assert os.listdir("restored") == []
 
 
 def test_an_ignored_sigterm_stays_ignored(run, model, monkeypatch):
