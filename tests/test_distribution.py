@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from email import message_from_bytes, message_from_string
@@ -93,6 +94,12 @@ def test_links_of_the_readme_begin_with_the_address_of_the_repository(tmp_path):
         "[a](https://example.org/r/blob/HEAD/docs/a.md) ![b](https://example.org/r/raw/HEAD/docs/b.png) "
         "[c](https://example.org/c) [d](#d)"
     )
+
+
+def test_a_version_is_a_development_one_until_the_change_log_has_its_release():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    released = re.findall(r"^## \[(\d.*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert (".dev" in version) == (version not in released)
 
 
 def test_weights_under_their_licence_are_those_that_are_bundled():
