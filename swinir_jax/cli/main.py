@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from swinir_jax.cli.completion import SHELLS, PrintCompletion
 from swinir_jax.cli.parser import EXIT_BAD_INPUT, Parser, PrintVersion
-from swinir_jax.errors import InputError, printable
+from swinir_jax.errors import InputError, missing_package, printable
 
 # Command -> summary. The module of the same name has add_arguments(parser) and run(args) -> exit code.
 COMMANDS: Mapping[str, str] = {
@@ -103,7 +103,7 @@ def _module(command: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if command not in _EXTRAS:
             raise
-        raise InputError(f"{command} needs {error.name}: pip install 'swinir-jax[{_EXTRAS[command]}]'.") from error
+        raise missing_package(f"{command} needs {error.name}", _EXTRAS[command]) from error
 
 
 def _prepare_streams() -> None:

@@ -14,7 +14,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     assert main(["app"]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line == "swinir-jax: error: app needs aiohttp: pip install 'swinir-jax[app]'."
+    assert line == "swinir-jax: error: app needs aiohttp: pip install aiohttp."
 
 
 @pytest.mark.parametrize(
