@@ -95,16 +95,14 @@ def through(*names):
         (
             [],
             [1, 2],
-            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG first; no bundled "
-            "network removes noise, JPEG and blur at once, as --best does by "
-            "003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x2_GAN",
+            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG faults first; for noise "
+            "and blur, too: --best (67 MB download)",
         ),
         (
             ["--scale", "3"],
             [1, 4],
             "photo, scale 3: jpeg_light (bundled), then lightweight_x4 (bundled), then MATLAB's bicubic to scale 3; "
-            "removes JPEG first; no bundled network removes noise, JPEG and blur at once, as --best does by "
-            "003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN",
+            "removes JPEG faults first; for noise and blur, too: --best (142 MB download)",
         ),
         (["--for", "jpeg"], [1], "jpeg, scale 1: jpeg_light (bundled); for JPEG of any quality from 10 to 90"),
         (
@@ -190,8 +188,13 @@ def test_best_and_level_choose_the_official_file(run, server):
         (["--model", "jpeg_light", "--for", "jpeg"], "--for chooses a network, and --model jpeg_light names one"),
         (["--model", "jpeg_light", "--best"], "--best chooses"),
         (["--model", "jpeg_light", "--level", "10"], "--level chooses"),
-        (["--for", "noise", "--level", "20"], r"--level.* 15, 25, 50"),
-        (["--level", "25"], r"For photo, the level \(--level\) is left out"),
+        (
+            ["--for", "noise", "--level", "20"],
+            r"Wrong level 20 \(--level\): the purpose noise .* takes the levels 15, 25, 50",
+        ),
+        (["--level", "25"], r"Wrong level 25 \(--level\): the purpose photo .* takes no level"),
+        (["--strength", "0.5"], r"--strength 0.5: jpeg_light cannot .*, no bundled model can; leave --strength out"),
+        (["--model", "models/jpeg_light", "--strength", "2"], "--strength must be 0 to 1, got 2"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(run, options, word):

@@ -62,7 +62,7 @@ def test_results_go_into_a_folder_of_their_own_by_default(run, unchanged):
     code, lines, _ = run("restored")
     assert (code, lines[-1]) == (
         2,
-        "swinir-jax: error: restored/a.png: an input would be overwritten by a result; choose another --out.",
+        "swinir-jax: error: restored: its pictures are inputs; choose another folder for the results (--out).",
     )
 
 
