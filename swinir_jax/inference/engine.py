@@ -92,6 +92,11 @@ class Engine:
             return self._shared_tiles[padded]
         return self.layout.alone(size, self.fitting_side(padded) if self.layout.tile == "auto" else 0)
 
+    def pixels(self, size: Shape) -> int:
+        """Returns the pixels that run for an image of (height, width), in shared tiles or whole; compiles nothing."""
+        padded = self.layout.padded(size)
+        return self.layout.work(padded, self._shared_tiles.get(padded, padded))
+
     def plan(self, sizes: Iterable[Shape]) -> None:
         """Chooses tiles that many images share, so that few programs are compiled (see `Layout.together`).
 
@@ -109,7 +114,7 @@ class Engine:
             self._shared_tiles = self.layout.together(counts, platform, limit)
         if self._shared_tiles:
             shapes = ", ".join(f"{w}x{h}" for h, w in sorted(set(self._shared_tiles.values())))
-            logger.info("%d different sizes: tiles of %s.", len(counts), shapes)
+            logger.info("%d sizes of pictures share tiles of %s to prepare networks less often", len(counts), shapes)
 
     def fitting_side(self, size: Shape, batch_size: int = 1) -> int:
         """Returns 0 if a batch of images of a padded size fits into memory, else the side of a tile that fits."""

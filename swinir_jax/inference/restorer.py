@@ -1,6 +1,5 @@
 """The Restorer: photographs in, restored photographs out."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -119,8 +118,8 @@ class Restorer(PhotoRestorer):
         return len(self._tiling(size)) * self._turns
 
     def work(self, size: tuple[int, int]) -> float:
-        """Returns the multiplications for an image of (height, width), without those in overlaps of tiles."""
-        return pixel_products(self.model.config) * math.prod(self.engine.layout.padded(size)) * self._turns
+        """Returns the multiplications for an image of (height, width); overlaps of tiles count after `plan` only."""
+        return pixel_products(self.model.config) * self.engine.pixels(size) * self._turns
 
     def tile_works(self, size: tuple[int, int]) -> list[float]:
         """Returns the part of `work` that each tile takes, in the order in which tiles run."""

@@ -42,4 +42,6 @@ def test_a_port_in_use_is_named(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert main(["app", "--no-open", "--port", port]) == 2
-    assert f"--port {port}: cannot be listened on" in capsys.readouterr().err.splitlines()[-1]
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"--port {port}: cannot be listened on" in line
+    assert f"the page may be open already at http://127.0.0.1:{port}/" in line

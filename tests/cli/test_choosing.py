@@ -18,6 +18,7 @@ from swinir_jax.checkpoints import download, purposes, zoo
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli import model_options, models
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -267,14 +268,27 @@ def test_a_picture_too_large_for_bicubic_is_named(run, large):
 def test_models_are_listed_by_purpose(capsys):
     assert main(["models"]) == 0
     out = capsys.readouterr().out
-    headings = re.findall(r"^(\S.*) \(--for (\S+)\)$", out, re.MULTILINE)
+    headings = re.findall(r"^(\S.*)\n  swinir-jax restore PHOTO --for (\S+)$", out, re.MULTILINE)
     assert headings == [(purpose.label, name) for name, purpose in PURPOSES.items()]
     assert (
-        "005_colorDN_DFWB_s128w8_SwinIR-M_noise25: color_dn noise 25; 11.5 M parameters, 123 MB; medium; to be fetched"
-        in out
+        "005_colorDN_DFWB_s128w8_SwinIR-M_noise25: same size; medium; to be fetched; 123 MB, 11.5 M parameters; "
+        "color_dn noise 25; Apache-2.0" in out
     )
-    assert re.search(r"jpeg_light: .* 0\.9 M parameters, 5 MB; fast; bundled", out)
-    assert "  --for photo takes, at scale 2: jpeg_light, then lightweight_x2\n" in out
+    assert re.search(r"jpeg_light: same size; fast; bundled; 5 MB, 0\.9 M parameters; ", out)
+    assert "--for photo\n    enlarges by 2: jpeg_light, then lightweight_x2\n" in out
+
+
+def test_models_with_two_ends_are_marked_and_named_where_a_strength_is_refused(run, monkeypatch, capsys):
+    os.mkdir("ends")
+    for name in ("config.json", "sharp.safetensors"):
+        open(f"ends/{name}", "w").close()
+    known = {**zoo.bundled_models(), "jpeg_light": Path("ends")}
+    monkeypatch.setattr(models, "bundled_models", lambda: known)
+    monkeypatch.setattr(model_options, "bundled_models", lambda: known)
+    assert main(["models"]) == 0
+    assert re.findall(r"(\w+):.*; --strength 0..1; ", capsys.readouterr().out) == ["jpeg_light"]
+    [line] = run("--for", "noise", "--strength", "0.5")[2]
+    assert "color_denoise_light cannot be made more faithful or sharper, of the bundled models, jpeg_light can" in line
 
 
 def test_choice_as_json(capsys):
