@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.errors import EXTRAS
 from swinir_jax.images import Picture, read_picture, write_picture
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +101,12 @@ def test_a_version_is_a_development_one_until_the_change_log_has_its_release():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     released = re.findall(r"^## \[(\d.*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert (".dev" in version) == (version not in released)
+
+
+def test_messages_name_the_packages_of_the_extras():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra, packages in EXTRAS.items():
+        assert packages.split() == [re.match(r"[\w-]+", requirement)[0] for requirement in extras[extra]], extra
 
 
 def test_weights_under_their_licence_are_those_that_are_bundled():

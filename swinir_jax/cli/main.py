@@ -20,7 +20,7 @@ from swinir_jax.cli.completion import SHELLS, PrintCompletion
 from swinir_jax.cli.exit_codes import INTERRUPTED, TERMINATED, code_of_error
 from swinir_jax.cli.parser import Parser, PrintVersion
 from swinir_jax.cli.termination import Terminated, describe_end, raising_terminated
-from swinir_jax.errors import InputError, printable
+from swinir_jax.errors import InputError, missing_package, printable
 from swinir_jax.files import make_folder
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def _module(command: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if command not in _EXTRAS:
             raise
-        raise InputError(f"{command} needs {error.name}: pip install 'swinir-jax[{_EXTRAS[command]}]'.") from error
+        raise missing_package(f"{command} needs {error.name}", _EXTRAS[command]) from error
 
 
 def _prepare_streams() -> None:
