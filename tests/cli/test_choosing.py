@@ -178,7 +178,7 @@ def test_what_is_not_bundled_is_fetched_once_and_named(run, restorers, server):
 def test_best_and_level_choose_the_official_file(run, server):
     server.body = None
     code, _, lines = run("--for", "noise", "--best", "--level", "15")
-    assert code == 2
+    assert code == 4
     assert server.asked == ["/005_colorDN_DFWB_s128w8_SwinIR-M_noise15.pth"]
     assert "noise, scale 1: 005_colorDN_DFWB_s128w8_SwinIR-M_noise15 (to be fetched); for noise of sigma 15" in lines
 
