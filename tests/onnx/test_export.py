@@ -51,12 +51,15 @@ def test_metadata(exported):
 
 
 @pytest.mark.parametrize("float16", [False, True])
-@pytest.mark.parametrize(("changes", "window"), [({"family": "swin2sr"}, "8"), ({"unshuffle": 3}, "24")])
+@pytest.mark.parametrize(
+    ("changes", "window"), [({"family": "swin2sr"}, "8"), ({"unshuffle": 3}, "24")], ids=["swin2sr", "unshuffled"]
+)
 def test_relatives(tmp_path, changes, window, float16):
     config = dataclasses.replace(CONFIG, **changes)
     params = params_from_official(generated_weights(official_shapes(config), 1), config)
     change = export_onnx(SwinIR(config), params, tmp_path / "x.onnx", float16=float16)
-    assert 1e-5 < change < 2**-11 if float16 else change == 0
+    # Swin2SR's LayerNorms behind the branches enlarge small results with their rounding errors.
+    assert 1e-5 < change < 2**-10 if float16 else change == 0
     assert check_onnx(tmp_path / "x.onnx") < 1e-6  # two sizes, one with shifted windows
     assert metadata_of(tmp_path / "x.onnx")["window"] == window
 
@@ -155,7 +158,7 @@ def test_network_with_position_embedding_needs_its_shape(tmp_path):
 def test_shape_of_a_position_embedding_behind_an_unshuffle(tmp_path):
     config = dataclasses.replace(CONFIG, ape=True, img_size=(16, 24), unshuffle=2)
     params = params_from_official(generated_weights(official_shapes(config), 1), config)
-    with pytest.raises(InputError, match="ape.*must be 32x48, got 16x24"):
+    with pytest.raises(InputError, match=r"ape.*must be 32x48, got 16x24"):
         export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=(16, 24))
     export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=(30, 48))
     assert check_onnx(tmp_path / "x.onnx") < 1e-6
