@@ -108,7 +108,7 @@ LAYERS: Mapping[str, Callable[[Mapping[str, Any], int, SwinIRConfig], Weights]] 
 def _then_pixelwise(conv: Mapping[str, Any], pixelwise: Mapping[str, Any]) -> Weights:
     """Folds a convolution of single pixels into the convolution before it."""
     matrix = pixelwise["kernel"][0, 0]
-    return {"kernel": conv["kernel"] @ matrix, "bias": conv["bias"] @ matrix + pixelwise["bias"]}
+    return {"kernel": conv["kernel"] @ matrix[None, None], "bias": conv["bias"] @ matrix + pixelwise["bias"]}
 
 
 def _after_norm(norm: Mapping[str, Any], linear: Mapping[str, Any]) -> Weights:

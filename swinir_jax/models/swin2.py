@@ -76,14 +76,15 @@ class CosineAttention(nn.Module):
             q_bias, v_bias = (
                 self.param(name, nn.initializers.zeros, (c.embed_dim,), jnp.float32) for name in ("q_bias", "v_bias")
             )
-            qkv = qkv + jnp.concatenate([q_bias, jnp.zeros_like(q_bias), v_bias]).astype(qkv.dtype)
+            bias = jnp.concatenate([q_bias, jnp.zeros_like(q_bias), v_bias])
+            qkv = qkv + jnp.expand_dims(bias, (0, 1, 2, 3)).astype(qkv.dtype)
         q, k, v = (
             y.reshape(*x.shape[:-1], heads, c.embed_dim // heads)  # [B, H / M, W / M, N, heads, D]
             for y in jnp.split(qkv, 3, axis=-1)
         )
         first_scale = nn.initializers.constant(_FIRST_LOGIT_SCALE)
-        logit_scale = self.param("logit_scale", first_scale, (heads, 1, 1), jnp.float32).reshape(heads, 1)
-        scale = jnp.exp(jnp.minimum(logit_scale, LARGEST_LOGIT_SCALE))
+        logit_scale = self.param("logit_scale", first_scale, (heads, 1, 1), jnp.float32)
+        scale = jnp.exp(jnp.minimum(logit_scale.reshape(1, 1, 1, 1, heads, 1), LARGEST_LOGIT_SCALE))
         q, k = (normalize(y.astype(x.dtype)) for y in (q, k))
         drop = nn.Dropout(c.attn_drop_rate, deterministic=deterministic)
         y = attend((q * scale).astype(v.dtype), k.astype(v.dtype), v, self._position_bias(x.dtype), mask, drop)
