@@ -55,7 +55,7 @@ def test_tiles_are_close_to_the_whole(config, size):
 @each_relative
 @pytest.mark.parametrize("pad", ["reflect", "minimal", "official"])
 def test_by_rows_as_in_memory(config, pad, tmp_path):
-    pixels = (photo(133, 50, 3) * 255).astype(np.uint8)
+    pixels = (photo(133, 70, 3) * 255).astype(np.uint8)
     write_picture(tmp_path / "a.png", Picture(pixels))
     restorer = StreamingRestorer(*network(config), tile=128, overlap=64, pad=pad)
     restorer.restore_file(tmp_path / "a.png", tmp_path / "b.png")
