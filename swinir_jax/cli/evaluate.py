@@ -34,7 +34,7 @@ _MAX_LEVEL = 1000  # larger scales and sigmas are typing errors
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("--task", required=True, choices=list(TASKS), help="measure this task of SwinIR's paper, or Swin2SR's compressed_sr")
+    parser.add_argument("--task", required=True, choices=list(TASKS), help="measure this task of the papers")
     level = parser.add_mutually_exclusive_group(required=True)
     level.add_argument("--scale", type=int, help="scale of super-resolution")
     level.add_argument("--noise", type=int, metavar="SIGMA", help="noise level of denoising, on the 0..255 scale")

@@ -44,7 +44,7 @@ def initialise_from(
         if path.endswith(_TABLE) and path in target:
             found[path] = _crop(values, np.shape(target[path]))
     carried = sorted(path for path in target if path in found and found[path].shape == np.shape(target[path]))
-    # Biases and position tables of unrelated networks can have equal shapes, and all kernels in networks of two families.
+    # Biases and position tables of unrelated networks can have equal shapes, and all kernels of two families.
     same_family = model.config.family == config.family
     if not same_family or not any(path.startswith(_BODY) and path.endswith("/kernel") for path in carried):
         source_sizes, target_sizes = (

@@ -23,7 +23,8 @@ OPTIONS = {
     "swin2sr, odd depth, 3conv": dict(
         family="swin2sr", resi_connection="3conv", patch_norm=False, depths=(3,), num_heads=(2,)
     ),
-    "unshuffled": dict(unshuffle=8, upscale=1, depths=(1,), num_heads=(2,)),  # the gradient of nearest+conv jumps where a rounding changes a sign
+    # Not with nearest+conv, whose gradient jumps where a rounding changes a sign.
+    "unshuffled": dict(unshuffle=8, upscale=1, depths=(1,), num_heads=(2,)),
 }
 
 

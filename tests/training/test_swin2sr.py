@@ -2,26 +2,22 @@
 
 import numpy as np
 import pytest
-from command_runs import make_images, metrics
+from command_runs import FIELDS, make_images, metrics
 from training_runs import assert_same_bits
 
 from swinir_jax import load_pretrained
 from swinir_jax.cli.main import main
 
-FIELDS = (
-    "--network.embed-dim 6 --network.depths 1 --network.num-heads 2 --network.window-size 4 --network.img-size 8 "
-    "--data.patch-size 8 --batch-size 2 --log-every 1 --optimizer.schedule constant --validation.every 4 "
-    "--validation.pictures 1 --checkpoint.every 2"
-).split()
+SHORT = ["--batch-size=2", "--log-every=1", "--checkpoint.every=2", "--validation.every=4"]
 
 
 @pytest.mark.usefixtures("collected")
 def test_a_resumed_training_is_the_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-    fields = [*FIELDS, *make_images(tmp_path)]
+    fields = [*FIELDS, *SHORT, "--optimizer.schedule=constant", *make_images(tmp_path)]
     for name, steps in (("whole", "4"), ("parts", "2"), ("parts", "4")):
         workdir = str(tmp_path / name)
-        assert main(["train", "swin2sr_classical_x2", "--workdir", workdir, *fields, "--steps", steps]) == 0
+        assert main(["train", "swin2sr_classical_x2", "--workdir", workdir, *fields, f"--steps={steps}"]) == 0
     whole, parts = (metrics(tmp_path / name, "train/loss") for name in ("whole", "parts"))
     assert [*whole] == [1, 2, 3, 4]
     assert whole == parts
