@@ -45,7 +45,7 @@ OPTIONS = (
     {"family": "swin2sr", "window_size": 7, "img_size": 14, "upsampler": "", "upscale": 1, "img_range": 255.0},
     {"family": "swin2sr", "upsampler": "nearest+conv", "upscale": 4, "resi_connection": "3conv", "patch_norm": False},
     {"family": "swin2sr", "upsampler": "pixelshuffle_aux", "upscale": 4, "qkv_bias": False},
-    {"family": "swin2sr", "upsampler": "pixelshuffle_hf", "ape": True},
+    {"family": "swin2sr", "upsampler": "pixelshuffle_hf", "ape": True, "resi_connection": "3conv"},
 )
 CONFIGS = [SwinIRConfig.from_dict({**TINY.to_dict(), **options}) for options in OPTIONS]
 

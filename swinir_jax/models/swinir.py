@@ -102,9 +102,9 @@ class SwinIR(nn.Module):
             y = nn.Dropout(c.drop_rate, deterministic=deterministic)(y)
             for i in range(len(c.depths)):
                 y = RSTB(c, i, self.dtype, name=f"layers{branch}_{i}")(y, deterministic)
-            return shallow + residual_conv(convolve, norm(y), c, f"conv_after_body{branch}")
+            return norm(y)
 
-        deep = body(shallow)  # [B, H, W, C]
+        deep = shallow + residual_conv(convolve, body(shallow), c, "conv_after_body")  # [B, H, W, C]
 
         # Image reconstruction
         restored = RECONSTRUCTIONS[c.upsampler](convolve, deep, x, c)  # [B, H * upscale, W * upscale, in_chans]

@@ -160,6 +160,16 @@ def test_conversion_to_a_folder_and_back_keeps_every_bit(config, tmp_path):
         np.testing.assert_array_equal(back[name], tensor, strict=True)
 
 
+def test_the_second_body_of_a_swin2sr_ends_with_one_convolution():
+    config = dataclasses.replace(RELATIVES["swin2sr hf"], resi_connection="3conv")
+    names = official_shapes(config)
+    assert {name for name in names if name.startswith("conv_after_body_hf")} == {
+        "conv_after_body_hf.weight", "conv_after_body_hf.bias",
+    }  # fmt: skip
+    assert {"conv_after_body.0.weight", "conv_after_body.4.weight", "layers_hf.0.conv.2.weight"} <= names.keys()
+    assert infer_config(official_tensors(config)) == config
+
+
 def test_a_small_file_of_a_swin2sr_tells_window_and_shift(tmp_path, caplog):
     config = dataclasses.replace(TINY_SWIN2SR, img_size=40, window_size=5)
     source = write_safetensors(tmp_path / "x.safetensors", official_tensors(config))
