@@ -5,7 +5,7 @@ Each function takes:
   convolve: the convolution, which finds its own parameters by name (see `Convolve`).
   body: `(shallow features, suffix of the names) -> features behind all RSTBs and the last LayerNorm`.
   deep: `[B, H, W, embed_dim]` deep features.
-  restored: `[B, H * upscale, W * upscale, in_chans]` from `RECONSTRUCTIONS`.
+  restored: `[B, h * upscale, w * upscale, in_chans]` from `RECONSTRUCTIONS`, cut to size.
   config: network configuration.
 
 and returns images in the value range of `restored`.
@@ -49,6 +49,7 @@ def high_frequency(
     x = x + convolve(body(x, "_hf"), config.embed_dim, "conv_after_body_hf")
     x = before_upsample(convolve, x, "_hf")
     high = convolve(upsample(convolve, x, config, "upsample_hf"), config.in_chans, "conv_last_hf")
+    high = high[:, : restored.shape[1], : restored.shape[2]]
     return restored + high, high
 
 
