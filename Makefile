@@ -39,8 +39,13 @@ demo: $(DEMO)/ready
 	@echo "Restoring $(EXAMPLE), twice as large; the first time, the network is compiled:"
 	$(DEMO)/bin/swinir-jax restore $(EXAMPLE) --for clean --out out --compare
 	@echo "The result is out/astronaut.png; out/compare/astronaut.png shows it beside the picture before."
-	@echo "Now a photograph of your own, which goes into restored/:"
-	@echo "  $(CURDIR)/$(DEMO)/bin/swinir-jax restore PHOTO.jpg"
+	@echo "In each new terminal, first:"
+	@echo "  . '$(CURDIR)/$(DEMO)/bin/activate'"
+	@echo "Then a photograph of your own, which goes into restored/:"
+	@echo "  swinir-jax restore PHOTO.jpg"
+	@echo "Or a page in the browser, which needs one package more:"
+	@echo "  pip install aiohttp"
+	@echo "  swinir-jax app"
 
 $(DEMO)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c $(NEEDS_PYTHON)

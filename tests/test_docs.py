@@ -24,6 +24,7 @@ from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, choose_models
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.cli.main import main
+from swinir_jax.errors import EXTRAS
 from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.inference import engine
 
@@ -79,6 +80,16 @@ def test_commands_take_the_options_that_pages_give_them(file):
 
 def test_the_readme_is_read_in_a_few_minutes():
     assert len((ROOT / "README.md").read_text().split()) < 900
+
+
+def test_the_demo_ends_with_lines_that_work_in_a_new_terminal():
+    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.findall('^echo "  (.*)"$', done.stdout, re.MULTILINE) == [
+        f". '{ROOT}/.venv-demo/bin/activate'",
+        "swinir-jax restore PHOTO.jpg",
+        f"pip install {EXTRAS['app']}",
+        "swinir-jax app",
+    ]
 
 
 @pytest.mark.parametrize("name", PAGES)

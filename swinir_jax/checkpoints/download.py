@@ -16,9 +16,6 @@ from typing import Any, Literal
 import platformdirs
 from tqdm import tqdm
 
-from swinir_jax.checkpoints.architecture import infer_config
-from swinir_jax.checkpoints.names import params_from_official
-from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.checkpoints.zoo import OFFICIAL, OfficialModel, bundled_models
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder, replacing
@@ -62,6 +59,9 @@ def locate_official(
     """
 
     def check(path: Path) -> None:
+        from swinir_jax.checkpoints.names import params_from_official  # imports JAX, which places do not need
+        from swinir_jax.checkpoints.weight_file import read_weight_file
+
         params_from_official(read_weight_file(path)[0], model.config)
 
     return find_official(model, weights_dir) or download_known(
@@ -147,6 +147,10 @@ def locate_address(address: str, *, progress: bool = False) -> Path:
 
 
 def _check_swinir(path: Path) -> None:
+    from swinir_jax.checkpoints.architecture import infer_config
+    from swinir_jax.checkpoints.names import params_from_official
+    from swinir_jax.checkpoints.weight_file import read_weight_file
+
     tensors, _ = read_weight_file(path)
     params_from_official(tensors, infer_config(tensors))
 

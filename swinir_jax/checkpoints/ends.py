@@ -11,19 +11,14 @@ from typing import Any
 import safetensors.numpy
 
 from swinir_jax.checkpoints.blending import blend
+from swinir_jax.checkpoints.folders import FAITHFUL, SHARP
 from swinir_jax.checkpoints.names import params_from_official, params_to_official, split_buffers
-from swinir_jax.checkpoints.store import CONFIG_FILE, new_model, read_config, write_config
+from swinir_jax.checkpoints.store import new_model, read_config, write_config
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 
 DEFAULT_STRENGTH = 0.7
-_FAITHFUL, _SHARP = "faithful.safetensors", "sharp.safetensors"
-
-
-def is_two_ended(folder: Path) -> bool:
-    """Tells whether `save_ends` wrote a folder, even if a part of it is missing now."""
-    return (folder / CONFIG_FILE).is_file() and any((folder / name).exists() for name in (_FAITHFUL, _SHARP))
 
 
 def save_ends(
@@ -48,7 +43,7 @@ def save_ends(
     """
     _check_strength(strength)
     with new_model(folder) as temporary:
-        for name, params in ((_FAITHFUL, faithful), (_SHARP, sharp)):
+        for name, params in ((FAITHFUL, faithful), (SHARP, sharp)):
             (temporary / name).write_bytes(safetensors.numpy.save(params_to_official(params, config, small=True)))
         write_config(temporary, config, strength=strength)
 
@@ -70,7 +65,7 @@ def load_ends(folder: Path, strength: float | None = None) -> tuple[dict[str, An
     chosen: Any = content.get("strength") if strength is None else strength
     _check_strength(chosen)
     ends = []
-    for name in (_FAITHFUL, _SHARP):
+    for name in (FAITHFUL, SHARP):
         tensors, _ = read_weight_file(folder / name)
         try:
             ends.append(params_from_official(split_buffers(tensors)[0], config))

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from swinir_jax.checkpoints import store
 from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift, tells_window, with_shift
 from swinir_jax.checkpoints.download import is_address, locate_address, locate_official
-from swinir_jax.checkpoints.ends import is_two_ended, load_ends
+from swinir_jax.checkpoints.ends import load_ends
+from swinir_jax.checkpoints.folders import CONFIG_FILE, PARAMS_FOLDER, is_model, is_two_ended
 from swinir_jax.checkpoints.names import params_from_official, split_buffers
 from swinir_jax.checkpoints.networks import Weights
 from swinir_jax.checkpoints.run import is_run, load_run, run_folder
@@ -80,7 +81,7 @@ def load_pretrained(
     elif is_two_ended(path := _resolve(name, weights_dir, progress)):
         params, config, blended = load_ends(path, strength)
         logger.info("%s: strength %g, from 0 (faithful) to 1 (sharp).", name, blended)
-    elif store.is_model(path):
+    elif is_model(path):
         params, config = store.load_model(path)
     else:
         params, config = _load_file(path, img_range, qk_scale, shift, weights)
@@ -121,7 +122,7 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
     if is_address(name):
         return locate_address(text, progress=progress)
     files = _weight_files(path)
-    if path.is_file() or (path.is_dir() and ((store.is_model(path) and not files) or unpacked_archive(path))):
+    if path.is_file() or (path.is_dir() and ((is_model(path) and not files) or unpacked_archive(path))):
         return path
     if text in (bundled := bundled_models()):
         return bundled[text]
@@ -132,13 +133,13 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
     if store.is_orbax(path):
         raise store.lacks_config(path)
     if path.exists():
-        raise InputError(f"{path}: holds no model: neither {store.CONFIG_FILE} of a converted one nor weights.")
+        raise InputError(f"{path}: holds no model: neither {CONFIG_FILE} of a converted one nor weights.")
     raise unknown_model(text)
 
 
 def _weight_files(folder: Path) -> list[str]:
     """Returns the names of the weight files in a folder that is no converted model, by suffix."""
-    if not folder.is_dir() or (folder / store.PARAMS_FOLDER).exists() or is_two_ended(folder):
+    if not folder.is_dir() or (folder / PARAMS_FOLDER).exists() or is_two_ended(folder):
         return []
     return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 

@@ -24,12 +24,12 @@ class Row:
     Attributes:
       networks: name of the network by scale, with `{level}` for the level that the network was trained for.
       reason: what these networks are good for, in a few words, with `{level}` likewise.
-      is_stand_in: whether the networks of the other quality suit the purpose better.
+      left: faults of the purpose that only the networks of quality "best" remove; empty if there are none.
     """
 
     networks: Mapping[int, str]
     reason: str
-    is_stand_in: bool = False
+    left: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,7 @@ _PURPOSES = (
         scale=2,
         rows={
             # Measured by benchmarks/photo_networks.py: the best of the bundled networks.
-            "fast": Row(
-                {1: "jpeg_light"}, "removes JPEG first; no bundled network removes noise, JPEG and blur at once", True
-            ),
+            "fast": Row({1: "jpeg_light"}, "removes JPEG faults first", "noise and blur"),
             "best": Row(
                 {
                     2: "003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x2_GAN",
@@ -169,7 +167,8 @@ class Choice:
       level: level that the networks were chosen for; None if the purpose has none.
       passes: networks in the order in which they run.
       reason: why these networks, in a few words.
-      better: name of the network of quality "best", if the chosen ones stand in for it; else None.
+      better: name of the network of quality "best", if it removes faults that the chosen ones leave; else None.
+      left: those faults, in a few words.
     """
 
     purpose: str
@@ -179,6 +178,7 @@ class Choice:
     passes: tuple[Pass, ...]
     reason: str
     better: str | None
+    left: str = ""
 
     @property
     def is_resized(self) -> bool:
@@ -190,7 +190,7 @@ class Choice:
         return {**dataclasses.asdict(self), "is_resized": self.is_resized}
 
     def __str__(self) -> str:
-        """Describes the choice in a line: `clean, scale 3: lightweight_x4 (bundled), then ...; for clean pictures`."""
+        """Describes the choice in a line: `photo, scale 2: jpeg_light (bundled), ...; removes JPEG faults first`."""
         return f"{self.purpose}, scale {self.scale}: {describe_passes(self.passes, self.scale)}; {self.reason}"
 
 
@@ -226,12 +226,12 @@ def choose_models(
     if scale not in SCALES:
         raise InputError(f"The scale must be one of {', '.join(map(str, SCALES))}, got {scale!r}.")
     if level is not None and level not in entry.levels:
-        known = f"is one of {', '.join(map(str, entry.levels))}" if entry.levels else "is left out"
-        raise InputError(f"For {purpose}, the level (--level) {known}; got {level!r}.")
+        known = f"takes the levels {', '.join(map(str, entry.levels))}" if entry.levels else "takes no level"
+        raise InputError(f"Wrong level {level!r} (--level): the purpose {purpose} (--for) {known}.")
     level = entry.level if level is None else level
     row = entry.rows[quality]
     names = _in_turn(row.networks, scale, quality)
-    better = _in_turn(entry.rows["best"].networks, scale, "best")[0][0] if row.is_stand_in else None
+    better = _in_turn(entry.rows["best"].networks, scale, "best")[0][0] if row.left else None
     return Choice(
         purpose=purpose,
         scale=scale,
@@ -240,6 +240,7 @@ def choose_models(
         passes=tuple(_pass(name.format(level=level), own, weights_dir) for name, own in names),
         reason=row.reason.format(level=level),
         better=better and better.format(level=level),
+        left=row.left,
     )
 
 

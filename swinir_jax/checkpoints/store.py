@@ -12,13 +12,12 @@ import flax
 import jax
 import numpy as np
 
+from swinir_jax.checkpoints.folders import CONFIG_FILE, PARAMS_FOLDER
 from swinir_jax.checkpoints.names import flat_params, parameter_shapes, shape_problems
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError, first_few
 from swinir_jax.files import cannot_write, holding_interrupts, make_folder, replacing
 
-CONFIG_FILE = "config.json"
-PARAMS_FOLDER = "params"
 FORMAT_VERSION = 1
 
 
@@ -74,11 +73,6 @@ def write_config(folder: Path, config: SwinIRConfig, part: str = "", **others: A
     checksums = _checksums(folder / part)
     content = {"format_version": FORMAT_VERSION, "config": config.to_dict(), **others, "crc32": checksums}
     (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n")
-
-
-def is_model(folder: Path) -> bool:
-    """Returns whether a folder was written by `save_model`, even if a part of it is missing now."""
-    return (folder / CONFIG_FILE).exists() or (folder / PARAMS_FOLDER).is_dir()
 
 
 def is_orbax(folder: Path) -> bool:

@@ -10,8 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from swinir_jax.checkpoints import store
-from swinir_jax.checkpoints.ends import is_two_ended
+from swinir_jax.checkpoints.folders import is_model, is_two_ended
 from swinir_jax.config import SIZES, SwinIRConfig
 from swinir_jax.errors import InputError
 
@@ -133,7 +132,7 @@ def bundled_name(name: str) -> str | None:
     """Returns the name of the bundled model that a name, or a file of the same content, stands for; None for others."""
     path, models = Path(name), bundled_models()
     if not path.is_file():
-        return name if name in models and not store.is_model(path) else None
+        return name if name in models and not is_model(path) else None
     files = {known: file for known, file in models.items() if file.is_file()}
     return next((known for known, file in files.items() if filecmp.cmp(path, file, shallow=False)), None)
 

@@ -86,7 +86,8 @@ async def _serve(app: web.Application, port: int, *, opening: bool) -> None:
             await web.TCPSite(runner, _HOST, port).start()
         except OSError as error:
             raise InputError(
-                f"--port {port}: cannot be listened on ({error.strerror}); choose another port, or 0 for any free one."
+                f"--port {port}: cannot be listened on ({error.strerror}); the page may be open already at "
+                f"http://{_HOST}:{port}/; else choose another port, or 0 for any free one."
             ) from error
         address = f"http://{_HOST}:{runner.addresses[0][1]}/"
         logger.info("the page is at %s; Ctrl-C ends it", address)

@@ -1,28 +1,35 @@
-"""Networks for photographs: those that the purpose calls for, or those that the user names."""
+"""Networks for photographs: those that the purpose calls for, or those that the user names.
+
+Imports JAX only to load networks, so that mistakes in options are told at once.
+"""
 
 import argparse
 import dataclasses
 import logging
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
-
-from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.checkpoints.download import place_of
 from swinir_jax.checkpoints.purposes import (
     DEFAULT_PURPOSE,
     PURPOSES,
     SCALES,
+    Choice,
     Pass,
     choose_models,
     describe_passes,
     further_passes,
 )
-from swinir_jax.cli.model_options import load_model, model_names
+from swinir_jax.checkpoints.zoo import OFFICIAL
+from swinir_jax.cli.model_options import check_model, load_model, model_names
 from swinir_jax.errors import InputError
-from swinir_jax.inference.chain import Network
+
+if TYPE_CHECKING:
+    from swinir_jax.inference.chain import Network
 
 logger = logging.getLogger(__name__)
+
+_NAMED = "named by --model"
 
 
 def add_purpose_options(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +75,7 @@ class Chosen:
     """
 
     names: tuple[str, ...]
-    networks: list[Network]
+    networks: "list[Network]"
     scale: int
     reason: str
 
@@ -77,16 +84,16 @@ class Chosen:
         return {"networks": list(self.names), "scale": self.scale, "reason": self.reason}
 
 
-def load_chosen(args: argparse.Namespace) -> Chosen:
-    """Loads the networks that --model names, or else those of the purpose; logs the choice in a line.
+def choose(args: argparse.Namespace) -> Choice | None:
+    """Chooses networks by the purpose and logs the choice in a line; loads nothing.
 
-    The options about weight files hold for all networks of --model, or for the first one of the purpose.
+    Returns:
+      None if --model names networks.
 
     Raises:
-      InputError: if an option has a wrong value, --model is given beside an option that chooses a network, or weights
-        cannot be loaded.
+      InputError: if an option has a wrong value, --model is given beside an option that chooses a network, or there is
+        no model of a name.
     """
-    options = {"dtype": jnp.dtype(args.dtype), "weights_dir": args.weights_dir, "progress": not args.quiet}
     if args.model is None:
         choice = choose_models(
             args.purpose or DEFAULT_PURPOSE,
@@ -95,22 +102,64 @@ def load_chosen(args: argparse.Namespace) -> Chosen:
             level=args.level,
             weights_dir=args.weights_dir,
         )
-        logger.info("%s%s", choice, f", as --best does by {choice.better}" if choice.better else "")
-        passes, scale = choice.passes, choice.scale
-        networks = [load_model(args, passes[0].source)]
-        networks += [load_pretrained(step.source, **options) for step in passes[1:]]
-        return Chosen(tuple(step.model for step in passes), networks, scale, choice.reason)
+        if args.strength is not None:
+            check_model(choice.passes[0].model, args.strength)
+        logger.info("%s%s", choice, _hint(choice, args.weights_dir))
+        return choice
     for given, name in ((args.purpose, "--for"), (args.best or None, "--best"), (args.level, "--level")):
         if given is not None:
             raise InputError(f"{name} chooses a network, and --model {args.model} names one; leave out one of the two.")
+    for name in model_names(args.model):
+        check_model(name, args.strength)
+    return None
+
+
+def _hint(choice: Choice, weights_dir: str | None) -> str:
+    """Returns the end of the line on a choice: `; for noise and blur, too: --best (67 MB download)`; often empty."""
+    if not choice.better:
+        return ""
+    size = OFFICIAL[choice.better].file_bytes / 1e6
+    download = f" ({size:.0f} MB download)" if place_of(choice.better, weights_dir) == "to be fetched" else ""
+    return f"; for {choice.left}, too: --best{download}"
+
+
+def describe(args: argparse.Namespace, choice: Choice | None) -> dict[str, Any]:
+    """Returns what `Chosen.as_dict` does, for a run that needs no network; without those that --scale adds."""
+    if choice is None:
+        return Chosen(tuple(model_names(args.model)), [], args.scale, _NAMED).as_dict()
+    return Chosen(tuple(step.model for step in choice.passes), [], choice.scale, choice.reason).as_dict()
+
+
+def load_chosen(args: argparse.Namespace, choice: Choice | None) -> Chosen:
+    """Loads the networks of a choice, or else those that --model names.
+
+    The options about weight files hold for all networks of --model, or for the first one of the purpose.
+
+    Raises:
+      InputError: if weights cannot be loaded, or the scale cannot be reached.
+    """
+    if choice:
+        networks = [load_model(args, choice.passes[0].source)]
+        networks += [_load_further(args, step) for step in choice.passes[1:]]
+        return Chosen(tuple(step.model for step in choice.passes), networks, choice.scale, choice.reason)
     names = model_names(args.model)
     networks = [load_model(args, name) for name in names]
     scales = [model.config.upscale for model, _ in networks]
     own = math.prod(scales)
     scale = args.scale or own
     others = further_passes(own, scale, args.weights_dir)
-    networks += [load_pretrained(step.source, **options) for step in others]
+    networks += [_load_further(args, step) for step in others]
     passes = (*(Pass(name, scale, "given") for name, scale in zip(names, scales, strict=True)), *others)
     if len(passes) > 1 or scale != own:
         logger.info("scale %d: %s", scale, describe_passes(passes, scale))
-    return Chosen(tuple(step.model for step in passes), networks, scale, "named by --model")
+    return Chosen(tuple(step.model for step in passes), networks, scale, _NAMED)
+
+
+def _load_further(args: argparse.Namespace, step: Pass) -> "Network":
+    """Loads a network to which the options about weight files do not apply."""
+    import jax.numpy as jnp
+
+    from swinir_jax.checkpoints.pretrained import load_pretrained
+
+    dtype = jnp.dtype(args.dtype)
+    return load_pretrained(step.source, dtype=dtype, weights_dir=args.weights_dir, progress=not args.quiet)

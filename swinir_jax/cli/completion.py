@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import missing_package
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -17,7 +17,7 @@ class PrintCompletion(argparse.Action):
         try:
             import shtab
         except ModuleNotFoundError as error:
-            raise InputError("--print-completion needs shtab: pip install 'swinir-jax[completion]'.") from error
+            raise missing_package("--print-completion needs shtab", "completion") from error
         _complete_files(parser, shtab)
         print(shtab.complete(parser, shell))
         parser.exit()

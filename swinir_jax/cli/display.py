@@ -85,7 +85,7 @@ class Display:
             return
         work = self._works[place]
         with self._lock:
-            self._place, self._size, self._name = place, size, printable(name)[-_NAME_LENGTH:]
+            self._place, self._size, self._name = place, size, _shown(name)
             self._progress = Progress(self._pace.expect(work))
         yield
         if self._progress.seconds:
@@ -95,14 +95,26 @@ class Display:
         with self._lock:
             fraction, left = self._progress.estimate()
             place, name = self._place, self._name
+            is_preparing = not self._progress.total
         fraction, work = fraction or 0.0, self._works[place]
         whole, finished = sum(self._works), sum(self._works[:place]) + fraction * work
         text = f"{name}, {place + 1} of {len(self._works)}" if len(self._works) > 1 else name
+        if is_preparing:
+            text += ", preparing the network for pictures of this size"
         if left:
-            seconds = left / (1 - fraction)  # of this picture from beginning to end
-            text += f", {_about(seconds * (whole - finished) / work)} left"
+            others = sum(self._works[place + 1 :])
+            after = self._pace.expect(others)
+            if after is None:  # as fast as this picture
+                after = left / (1 - fraction) / work * others
+            text += f", {_about(left + after)} left"
         bar.n = finished / whole
         bar.set_description_str(text)
+
+
+def _shown(name: str) -> str:
+    """Returns the end of a name, behind an ellipsis if the beginning is cut off."""
+    text = printable(name)
+    return text if len(text) <= _NAME_LENGTH else "…" + text[1 - _NAME_LENGTH :]
 
 
 def _about(seconds: float) -> str:

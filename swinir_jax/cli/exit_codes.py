@@ -5,6 +5,7 @@
 
 SOME_FAILED = 1
 ALL_FAILED = 3
+INTERRUPTED = 130  # by Ctrl-C
 
 
 def code_of(failed: int, done: int) -> int:

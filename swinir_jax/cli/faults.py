@@ -1,4 +1,4 @@
-"""Warnings about pictures with faults that a network for clean pictures would enlarge."""
+"""Warnings about faults of pictures that the chosen networks leave or enlarge."""
 
 import logging
 from collections.abc import Sequence
@@ -10,35 +10,53 @@ from swinir_jax.inference.noise import NOISY_LEVEL, noise_level
 
 logger = logging.getLogger(__name__)
 
+_REMOVING_NOISE = {"photo", "noise", "gray-noise"}  # purposes
+
 
 class FaultWatch:
-    """Counts pictures with faults, if the first network knows only clean pictures; says so once for each kind."""
+    """Counts pictures with faults that known networks do not remove; says so once for each kind.
+
+    A picture gets one piece of advice: a JPEG file that is noisy, too, counts as a JPEG file.
+    """
 
     def __init__(self, chosen: Chosen):
-        """Looks the purpose of the first network up; a network that has no known name is not watched."""
-        self._name, self._is_on = chosen.names[0], purpose_of(chosen.names[0]) == "clean"
+        """Looks the purposes of the networks up; networks that have no known name are not watched."""
+        purposes = [purpose_of(name) for name in chosen.names]
+        self._names, self._enlarges_faults = chosen.names, purposes[0] == "clean"
+        self._leaves_noise = None not in purposes and not _REMOVING_NOISE & {*purposes}
         self._pictures = self._noisy = 0
 
     def look_at_headers(self, headers: Sequence[Header]) -> None:
         """Warns of JPEG files."""
-        if self._is_on:
-            count = sum(header.format == "JPEG" for header in headers)
-            self._warn(count, len(headers), "JPEG files" if count > 1 else "a JPEG file", "--for photo or jpeg")
+        count = sum(header.format == "JPEG" for header in headers)
+        if self._enlarges_faults and count:
+            what = "are JPEG files" if count > 1 else "is a JPEG file"
+            self._warn(count, len(headers), what, "--for photo or jpeg removes them first")
 
-    def look_at(self, picture: Picture) -> None:
+    def look_at(self, picture: Picture, header: Header) -> None:
         """Estimates the noise of a picture."""
-        if self._is_on:
-            self._pictures += 1
+        self._pictures += 1
+        if self._enlarges_faults and header.format == "JPEG":
+            return
+        if self._enlarges_faults or self._leaves_noise:
             self._noisy += noise_level(picture) > NOISY_LEVEL
 
     def tell(self) -> None:
         """Warns of noisy pictures among those that were looked at."""
-        self._warn(self._noisy, self._pictures, "noisy", "--for noise")
+        if not self._noisy:
+            return
+        what = "are noisy" if self._noisy > 1 else "is noisy"
+        if self._enlarges_faults:
+            self._warn(self._noisy, self._pictures, what, "--for noise removes them first")
+        else:
+            logger.warning(
+                "%d of %d pictures %s, and %s do not remove noise; --for photo --best does, and --for noise where no "
+                "telephone has smoothed and compressed the noise",
+                self._noisy, self._pictures, what, " and ".join(self._names),
+            )  # fmt: skip
 
     def _warn(self, count: int, total: int, what: str, remedy: str) -> None:
-        if count:
-            verb = "is" if count == 1 else "are"
-            logger.warning(
-                "%d of %d pictures %s %s; %s knows only clean ones and enlarges the faults, too; %s removes them first",
-                count, total, verb, what, self._name, remedy,
-            )  # fmt: skip
+        logger.warning(
+            "%d of %d pictures %s; %s knows only clean ones and enlarges the faults, too; %s",
+            count, total, what, self._names[0], remedy,
+        )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import itertools
 import logging
 import os
 import shutil
@@ -19,6 +20,7 @@ from swinir_jax.images.result_folders import is_result_folder
 logger = logging.getLogger(__name__)
 
 STANDARD_STREAM = "-"
+_MOST_WORDS = 8  # in a name that lacks quotes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +81,7 @@ def find_inputs(arguments: Sequence[str], out: Path, spool: Path, *, recursive: 
       recursive: whether to search subfolders, too.
 
     Raises:
-      InputError: if no argument names a picture.
+      InputError: if no argument names a picture, or a shell has divided a name at spaces.
     """
     inputs, known = Inputs(), set()
     for argument in dict.fromkeys(arguments):
@@ -96,9 +98,21 @@ def find_inputs(arguments: Sequence[str], out: Path, spool: Path, *, recursive: 
     inputs.left_out = list(dict.fromkeys(inputs.left_out))
     searched = {os.path.realpath(argument) for argument in arguments}
     inputs.subfolders = [path for path in dict.fromkeys(inputs.subfolders) if os.path.realpath(path) not in searched]
+    if spaced := _name_with_spaces(arguments):
+        raise InputError(f"{spaced}: a name with spaces needs quotes: '{spaced}'.")
     if not inputs.sources:
         raise InputError("; ".join(map(str, inputs.problems.values())))
     return inputs
+
+
+def _name_with_spaces(arguments: Sequence[str]) -> str | None:
+    """Returns the name of a file or folder that a shell has divided at spaces into arguments which do not exist."""
+    for is_there, parts in itertools.groupby(arguments, os.path.lexists):
+        words = [] if is_there else [*parts]
+        for begin, count in itertools.product(range(len(words)), range(2, _MOST_WORDS + 1)):
+            if os.path.exists(name := " ".join(words[begin : begin + count])):
+                return name
+    return None
 
 
 def _expand(argument: str, inputs: Inputs, out: Path, spool: Path, recursive: bool) -> Iterator[Source]:
@@ -133,7 +147,7 @@ def _in_folder(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> list
 
 def _search(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> list[Source]:
     """Returns the pictures in a folder, and adds other contents to `inputs`."""
-    if recursive and _resolved(out) == _resolved(folder):
+    if _resolved(out) == _resolved(folder):
         raise InputError(f"{out}: its pictures are inputs; choose another folder for the results (--out).")
     found = find_pictures(folder, recursive=recursive, leaves_out=_leaves_out(folder, out))
     inputs.left_out += found.left_out

@@ -14,8 +14,9 @@ from types import ModuleType
 from tqdm import tqdm
 
 from swinir_jax.cli.completion import SHELLS, PrintCompletion
+from swinir_jax.cli.exit_codes import INTERRUPTED
 from swinir_jax.cli.parser import EXIT_BAD_INPUT, Parser, PrintVersion
-from swinir_jax.errors import InputError, printable
+from swinir_jax.errors import InputError, missing_package, printable
 
 # Command -> summary. The module of the same name has add_arguments(parser) and run(args) -> exit code.
 COMMANDS: Mapping[str, str] = {
@@ -35,7 +36,6 @@ COMMANDS: Mapping[str, str] = {
 _EXTRAS: Mapping[str, str] = {"app": "app", "train": "train", "degrade": "train", "prepare-data": "train"}
 
 EXIT_BROKEN_PIPE = 1
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,12 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
       Exit code: 0; 1 if some files failed; 2 for bad options; 3 if all files failed; 130 after Ctrl-C.
     """
     argv = [_expanded(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    _use_compilation_cache()
     debug = "--debug" in argv
     try:
         args = _parse(argv)
         _prepare_streams()
         with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
-            _use_compilation_cache()
             _keep_scratch()
             return args.run(args)
     except BrokenPipeError:  # the reader of standard output, such as `head`, has stopped
@@ -64,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"swinir-jax: error: {printable(str(error))}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        print("swinir-jax: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as interruption:
+        print(f"swinir-jax: interrupted {interruption}".rstrip(), file=sys.stderr)
+        return INTERRUPTED
 
 
 def _expanded(argument: str) -> str:
@@ -103,7 +103,7 @@ def _module(command: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if command not in _EXTRAS:
             raise
-        raise InputError(f"{command} needs {error.name}: pip install 'swinir-jax[{_EXTRAS[command]}]'.") from error
+        raise missing_package(f"{command} needs {error.name}", _EXTRAS[command]) from error
 
 
 def _prepare_streams() -> None:
@@ -154,14 +154,15 @@ def _log_to_stderr(level: int) -> Iterator[None]:
 
 
 def _use_compilation_cache() -> None:
-    """Keeps compiled programs for later runs, unless the user has set JAX's own variable."""
-    import jax
+    """Keeps compiled programs for later runs, unless the user has set JAX's own variable.
+
+    JAX reads the variables when it is imported, which a command does once its options and files are checked.
+    """
     import platformdirs
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = platformdirs.user_cache_path("swinir_jax") / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(platformdirs.user_cache_path("swinir_jax") / "compiled")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 
 def _keep_scratch() -> None:

@@ -1,18 +1,20 @@
-"""Options about models that several commands share."""
+"""Options about models that several commands share; imports JAX only to load a model."""
 
 import argparse
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
-
-import jax.numpy as jnp
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from swinir_jax.checkpoints.architecture import RULES
-from swinir_jax.checkpoints.pretrained import load_pretrained
-from swinir_jax.checkpoints.zoo import DEFAULT_MODEL
+from swinir_jax.checkpoints.download import is_address
+from swinir_jax.checkpoints.folders import is_two_ended
+from swinir_jax.checkpoints.zoo import DEFAULT_MODEL, OFFICIAL, bundled_models, unknown_model
 from swinir_jax.errors import InputError, option
-from swinir_jax.models import SwinIR
+
+if TYPE_CHECKING:
+    from swinir_jax.models import SwinIR
 
 SEVERAL = ", or several with commas between, which run in turn"
 """End of the help on --model for commands that take several networks."""
@@ -62,7 +64,8 @@ def add_weight_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         "--strength",
         type=float,
         metavar="0..1",
-        help="choose between the two ends of a model that has them: 0 is faithful, 1 sharp (default: the model's)",
+        help="choose between the two ends of a model that has them (`swinir-jax models` says which do): 0 is faithful, "
+        "1 sharp (default: the model's)",
     )
     advanced = parser.add_argument_group("advanced")
     advanced.add_argument(
@@ -131,13 +134,46 @@ def model_names(text: str) -> list[str]:
     return names
 
 
+def check_model(name: str, strength: float | None) -> None:
+    """Checks what can be known of a model before it is loaded.
+
+    Args:
+      name: name for `load_pretrained`.
+      strength: value of --strength; None if it is not given.
+
+    Raises:
+      InputError: if there is no such file, folder or model, or the strength is out of its range or not the model's.
+      OSError: if the name is no path that the system allows.
+    """
+    path = bundled_models().get(name, Path(name))
+    if not (is_address(name) or "://" in name or name.removesuffix(".pth") in OFFICIAL):
+        try:
+            os.stat(path)
+        except FileNotFoundError as error:
+            raise unknown_model(name) from error
+    if strength is None:
+        return
+    if not 0 <= strength <= 1:
+        raise InputError(f"--strength must be 0 to 1, got {strength:g}.")
+    if not (is_two_ended(path) or is_address(name)):
+        ended = [known for known, folder in bundled_models().items() if is_two_ended(folder)]
+        others = f"of the bundled models, {', '.join(ended)} can" if ended else "no bundled model can"
+        raise InputError(
+            f"--strength {strength:g}: {name} cannot be made more faithful or sharper, {others}; leave --strength out."
+        )
+
+
 def weight_options(args: argparse.Namespace) -> dict[str, Any]:
     """Returns the options about weight files as keyword arguments of `load_pretrained`."""
     return {name: getattr(args, name) for name in ("weights", "weights_dir", "shift", "strength", *RULES)}
 
 
-def load_model(args: argparse.Namespace, name: str | None = None) -> tuple[SwinIR, Mapping[str, Any]]:
+def load_model(args: argparse.Namespace, name: str | None = None) -> tuple["SwinIR", Mapping[str, Any]]:
     """Loads the model that `name` or --model names; raises the errors of `load_pretrained`."""
+    import jax.numpy as jnp
+
+    from swinir_jax.checkpoints.pretrained import load_pretrained
+
     dtype = jnp.dtype(args.dtype)
     return load_pretrained(name or args.model, dtype=dtype, progress=not args.quiet, **weight_options(args))
 

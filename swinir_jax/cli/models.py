@@ -4,10 +4,13 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from swinir_jax.checkpoints.catalogue import Entry, list_models, list_purposes
+from swinir_jax.checkpoints.folders import is_two_ended
 from swinir_jax.checkpoints.purposes import PURPOSES, Choice, choose_models
+from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.evaluation.report import format_score
 
 
@@ -27,11 +30,12 @@ def run(args: argparse.Namespace) -> int:
         )
         return 0
     for purpose in PURPOSES.values():
-        print(f"{purpose.label} (--for {purpose.name})")
+        print(f"{purpose.label}\n  swinir-jax restore PHOTO --for {purpose.name}")
+        print(f"    {_enlargement(purpose.scale)}: {_names(choose_models(purpose.name))}")
+        print("  swinir-jax restore PHOTO --model NAME")
         for entry in entries:
             if entry.purpose == purpose.name:
-                print(f"  {_describe(entry)}")
-        print(f"  --for {purpose.name} takes, at scale {purpose.scale}: {_names(choose_models(purpose.name))}")
+                print(f"    {_describe(entry)}")
         print()
     print("fast: the paper's small networks; medium: about 6 times as long for the same picture; slow: longer still.")
     return 0
@@ -41,11 +45,17 @@ def _names(choice: Choice) -> str:
     return ", then ".join(step.model for step in choice.passes)
 
 
+def _enlargement(scale: int) -> str:
+    return "same size" if scale == 1 else f"enlarges by {scale}"
+
+
 def _describe(entry: Entry) -> str:
-    """Formats an entry: `lightweight_x2: lightweight_sr 2; Set5: PSNR-Y 37.03 (baseline 33.68), ...`."""
-    measured = _scores(entry.scores[0]) if entry.scores else f"{entry.task} {entry.level}"
-    size = f"{entry.parameters / 1e6:.1f} M parameters, {entry.bytes / 1e6:.0f} MB"
-    return f"{entry.name}: {measured}; {size}; {entry.speed}; {entry.place}; {entry.license}"
+    """Formats an entry, plain words first: `lightweight_x2: enlarges by 2; fast; bundled; 5 MB; ...`."""
+    facts = [_enlargement(entry.scale), entry.speed, entry.place]
+    facts += ["--strength 0..1"] * is_two_ended(bundled_models().get(entry.name, Path(entry.name)))
+    facts += [f"{entry.bytes / 1e6:.0f} MB, {entry.parameters / 1e6:.1f} M parameters"]
+    facts += [_scores(entry.scores[0]) if entry.scores else f"{entry.task} {entry.level}"]
+    return f"{entry.name}: {'; '.join([*facts, str(entry.license)])}"
 
 
 def _scores(measured: Mapping[str, Any]) -> str:

@@ -200,7 +200,8 @@ def assign_targets(
       compare: whether before/after pictures will be written, too.
 
     Raises:
-      InputError: if a result would overwrite an input, or lie in the folder of before/after pictures.
+      InputError: if a result, or a file of its plain name, is an input, or a result would lie in the folder of
+        before/after pictures.
     """
     if goal.is_file:
         name = "standard output" if goal.is_stream else str(goal.path)
@@ -209,24 +210,30 @@ def assign_targets(
     else:
         jobs = [_named(draft, level, goal.path) for draft, level in zip(drafts, _levels(drafts, compare), strict=True)]
     inputs = {_identity(source.file) for source in sources} - {None}
+    # An input that has the plain name of a result is the result of a former run, or will look like one.
+    plain = [] if goal.is_file else [goal.path / _place(draft, 0) for draft in drafts]
     for job in jobs:
         if compare and not goal.is_file and job.source.place.parent.parts[:1] == (COMPARISONS,):
             raise InputError(
                 f"{job.target}: would lie among the before/after pictures; leave out --compare, or rename the folder "
                 f"{COMPARISONS} of the inputs."
             )
-        for path in (job.target, job.comparison) if compare else (job.target,):
-            if _identity(path) in inputs:
-                raise InputError(f"{path}: an input would be overwritten by a result; choose another --out.")
+    written = [path for job in jobs for path in ((job.target, job.comparison) if compare else (job.target,))]
+    for path in [*written, *plain]:
+        if _identity(path) in inputs:
+            raise InputError(f"{path}: an input would be overwritten by a result; choose another --out.")
     return jobs
 
 
 def _named(draft: Draft, level: int, folder: Path) -> Job:
     place = _place(draft, level)
     job = Job(**vars(draft), target=folder / place, name=str(folder / place), comparison=folder / _comparison(place))
-    if job.target.name == _stem(draft, level) + draft.ending:
-        return job
-    return dataclasses.replace(job, notes=(*job.notes, "the result's name was too long and is shortened"))
+    notes = job.notes
+    if level:
+        notes += (f"written as {job.target.name}, as another result would be {_place(draft, 0).name}, too",)
+    if job.target.name != _stem(draft, level) + draft.ending:
+        notes += ("the result's name was too long and is shortened",)
+    return dataclasses.replace(job, notes=notes)
 
 
 def _levels(drafts: Sequence[Draft], compare: bool) -> list[int]:

@@ -1,37 +1,28 @@
-"""`swinir-jax restore`."""
+"""`swinir-jax restore`: options, and what can be checked before JAX, which takes seconds, is imported."""
 
 import argparse
 import contextlib
 import dataclasses
 import json
 import logging
-import shutil
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from swinir_jax.cli.choosing import Chosen, add_purpose_options, load_chosen
-from swinir_jax.cli.display import Display
-from swinir_jax.cli.faults import FaultWatch
+from swinir_jax.checkpoints.purposes import Choice
+from swinir_jax.cli.choosing import add_purpose_options, choose, describe
 from swinir_jax.cli.inputs import STANDARD_STREAM, Source, find_inputs
 from swinir_jax.cli.model_options import SEVERAL, add_memory_option, add_restorer_options, add_weight_options
-from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
+from swinir_jax.cli.planning import Goal, assign_targets, choose_format
 from swinir_jax.cli.shards import Shard
-from swinir_jax.cli.tally import Tally
+from swinir_jax.cli.tally import Tally, counting
 from swinir_jax.cli.viewer import show
 from swinir_jax.errors import InputError
-from swinir_jax.files import check_file_target, make_folder
-from swinir_jax.images import Header, Picture, read_header, write_picture
-from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
-from swinir_jax.images.row_writing import is_unfinished
+from swinir_jax.images import Header, read_header
+from swinir_jax.images.result_folders import COMPARISONS
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
-from swinir_jax.inference.chain import make_restorer
-from swinir_jax.inference.comparison import side_by_side
-from swinir_jax.inference.files import FileRestorer, Restored, restore_file
 from swinir_jax.inference.padding import Pad
 from swinir_jax.inference.tiling import Blend
 
@@ -126,38 +117,20 @@ def run(args: argparse.Namespace) -> int:
         _check_stream(goal, args)
         inputs = find_inputs(args.inputs, goal.path, Path(spool), recursive=args.recursive)
         goal.check_inputs(args.inputs, len(inputs.sources))
+        choice = choose(args)
         held = [source for source in inputs.sources if args.shard.holds(source)]
         tally = Tally(dataclasses.replace(inputs, sources=held), args.debug)
         for name, error in inputs.problems.items():
             tally.fail(name, error)
-        display = Display(hidden=args.quiet)
-        chosen = _load(args)  # before the output folder is made, which may have the model's name
-        restorer = _restorer(chosen, display, args)
-        jobs, headers = _plan(inputs.sources, goal, restorer, tally, args)
-        watch = FaultWatch(chosen)
-        watch.look_at_headers([headers[job.source] for job in jobs])
-        if jobs:
-            is_among_inputs = args.recursive and inputs.surround(goal.path)
-            (make_result_folder if is_among_inputs else make_folder)(goal.folder)
-            if args.compare:
-                make_result_folder(goal.folder / COMPARISONS)
-        sizes = [(headers[job.source].height, headers[job.source].width) for job in jobs]
-        with display.drawing(restorer, sizes):
-            for i, job in enumerate(jobs):
-                if tally.is_full:
-                    tally.give_up(job.source.name)
-                    continue
-                with _counting(job.source, tally), display.picture(i, job.source.name, job.size):
-                    restored = _restore(job, restorer, args)
-                    if goal.is_stream:
-                        _print(goal.path)
-                    tally.finish(job.source.name, job.target, sum(restored.seconds))
-                    if restored.before:
-                        watch.look_at(restored.before)
-        watch.tell()
+        headers = _read_headers(inputs.sources, args.shard, tally)
+        told = describe(args, choice)
+        if not _all_exist(headers, goal, choice, tally, args) and any(map(args.shard.holds, headers)):
+            from swinir_jax.cli.restoring import restore
+
+            told = restore(inputs, headers, goal, choice, tally, args).as_dict()
         tally.tell(goal if args.shard == Shard() else f"{goal}, shard {args.shard}")
         if args.json:
-            print(json.dumps({**chosen.as_dict(), **tally.as_dict()}, indent=2))
+            print(json.dumps({**told, **tally.as_dict()}, indent=2))
         if args.open and tally.targets:
             show(tally.targets[0] if len(tally.targets) == 1 else goal.folder)
         return tally.exit_code
@@ -180,126 +153,30 @@ def _check_stream(goal: Goal, args: argparse.Namespace) -> None:
             raise InputError(f"{name} {reason}; name a folder or a file by --out.")
 
 
-def _load(args: argparse.Namespace) -> Chosen:
-    start = time.perf_counter()
-    chosen = load_chosen(args)
-    logger.info("%s: loaded in %.1f s", args.model or "networks", time.perf_counter() - start)
-    return chosen
-
-
-def _restorer(chosen: Chosen, display: Display, args: argparse.Namespace) -> FileRestorer:
-    return make_restorer(
-        chosen.networks,
-        chosen.scale,
-        tile=args.tile,
-        overlap=args.overlap,
-        blend=args.blend,
-        pad=args.pad,
-        self_ensemble=args.self_ensemble,
-        memory=args.memory,
-        done=display.advance,
-    )
-
-
-def _plan(
-    sources: Sequence[Source],
-    goal: Goal,
-    restorer: FileRestorer,
-    tally: Tally,
-    args: argparse.Namespace,
-) -> tuple[list[Job], Mapping[Source, Header]]:
-    """Reads headers and chooses the files of the results; leaves out pictures that failed or are skipped.
-
-    Pictures of other shards are planned, too, because results of equal names get others.
-
-    Returns:
-      What to do, and the headers of the pictures.
-    """
-    drafts: list[Draft] = []
+def _read_headers(sources: list[Source], shard: Shard, tally: Tally) -> dict[Source, Header]:
+    """Reads the headers of all pictures; a failure counts for the shard that holds the picture."""
     headers: dict[Source, Header] = {}
     for source in sources:
-        with _counting(source, tally) if args.shard.holds(source) else _ignoring():
+        with counting(source, tally if shard.holds(source) else None):
             headers[source] = read_header(source.file)
-            result, size = headers[source].enlarged(restorer.scale), restorer.size_if_fits(source.file)
-            drafts.append(choose_format(source, result, size, goal, flattened=bool(args.background)))
-    jobs: list[Job] = []
-    for job in assign_targets(drafts, goal, sources, compare=args.compare):
-        if not args.shard.holds(job.source):
-            continue
-        with _counting(job.source, tally):
-            if args.skip_existing and job.target.is_file():
-                logger.info("%s: exists, skipped", job.target)
+    return headers
+
+
+def _all_exist(
+    headers: Mapping[Source, Header], goal: Goal, choice: Choice | None, tally: Tally, args: argparse.Namespace
+) -> bool:
+    """Returns whether all results exist and are to be kept, as far as that is known without the networks."""
+    scale = choice.scale if choice else args.scale
+    if not args.skip_existing or scale is None:
+        return False
+    with contextlib.suppress(InputError):
+        drafts = [
+            choose_format(source, header.enlarged(scale), header.size, goal, flattened=bool(args.background))
+            for source, header in headers.items()
+        ]
+        jobs = [job for job in assign_targets(drafts, goal, [*headers]) if args.shard.holds(job.source)]
+        if all(job.target.is_file() for job in jobs):
+            for job in jobs:
                 tally.skip(job.source.name, job.target)
-                continue
-            check_file_target(job.target)
-            for note in job.notes:
-                logger.info("%s: %s", job.source.name, note)
-            by_rows = restorer.restores_by_rows and is_unfinished(job.target)
-            jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
-    restorer.plan(job.size for job in jobs if job.size)
-    return jobs, headers
-
-
-_PICTURE_ERRORS = (InputError, OSError, MemoryError)  # concern one picture and let the others be restored
-
-
-@contextlib.contextmanager
-def _counting(source: Source, tally: Tally) -> Iterator[None]:
-    """Counts a failure of one picture, and lets the run continue."""
-    try:
-        yield
-    except BrokenPipeError:  # handled by `main`
-        raise
-    except _PICTURE_ERRORS as error:
-        tally.fail(source.name, error, "not enough memory" if isinstance(error, MemoryError) else source.renamed(error))
-
-
-def _ignoring() -> contextlib.AbstractContextManager[None]:
-    return contextlib.suppress(*_PICTURE_ERRORS)
-
-
-def _print(result: Path) -> None:
-    try:
-        with open(result, "rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-        sys.stdout.flush()
-    except BrokenPipeError:  # handled by `main`
-        raise
-    except OSError as error:
-        raise InputError(f"standard output: cannot be written ({error.strerror}).") from error
-
-
-def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> Restored:
-    make_folder(job.target.parent)
-    by_rows = not job.size
-    restored = restore_file(
-        job.source.file,
-        job.target,
-        restorer,
-        by_rows=by_rows,
-        memory=args.memory,
-        background=args.background,
-        quality=args.quality,
-        strip_metadata=args.strip_metadata,
-    )
-    if args.compare and restored.before:
-        make_folder(job.comparison.parent)
-        write_picture(job.comparison, side_by_side(restored.before, restored.after))
-        logger.info("%s: before and after", job.comparison)
-    elif args.compare:
-        logger.warning("%s: too large for a before/after picture", job.comparison)
-    before = f" {_size(restored.before)}" if restored.before else ""
-    reading, restoring, writing = restored.seconds
-    times = (
-        f"by rows, {restoring:.2f} s"
-        if by_rows
-        else f"read {reading:.2f} s, restore {restoring:.2f} s, write {writing:.2f} s"
-    )
-    logger.info("%s%s -> %s %dx%d (%s)", job.source.name, before, job.name, restored.width, restored.height, times)
-    for note in restored.notes:
-        logger.info("  %s", note)
-    return restored
-
-
-def _size(picture: Picture) -> str:
-    return f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
+            return True
+    return False

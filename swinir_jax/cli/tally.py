@@ -1,15 +1,17 @@
 """The outcome of a run, picture by picture."""
 
+import contextlib
 import dataclasses
 import errno
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from swinir_jax.cli.exit_codes import code_of
-from swinir_jax.cli.inputs import Inputs, describe_subfolders
-from swinir_jax.errors import listed, printable
+from swinir_jax.cli.inputs import Inputs, Source, describe_subfolders
+from swinir_jax.errors import InputError, listed, printable
 from swinir_jax.images import describe_left_out
 
 logger = logging.getLogger(__name__)
@@ -58,7 +60,8 @@ class Tally:
         self.outcomes.append(Outcome(input=name, output=str(target), state="restored", seconds=round(seconds, 3)))
 
     def skip(self, name: str, target: Path) -> None:
-        """Counts a picture whose result exists."""
+        """Counts a picture whose result exists and is kept."""
+        logger.info("%s: exists, skipped", target)
         self.outcomes.append(Outcome(input=name, output=str(target), state="skipped"))
 
     def fail(self, name: str, error: Exception, reason: str = "") -> None:
@@ -116,3 +119,16 @@ class Tally:
         """Exit code of the run, in which a result that existed counts as done."""
         failed = len(self._of("failed"))
         return code_of(failed, len(self.outcomes) - failed)
+
+
+@contextlib.contextmanager
+def counting(source: Source, tally: Tally | None) -> Iterator[None]:
+    """Counts a failure of one picture, if there is a tally, and lets the run continue."""
+    try:
+        yield
+    except BrokenPipeError:  # handled by `main`
+        raise
+    except (InputError, OSError, MemoryError) as error:  # concern one picture
+        if tally:
+            reason = "not enough memory" if isinstance(error, MemoryError) else source.renamed(error)
+            tally.fail(source.name, error, reason)

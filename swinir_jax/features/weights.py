@@ -16,7 +16,7 @@ import numpy as np
 
 from swinir_jax.checkpoints.download import download_known, weight_folders
 from swinir_jax.checkpoints.weight_file import read_weight_file
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, missing_package
 from swinir_jax.features.network import FeatureNetwork
 from swinir_jax.features.zoo import feature_network
 
@@ -157,7 +157,7 @@ def _read_hdf5(network: FeatureNetwork, path: Path) -> dict[str, np.ndarray]:
     try:
         import h5py
     except ModuleNotFoundError as error:
-        raise InputError("h5py is needed to read the file: pip install 'swinir-jax[perceptual]'.") from error
+        raise missing_package("h5py is needed to read the file", "perceptual") from error
     try:
         with h5py.File(path, "r") as file:
             return params_from_tensors(network, file)

@@ -37,6 +37,11 @@ class Header:
         return dataclasses.replace(self, height=self.height * scale, width=self.width * scale)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.height, self.width
+
+    @property
     def sample_bytes(self) -> int:
         """Size of all samples in memory, alpha included, in bytes."""
         return self.height * self.width * (self.channels + self.has_alpha) * self.bits // 8

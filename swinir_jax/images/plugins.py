@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import missing_package
 
 
 def load_plugin(module: str, format: str) -> ModuleType:
@@ -15,6 +15,4 @@ def load_plugin(module: str, format: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise InputError(
-            f"{format} needs a library that is not installed: pip install 'swinir-jax[formats]'"
-        ) from error
+        raise missing_package(f"{format} needs a library that is not installed", "formats") from error

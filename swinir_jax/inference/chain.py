@@ -118,6 +118,8 @@ class NetworkChain(PhotoRestorer):
 
     def _restore(self, image: np.ndarray) -> np.ndarray:
         h, w = image.shape[:2]
+        for restorer, size in self._stages((h, w)):
+            restorer.prepare(size)
         self._tiles = sum(restorer.count_tiles(size) for restorer, size in self._stages((h, w)))
         for restorer in self._restorers:
             image = np.clip(restorer.restore(image), 0, 1)

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 MEMORY_SHARE = 0.6  # of the free memory; the rest is for the host's own copies and for other processes
 _BATCH_SIZE = {"cpu": 1}  # tiles in one call; larger batches gain nothing on a CPU
 _ACCELERATOR_BATCH_SIZE = 8
+_LARGE_PIXELS = 2**22  # whose restoration takes a CPU much longer than compiling one more program
+_SURELY_TOO_MUCH = 1.5  # times the free memory
 
 
 class Engine:
@@ -72,6 +74,7 @@ class Engine:
         self.batch_size = per_device * devices.count
         self._channels = model.config.in_chans
         self._shared_tiles: dict[Shape, Shape] = {}  # by padded image size
+        self._fitting_sides: dict[tuple[int, ...], int] = {}  # by the shape of a batch that does not fit
 
     @property
     def on_cpu(self) -> bool:
@@ -88,6 +91,11 @@ class Engine:
         if padded in self._shared_tiles:
             return self._shared_tiles[padded]
         return self.layout.alone(size, self.fitting_side(padded) if self.layout.tile == "auto" else 0)
+
+    def pixels(self, size: Shape) -> int:
+        """Returns the pixels that run for an image of (height, width), in shared tiles or whole; compiles nothing."""
+        padded = self.layout.padded(size)
+        return self.layout.work(padded, self._shared_tiles.get(padded, padded))
 
     def plan(self, sizes: Iterable[Shape]) -> None:
         """Chooses tiles that many images share, so that few programs are compiled (see `Layout.together`).
@@ -106,23 +114,36 @@ class Engine:
             self._shared_tiles = self.layout.together(counts, platform, limit)
         if self._shared_tiles:
             shapes = ", ".join(f"{w}x{h}" for h, w in sorted(set(self._shared_tiles.values())))
-            logger.info("%d different sizes: tiles of %s.", len(counts), shapes)
+            logger.info("%d sizes of pictures share tiles of %s to prepare networks less often", len(counts), shapes)
 
     def fitting_side(self, size: Shape, batch_size: int = 1) -> int:
         """Returns 0 if a batch of images of a padded size fits into memory, else the side of a tile that fits."""
         height, width = size
         shape = (batch_size, height, width, self._channels)
-        need, budget = self.programs.need(shape), self.budget()
+        if shape in self._fitting_sides:
+            return self._fitting_sides[shape]
+        need, budget = self._need(shape), self.budget()
         if need <= budget:
             return 0
         self.programs.drop(shape)
         side = math.isqrt(int(budget / (need / (batch_size * height * width)) / self.batch_size))
         window = self.layout.window
         side = max(min(side, MAX_AUTO_TILE) // window * window, self.layout.smallest())
+        self._fitting_sides[shape] = side
         logger.info(
             "%dx%d needs %.1f GB, %.1f GB are free: tiles of %d.", width, height, need / 1e9, budget / 1e9, side
         )
         return side
+
+    def _need(self, shape: tuple[int, ...]) -> float:
+        """Returns the bytes of a program; those of a large one that will surely not fit are told by that of a tile."""
+        height, width = shape[1:3]
+        if self.on_cpu and height * width > _LARGE_PIXELS:
+            largest = MAX_AUTO_TILE // self.layout.window * self.layout.window
+            tile = (self.layout.balanced(height, largest), self.layout.balanced(width, largest))
+            self.programs.need((self.batch_size, *tile, self._channels))
+        expected = self.programs.expected_need(shape)
+        return expected if expected > _SURELY_TOO_MUCH * self.budget() else self.programs.need(shape)
 
     def budget(self) -> float:
         """Returns the bytes that a program may take."""

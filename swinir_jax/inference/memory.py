@@ -2,16 +2,19 @@
 
 import contextlib
 import ctypes
+from typing import TYPE_CHECKING
 
-import jax
 import psutil
 
 from swinir_jax.machine import free_machine_bytes
 
+if TYPE_CHECKING:  # the command sets malloc's limits before it needs JAX
+    import jax
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def program_bytes(compiled: jax.stages.Compiled) -> int:
+def program_bytes(compiled: "jax.stages.Compiled") -> int:
     """Returns the bytes that a program takes while it runs: arguments, results and temporaries."""
     stats = compiled.memory_analysis()
     if stats is None:  # some backends do not say
@@ -19,7 +22,7 @@ def program_bytes(compiled: jax.stages.Compiled) -> int:
     return stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
 
 
-def free_bytes(device: jax.Device) -> int:
+def free_bytes(device: "jax.Device") -> int:
     """Returns the free bytes of a device, or of the machine if the device does not say."""
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:

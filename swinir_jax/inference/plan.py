@@ -108,7 +108,7 @@ class Layout:
             if side <= self.overlap and padded != (side, side):
                 raise InputError(f"An image of {size[1]}x{size[0]} is too narrow for an overlap of {self.overlap}.")
             return side, side
-        return self._balanced(padded[0], side), self._balanced(padded[1], side)
+        return self.balanced(padded[0], side), self.balanced(padded[1], side)
 
     def together(self, counts: Mapping[Shape, int], platform: str, limit: int = MAX_AUTO_TILE) -> dict[Shape, Shape]:
         """Returns tiles for many images that need little computation and few programs.
@@ -160,7 +160,7 @@ class Layout:
         """Returns the smallest side of overlapping tiles."""
         return self.overlap + self.window
 
-    def _balanced(self, length: int, side: int) -> int:
+    def balanced(self, length: int, side: int) -> int:
         """Returns the shortest side that needs as few tiles as `side` does."""
         if length <= side:
             return length

@@ -1,8 +1,10 @@
 """Compiled programs of the network, one for each shape of its input."""
 
+import contextlib
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +16,8 @@ from swinir_jax.inference.sharding import Devices
 from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)
+
+_TELLING_PIXELS = 2**16  # in smaller programs, the weights count for more than the pixels
 
 
 class Programs:
@@ -76,13 +80,13 @@ class Programs:
         Raises:
           InputError: if the memory of the device does not suffice.
         """
-        try:
+        with _naming_size(batch.shape):
             return self.devices.run(self.compiled(batch.shape), self.weights, batch)
-        except (jax.errors.JaxRuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            h, w = batch.shape[1:3]
-            raise InputError(f"Not enough memory for {w}x{h} pixels at once; take smaller tiles (tile=N).") from error
+
+    def prepare(self, shape: tuple[int, ...]) -> None:
+        """Compiles the program for `[B, h, w, C]` images; raises InputError if the memory does not suffice."""
+        with _naming_size(shape):
+            self.compiled(shape)
 
     def compiled(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
         """Returns the program for `[B, h, w, C]` images."""
@@ -100,6 +104,13 @@ class Programs:
             self._needs[shape] = program_bytes(self.compiled(shape))
         return self._needs[shape]
 
+    def expected_need(self, shape: tuple[int, ...]) -> float:
+        """Returns the bytes that a program will take by the largest known one; 0 if all known ones are small."""
+        known = max(self._needs, key=math.prod, default=())
+        if math.prod(known[:3]) < _TELLING_PIXELS:
+            return 0.0
+        return self._needs[known] * math.prod(shape) / math.prod(known)
+
     def drop(self, shape: tuple[int, ...]) -> None:
         """Forgets a program that will not run."""
         self._compiled.pop(shape, None)
@@ -107,6 +118,18 @@ class Programs:
     def free(self) -> float:
         """Returns the free memory of each device in bytes."""
         return free_bytes(self.devices.first) / self.devices.sharing
+
+
+@contextlib.contextmanager
+def _naming_size(shape: tuple[int, ...]) -> Iterator[None]:
+    """Names the size of an image for which the memory does not suffice."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        h, w = shape[1:3]
+        raise InputError(f"Not enough memory for {w}x{h} pixels at once; take smaller tiles (tile=N).") from error
 
 
 def not_traceable(what: str) -> InputError:

@@ -42,19 +42,23 @@ def measured_pace(config: SwinIRConfig, clock: Callable[[], float] = time.perf_c
 
 
 class Pace:
-    """Seconds that a unit of work takes, by the last picture that was finished."""
+    """Seconds that a unit of work takes, by all pictures that were finished."""
 
     def __init__(self, seconds: float | None = None):
-        """Takes a first guess; None for none."""
-        self._seconds = seconds
+        """Takes a first guess, which the first picture replaces; None for none."""
+        self._guess = seconds
+        self._work = self._seconds = 0.0
 
     def expect(self, work: float) -> float | None:
         """Returns the seconds that work will take, if anything is known."""
-        return None if self._seconds is None else self._seconds * work
+        if self._work:
+            return self._seconds / self._work * work
+        return None if self._guess is None else self._guess * work
 
     def learn(self, work: float, seconds: float) -> None:
-        """Remembers the seconds that work took."""
-        self._seconds = seconds / work
+        """Adds the seconds that work took."""
+        self._work += work
+        self._seconds += seconds
 
 
 class Progress:

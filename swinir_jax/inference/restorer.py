@@ -1,6 +1,5 @@
 """The Restorer: photographs in, restored photographs out."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -103,13 +102,24 @@ class Restorer(PhotoRestorer):
         sizes = list(sizes)
         self.engine.plan(sizes + [(w, h) for h, w in sizes] if self.self_ensemble else sizes)
 
+    def prepare(self, size: tuple[int, int]) -> None:
+        """Compiles what an image of (height, width) needs, so that progress counts the network's time alone.
+
+        Raises:
+          InputError: if the memory of the device does not suffice.
+        """
+        for turned in {size, size[::-1]} if self.self_ensemble else {size}:
+            tiling = self._tiling(turned)
+            batch_size = 1 if self._is_whole(tiling) else self.engine.batch_size
+            self.engine.programs.prepare((batch_size, *tiling.tile, self.model.config.in_chans))
+
     def count_tiles(self, size: tuple[int, int]) -> int:
         """Returns the number of tiles of an image of (height, width), in all turns."""
         return len(self._tiling(size)) * self._turns
 
     def work(self, size: tuple[int, int]) -> float:
-        """Returns the multiplications for an image of (height, width), without those in overlaps of tiles."""
-        return pixel_products(self.model.config) * math.prod(self.engine.layout.padded(size)) * self._turns
+        """Returns the multiplications for an image of (height, width); overlaps of tiles count after `plan` only."""
+        return pixel_products(self.model.config) * self.engine.pixels(size) * self._turns
 
     def tile_works(self, size: tuple[int, int]) -> list[float]:
         """Returns the part of `work` that each tile takes, in the order in which tiles run."""
@@ -124,8 +134,13 @@ class Restorer(PhotoRestorer):
         layout = self.engine.layout
         return layout.grid(layout.padded(size), self.engine.tile(size))
 
+    def _is_whole(self, tiling: Tiling) -> bool:
+        """Returns whether an image runs as one, divided among devices; with `ape`, a tile cannot be divided."""
+        return len(tiling) == 1 and not self.engine.layout.only
+
     def _restore(self, image: np.ndarray) -> np.ndarray:
         config = self.model.config
+        self.prepare(image.shape[:2])
         self._done(0, self.count_tiles(image.shape[:2]))
         run = self._ensemble if self.self_ensemble else self._restore_once
         restored = through_network(image, run, config.in_chans, config.upscale)
@@ -146,7 +161,7 @@ class Restorer(PhotoRestorer):
         tiling = self._tiling(size)
         lq = pad_image(image, tiling.height, tiling.width, layout.pad)
         total = len(tiling) * self._turns
-        if len(tiling) == 1 and not layout.only:  # one image is divided among devices, but not with `ape`
+        if self._is_whole(tiling):
             restored = self.engine.run(lq[None])[0]
             self._done(1, total)
         else:

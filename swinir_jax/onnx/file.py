@@ -7,7 +7,7 @@ from typing import Any
 
 import swinir_jax
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError
+from swinir_jax.errors import missing_package
 from swinir_jax.onnx.graph import FLOAT, Graph, Tensor
 from swinir_jax.onnx.swinir import load_weights, swinir
 
@@ -20,7 +20,7 @@ def needed(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise InputError(f"ONNX files need {error.name}: pip install 'swinir-jax[onnx]'.") from error
+        raise missing_package(f"ONNX files need {error.name}", "onnx") from error
 
 
 def onnx_file(

@@ -60,15 +60,9 @@ def test_fast_choices_fetch_nothing_where_a_bundled_network_is(purpose):
         (
             "photo",
             None,
-            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG first; no bundled "
-            "network removes noise, JPEG and blur at once",
+            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG faults first",
         ),
-        (
-            "photo",
-            1,
-            "photo, scale 1: jpeg_light (bundled); removes JPEG first; no bundled network removes noise, JPEG and blur "
-            "at once",
-        ),
+        ("photo", 1, "photo, scale 1: jpeg_light (bundled); removes JPEG faults first"),
         ("clean", 4, "clean, scale 4: lightweight_x4 (bundled); for clean pictures, small"),
         (
             "clean",
@@ -130,8 +124,8 @@ def test_files_on_this_machine_are_cached(tmp_path):
         (("portrait",), {}, "portrait"),
         (("photo", 5), {}, "1, 2, 3, 4, 8, got 5"),
         (("photo",), {"quality": "good"}, "good"),
-        (("noise",), {"level": 20}, "--level.* 15, 25, 50; got 20"),
-        (("clean",), {"level": 25}, "--level.* left out; got 25"),
+        (("noise",), {"level": 20}, "Wrong level 20 .--level.: .* noise .* levels 15, 25, 50"),
+        (("clean",), {"level": 25}, "Wrong level 25 .--level.: .* clean .--for. takes no level"),
     ],
 )
 def test_other_arguments_are_refused(arguments, options, word):

@@ -18,6 +18,7 @@ from swinir_jax.checkpoints import download, purposes, zoo
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.store import save_model
+from swinir_jax.cli import model_options, models
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -95,16 +96,14 @@ def through(*names):
         (
             [],
             [1, 2],
-            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG first; no bundled "
-            "network removes noise, JPEG and blur at once, as --best does by "
-            "003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x2_GAN",
+            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG faults first; for noise "
+            "and blur, too: --best (67 MB download)",
         ),
         (
             ["--scale", "3"],
             [1, 4],
             "photo, scale 3: jpeg_light (bundled), then lightweight_x4 (bundled), then MATLAB's bicubic to scale 3; "
-            "removes JPEG first; no bundled network removes noise, JPEG and blur at once, as --best does by "
-            "003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN",
+            "removes JPEG faults first; for noise and blur, too: --best (142 MB download)",
         ),
         (["--for", "jpeg"], [1], "jpeg, scale 1: jpeg_light (bundled); for JPEG of any quality from 10 to 90"),
         (
@@ -190,8 +189,13 @@ def test_best_and_level_choose_the_official_file(run, server):
         (["--model", "jpeg_light", "--for", "jpeg"], "--for chooses a network, and --model jpeg_light names one"),
         (["--model", "jpeg_light", "--best"], "--best chooses"),
         (["--model", "jpeg_light", "--level", "10"], "--level chooses"),
-        (["--for", "noise", "--level", "20"], r"--level.* 15, 25, 50"),
-        (["--level", "25"], r"For photo, the level \(--level\) is left out"),
+        (
+            ["--for", "noise", "--level", "20"],
+            r"Wrong level 20 \(--level\): the purpose noise .* takes the levels 15, 25, 50",
+        ),
+        (["--level", "25"], r"Wrong level 25 \(--level\): the purpose photo .* takes no level"),
+        (["--strength", "0.5"], r"--strength 0.5: jpeg_light cannot .*, no bundled model can; leave --strength out"),
+        (["--model", "models/jpeg_light", "--strength", "2"], "--strength must be 0 to 1, got 2"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(run, options, word):
@@ -264,14 +268,27 @@ def test_a_picture_too_large_for_bicubic_is_named(run, large):
 def test_models_are_listed_by_purpose(capsys):
     assert main(["models"]) == 0
     out = capsys.readouterr().out
-    headings = re.findall(r"^(\S.*) \(--for (\S+)\)$", out, re.MULTILINE)
+    headings = re.findall(r"^(\S.*)\n  swinir-jax restore PHOTO --for (\S+)$", out, re.MULTILINE)
     assert headings == [(purpose.label, name) for name, purpose in PURPOSES.items()]
     assert (
-        "005_colorDN_DFWB_s128w8_SwinIR-M_noise25: color_dn noise 25; 11.5 M parameters, 123 MB; medium; to be fetched"
-        in out
+        "005_colorDN_DFWB_s128w8_SwinIR-M_noise25: same size; medium; to be fetched; 123 MB, 11.5 M parameters; "
+        "color_dn noise 25; Apache-2.0" in out
     )
-    assert re.search(r"jpeg_light: .* 0\.9 M parameters, 5 MB; fast; bundled", out)
-    assert "  --for photo takes, at scale 2: jpeg_light, then lightweight_x2\n" in out
+    assert re.search(r"jpeg_light: same size; fast; bundled; 5 MB, 0\.9 M parameters; ", out)
+    assert "--for photo\n    enlarges by 2: jpeg_light, then lightweight_x2\n" in out
+
+
+def test_models_with_two_ends_are_marked_and_named_where_a_strength_is_refused(run, monkeypatch, capsys):
+    os.mkdir("ends")
+    for name in ("config.json", "sharp.safetensors"):
+        open(f"ends/{name}", "w").close()
+    known = {**zoo.bundled_models(), "jpeg_light": Path("ends")}
+    monkeypatch.setattr(models, "bundled_models", lambda: known)
+    monkeypatch.setattr(model_options, "bundled_models", lambda: known)
+    assert main(["models"]) == 0
+    assert re.findall(r"(\w+):.*; --strength 0..1; ", capsys.readouterr().out) == ["jpeg_light"]
+    [line] = run("--for", "noise", "--strength", "0.5")[2]
+    assert "color_denoise_light cannot be made more faithful or sharper, of the bundled models, jpeg_light can" in line
 
 
 def test_choice_as_json(capsys):

@@ -237,10 +237,10 @@ def test_convert_there_and_back(capsys):
 def test_models_lists_bundled_and_official_models(capsys):
     assert main(["models"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"lightweight_x2: lightweight_sr 2; Set5: PSNR-Y \d\d\.\d\d \(baseline 33\.68\)", out)
-    assert len(re.findall(r"^  00\d_.*; Apache-2\.0$", out, re.MULTILINE)) == 31
+    assert re.search(r"lightweight_x2: enlarges by 2; fast; .*; Set5: PSNR-Y \d\d\.\d\d \(baseline 33\.68\)", out)
+    assert len(re.findall(r"^    00\d_.*; Apache-2\.0$", out, re.MULTILINE)) == 31
     for name in bundled_models():
-        assert re.search(rf"^  {name}: .*; research use, trained on BSDS500 \(LICENSE-weights\)$", out, re.MULTILINE)
+        assert re.search(rf"^    {name}: .*; research use, trained on BSDS500 \(LICENSE-weights\)$", out, re.MULTILINE)
     assert main(["models", "--json"]) == 0
     licences = {model["name"]: model["license"] for model in json.loads(capsys.readouterr().out)["models"]}
     assert all(licences[name] == weight_metadata(name)["license"] for name in licences)

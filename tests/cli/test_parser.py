@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from swinir_jax.cli.main import COMMANDS, main
+from swinir_jax.cli.parser import Parser
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,7 @@ from swinir_jax.cli.main import COMMANDS, main
         (["--verson"], "--version"),
         (["restore", "photo.png", "--oot", "out"], "--out"),
         (["restore", "--for", "phto", "photo.png", "--out", "out"], "photo"),
+        (["restore", "photo.png", "--scale", "44"], "4"),
         (["evaluate", "--taks=gray_dn"], "--task"),
         (["train", "lightweight_sr_x2", "--workdri", "run"], "--workdir"),
     ],
@@ -29,6 +31,16 @@ def test_nearest_name_of_a_mistyped_one_is_told_in_one_line(arguments, nearest, 
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert f", the nearest is {nearest} (see" in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_choice_of_any_kind_is_an_error_of_argparse(command):
+    parser = Parser()
+    importlib.import_module(f"swinir_jax.cli.{command.replace('-', '_')}").add_arguments(parser)
+    for action in parser._actions:
+        if action.choices is not None:
+            with pytest.raises(argparse.ArgumentError, match="invalid choice"):
+                parser._check_value(action, type(next(iter(action.choices)))("99"))
 
 
 def test_completion_knows_commands_options_and_files(capsys):
@@ -65,7 +77,7 @@ def test_completion_is_written_for_other_shells(shell, start, capsys):
 def test_completion_without_shtab_names_the_package(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["--print-completion", "bash"]) == 2
-    assert capsys.readouterr().err.endswith("needs shtab: pip install 'swinir-jax[completion]'.\n")
+    assert capsys.readouterr().err.endswith("needs shtab: pip install shtab.\n")
 
 
 ADVANCED = {"--shift", "--img-range", "--qk-scale", "--overlap", "--blend", "--pad"}

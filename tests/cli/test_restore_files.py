@@ -304,3 +304,30 @@ def test_an_existing_output_folder_among_the_inputs_stays_the_user_s_own(run):
     assert "own: left out, as the results are written there" in lines
     assert run(".", "--recursive", "--out", "all")[0] == 0
     assert results("all") == [".swinir-jax-results", "a.png", "own/a.png", "own/b.png"]
+
+
+def test_results_beside_the_inputs_are_no_inputs_of_the_next_run(run):
+    put("in/a.jpg", JPEG), put("in/b.JPG", JPEG)
+    code, [line] = run("in", "--out", "in")
+    assert (code, results("in")) == (2, ["a.jpg", "b.JPG"])
+    assert line.endswith("in: its pictures are inputs; choose another folder for the results (--out).")
+    assert run("in/*", "--out", "in")[0] == 0
+    assert results("in") == ["a.jpg", "a.png", "b.JPG", "b.png"]
+    code, lines = run("in/*", "--out", "in")
+    assert (code, results("in")) == (2, ["a.jpg", "a.png", "b.JPG", "b.png"])
+    assert lines[-1].endswith("in/a.png: an input would be overwritten by a result; choose another --out.")
+
+
+def test_a_name_with_spaces_that_a_shell_divided_is_named_in_quotes(run):
+    put("in/Opa im Garten.jpg", JPEG), put("b.jpg", JPEG)
+    code, [line] = run("b.jpg", "in/Opa", "im", "Garten.jpg")
+    assert (code, line) == (
+        2,
+        "swinir-jax: error: in/Opa im Garten.jpg: a name with spaces needs quotes: 'in/Opa im Garten.jpg'.",
+    )
+
+
+def test_the_other_name_of_a_result_is_explained(run):
+    lines = run(put("a.jpg", JPEG), put("a.jpeg", JPEG), "--out", "out")[1]
+    assert results() == ["a.jpeg.png", "a.jpg.png"]
+    assert "a.jpg: written as a.jpg.png, as another result would be a.png, too" in lines

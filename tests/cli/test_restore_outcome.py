@@ -18,7 +18,7 @@ from swinir_jax.cli import display, viewer
 from swinir_jax.cli.main import main
 from swinir_jax.cli.model_options import split_names
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference import engine, files
+from swinir_jax.inference import engine, files, programs
 from swinir_jax.inference.chain import NetworkChain
 
 PNG = pillow_bytes(make_pixels(3), "PNG")
@@ -62,7 +62,7 @@ def test_results_go_into_a_folder_of_their_own_by_default(run, unchanged):
     code, lines, _ = run("restored")
     assert (code, lines[-1]) == (
         2,
-        "swinir-jax: error: restored/a.png: an input would be overwritten by a result; choose another --out.",
+        "swinir-jax: error: restored: its pictures are inputs; choose another folder for the results (--out).",
     )
 
 
@@ -218,6 +218,34 @@ def test_networks_for_clean_pictures_say_once_what_they_do_not_know(run, unchang
     assert [line for line in lines if "knows only clean" in line] == expected
 
 
+LEFT_NOISE = (
+    "1 of 2 pictures is noisy, and {} do not remove noise; --for photo --best does, and --for noise where no telephone "
+    "has smoothed and compressed the noise"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "networks"),
+    [
+        ([], "jpeg_light and lightweight_x2"),
+        (["--model", "jpeg_light,lightweight_x4"], "jpeg_light and lightweight_x4"),
+        (["--for", "noise", "--scale", "2"], None),
+    ],
+)
+def test_noise_that_the_networks_leave_is_told(run, unchanged, arguments, networks):
+    put("in/a.png", noisy())
+    write_picture("in/b.png", Picture(np.full((64, 64, 3), 99, np.uint8)))
+    lines = run("in", *arguments, named=None)[1]
+    assert [line for line in lines if "noisy" in line] == ([LEFT_NOISE.format(networks)] if networks else [])
+
+
+def test_a_noisy_jpeg_gets_one_piece_of_advice(run, unchanged):
+    put("in/a.jpg", pillow_bytes(read_picture(put("noisy.png", noisy())).pixels, "JPEG", quality=95))
+    lines = run("in", "--for", "clean", named=None)[1]
+    [advice] = [line for line in lines if "first" in line]
+    assert advice.startswith("1 of 1 pictures is a JPEG file; lightweight_x2 knows only clean ones")
+
+
 def test_other_networks_say_nothing_about_faults(run, unchanged):
     lines = run(put("a.jpg", JPEG))[1]
     assert "knows only clean" not in " ".join(lines)
@@ -255,6 +283,31 @@ def test_progress_and_time_left_are_drawn_while_a_whole_image_is_restored(model,
     put("in/a.png"), put("in/b.png")
     assert main(["restore", "in", "--model", model, "--tile", "0"]) == 0
     assert not [thread for thread in threading.enumerate() if "draw" in thread.name]
+
+
+def test_the_bar_says_that_a_network_is_prepared(model, monkeypatch):
+    monkeypatch.setattr(display, "_REFRESH_SECONDS", 0.01)
+    terminal = Terminal(r"\| a\.png, preparing the network for pictures of this size")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(display.Display, "_draw", lambda self, bar, draw=display.Display._draw: draw(self, wide(bar)))
+    original = programs.Programs.compiled
+
+    def waiting(self, shape):
+        assert terminal.shows.wait(20)
+        return original(self, shape)
+
+    monkeypatch.setattr(programs.Programs, "compiled", waiting)
+    assert main(["restore", put("a.png"), "--model", model, "--tile", "32"]) == 0
+
+
+def wide(bar):
+    bar.dynamic_ncols, bar.ncols = None, 200
+    return bar
+
+
+def test_a_long_name_is_cut_visibly():
+    assert display._shown("in/photo.jpg") == "in/photo.jpg"
+    assert display._shown("photographs/2019/summer/IMG_0001.jpg") == "…019/summer/IMG_0001.jpg"
 
 
 @pytest.mark.parametrize("options", [["--quiet"], []])

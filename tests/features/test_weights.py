@@ -185,7 +185,7 @@ def test_hdf5_without_h5py_names_what_to_install(folder, monkeypatch):
     folder.mkdir()
     (folder / HED.file).write_bytes(b"\x89HDF\r\n\x1a\n")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(InputError, match=r"h5py is needed .* pip install 'swinir-jax\[perceptual\]'"):
+    with pytest.raises(InputError, match=r"h5py is needed .* pip install h5py "):
         load_features("vgg16_hed", folder)
 
 

@@ -192,7 +192,7 @@ def test_missing_library_is_named(tmp_path, monkeypatch, format, data):
     assert read_header(tmp_path / "a").height == H
     monkeypatch.setattr(importlib, "import_module", missing)
     assert plugins.importlib is importlib
-    assert_refused(read_picture, tmp_path / "a", format, "pip install 'swinir-jax[formats]'")
+    assert_refused(read_picture, tmp_path / "a", format, "pip install pillow-heif pillow-jxl-plugin")
 
 
 @pytest.mark.parametrize("kind", ["heic", "avif", "jxl", "jp2", "gif", "ppm"])

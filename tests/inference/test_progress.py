@@ -68,11 +68,15 @@ def test_tiles_of_an_unfinished_result_took_no_time(clock):
     assert progress.estimate() == (0.7, 6.0)
 
 
-def test_pace_is_that_of_the_last_picture():
+def test_pace_is_that_of_all_pictures_by_their_work():
     pace = Pace()
     assert pace.expect(100) is None
-    pace.learn(100, 5.0)
+    pace = Pace(1.0)
+    assert pace.expect(100) == 100.0
+    pace.learn(300, 15.0)
     assert pace.expect(20) == 1.0
+    pace.learn(100, 25.0)  # a slow small picture changes little
+    assert pace.expect(20) == 2.0
 
 
 def test_products_of_a_pixel_are_those_of_the_matrices():

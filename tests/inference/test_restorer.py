@@ -14,7 +14,7 @@ from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.data.degradations import gaussian_noise_official
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference import programs
+from swinir_jax.inference import engine, programs
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.streaming import StreamingRestorer
 
@@ -159,6 +159,28 @@ def test_auto_takes_the_whole_image_where_it_fits_and_tiles_where_not(tiny, monk
     assert held.engine.programs.need((1, *tile, 3)) < need
     assert held.restore(lq).shape == (320, 400, 3)
     assert {shape[1:3] for shape in held.engine.programs._compiled} == {tile}
+
+
+def test_an_image_that_surely_does_not_fit_is_not_compiled_and_its_tile_is_told_once(tiny, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(engine, "_LARGE_PIXELS", 176 * 216 - 1)
+    monkeypatch.setattr(engine, "MAX_AUTO_TILE", 96)
+    monkeypatch.setattr(programs, "_TELLING_PIXELS", 1)
+    held = Restorer(*tiny)
+    tile = (held.engine.layout.balanced(176, 96), held.engine.layout.balanced(216, 96))
+    need = held.engine.programs.need((1, *tile, 3))
+    monkeypatch.setattr(programs, "free_bytes", lambda device: 2 * need)
+    assert held.restore(photo(160, 200, 3, dtype=np.float32)).shape == (320, 400, 3)
+    assert {shape[1:3] for shape in held.engine.programs._needs} == {tile}
+    [line] = [record.getMessage() for record in caplog.records if "tiles of" in record.getMessage()]
+    assert line.startswith("216x176 needs ")
+
+
+def test_a_program_is_compiled_before_progress_counts(tiny):
+    compiled = []
+    held = Restorer(*tiny, tile=32, done=lambda count, total: compiled.append(len(held.engine.programs)))
+    held.restore(photo(40, 40, 3, dtype=np.float32))
+    assert compiled[0] == compiled[-1] == 1
 
 
 def test_many_sizes_share_one_program(tiny):

@@ -175,7 +175,7 @@ def test_missing_package_is_named(exported, tmp_path, monkeypatch, package):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(importlib, "import_module", import_module)
-    with pytest.raises(InputError, match=rf"need {package}: pip install 'swinir-jax\[onnx\]'"):
+    with pytest.raises(InputError, match=rf"need {package}: pip install onnx onnxruntime"):
         export_onnx(SwinIR(CONFIG), PARAMS, tmp_path / "x.onnx") if package == "onnx" else check_onnx(exported)
 
 

@@ -20,6 +20,7 @@ from training_runs import assert_same_bits
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.cli.main import main
 from swinir_jax.data.pipeline import TrainingBatches
+from swinir_jax.errors import EXTRAS
 from swinir_jax.images import read_picture
 from swinir_jax.training.checkpoint import Checkpoints, read_config
 from swinir_jax.training.sharding import abstract_state, make_mesh
@@ -279,4 +280,4 @@ def test_missing_packages_are_named(command, package, message):
         f"main(['{command}', 'docs/astronaut.png', '--chain', 'photo_x4', '--out', 'lq'])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stderr == f"swinir-jax: error: {message}: pip install 'swinir-jax[train]'.\n"
+    assert done.stderr == f"swinir-jax: error: {message}: pip install {EXTRAS['train']}.\n"

@@ -5,7 +5,7 @@ import typing
 import numpy as np
 
 from swinir_jax.data.colours import as_rgb
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, missing_package
 
 if typing.TYPE_CHECKING:
     from swinir_jax.data.blind.chains import Chain
@@ -20,7 +20,7 @@ def blind_chain(name: str) -> "Chain":
     try:
         from swinir_jax.data.blind.chains import CHAINS
     except ModuleNotFoundError as error:
-        raise InputError("Blind degradation needs OpenCV: pip install 'swinir-jax[train]'.") from error
+        raise missing_package("Blind degradation needs OpenCV", "train") from error
     if name not in CHAINS:
         raise InputError(f"No degradation chain is called {name!r}; there are {', '.join(CHAINS)}.")
     return CHAINS[name]

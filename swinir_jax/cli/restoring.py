@@ -1,0 +1,226 @@
+"""Restoration of the pictures that `swinir-jax restore` has found."""
+
+import argparse
+import dataclasses
+import hashlib
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import swinir_jax
+from swinir_jax.checkpoints.purposes import Choice
+from swinir_jax.cli.choosing import Chosen, load_chosen
+from swinir_jax.cli.display import Display
+from swinir_jax.cli.faults import FaultWatch
+from swinir_jax.cli.inputs import Inputs, Source
+from swinir_jax.cli.interrupts import answering_interrupts
+from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
+from swinir_jax.cli.tally import Tally, counting
+from swinir_jax.cli.unfinished import Unfinished
+from swinir_jax.errors import InputError
+from swinir_jax.files import check_file_target, make_folder
+from swinir_jax.images import Header, Picture, write_picture
+from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
+from swinir_jax.images.row_writing import is_unfinished
+from swinir_jax.inference.chain import make_restorer
+from swinir_jax.inference.comparison import side_by_side
+from swinir_jax.inference.files import FileRestorer, Restored, restore_file
+
+logger = logging.getLogger(__name__)
+
+# Options that change no result, or only which results there are.
+_OTHER_OPTIONS = ("run", "inputs", "out", "recursive", "skip_existing", "memory", "open", "json", "quiet", "debug")
+
+
+def restore(
+    inputs: Inputs,
+    headers: Mapping[Source, Header],
+    goal: Goal,
+    choice: Choice | None,
+    tally: Tally,
+    args: argparse.Namespace,
+) -> Chosen:
+    """Loads the networks and restores the pictures of the shard.
+
+    Args:
+      inputs: all pictures, and the folders that were searched.
+      headers: headers of the pictures that can be read.
+      goal: place of the results.
+      choice: choice of the networks; None if --model names them.
+      tally: outcomes, to which those of the pictures are added.
+      args: options of the command.
+
+    Returns:
+      The networks.
+    """
+    display = Display(hidden=args.quiet)
+    chosen = _load(args, choice)  # before the output folder is made, which may have the model's name
+    restorer = _restorer(chosen, display, args)
+    unfinished = Unfinished(goal.folder, _settings(chosen, args))
+    jobs = _plan(headers, goal, restorer, unfinished, tally, args)
+    watch = FaultWatch(chosen)
+    watch.look_at_headers([headers[job.source] for job in jobs])
+    if jobs:
+        is_among_inputs = args.recursive and inputs.surround(goal.path)
+        (make_result_folder if is_among_inputs else make_folder)(goal.folder)
+        if args.compare:
+            make_result_folder(goal.folder / COMPARISONS)
+    try:
+        with answering_interrupts(), display.drawing(restorer, [headers[job.source].size for job in jobs]):
+            for i, job in enumerate(jobs):
+                if tally.is_full:
+                    tally.give_up(job.source.name)
+                    continue
+                with counting(job.source, tally), display.picture(i, job.source.name, job.size):
+                    restored = _restore(job, restorer, args)
+                    if goal.is_stream:
+                        _print(goal.path)
+                    tally.finish(job.source.name, job.target, sum(restored.seconds))
+                    if len(jobs) > 1:
+                        unfinished.add(job.source.file, job.target)
+                    if restored.before:
+                        watch.look_at(restored.before, headers[job.source])
+    except KeyboardInterrupt as error:
+        if len(jobs) == 1:
+            raise
+        raise KeyboardInterrupt(
+            f"after {len(tally.targets)} of {len(jobs)} pictures; the same command goes on"
+        ) from error
+    if not tally.is_full:
+        unfinished.end()
+    watch.tell()
+    return chosen
+
+
+def _load(args: argparse.Namespace, choice: Choice | None) -> Chosen:
+    start = time.perf_counter()
+    chosen = load_chosen(args, choice)
+    logger.info("%s: loaded in %.1f s", args.model or "networks", time.perf_counter() - start)
+    return chosen
+
+
+def _restorer(chosen: Chosen, display: Display, args: argparse.Namespace) -> FileRestorer:
+    return make_restorer(
+        chosen.networks,
+        chosen.scale,
+        tile=args.tile,
+        overlap=args.overlap,
+        blend=args.blend,
+        pad=args.pad,
+        self_ensemble=args.self_ensemble,
+        memory=args.memory,
+        done=display.advance,
+    )
+
+
+def _settings(chosen: Chosen, args: argparse.Namespace) -> dict[str, str]:
+    """Returns everything that results depend on beside the inputs."""
+    weights = hashlib.sha256()
+    for model, params in chosen.networks:
+        weights.update(repr(model).encode())
+        for leaf in jax.tree.leaves(params):
+            weights.update(np.asarray(leaf).tobytes())
+    options = {name: str(value) for name, value in vars(args).items() if name not in _OTHER_OPTIONS}
+    return {**options, "weights": weights.hexdigest(), "version": swinir_jax.__version__}
+
+
+def _plan(
+    headers: Mapping[Source, Header],
+    goal: Goal,
+    restorer: FileRestorer,
+    unfinished: Unfinished,
+    tally: Tally,
+    args: argparse.Namespace,
+) -> list[Job]:
+    """Chooses the files of the results; leaves out pictures that failed or whose results are kept.
+
+    Pictures of other shards are planned, too, because results of equal names get others.
+    """
+    drafts: list[Draft] = []
+    for source, header in headers.items():
+        with counting(source, tally if args.shard.holds(source) else None):
+            result, size = header.enlarged(restorer.scale), restorer.size_if_fits(source.file)
+            drafts.append(choose_format(source, result, size, goal, flattened=bool(args.background)))
+    jobs: list[Job] = []
+    kept = 0
+    for job in assign_targets(drafts, goal, [*headers], compare=args.compare):
+        if not args.shard.holds(job.source):
+            continue
+        with counting(job.source, tally):
+            is_kept = unfinished.holds(job.source.file, job.target)
+            kept += is_kept
+            if is_kept or (args.skip_existing and job.target.is_file()):
+                tally.skip(job.source.name, job.target)
+                continue
+            check_file_target(job.target)
+            for note in job.notes:
+                logger.info("%s: %s", job.source.name, note)
+            by_rows = restorer.restores_by_rows and is_unfinished(job.target)
+            jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
+    if kept:
+        logger.info("goes on after an interruption: %d results are kept", kept)
+    _tell_replaced(jobs, goal)
+    restorer.plan(job.size for job in jobs if job.size)
+    return jobs
+
+
+def _tell_replaced(jobs: Sequence[Job], goal: Goal) -> None:
+    """Says how many results in a folder will be replaced; the file that a user names is meant to be."""
+    count = 0 if goal.is_file else sum(job.target.is_file() for job in jobs)
+    if count == 1:
+        logger.info("1 result exists already and is replaced; --skip-existing keeps it")
+    elif count:
+        logger.info("%d results exist already and are replaced; --skip-existing keeps them", count)
+
+
+def _print(result: Path) -> None:
+    try:
+        with open(result, "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:  # handled by `main`
+        raise
+    except OSError as error:
+        raise InputError(f"standard output: cannot be written ({error.strerror}).") from error
+
+
+def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> Restored:
+    make_folder(job.target.parent)
+    by_rows = not job.size
+    restored = restore_file(
+        job.source.file,
+        job.target,
+        restorer,
+        by_rows=by_rows,
+        memory=args.memory,
+        background=args.background,
+        quality=args.quality,
+        strip_metadata=args.strip_metadata,
+    )
+    if args.compare and restored.before:
+        make_folder(job.comparison.parent)
+        write_picture(job.comparison, side_by_side(restored.before, restored.after))
+        logger.info("%s: before and after", job.comparison)
+    elif args.compare:
+        logger.warning("%s: too large for a before/after picture", job.comparison)
+    before = f" {_size(restored.before)}" if restored.before else ""
+    reading, restoring, writing = restored.seconds
+    times = (
+        f"by rows, {restoring:.2f} s"
+        if by_rows
+        else f"read {reading:.2f} s, restore {restoring:.2f} s, write {writing:.2f} s"
+    )
+    logger.info("%s%s -> %s %dx%d (%s)", job.source.name, before, job.name, restored.width, restored.height, times)
+    for note in restored.notes:
+        logger.info("  %s", note)
+    return restored
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"

@@ -1,0 +1,146 @@
+"""`swinir-jax restore` for the second time: after an interruption, over existing results, with nothing to do."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from picture_files import make_pixels, pillow_bytes
+
+from swinir_jax.cli import choosing, interrupts, restoring
+from swinir_jax.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+PNG = pillow_bytes(make_pixels(3), "PNG")
+
+
+@pytest.fixture
+def run(model, capfd):
+    """Returns a function that runs the command; returns exit code and lines of standard error."""
+
+    def run(*arguments):
+        code = main(["restore", "in", "--out", "out", "--model", model, *arguments])
+        return code, capfd.readouterr().err.splitlines()
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def pictures(in_tmp):
+    os.mkdir("in")
+    for name in "abc":
+        Path(f"in/{name}.png").write_bytes(PNG)
+
+
+@pytest.fixture
+def interrupted(run, monkeypatch):
+    """Runs the command until Ctrl-C comes while the third picture is restored; returns what it prints."""
+    original = restoring.restore_file
+
+    def restore_file(file, *arguments, **options):
+        if file.stem == "c":
+            raise KeyboardInterrupt
+        return original(file, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "restore_file", restore_file)
+        return run()
+
+
+def times():
+    return {path.name: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
+
+
+def test_the_same_command_goes_on_after_an_interruption(run, interrupted):
+    code, lines = interrupted
+    assert (code, lines[-1]) == (130, "swinir-jax: interrupted after 2 of 3 pictures; the same command goes on")
+    before = times()
+    code, lines = run()
+    assert code == 0
+    assert "goes on after an interruption: 2 results are kept" in lines
+    assert lines[-1].endswith("in out/; 2 skipped, as their results exist")
+    assert {name: times()[name] for name in before} == before
+    assert sorted(os.listdir("out")) == ["a.png", "b.png", "c.png"]
+
+
+def test_other_options_and_changed_files_do_not_go_on(run, interrupted):
+    assert not any("are kept" in line for line in run("--pad", "minimal")[1])
+    Path("in/a.png").write_bytes(PNG)  # another time of change
+    os.remove("out/b.png")
+    assert not any("are kept" in line for line in run()[1])
+
+
+def test_results_that_are_replaced_are_counted_before(run):
+    assert not any("replaced" in line for line in run()[1])
+    os.remove("out/b.png")
+    lines = run()[1]
+    assert "2 results exist already and are replaced; --skip-existing keeps them" in lines
+
+
+@pytest.mark.parametrize("scale", [[], ["--scale", "2"]])
+def test_networks_are_loaded_only_for_something_to_do(run, monkeypatch, scale):
+    assert run()[0] == 0
+    if scale:  # is known before the network is loaded
+        monkeypatch.setattr(choosing, "load_model", pytest.fail)
+        assert run("--skip-existing", *scale)[0] == 0
+    Path("notes.txt").touch()
+    monkeypatch.setattr(choosing, "load_model", pytest.fail)
+    assert main(["restore", "notes.txt", "--json"]) == 3
+
+
+REFUSED = [
+    (["none.png"], "none.png: no such file"),
+    (["in", "--level", "25"], "Wrong level 25"),
+    (["in", "--model", "lightwait_x2"], "lightwait_x2: no such file, folder or model"),
+    (["in", "--strength", "0.5"], "jpeg_light cannot be made more faithful"),
+    (["in", "--out", "in"], "in: its pictures are inputs"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED)
+def test_mistakes_are_told_before_jax_is_imported(arguments, message):
+    program = (
+        "import sys; from swinir_jax.cli.main import main; code = main(sys.argv[1:]); "
+        "assert not {'jax', 'flax', 'orbax'} & {*sys.modules}; sys.exit(code)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program, "restore", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+
+
+WAITING = """
+import signal, sys, threading
+from swinir_jax.cli.main import _log_to_stderr
+from swinir_jax.cli import interrupts
+interrupts._PATIENCE = 0.05
+with _log_to_stderr(20), interrupts.answering_interrupts():
+    signal.signal(signal.SIGINT, lambda number, frame: None)  # as if a tile was running
+    print("ready", flush=True)
+    while True:
+        signal.pause()
+"""
+
+
+def test_ctrl_c_is_answered_at_once_and_stops_hard_the_second_time():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == "stopping after this tile; Ctrl-C again stops at once\n"
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read() == "\nswinir-jax: interrupted at once\n"
+
+
+def test_a_quick_stop_needs_no_answer(caplog):
+    with pytest.raises(KeyboardInterrupt), interrupts.answering_interrupts():
+        signal.raise_signal(signal.SIGINT)
+    assert caplog.text == ""
+    assert signal.set_wakeup_fd(-1) == -1
