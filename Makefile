@@ -16,12 +16,14 @@ NEEDS_PYTHON := 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.1
 # Rebuilt when one of these files changes.
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c $(NEEDS_PYTHON)
+	@echo "Installing the package with all tools of the tests and the documentation into $(VENV), about 2.1 GB; takes minutes:"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 # PyTorch, to compare with; without it, the tests that need it are skipped.
 $(VENV)/torch-ready: $(VENV)/ready
+	@echo "Installing PyTorch into $(VENV); takes minutes:"
 	$(PIP) torch==2.13.0
 	$(PIP) --no-deps spandrel==0.4.2 torchvision==0.28.0 einops
 	touch $@

@@ -76,7 +76,7 @@ def psnr(image: jax.Array, truth: jax.Array) -> float:
 
 def main() -> None:
     """Blurs the photograph, deblurs it, prints how close both are to the sharp one, and writes them side by side."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--small", action="store_true", help="32 pixels and half the steps, for a run of seconds")
     parser.add_argument("--out", type=Path, default=Path("out/deblurred.png"), help="default: %(default)s")
     args = parser.parse_args()

@@ -49,7 +49,7 @@ def perturbed(params: Mapping[str, Any], seed: int) -> Any:
 
 def main() -> None:
     """Restores the photograph, and writes the mean and the disagreement, the latter as a gray picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("weights", nargs="*", metavar="WEIGHTS", help="checkpoints of one architecture")
     parser.add_argument("--small", action="store_true", help="a corner of 32 pixels, for a run of seconds")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder; default: %(default)s")

@@ -66,7 +66,7 @@ def write_crops(folder: Path, count: int, side: int) -> None:
 
 def main() -> None:
     """Fine-tunes, prints the error before and after, and writes a model folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--photos", type=Path, help="folder of sharp photographs")
     parser.add_argument("--steps", type=int, default=20, help="default: %(default)s")
     parser.add_argument("--small", action="store_true", help="small patches and batches, for a run of a minute")

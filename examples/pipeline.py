@@ -55,7 +55,7 @@ def restored_batches(
 
 def main() -> None:
     """Restores the crops of the photograph and prints their sharpness."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--small", action="store_true", help="crops of 16 pixels of a corner, for a run of seconds")
     small = parser.parse_args().small
     model, params = swinir_jax.load_pretrained("lightweight_x2")

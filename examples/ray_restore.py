@@ -6,7 +6,7 @@
 Each worker keeps the networks in memory and restores one picture at a time. The result of `a.jpg` is `a.jpg.png`, which
 appears whole. Pictures with a result are passed over: if a worker dies, another one restores its picture, and the same
 command continues after a stop. All machines must see the folders; buckets (`s3://`, `gs://`) are read by Arrow. Exit
-code 1: some pictures have no result and are named.
+code 1: some pictures have no result and are named; 2: nothing was restored, as for a mistake or if Ray does not start.
 """
 
 import argparse
@@ -25,9 +25,9 @@ import ray.data
 
 from swinir_jax import InputError, choose_models, load_pretrained, load_restorer
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
-from swinir_jax.cli.model_options import size_in_bytes
+from swinir_jax.cli.model_options import pixels_in_millions, size_in_bytes
 from swinir_jax.files import make_folder, write_bytes
-from swinir_jax.images import READABLE
+from swinir_jax.images import READABLE, read_header
 from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.files import FileRestorer, restore_file
 
@@ -92,7 +92,7 @@ class Worker:
 
     def __init__(self, source: Place, target: Place, options: argparse.Namespace):
         self.source, self.target = source, target
-        self.memory = options.memory
+        self.memory, self.max_pixels = options.memory, options.max_pixels
         self.restorer = self.load(options)
 
     @staticmethod
@@ -116,6 +116,8 @@ class Worker:
             picture, result = Path(folder, f"picture{Path(name).suffix}"), Path(folder, "result.png")
             picture.write_bytes(self.source.read(name))
             try:
+                if self.max_pixels:
+                    read_header(picture).check_pixels(self.max_pixels)
                 by_rows = self.restorer.size_if_fits(picture) is None
                 restore_file(picture, result, self.restorer, by_rows=by_rows, memory=self.memory)
             except InputError as error:
@@ -137,7 +139,8 @@ def restore_all(source: str, target: str, options: argparse.Namespace, worker: t
       What is wrong, by the names of the pictures that have no result at the end.
 
     Raises:
-      InputError: if there are no pictures, `target` lies in `source`, or the networks cannot be loaded.
+      InputError: if there are no pictures, `target` lies in `source`, the networks cannot be loaded, or Ray does not
+        start.
     """
     here, there = Place.at(source), Place.at(target)
     if here.files == there.files and f"{there.root}/".startswith(f"{here.root}/"):
@@ -155,6 +158,7 @@ def restore_all(source: str, target: str, options: argparse.Namespace, worker: t
     if not waiting:
         return {}
     worker.load(options)  # a mistake is told here in one line; weights are downloaded before several workers need them
+    start_ray()
     ray.data.DataContext.get_current().max_errored_blocks = -1  # a picture that kills its workers stops no others
     answers = ray.data.from_items([{"name": name} for name in waiting], override_num_blocks=len(waiting)).map_batches(
         worker,
@@ -175,15 +179,25 @@ def restore_all(source: str, target: str, options: argparse.Namespace, worker: t
     }
 
 
+def start_ray() -> None:
+    """Starts Ray on this machine, or joins the cluster of $RAY_ADDRESS; raises InputError if that fails."""
+    try:
+        if not ray.is_initialized():
+            ray.init()
+    except Exception as error:  # of many classes, some of them plain
+        raise InputError(f"Ray does not start: {' '.join(str(error).split())}") from error
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("source", help="folder or address of the pictures")
     parser.add_argument("target", help="folder or address for the results")
     parser.add_argument("--workers", type=int, default=1, help="processes that restore (default: 1)")
     parser.add_argument("--cpus", type=float, default=1, help="CPUs that Ray reserves for a worker (default: 1)")
     parser.add_argument("--gpus", type=float, default=0, help="GPUs of a worker (default: 0)")
     parser.add_argument("--memory", type=size_in_bytes, help="memory of a worker, such as 8GB (default: a share)")
+    parser.add_argument("--max-pixels", type=pixels_in_millions, metavar="MILLIONS", help="refuse larger pictures")
     parser.add_argument("--model", type=_model, help="name, folder or file of a network, in place of --for and --scale")
     parser.add_argument("--for", dest="purpose", choices=PURPOSES, default="photo", help="what the pictures are")
     parser.add_argument("--scale", type=int, choices=SCALES, help="enlargement (default: the purpose's)")

@@ -11,6 +11,9 @@ the memory. Answers to POST /restore:
     400  not a picture; the text says why        503  the queue is full: see Retry-After
     408  the body took too long to arrive        504  restoring took too long
 
+Each padded size is compiled at its first picture, which takes seconds. `--warm 512x512` compiles before the port opens,
+so that /healthz answers only then. Standard error has a line for each request, and the traceback of a fault.
+
 SIGTERM and Ctrl-C end the service after the requests that are inside. glibc's malloc keeps some memory for each thread:
 `MALLOC_ARENA_MAX=1` in front of the command saves about 80 MB (`benchmarks/soak.py`).
 """
@@ -22,7 +25,9 @@ import contextlib
 import dataclasses
 import functools
 import io
-from collections.abc import AsyncIterator, Mapping
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,7 +37,6 @@ from aiohttp import web
 from PIL import Image, ImageOps
 
 import swinir_jax
-from swinir_jax.app.limits import check_pixels
 from swinir_jax.inference.network import network_for
 from swinir_jax.inference.padding import cut, pad_image, padded_side
 
@@ -126,16 +130,25 @@ def decode(body: bytes, limits: Limits) -> np.ndarray:
     """Decodes a picture file to `[h, w, 3]` uint8, upright; raises the HTTP answer for a file that is not accepted."""
     try:
         with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            check_pixels(image.height, image.width, limits.pixels)  # from the header: nothing is decoded yet
+            if image.height * image.width > limits.pixels:  # by the header: nothing is decoded yet
+                raise too_large(f"{image.width} x {image.height} pixels", limits)
             if image.mode not in MODES:
                 raise web.HTTPBadRequest(text=f"Mode {image.mode} is not accepted, only {', '.join(MODES)}.\n")
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except web.HTTPException:
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own limit comes first
+        raise too_large("The pixels", limits) from error
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise web.HTTPBadRequest(
             text=f"Not a whole {' or '.join(FORMATS)} picture: {type(error).__name__}.\n"
         ) from error
+
+
+def too_large(pixels: str, limits: Limits) -> web.HTTPException:
+    """Returns the answer to a picture of too many pixels."""
+    text = f"{pixels} are more than the limit of {limits.pixels}.\n"
+    return web.HTTPRequestEntityTooLarge(limits.pixels, limits.pixels + 1, text=text)
 
 
 def encode(image: np.ndarray) -> bytes:
@@ -182,13 +195,17 @@ class Service:
         return web.Response(body=await asyncio.to_thread(encode, restored), content_type="image/png")
 
 
-def make_app(model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits) -> web.Application:
-    """Makes the service, as an aiohttp application, for an RGB network."""
+def make_app(
+    model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits, warm: Sequence[tuple[int, int]] = ()
+) -> web.Application:
+    """Makes the service, as an aiohttp application, for an RGB network; compiles for (width, height) of `warm`."""
     batcher = Batcher(model, params, limits)
     service = Service(batcher, limits)
 
     async def working(app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(batcher.work())
+        for width, height in warm:
+            await batcher.restore(np.zeros((height, width, 3), np.uint8))
         yield  # until the last request is answered
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -200,17 +217,29 @@ def make_app(model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits
     return app
 
 
+def size(text: str) -> tuple[int, int]:
+    """Parses a width and a height such as `512x512`."""
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"a size is WIDTHxHEIGHT, not {text!r}")
+    return int(match[1]), int(match[2])
+
+
 def main() -> None:
     """Serves until a signal stops it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--model", default="lightweight_x2", help="name, folder or weight file; default: %(default)s")
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=8080, help="default: %(default)s")
+    parser.add_argument(
+        "--warm", type=size, nargs="*", default=[], metavar="WxH", help="compile for these sizes at start"
+    )
     for field in dataclasses.fields(Limits):
         parser.add_argument(f"--{field.name}", type=field.type, default=field.default, help="default: %(default)s")
     args = parser.parse_args()
     limits = Limits(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Limits)})
-    app = make_app(*swinir_jax.load_pretrained(args.model), limits)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    app = make_app(*swinir_jax.load_pretrained(args.model), limits, args.warm)
     web.run_app(app, host=args.host, port=args.port, shutdown_timeout=2 * limits.seconds)
 
 

@@ -52,7 +52,7 @@ def pan(image: np.ndarray, side: int, count: int) -> np.ndarray:
 
 def main() -> None:
     """Restores the video and writes it as an animated WebP."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--small", action="store_true", help="three frames of 24 pixels, for a run of seconds")
     parser.add_argument("--out", type=Path, default=Path("out/video.webp"), help="default: %(default)s")
     args = parser.parse_args()

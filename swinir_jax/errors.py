@@ -33,6 +33,14 @@ class NotFiniteError(InputError):
     """A network returned values that are not finite."""
 
 
+class DownloadError(InputError):
+    """A file could not be fetched; a later try may succeed."""
+
+
+class UnwritableError(InputError):
+    """A file or folder cannot be written."""
+
+
 def first_few(problems: Sequence[str], shown: int = _SHOWN) -> str:
     """Joins the first problems and counts the others: `a; b; c; and 7 more`."""
     more = len(problems) - shown

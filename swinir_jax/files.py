@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, UnwritableError
 
 NAME_BYTES = 255
 """Longest file name on all common file systems."""
@@ -65,7 +65,7 @@ def new_file(target: Path) -> Iterator[BinaryIO]:
     """Yields a new file, open for writing and reading, that replaces `target` once it is complete and on the disk.
 
     Raises:
-      InputError: if the file cannot be written; `target` stays as it was.
+      UnwritableError: if the file cannot be written; `target` stays as it was.
     """
     try:
         with replacing(target) as temporary, open(temporary, "x+b") as file:
@@ -86,14 +86,14 @@ def make_folder(folder: Path) -> None:
     """Makes a folder and the folders above it, where they do not exist.
 
     Raises:
-      InputError: if the folder cannot be made or written into, or a file is in the place.
+      UnwritableError: if the folder cannot be made or written into, or a file is in the place.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: cannot be written into.")
+        raise UnwritableError(f"{folder}: cannot be written into.")
 
 
 def check_file_target(target: Path) -> None:
@@ -114,20 +114,22 @@ def check_file_target(target: Path) -> None:
 
 @contextlib.contextmanager
 def holding_interrupts() -> Iterator[None]:
-    """Delays Ctrl-C until the end of the block, for work that would leave files behind."""
+    """Delays Ctrl-C and SIGTERM until the end of the block, for work that would leave files behind."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield
         return
     received: list[int] = []
-    old = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    delayed = (signal.SIGINT, signal.SIGTERM)
+    old = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in delayed}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)
     if received:
-        raise KeyboardInterrupt
+        signal.raise_signal(received[0])
 
 
-def cannot_write(target: Path, error: OSError) -> InputError:
+def cannot_write(target: Path, error: OSError) -> UnwritableError:
     """Returns the error for a target that could not be written."""
-    return InputError(f"{target}: cannot be written ({error.strerror or error}).")
+    return UnwritableError(f"{target}: cannot be written ({error.strerror or error}).")

@@ -97,6 +97,12 @@ def test_links_of_the_readme_begin_with_the_address_of_the_repository(tmp_path):
     )
 
 
+def test_a_version_is_a_development_one_until_the_change_log_has_its_release():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    released = re.findall(r"^## \[(\d.*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert (".dev" in version) == (version not in released)
+
+
 def test_messages_name_the_packages_of_the_extras():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for extra, packages in EXTRAS.items():

@@ -19,6 +19,7 @@ from goldens import DATA, FORWARD, TINY, generated_weights
 from PIL import Image
 
 from swinir_jax.checkpoints import weight_file
+from swinir_jax.checkpoints.download import MIRROR_VARIABLE, WEIGHTS_VARIABLE
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, choose_models
 from swinir_jax.checkpoints.store import save_model
@@ -213,3 +214,13 @@ def test_the_page_on_the_environment_has_every_variable_that_is_read_or_mentione
         name for name in read if OWN.fullmatch(name)
     }
     assert {name for name in listed if OWN.fullmatch(name)} == own
+
+
+def test_the_page_on_offline_use_has_every_cache_and_place_of_weights():
+    text = page("offline")
+    kinds = {
+        kind for file in PACKAGE.rglob("*.py") for kind in re.findall(r"user_cache\(\"(\w+)\"\)", file.read_text())
+    }
+    assert set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)) == kinds
+    assert kinds == {"weights", "compiled", "npm"}
+    assert {WEIGHTS_VARIABLE, MIRROR_VARIABLE, "constraints.txt"} <= set(re.findall(r"[\w.]+", text))

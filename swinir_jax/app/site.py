@@ -13,9 +13,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from swinir_jax.app.networks import Offer
+from swinir_jax.caches import user_cache
 from swinir_jax.checkpoints.zoo import weight_metadata
 from swinir_jax.errors import InputError
 from swinir_jax.files import cannot_write, make_folder
@@ -96,7 +95,7 @@ def fetch_runtime() -> Path:
       InputError: if npm is missing or fails, or the package is another one.
     """
     package = f"onnxruntime-web@{RUNTIME_VERSION}"
-    cache = platformdirs.user_cache_path("swinir_jax") / "npm"
+    cache = user_cache("npm")
     file = cache / f"onnxruntime-web-{RUNTIME_VERSION}.tgz"
     if not file.exists():
         make_folder(cache)

@@ -9,16 +9,16 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
 from tqdm import tqdm
 
+from swinir_jax.caches import user_cache
 from swinir_jax.checkpoints.zoo import OFFICIAL, OfficialModel, bundled_models
-from swinir_jax.errors import InputError
-from swinir_jax.files import make_folder, replacing
+from swinir_jax.errors import DownloadError, InputError
+from swinir_jax.files import cannot_write, make_folder, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")  # safe without encryption
 
 
 def cache_folder() -> Path:
-    """Returns the folder in which downloaded weights are kept for this user."""
-    return platformdirs.user_cache_path("swinir_jax") / "weights"
+    """Returns the folder in which downloaded weights are kept for this user; raises the error of `user_cache`."""
+    return user_cache("weights")
 
 
 def locate_official(
@@ -65,14 +65,14 @@ def locate_official(
         params_from_official(read_weight_file(path)[0], model.config)
 
     return find_official(model, weights_dir) or download_known(
-        model.file_name, model.release, weight_folders(weights_dir)[0], check, progress=progress
+        model.file_name, model.release, download_folder(weights_dir), check, progress=progress
     )
 
 
 def find_official(model: OfficialModel, weights_dir: str | os.PathLike[str] | None = None) -> Path | None:
     """Returns the file of an official model on this machine, as `locate_official` finds it; None if there is none."""
     files = [folder / model.file_name for folder in weight_folders(weights_dir)]
-    return next((file for file in files if file.is_file()), None)
+    return next(filter(os.path.isfile, files), None)  # unlike `Path.is_file`, not an error in another user's folder
 
 
 def place_of(name: str, weights_dir: str | os.PathLike[str] | None = None) -> Place:
@@ -83,8 +83,20 @@ def place_of(name: str, weights_dir: str | os.PathLike[str] | None = None) -> Pl
 
 
 def weight_folders(weights_dir: str | os.PathLike[str] | None = None) -> list[Path]:
-    """Returns the folders in which known weight files are looked for; the first one receives downloads."""
-    return [Path(f) for f in (weights_dir, os.environ.get(WEIGHTS_VARIABLE)) if f] + [cache_folder()]
+    """Returns the folders in which known weight files are looked for; a user without a home folder has no cache."""
+    folders = _named_folders(weights_dir)
+    with contextlib.suppress(InputError):
+        folders.append(cache_folder())
+    return folders
+
+
+def download_folder(weights_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Returns the folder for downloads, the first of `weight_folders`; raises the error of `cache_folder`."""
+    return next(iter(_named_folders(weights_dir)), None) or cache_folder()
+
+
+def _named_folders(weights_dir: str | os.PathLike[str] | None) -> list[Path]:
+    return [Path(folder) for folder in (weights_dir, os.environ.get(WEIGHTS_VARIABLE)) if folder]
 
 
 def download_known(
@@ -103,14 +115,15 @@ def download_known(
       The path of the checked file.
 
     Raises:
-      InputError: if the file cannot be downloaded; the message has the address and the path for a download by hand.
+      DownloadError: if the file cannot be fetched; the message has the address and the path for a download by hand.
+      InputError: if the file is fetched and not the right one, or cannot be kept.
     """
     address = f"{(os.environ.get(MIRROR_VARIABLE) or release).rstrip('/')}/{file_name}"
     target = folder / file_name
     try:
         _fetch(address, target, progress, check)
     except InputError as error:
-        raise InputError(f"{str(error).removesuffix('.')}; put the file at {target} by hand.") from error
+        raise type(error)(f"{str(error).removesuffix('.')}; put the file at {target} by hand.") from error
     return target
 
 
@@ -124,26 +137,49 @@ def locate_address(address: str, *, progress: bool = False) -> Path:
     """Downloads a weight file into `cache_folder()`, once per address.
 
     Args:
-      address: address that begins with `https://`, or with `http://` on this machine.
+      address: address that begins with `https://`, or with `http://` on this machine; `#sha256=` and 64 hexadecimal
+        digits at the end pin the file.
       progress: whether to draw a progress bar while downloading.
 
     Returns:
       The path of the file, named after the last part of the address. The file has been checked: it holds a SwinIR.
 
     Raises:
-      InputError: if the address begins otherwise, or does not give weights of a SwinIR; nothing is kept then.
+      InputError: if the address begins otherwise, or does not give weights of a SwinIR or the pinned file; nothing is
+        kept then.
     """
+    address, is_pinned, pin = address.partition("#sha256=")
+    if is_pinned and not re.fullmatch("[0-9a-fA-F]{64}", pin):
+        raise InputError(f"{address}: a SHA-256 has 64 hexadecimal digits, got {pin!r}.")
     path = _check(address).path
     name = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(path).rpartition("/")[2])[-100:].lstrip(".") or "weights"
     target = cache_folder() / hashlib.sha256(address.encode()).hexdigest()[:16] / name
-    if not target.is_file():
+
+    def check(path: Path) -> None:
+        if pin:
+            _check_digest(path, pin)
+        _check_swinir(path)
+
+    if not os.path.isfile(target):
         try:
-            _fetch(address, target, progress, _check_swinir)
+            _fetch(address, target, progress, check)
         except BaseException:
             with contextlib.suppress(OSError):
                 target.parent.rmdir()
             raise
+    elif pin:
+        _check_digest(target, pin)
     return target
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_digest(path: Path, pin: str) -> None:
+    if (digest := _digest(path)) != pin.lower():
+        raise InputError(f"{path}: has the SHA-256 {digest}, not {pin.lower()}.")
 
 
 def _check_swinir(path: Path) -> None:
@@ -177,35 +213,48 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch(address: str, target: Path, progress: bool, check: Callable[[Path], Any]) -> None:
-    """Downloads a weight file and checks it; the file appears whole or not at all."""
+    """Downloads a weight file and checks it; the file appears whole or not at all.
+
+    Raises:
+      DownloadError: if the file cannot be fetched.
+      UnwritableError: if it cannot be kept.
+      InputError: if `check` refuses it.
+    """
     make_folder(target.parent)
     try:
         with replacing(target) as temporary:
+            with temporary.open("wb") as file:
+                file.writelines(_blocks(address, progress))
             try:
-                _download(address, temporary, progress)
                 check(temporary)
-            except urllib.error.HTTPError as error:
-                with error:  # closes the connection
-                    raise InputError(f"the server answers {error.code} {error.reason}") from error
             except InputError as error:
-                raise InputError(str(error).replace(f"{temporary}: ", "").removesuffix(".")) from error
-            with temporary.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError, InputError a ValueError
-        reason = " ".join(str(getattr(error, "reason", None) or error).split())
-        raise InputError(f"Could not download {address} ({reason}).") from error
+                reason = str(error).replace(f"{temporary}: ", "").removesuffix(".")
+                raise InputError(f"{address}: was downloaded, and is not the network wanted ({reason}).") from error
+            digest = _digest(temporary)
+    except OSError as error:
+        raise cannot_write(target, error) from error
     logger.info("%s: downloaded, %d bytes, SHA-256 %s", target, target.stat().st_size, digest)
 
 
-def _download(address: str, path: Path, progress: bool) -> None:
+def _blocks(address: str, progress: bool) -> Iterator[bytes]:
+    """Yields what a server sends; raises DownloadError if that is less than the server has announced."""
     opener = urllib.request.build_opener(_CheckedRedirects)
-    with opener.open(address, timeout=_TIMEOUT) as response, path.open("wb") as file:
-        length = response.headers.get("Content-Length")
-        total = int(length) if length else None
-        bar = tqdm(total=total, unit="B", unit_scale=True, desc=address.rsplit("/", 1)[-1], disable=not progress)
-        with bar:
-            while block := response.read(_BLOCK):
-                file.write(block)
-                bar.update(len(block))
-        if total is not None and file.tell() != total:
-            raise InputError(f"got {file.tell()} of {total} bytes")
+    count = 0
+    try:
+        with opener.open(address, timeout=_TIMEOUT) as response:
+            length = response.headers.get("Content-Length")
+            total = int(length) if length else None
+            bar = tqdm(total=total, unit="B", unit_scale=True, desc=address.rsplit("/", 1)[-1], disable=not progress)
+            with bar:
+                while block := response.read(_BLOCK):
+                    yield block
+                    count += len(block)
+                    bar.update(len(block))
+            if total is not None and count != total:
+                raise DownloadError(f"got {count} of {total} bytes")
+    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError, InputError a ValueError
+        reason = " ".join(str(getattr(error, "reason", None) or error).split())
+        if isinstance(error, urllib.error.HTTPError):
+            reason = f"the server answers {error.code} {reason}"
+            error.close()
+        raise DownloadError(f"Could not download {address} ({reason}).") from error

@@ -13,7 +13,13 @@ from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, offer_of_networks, offers_by_purpose
 from swinir_jax.app.server import make_app
 from swinir_jax.checkpoints.pretrained import load_pretrained
-from swinir_jax.cli.model_options import add_memory_option, add_tile_option, model_names, size_in_bytes
+from swinir_jax.cli.model_options import (
+    add_memory_option,
+    add_pixels_option,
+    add_tile_option,
+    model_names,
+    size_in_bytes,
+)
 from swinir_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -44,13 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="refuse larger files, such as 2GB (default: 500MB)",
     )
-    parser.add_argument(
-        "--max-pixels",
-        type=float,
-        default=Limits.pixels / 1e6,
-        metavar="MILLIONS",
-        help="refuse pictures of more millions of pixels (default: %(default)g)",
-    )
+    add_pixels_option(parser, default=Limits.pixels)
     add_tile_option(parser)
     add_memory_option(parser)
     parser.add_argument("--weights-dir", metavar="DIR", help="search this folder first for official weights")
@@ -60,9 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """Serves the page until Ctrl-C."""
     if not 0 <= args.port <= 65535:
         raise InputError(f"--port must be 0 to 65535, got {args.port}.")
-    if args.max_pixels <= 0:
-        raise InputError(f"--max-pixels must be above 0, got {args.max_pixels:g}.")
-    limits = Limits(file_bytes=args.max_file, pixels=int(args.max_pixels * 1e6))
+    limits = Limits(file_bytes=args.max_file, pixels=args.max_pixels)
     if args.model is None:
         offers = offers_by_purpose(args.weights_dir)
     else:

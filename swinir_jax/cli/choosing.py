@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import logging
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swinir_jax.checkpoints.download import place_of
@@ -20,7 +21,7 @@ from swinir_jax.checkpoints.purposes import (
     describe_passes,
     further_passes,
 )
-from swinir_jax.checkpoints.zoo import OFFICIAL
+from swinir_jax.checkpoints.zoo import OFFICIAL, weight_metadata
 from swinir_jax.cli.model_options import check_model, load_model, model_names
 from swinir_jax.errors import InputError
 
@@ -82,6 +83,13 @@ class Chosen:
     def as_dict(self) -> dict[str, Any]:
         """Returns the choice without models and parameters, as values of JSON."""
         return {"networks": list(self.names), "scale": self.scale, "reason": self.reason}
+
+
+def describe_licenses(names: Sequence[str]) -> str:
+    """Returns the end of a line on networks: `; licence of the weights: ...`; empty if no licence is known."""
+    licenses = dict.fromkeys(weight_metadata(name).get("license") for name in names)
+    known = [text for text in licenses if text]
+    return f"; licence of the weights: {' and '.join(known)}" if known else ""
 
 
 def choose(args: argparse.Namespace) -> Choice | None:

@@ -25,7 +25,7 @@ class FieldParser(Parser):
     """
 
     def __init__(self, prog: str, usage: str, description: str):
-        super().__init__(prog, usage, description, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+        super().__init__(prog=prog, usage=usage, description=description, argument_default=argparse.SUPPRESS)
 
     def add_fields(self, config: Any, *, skip: Collection[str] = ()) -> None:
         """Adds an option for each field, with help from the `Attributes:` section of the dataclass.

@@ -1,6 +1,7 @@
-"""The line of a terminal that shows how much is restored and how long the rest will take."""
+"""How much is restored and how long the rest will take: a line of a terminal, or lines of a log."""
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +11,10 @@ from swinir_jax.errors import printable
 from swinir_jax.inference.files import FileRestorer
 from swinir_jax.inference.progress import Pace, Progress, measured_pace
 
+logger = logging.getLogger(__name__)
+
 _REFRESH_SECONDS = 0.5
+_LOG_SECONDS = 60.0
 _NAME_LENGTH = 24
 _FORMAT = "{percentage:3.0f}% |{bar:10}| {desc}"
 
@@ -18,7 +22,7 @@ _FORMAT = "{percentage:3.0f}% |{bar:10}| {desc}"
 class Display:
     """Progress of a run, drawn twice a second: by finished tiles, and by time within a tile.
 
-    Nothing is drawn where standard error is no terminal.
+    Where standard error is no terminal, a line is logged each minute.
     """
 
     def __init__(self, *, hidden: bool = False):
@@ -43,23 +47,24 @@ class Display:
 
     @contextlib.contextmanager
     def drawing(self, restorer: FileRestorer, sizes: Sequence[tuple[int, int]]) -> Iterator[None]:
-        """Draws, in a thread, until the end of the block.
+        """Draws or logs, in a thread, until the end of the block.
 
         Args:
           restorer: restorer of the pictures.
           sizes: height and width of each picture.
         """
         bar = tqdm(total=1.0, disable=self._hidden or None, bar_format=_FORMAT, leave=False, dynamic_ncols=True)
-        if bar.disable or not sizes:
+        if self._hidden or not sizes:
             bar.close()
             yield
             return
         self._restorer, self._works = restorer, [restorer.work(size) for size in sizes]
-        self._pace = Pace(measured_pace(restorer.models[0].config))
+        if not bar.disable:  # who reads a log waits for the first tile
+            self._pace = Pace(measured_pace(restorer.models[0].config))
         ended = threading.Event()
 
         def draw() -> None:
-            while not ended.wait(_REFRESH_SECONDS):
+            while not ended.wait(_LOG_SECONDS if bar.disable else _REFRESH_SECONDS):
                 self._draw(bar)
 
         thread = threading.Thread(target=draw, daemon=True)
@@ -92,6 +97,15 @@ class Display:
             self._pace.learn(work, self._progress.seconds)
 
     def _draw(self, bar: tqdm) -> None:
+        finished, text = self._estimate()
+        if bar.disable:
+            logger.info("%.0f %%: %s", 100 * finished, text)
+            return
+        bar.n = finished
+        bar.set_description_str(text)
+
+    def _estimate(self) -> tuple[float, str]:
+        """Returns the part of the work that is done, and the picture at hand with the time left."""
         with self._lock:
             fraction, left = self._progress.estimate()
             place, name = self._place, self._name
@@ -107,8 +121,7 @@ class Display:
             if after is None:  # as fast as this picture
                 after = left / (1 - fraction) / work * others
             text += f", {_about(left + after)} left"
-        bar.n = finished / whole
-        bar.set_description_str(text)
+        return finished / whole, text
 
 
 def _shown(name: str) -> str:

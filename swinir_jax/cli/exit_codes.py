@@ -1,11 +1,17 @@
-"""Exit codes of commands that work on one file after the other.
+"""Exit codes of commands.
 
-0 is success; the parser exits with 2 for bad options.
+0 is success, 1 to 3 are those of commands that work on one file after the other.
 """
 
+from swinir_jax.errors import DownloadError, UnwritableError
+
 SOME_FAILED = 1
+BAD_INPUT = 2  # as of argparse, for bad options
 ALL_FAILED = 3
+NOT_FETCHED = 4  # a later try may succeed
+NOT_WRITABLE = 5
 INTERRUPTED = 130  # by Ctrl-C
+TERMINATED = 143  # by SIGTERM
 
 
 def code_of(failed: int, done: int) -> int:
@@ -13,3 +19,9 @@ def code_of(failed: int, done: int) -> int:
     if not failed:
         return 0
     return SOME_FAILED if done else ALL_FAILED
+
+
+def code_of_error(error: Exception) -> int:
+    """Returns the exit code of a command that an error has ended."""
+    codes = {DownloadError: NOT_FETCHED, UnwritableError: NOT_WRITABLE}
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), BAD_INPUT)

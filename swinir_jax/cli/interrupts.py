@@ -1,4 +1,4 @@
-"""Ctrl-C while a network runs, which Python notices only after the tile."""
+"""Ctrl-C and SIGTERM while a network runs, which Python notices only after the tile."""
 
 import contextlib
 import logging
@@ -18,7 +18,7 @@ _PATIENCE = 0.3  # seconds in which a command that does not run a network has st
 
 @contextlib.contextmanager
 def answering_interrupts() -> Iterator[None]:
-    """Answers Ctrl-C at once in the block; a second Ctrl-C ends the process without waiting for the tile.
+    """Answers Ctrl-C and SIGTERM at once in the block; a second Ctrl-C ends the process without waiting for the tile.
 
     Does nothing outside of the main thread, which alone receives signals.
     """
@@ -32,6 +32,8 @@ def answering_interrupts() -> Iterator[None]:
     def answer() -> None:
         is_stopping = False
         while number := receiver.recv(1):
+            if number[0] == signal.SIGTERM and not ended.wait(_PATIENCE):
+                logger.warning("SIGTERM: stopping after this tile")
             if number[0] != signal.SIGINT:
                 continue
             if is_stopping:

@@ -8,15 +8,22 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 
 from tqdm import tqdm
 
+from swinir_jax.caches import user_cache
 from swinir_jax.cli.completion import SHELLS, PrintCompletion
-from swinir_jax.cli.exit_codes import INTERRUPTED
-from swinir_jax.cli.parser import EXIT_BAD_INPUT, Parser, PrintVersion
+from swinir_jax.cli.exit_codes import INTERRUPTED, TERMINATED, code_of_error
+from swinir_jax.cli.parser import Parser, PrintVersion
+from swinir_jax.cli.termination import Terminated, describe_end, raising_terminated
 from swinir_jax.errors import InputError, missing_package, printable
+from swinir_jax.files import make_folder
+
+logger = logging.getLogger(__name__)
 
 # Command -> summary. The module of the same name has add_arguments(parser) and run(args) -> exit code.
 COMMANDS: Mapping[str, str] = {
@@ -45,15 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: arguments after the program's name; None for those of the process.
 
     Returns:
-      Exit code: 0; 1 if some files failed; 2 for bad options; 3 if all files failed; 130 after Ctrl-C.
+      Exit code, as docs/getting_started.md lists them.
     """
     argv = [_expanded(argument) for argument in (sys.argv[1:] if argv is None else argv)]
-    _use_compilation_cache()
+    no_cache = _use_compilation_cache()
     debug = "--debug" in argv
     try:
         args = _parse(argv)
         _prepare_streams()
-        with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
+        with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO), raising_terminated():
+            if no_cache:
+                logger.warning("compiled programs are not kept for later runs: %s", no_cache)
             _keep_scratch()
             return args.run(args)
     except BrokenPipeError:  # the reader of standard output, such as `head`, has stopped
@@ -62,11 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:  # the text of an OSError names the file, too
         if debug:
             raise
-        print(f"swinir-jax: error: {printable(str(error))}", file=sys.stderr)
-        return EXIT_BAD_INPUT
-    except KeyboardInterrupt as interruption:
-        print(f"swinir-jax: interrupted {interruption}".rstrip(), file=sys.stderr)
-        return INTERRUPTED
+        print(f"swinir-jax: error: {describe_end(error)}", file=sys.stderr)
+        return code_of_error(error)
+    except KeyboardInterrupt as error:
+        print(f"swinir-jax: {describe_end(error)}", file=sys.stderr)
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 def _expanded(argument: str) -> str:
@@ -153,16 +162,27 @@ def _log_to_stderr(level: int) -> Iterator[None]:
         package.propagate = True
 
 
-def _use_compilation_cache() -> None:
-    """Keeps compiled programs for later runs, unless the user has set JAX's own variable.
+def _use_compilation_cache() -> InputError | None:
+    """Keeps compiled programs for later runs, in the folder of JAX's own variable if the user has set that.
 
-    JAX reads the variables when it is imported, which a command does once its options and files are checked.
+    JAX reads the variables when it is imported.
+
+    Returns:
+      The error of a folder that cannot be written into; programs are not kept then.
     """
-    import platformdirs
-
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(platformdirs.user_cache_path("swinir_jax") / "compiled")
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+    # A program that cannot be kept or read, as on a full disk, is compiled: nothing for the user to do.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    try:
+        if folder is None:
+            folder = os.environ["JAX_COMPILATION_CACHE_DIR"] = str(user_cache("compiled"))
+            os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+        if folder and "://" not in folder:
+            make_folder(Path(folder))
+    except InputError as error:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = ""
+        return error
+    return None
 
 
 def _keep_scratch() -> None:

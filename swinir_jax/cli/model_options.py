@@ -1,6 +1,7 @@
 """Options about models that several commands share; imports JAX only to load a model."""
 
 import argparse
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -115,6 +116,17 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pixels_option(parser: argparse.ArgumentParser, *, default: int | None = None) -> None:
+    """Adds the largest number of pixels of a picture; None for no limit."""
+    parser.add_argument(
+        "--max-pixels",
+        type=pixels_in_millions,
+        default=default,
+        metavar="MILLIONS",
+        help=f"refuse pictures of more millions of pixels (default: {f'{default / 1e6:g}' if default else 'no limit'})",
+    )
+
+
 def split_names(text: str) -> list[str]:
     """Splits the value of an option at commas.
 
@@ -185,6 +197,17 @@ def size_in_bytes(text: str) -> int:
         raise argparse.ArgumentTypeError(f"a size is like 2GB or 500MB, not {text!r}")
     number, unit, binary = match.groups()
     return int(float(number) * (1024 if binary else 1000) ** (1 + "kmgt".index(unit)))
+
+
+def pixels_in_millions(text: str) -> int:
+    """Parses millions of pixels, such as `200` or `0.5`, to pixels; raises argparse's error for other texts."""
+    try:
+        millions = float(text)
+    except ValueError:
+        millions = math.nan
+    if not 0 < millions < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of millions above 0, got {text!r}")
+    return math.ceil(millions * 1e6)
 
 
 def _tile(text: str) -> int | str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swinir_jax.cli.inputs import STANDARD_STREAM, Source
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, UnwritableError
 from swinir_jax.files import name_hash, shortened
 from swinir_jax.images import Header, read_picture
 from swinir_jax.images.formats import format_by_name
@@ -56,6 +56,7 @@ class Goal:
         Raises:
           InputError: if `out` is empty, a file in a format that cannot be written or is not that of `ending`, or lies
             below a file.
+          UnwritableError: if the folder cannot be written into.
         """
         path = Path(out)
         if not out:
@@ -108,13 +109,15 @@ class Goal:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuses a folder whose place, or the place of a folder above it, is taken by a file or a device."""
+    """Refuses a folder that cannot be made or written into, before networks are loaded."""
     place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
     if place and not os.path.isdir(place):
         raise InputError(
             f"{place}: is not a folder and cannot be written into; --out takes a folder, the name of a picture to "
             f"write, or {STANDARD_STREAM} for standard output."
         )
+    if place and not os.access(place, os.W_OK | os.X_OK):
+        raise UnwritableError(f"{place}: cannot be written into; choose another --out.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -13,8 +12,15 @@ from typing import get_args
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.cli.choosing import add_purpose_options, choose, describe
 from swinir_jax.cli.inputs import STANDARD_STREAM, Source, find_inputs
-from swinir_jax.cli.model_options import SEVERAL, add_memory_option, add_restorer_options, add_weight_options
+from swinir_jax.cli.model_options import (
+    SEVERAL,
+    add_memory_option,
+    add_pixels_option,
+    add_restorer_options,
+    add_weight_options,
+)
 from swinir_jax.cli.planning import Goal, assign_targets, choose_format
+from swinir_jax.cli.report import Report
 from swinir_jax.cli.shards import Shard
 from swinir_jax.cli.tally import Tally, counting
 from swinir_jax.cli.viewer import show
@@ -84,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print networks, results and failures as JSON to standard output"
     )
     add_memory_option(parser)
+    add_pixels_option(parser)
     advanced = add_weight_options(parser)
     advanced.add_argument(
         "--overlap",
@@ -108,6 +115,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restores all inputs; a failure is reported, and the other inputs are still restored."""
+    report = Report()
+    is_asked = args.json and _out(args) != STANDARD_STREAM
+    with report.printed() if is_asked else contextlib.nullcontext():
+        return _run(args, report)
+
+
+def _run(args: argparse.Namespace, report: Report) -> int:
     if not 1 <= args.quality <= 100:
         raise InputError(f"--quality must be 1 to 100, got {args.quality}.")
     if args.background:
@@ -119,18 +133,16 @@ def run(args: argparse.Namespace) -> int:
         goal.check_inputs(args.inputs, len(inputs.sources))
         choice = choose(args)
         held = [source for source in inputs.sources if args.shard.holds(source)]
-        tally = Tally(dataclasses.replace(inputs, sources=held), args.debug)
+        tally = report.tally = Tally(dataclasses.replace(inputs, sources=held), args.debug)
         for name, error in inputs.problems.items():
             tally.fail(name, error)
-        headers = _read_headers(inputs.sources, args.shard, tally)
-        told = describe(args, choice)
+        headers = _read_headers(inputs.sources, tally, args)
+        report.networks = describe(args, choice)
         if not _all_exist(headers, goal, choice, tally, args) and any(map(args.shard.holds, headers)):
             from swinir_jax.cli.restoring import restore
 
-            told = restore(inputs, headers, goal, choice, tally, args).as_dict()
+            report.networks = restore(inputs, headers, goal, choice, tally, args).as_dict()
         tally.tell(goal if args.shard == Shard() else f"{goal}, shard {args.shard}")
-        if args.json:
-            print(json.dumps({**told, **tally.as_dict()}, indent=2))
         if args.open and tally.targets:
             show(tally.targets[0] if len(tally.targets) == 1 else goal.folder)
         return tally.exit_code
@@ -153,12 +165,15 @@ def _check_stream(goal: Goal, args: argparse.Namespace) -> None:
             raise InputError(f"{name} {reason}; name a folder or a file by --out.")
 
 
-def _read_headers(sources: list[Source], shard: Shard, tally: Tally) -> dict[Source, Header]:
-    """Reads the headers of all pictures; a failure counts for the shard that holds the picture."""
+def _read_headers(sources: list[Source], tally: Tally, args: argparse.Namespace) -> dict[Source, Header]:
+    """Reads the headers of all pictures; one that fails or is too large counts for the shard that holds the picture."""
     headers: dict[Source, Header] = {}
     for source in sources:
-        with counting(source, tally if shard.holds(source) else None):
-            headers[source] = read_header(source.file)
+        with counting(source, tally if args.shard.holds(source) else None):
+            header = read_header(source.file)
+            if args.max_pixels:
+                header.check_pixels(args.max_pixels)
+            headers[source] = header
     return headers
 
 

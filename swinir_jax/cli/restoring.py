@@ -15,7 +15,7 @@ import numpy as np
 
 import swinir_jax
 from swinir_jax.checkpoints.purposes import Choice
-from swinir_jax.cli.choosing import Chosen, load_chosen
+from swinir_jax.cli.choosing import Chosen, describe_licenses, load_chosen
 from swinir_jax.cli.display import Display
 from swinir_jax.cli.faults import FaultWatch
 from swinir_jax.cli.inputs import Inputs, Source
@@ -35,7 +35,19 @@ from swinir_jax.inference.files import FileRestorer, Restored, restore_file
 logger = logging.getLogger(__name__)
 
 # Options that change no result, or only which results there are.
-_OTHER_OPTIONS = ("run", "inputs", "out", "recursive", "skip_existing", "memory", "open", "json", "quiet", "debug")
+_OTHER_OPTIONS = (
+    "run",
+    "inputs",
+    "out",
+    "recursive",
+    "skip_existing",
+    "memory",
+    "max_pixels",
+    "open",
+    "json",
+    "quiet",
+    "debug",
+)
 
 
 def restore(
@@ -89,9 +101,7 @@ def restore(
     except KeyboardInterrupt as error:
         if len(jobs) == 1:
             raise
-        raise KeyboardInterrupt(
-            f"after {len(tally.targets)} of {len(jobs)} pictures; the same command goes on"
-        ) from error
+        raise type(error)(f"after {len(tally.targets)} of {len(jobs)} pictures; the same command goes on") from error
     if not tally.is_full:
         unfinished.end()
     watch.tell()
@@ -101,7 +111,8 @@ def restore(
 def _load(args: argparse.Namespace, choice: Choice | None) -> Chosen:
     start = time.perf_counter()
     chosen = load_chosen(args, choice)
-    logger.info("%s: loaded in %.1f s", args.model or "networks", time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    logger.info("%s: loaded in %.1f s%s", args.model or "networks", seconds, describe_licenses(chosen.names))
     return chosen
 
 

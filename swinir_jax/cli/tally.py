@@ -28,7 +28,7 @@ class Outcome:
       output: file of the result; None if there is none.
       state: "restored", "skipped" if the result existed before the run, or "failed".
       seconds: time of reading, restoring and writing; None if the picture was not restored.
-      error: why the picture failed, in one line; None if it did not.
+      error: why the picture failed, in one line without the name; None if it did not.
     """
 
     input: str
@@ -67,7 +67,7 @@ class Tally:
     def fail(self, name: str, error: Exception, reason: str = "") -> None:
         """Counts a failed picture and logs the reason, by default the error's text."""
         reason = reason or str(error)
-        self.outcomes.append(Outcome(input=name, state="failed", error=reason))
+        self.outcomes.append(Outcome(input=name, state="failed", error=reason.removeprefix(f"{name}: ")))
         self.is_full |= any(
             isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
             for cause in (error, error.__cause__)

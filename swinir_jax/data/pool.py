@@ -142,6 +142,7 @@ def _start_worker() -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the parent's handler
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives Ctrl-C, too, and stops the processes
     threading.Thread(target=_stop_with_parent, daemon=True).start()
 

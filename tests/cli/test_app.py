@@ -21,7 +21,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
     ("arguments", "reason"),
     [
         (["--port", "70000"], "--port must be 0 to 65535, got 70000."),
-        (["--max-pixels", "0"], "--max-pixels must be above 0, got 0."),
+        (["--max-pixels", "0"], "argument --max-pixels: must be a number of millions above 0, got '0'"),
         (["--max-file", "many"], "a size is like 2GB or 500MB"),
         (["--model", "no_such_model"], "no_such_model: no such file"),
         (["--model", "jpeg_light,no_such_model"], "no_such_model: no such file"),

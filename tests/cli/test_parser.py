@@ -33,6 +33,24 @@ def test_nearest_name_of_a_mistyped_one_is_told_in_one_line(arguments, nearest, 
     assert f", the nearest is {nearest} (see" in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "rest"),
+    [
+        (["restore", "--scal", "3", "photo.png"], "--scal, the nearest is --scale (see"),
+        (["restore", "--rec", "photos"], "--rec, the nearest is --recursive (see"),
+        (["restore", "--bogus", "photo.png"], "--bogus (see"),
+        (["restore", "--", "--scal"], None),
+        (["models", "--js"], "--js, the nearest is --json (see"),
+        (["--vers"], "--vers, the nearest is --version (see"),
+    ],
+)
+def test_options_are_not_abbreviated(arguments, rest, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        sys.exit(main(arguments))
+    [line] = capsys.readouterr().err.splitlines()
+    assert (f"unrecognized argument {rest}" in line) if rest else ("--scal: no such file" in line)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_choice_of_any_kind_is_an_error_of_argparse(command):
     parser = Parser()

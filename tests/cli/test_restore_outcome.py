@@ -84,14 +84,14 @@ def test_outcomes_as_json_are_alone_on_standard_output(run, model):
     code, lines, out = run("in", "none.png", "--out", "out", "--skip-existing", "--json")
     assert code == 1
     told = json.loads(out)
-    assert told.keys() == {"networks", "scale", "reason", "seconds", "pictures"}
-    assert (told["networks"], told["scale"], told["reason"]) == ([model], 2, "named by --model")
+    assert told.keys() == {"networks", "scale", "reason", "error", "seconds", "pictures"}
+    assert (told["networks"], told["scale"], told["reason"], told["error"]) == ([model], 2, "named by --model", None)
     pictures = {picture.pop("input"): picture for picture in told["pictures"]}
     assert pictures["in/a.png"].pop("seconds") > 0
     assert pictures["in/a.png"] == {"output": "out/a.png", "state": "restored", "error": None}
     assert pictures["in/c.png"] == {"output": "out/c.png", "state": "skipped", "seconds": None, "error": None}
     assert pictures["none.png"] == {
-        "output": None, "state": "failed", "seconds": None, "error": "none.png: no such file or folder."
+        "output": None, "state": "failed", "seconds": None, "error": "no such file or folder."
     }  # fmt: skip
     assert pictures["in/b.png"]["state"] == "failed"
     assert "not a PNG" in pictures["in/b.png"]["error"]
@@ -327,3 +327,41 @@ def test_nothing_flickers_without_a_terminal_or_when_quiet(model, monkeypatch, o
 )
 def test_times_are_rounded(seconds, text):
     assert display._about(seconds) == text
+
+
+def test_progress_is_logged_where_there_is_no_terminal(model, monkeypatch):
+    monkeypatch.setattr(display, "_LOG_SECONDS", 0.01)
+    original = engine.Engine.run
+    logged = threading.Event()
+    monkeypatch.setattr(display.logger, "info", lambda *values: lines.append(values[0] % values[1:]) or logged.set())
+    lines = []
+
+    def waiting(self, batch):
+        logged.clear()
+        assert logged.wait(20)
+        return original(self, batch)
+
+    monkeypatch.setattr(engine.Engine, "run", waiting)
+    put("in/a.png"), put("in/b.png")
+    assert main(["restore", "in", "--model", model]) == 0
+    assert any(re.fullmatch(r"\d+ %: in/a\.png, 1 of 2(, .*)?", line) for line in lines)
+    assert any(re.fullmatch(r"[1-9]\d %: in/b\.png, 2 of 2, .*about \d+ \w+ left", line) for line in lines)
+    lines.clear()
+    monkeypatch.setattr(engine.Engine, "run", original)
+    assert main(["restore", "in", "--model", model, "--quiet", "--out", "again"]) == 0
+    assert lines == []
+
+
+def test_pictures_of_too_many_pixels_are_named_and_the_others_restored(run, unchanged):
+    put("in/a.png"), put("in/large.png", pillow_bytes(np.zeros((300, 500, 3), np.uint8), "PNG"))
+    code, lines, _ = run("in", "--max-pixels", "0.1")
+    assert (code, found("restored")) == (1, ["a.png"])
+    assert "failed: in/large.png: 500x300 are 0.15 million pixels, and 0.1 million are allowed (--max-pixels)" in lines
+    assert run("in", "--max-pixels", "0.15", "--out", "all")[0] == 0
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "many"])
+def test_bad_numbers_of_pixels_are_refused(text, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["restore", "a.png", f"--max-pixels={text}"])
+    assert "must be a number of millions above 0" in capsys.readouterr().err

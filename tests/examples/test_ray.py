@@ -95,3 +95,35 @@ def test_mistakes_are_told_in_one_line(ray_restore, tmp_path, monkeypatch, capsy
     assert ray_restore.main() == 2
     [line] = capsys.readouterr().err.splitlines()
     assert word in line
+
+
+def test_a_ray_that_does_not_start_is_told_in_one_line(ray_restore, tmp_path, monkeypatch, capsys):
+    def fail():
+        raise RuntimeError("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(ray_restore.ray, "init", fail)
+    (tmp_path / "photos").mkdir()
+    write_picture(tmp_path / "photos" / "a.png", Picture(np.zeros((8, 8, 3), np.uint8)))
+    model = str(DATA / "checkpoints" / "params.pth")
+    arguments = ["ray_restore.py", str(tmp_path / "photos"), str(tmp_path / "restored"), "--model", model]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert ray_restore.main() == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "error: Ray does not start: The current node timed out during startup."
+
+
+def test_pictures_of_too_many_pixels_are_not_restored(ray_restore, tmp_path):
+    write_picture(tmp_path / "a.png", Picture(np.zeros((300, 500, 3), np.uint8)))
+    options = ray_restore.parse(
+        [
+            str(tmp_path),
+            str(tmp_path / "out"),
+            "--model",
+            str(DATA / "checkpoints" / "params.pth"),
+            "--max-pixels",
+            "0.1",
+        ]
+    )
+    worker = ray_restore.Worker(*map(ray_restore.Place.at, (options.source, options.target)), options)
+    assert "0.15 million pixels" in worker.restore("a.png")
+    assert not (tmp_path / "out").exists()

@@ -4,15 +4,25 @@ import asyncio
 import collections
 import contextlib
 import io
+import os
 import random
+import re
+import signal
+import struct
+import subprocess
+import sys
 import threading
+import urllib.error
+import urllib.request
+import zlib
+from pathlib import Path
 
 import aiohttp
 import numpy as np
 import psutil
 import pytest
 from aiohttp import web
-from goldens import TINY, generated_weights
+from goldens import DATA, TINY, generated_weights
 from PIL import Image
 
 import swinir_jax
@@ -34,6 +44,12 @@ def png(image):
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
+
+
+def bomb(width, height):
+    """A PNG whose header has other sides than the pixels."""
+    header = b"IHDR" + struct.pack(">II", width, height) + b"\x08\x02\0\0\0"
+    return png(photo((8, 8), 0)).replace(png(photo((8, 8), 0))[12:33], header + struct.pack(">I", zlib.crc32(header)))
 
 
 @contextlib.asynccontextmanager
@@ -96,6 +112,7 @@ def test_200_requests_at_once_are_each_answered_rightly_in_bounded_memory():
     good = [(200, png(image), restorer(image)) for image in photos]
     bad = [
         (413, png(np.zeros((33, 32, 3), np.uint8)), "33 x 32|32 x 33"),
+        (413, bomb(100_000, 100_000), "more than the limit of 1024"),
         (413, lambda: chunks(128), "Maximum request body size"),  # 8 MB, of which 64 kB are allowed
         (400, good[0][1][:200], "Not a whole"),
         (400, b"hello", "Not a whole"),
@@ -264,8 +281,48 @@ def test_the_end_waits_for_requests_that_are_inside(gate):
 def test_command_line_sets_the_limits(monkeypatch):
     monkeypatch.setattr("sys.argv", ["serve.py", "--port", "81", "--seconds", "1.5", "--queue", "3"])
     made, started = [], []
-    monkeypatch.setattr(serve, "make_app", lambda model, params, limits: made.append(limits))
+    monkeypatch.setattr(serve, "make_app", lambda model, params, limits, warm: made.append(limits))
     monkeypatch.setattr(web, "run_app", lambda app, **options: started.append(options))
     serve.main()
     assert made == [serve.Limits(queue=3, seconds=1.5)]
     assert started[0]["port"] == 81
+
+
+def test_sizes_are_compiled_before_the_port_opens(monkeypatch):
+    """Programs are compiled by padded size; requests of a warm size compile nothing."""
+    compiled = []
+    compile_program = serve.Batcher._compile
+    monkeypatch.setattr(
+        serve.Batcher, "_compile", lambda self, shape: compiled.append(shape) or compile_program(self, shape)
+    )
+
+    async def start():
+        runner = web.AppRunner(serve.make_app(MODEL, PARAMS, LIMITS, [(13, 11), (9, 24)]))
+        await runner.setup()
+        await runner.cleanup()
+
+    asyncio.run(start())
+    assert len(compiled) == 2
+
+
+def test_the_command_logs_requests():
+    command = [sys.executable, serve.__file__, "--port", "0", "--warm", "8x8"]
+    command += ["--model", str(DATA / "checkpoints" / "params.pth")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(swinir_jax.__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as service:
+        address = re.search(r"http://[\d.:]+", service.stdout.readline())[0]
+        with pytest.raises(urllib.error.HTTPError, match="400") as caught:
+            urllib.request.urlopen(f"{address}/restore", data=b"no picture")
+        caught.value.close()
+        service.send_signal(signal.SIGTERM)
+        log = service.stderr.read()
+    assert service.returncode == 0
+    assert '"POST /restore HTTP/1.1" 400' in log
+
+
+def test_sizes_of_the_command():
+    assert serve.size("640x480") == (640, 480)
+    with pytest.raises(serve.argparse.ArgumentTypeError, match="WIDTHxHEIGHT"):
+        serve.size("640")

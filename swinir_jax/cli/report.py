@@ -1,0 +1,35 @@
+"""The outcome of a run as JSON."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from swinir_jax.cli.tally import Tally
+from swinir_jax.cli.termination import describe_end
+
+
+class Report:
+    """The outcome of a run as JSON, also of a run that an error or a signal ends.
+
+    Attributes:
+      networks: networks, scale and reason, as `Chosen.as_dict`; empty values until they are chosen.
+      tally: outcomes of the pictures; None until pictures are found.
+    """
+
+    def __init__(self) -> None:
+        self.networks: Mapping[str, Any] = {"networks": [], "scale": None, "reason": None}
+        self.tally: Tally | None = None
+
+    @contextlib.contextmanager
+    def printed(self) -> Iterator[None]:
+        """Prints the report to standard output at the end of the block, whatever ends the block."""
+        error = None
+        try:
+            yield
+        except BaseException as raised:
+            error = describe_end(raised)
+            raise
+        finally:
+            outcomes = self.tally.as_dict() if self.tally else {"seconds": 0.0, "pictures": []}
+            print(json.dumps({**self.networks, "error": error, **outcomes}, indent=2), flush=True)

@@ -1,0 +1,112 @@
+"""`swinir-jax restore` that ends early: exit codes, the line that says why, and the JSON of what is finished."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_files import make_pixels, pillow_bytes
+from weight_server import serving
+
+from swinir_jax.checkpoints.download import MIRROR_VARIABLE, WEIGHTS_VARIABLE
+from swinir_jax.cli.main import main
+from swinir_jax.images import Picture, write_picture
+from swinir_jax.images.row_writing import RowWriter
+from swinir_jax.inference import engine, files
+
+OFFICIAL = "005_colorDN_DFWB_s128w8_SwinIR-M_noise25"
+
+
+@pytest.fixture(autouse=True)
+def pictures():
+    os.mkdir("in")
+    for name in ("a.png", "b.png", "c.png"):
+        Path("in", name).write_bytes(pillow_bytes(make_pixels(3), "PNG"))
+
+
+@pytest.fixture
+def run(capsys):
+    """Returns a function that restores with --json; returns exit code, last line of standard error, and JSON."""
+
+    def run(*arguments):
+        code = main(["restore", *arguments, "--json"])
+        captured = capsys.readouterr()
+        return code, captured.err.splitlines()[-1], json.loads(captured.out)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "reason"), [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_what_is_finished_is_reported_after_a_signal(run, model, monkeypatch, number, code, reason):
+    restored = []
+
+    def restore(picture, restorer):
+        if restored:
+            os.kill(os.getpid(), number)
+        restored.append(picture)
+        return picture
+
+    monkeypatch.setattr(files, "restore_picture", restore)
+    before = signal.getsignal(signal.SIGTERM)
+    ended, line, told = run("in", "--model", model)
+    assert (ended, told["error"]) == (code, f"{reason} after 1 of 3 pictures; the same command goes on")
+    assert line == f"swinir-jax: {told['error']}"
+    assert [(picture["input"], picture["state"]) for picture in told["pictures"]] == [("in/a.png", "restored")]
+    assert [name for name in os.listdir("restored") if not name.startswith(".")] == ["a.png"]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_no_empty_file_stays_if_no_row_is_stored(run, model, monkeypatch):
+    """SIGTERM arrives between the first rows of a result that is written by rows."""
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
+    monkeypatch.setattr(RowWriter, "write", lambda writer, rows: os.kill(os.getpid(), signal.SIGTERM))
+    write_picture("large.png", Picture(np.zeros((1000, 100, 3), np.uint8)))
+    tiles = ["--tile", "32", "--overlap", "8", "--memory", "8MB"]
+    assert run("large.png", "--model", model, *tiles)[0] == 143
+    assert os.listdir("restored") == []
+
+
+def test_an_ignored_sigterm_stays_ignored(run, model, monkeypatch):
+    monkeypatch.setattr(files, "restore_picture", lambda picture, restorer: os.kill(os.getpid(), 15) or picture)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert run("in", "--model", model)[0] == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_errors_before_any_picture_are_reported(run, model):
+    code, line, told = run("none.png", "--model", model)
+    assert (code, line) == (2, "swinir-jax: error: none.png: no such file or folder.")
+    assert told == {
+        "networks": [], "scale": None, "reason": None, "error": "none.png: no such file or folder.", "seconds": 0.0,
+        "pictures": [],
+    }  # fmt: skip
+
+
+def test_standard_output_of_a_picture_gets_no_json(model, capsys):
+    assert main(["restore", "in/a.png", "--model", model, "--out", "-", "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("body", "code"), [(None, 4), (b"<html>Sign in</html>", 2)])
+def test_a_failed_download_has_an_exit_code_of_its_own(run, monkeypatch, body, code):
+    with serving(body) as server:
+        monkeypatch.setenv(MIRROR_VARIABLE, f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv(WEIGHTS_VARIABLE, "weights")
+        assert run("in", "--model", OFFICIAL)[0] == code
+
+
+@pytest.mark.parametrize("out", ["out", "out/deep/er", "out/a.jpg"])
+def test_a_folder_that_cannot_be_written_is_refused_before_networks_are_loaded(run, monkeypatch, out):
+    """An administrator, who may run the tests, may write into every folder."""
+    os.mkdir("out")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != Path("out") and access(path, mode))
+    code, line, told = run("in/a.png", "--model", "no_such_model", "--out", out)
+    assert (code, line) == (5, "swinir-jax: error: out: cannot be written into; choose another --out.")
+    assert (told["error"], os.listdir("out")) == ("out: cannot be written into; choose another --out.", [])
