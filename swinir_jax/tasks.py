@@ -1,4 +1,4 @@
-"""The paper's tasks: degradations and protocols."""
+"""The tasks of SwinIR's paper and one of Swin2SR's: degradations and protocols."""
 
 import dataclasses
 import functools
@@ -14,6 +14,8 @@ from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg
 from swinir_jax.metrics import psnr, psnr_b, ssim
 
 Level = Literal["scale", "noise", "jpeg"]
+
+_CHALLENGE_QUALITY = 10  # of the JPEG images in the AIM 2022 challenge, for which Swin2SR was made
 
 
 def _shrink(hq: np.ndarray, scale: int) -> np.ndarray:
@@ -36,15 +38,20 @@ def _compress(hq: np.ndarray, quality: int) -> np.ndarray:
     return jpeg(hq, quality) / 255
 
 
+def _shrink_and_compress(hq: np.ndarray, scale: int) -> np.ndarray:
+    return jpeg(imresize(hq, 1 / scale), _CHALLENGE_QUALITY) / 255
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """One task of the paper.
+    """One task of the papers.
 
     Attributes:
       level: degradation level, by the name of the command-line option.
       degrade: `(hq, level) -> lq`, from uint8 HQ, whose sides are multiples of the scale, to float LQ in [0, 1], which
         noise may exceed.
-      training: degradation that makes training data, as `Degradation.kind` names it.
+      training: degradation that makes training data, as `Degradation.kind` names it; None for a task that is only
+        measured.
       colours: function from a uint8 image in gray or RGB to the measured image, `[h, w]` or `[h, w, 3]`.
       channels: number of channels of the networks.
       metrics: reported metrics, keys of METRICS.
@@ -56,7 +63,7 @@ class Task:
 
     level: Level
     degrade: Callable[[np.ndarray, int], np.ndarray]
-    training: Literal["bicubic", "blind", "noise", "jpeg"]
+    training: Literal["bicubic", "blind", "noise", "jpeg"] | None
     colours: Callable[[np.ndarray], np.ndarray]
     channels: int
     metrics: tuple[str, ...]
@@ -130,6 +137,12 @@ def real_sr(chain: str = DEFAULT_CHAIN) -> Task:
 TASKS: Mapping[str, Task] = {
     "classical_sr": _SR,
     "lightweight_sr": _SR,
+    "compressed_sr": dataclasses.replace(
+        _SR,
+        degrade=_shrink_and_compress,
+        training=None,
+        protocol=f"{_SR.protocol}, then libjpeg of quality {_CHALLENGE_QUALITY}, colour with 4:2:0 chroma",
+    ),
     "real_sr": real_sr(),
     "gray_dn": dataclasses.replace(_COLOR_DN, colours=opencv_gray, channels=1, metrics=("psnr", "ssim")),
     "color_dn": _COLOR_DN,

@@ -1,5 +1,6 @@
 """What the original implementation answers, and the generated weights it was asked with (see tests/data/README.md)."""
 
+import dataclasses
 import functools
 import gzip
 import json
@@ -105,3 +106,5 @@ def relative_error(y: np.ndarray, reference: np.ndarray) -> float:
 TINY = SwinIRConfig(
     upscale=2, upsampler="pixelshuffledirect", embed_dim=12, depths=(2, 1), num_heads=(2, 3), img_size=16, window_size=8
 )
+TINY_SWIN2SR = dataclasses.replace(TINY, family="swin2sr")
+TINY_UNSHUFFLED = dataclasses.replace(TINY, upscale=1, upsampler="nearest+conv", unshuffle=8)  # as in DiffBIR

@@ -24,6 +24,7 @@ from swinir_jax.training.experiment import LossConfig
 RECIPES = {
     "classical_sr_x2": (2e-4, 500_000, 32, 48, "l1", (250_000, 400_000, 450_000, 475_000)),
     "classical_sr_x8": (1e-4, 250_000, 32, 48, "l1", (125_000, 200_000, 225_000, 237_500)),
+    "swin2sr_classical_x2": (2e-4, 500_000, 32, 64, "l1", (250_000, 400_000, 450_000, 475_000)),
     "lightweight_sr_x2": (2e-4, 500_000, 64, 64, "l1", (250_000, 400_000, 450_000, 475_000)),
     "lightweight_sr_x4": (1e-4, 250_000, 64, 64, "l1", (125_000, 200_000, 225_000, 237_500)),
     "gray_dn_noise15": (2e-4, 1_600_000, 8, 128, "charbonnier", (800_000, 1_200_000, 1_400_000, 1_500_000)),
@@ -55,7 +56,7 @@ def test_parts_fit_and_the_name_says_the_level(name):
     assert degradation.low <= experiment.validation.level <= degradation.high
     if level := re.search(r"\d+(?=$|_psnr$|_gan$)", name):
         assert degradation.low == degradation.high == int(level[0])
-        assert name.startswith((experiment.task, "real_light"))
+        assert name.startswith((experiment.task, "real_light", "swin2sr_classical"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,6 +70,10 @@ def test_initial_weights_fit_the_body_of_the_network(name):
         assert first.shift_size == experiment.network.shift_size
     else:
         assert name.endswith(("_x2", "_noise15", "_q40", "_light", "_psnr", "_gan"))
+
+
+def test_the_recipe_of_swin2sr_trains_the_published_network():
+    assert load_experiment("swin2sr_classical_x2").network == OFFICIAL["Swin2SR_ClassicalSR_X2_64"].config
 
 
 def test_adversarial_recipes_have_the_weights_of_the_original_training_code():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, generated_weights, relative_error
+from goldens import TINY, TINY_SWIN2SR, TINY_UNSHUFFLED, compiled, generated_weights, relative_error
 
 import swinir_jax
 from swinir_jax import InputError, SwinIR, SwinIRConfig, export_network, load_exported
@@ -61,6 +62,18 @@ def test_exported_network_of_any_size_equals_the_model(dynamic, shape):
     restored = load_exported(dynamic)(lq)
     assert restored.shape == expected.shape
     assert relative_error(restored, expected) < 1e-6
+
+
+@pytest.mark.parametrize("config", [TINY_SWIN2SR, TINY_UNSHUFFLED], ids=["swin2sr", "unshuffled"])
+def test_relatives_of_any_size(config, folder):
+    config = dataclasses.replace(config, depths=(2,), num_heads=(2,))
+    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    path, lq = folder / f"{config.family}{config.unshuffle}", images(1, 67, 30, 3)
+    export_network(SwinIR(config), params, path, platforms=("cpu",))
+    network = load_exported(path)
+    assert network.config == config
+    assert [str(side) for side in network.shape[1:3]] == [f"{config.side_multiple}*{name}" for name in "hw"]
+    assert relative_error(network(lq), compiled(SwinIR(config))({"params": params}, lq)) < 1e-6
 
 
 def test_network_inside_jit_and_scan(dynamic):

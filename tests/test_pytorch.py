@@ -1,4 +1,4 @@
-"""Against PyTorch itself and the SwinIR class that PyTorch's upscaling tools share; skipped where they are missing."""
+"""Against PyTorch itself and the classes that PyTorch's upscaling tools share; skipped where they are missing."""
 
 import numpy as np
 import pytest
@@ -18,16 +18,21 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def swinir_class():
+def classes():
+    """Returns the classes of SwinIR and Swin2SR by family."""
     library = torch.library.Library("torchvision", "DEF")  # a CPU build of PyTorch has none of torchvision's operators
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return pytest.importorskip("spandrel.architectures.SwinIR").SwinIR
+    names = {"swinir": "SwinIR", "swin2sr": "Swin2SR"}
+    return {
+        family: getattr(pytest.importorskip(f"spandrel.architectures.{name}"), name) for family, name in names.items()
+    }
 
 
 def arguments(config):
     names = ("upscale", "in_chans", "img_size", "window_size", "img_range", "upsampler", "resi_connection", "embed_dim")
-    names += ("depths", "num_heads", "mlp_ratio", "qkv_bias", "qk_scale", "ape", "patch_norm")
+    names += ("depths", "num_heads", "mlp_ratio", "qkv_bias", "ape", "patch_norm")
+    names += ("qk_scale",) if config.family == "swinir" else ()  # a swin2sr learns the scale
     return {name: getattr(config, name) for name in names}
 
 
@@ -35,15 +40,21 @@ OPTIONS = (
     {},
     {"window_size": 7, "img_size": 14, "upsampler": "", "upscale": 1, "img_range": 255.0},
     {"upsampler": "nearest+conv", "upscale": 4, "resi_connection": "3conv"},
+    {"upsampler": "nearest+conv", "upscale": 8},  # as in DifFace
+    {"family": "swin2sr", "img_size": (16, 24), "ape": True},
+    {"family": "swin2sr", "window_size": 7, "img_size": 14, "upsampler": "", "upscale": 1, "img_range": 255.0},
+    {"family": "swin2sr", "upsampler": "nearest+conv", "upscale": 4, "resi_connection": "3conv", "patch_norm": False},
+    {"family": "swin2sr", "upsampler": "pixelshuffle_aux", "upscale": 4, "qkv_bias": False},
+    {"family": "swin2sr", "upsampler": "pixelshuffle_hf", "resi_connection": "3conv"},
 )
 CONFIGS = [SwinIRConfig.from_dict({**TINY.to_dict(), **options}) for options in OPTIONS]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.upsampler or "none")
-def test_converted_weights_load_strictly_and_answer_alike(config, swinir_class, tmp_path):
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.family} {config.upsampler} {config.upscale}")
+def test_converted_weights_load_strictly_and_answer_alike(config, classes, tmp_path):
     import safetensors.torch
 
-    theirs = swinir_class(**arguments(config)).eval()
+    theirs = classes[config.family](**arguments(config)).eval()
     state = theirs.state_dict()
     weights = generated_weights({name: tuple(state[name].shape) for name in official_shapes(config)}, 3)
     theirs.load_state_dict({**state, **{name: torch.from_numpy(w) for name, w in weights.items()}}, strict=True)
@@ -51,20 +62,29 @@ def test_converted_weights_load_strictly_and_answer_alike(config, swinir_class, 
 
     convert(tmp_path / "theirs.pth", tmp_path / "ours", img_range=config.img_range)
     convert(tmp_path / "ours", tmp_path / "back.safetensors")
-    again = swinir_class(**arguments(config)).eval()
+    again = classes[config.family](**arguments(config)).eval()
     again.load_state_dict(safetensors.torch.load_file(tmp_path / "back.safetensors"), strict=True)
 
     model, params = load_pretrained(tmp_path / "ours")
     assert isinstance(model, SwinIR)
     assert model.config == config
-    lq = np.random.default_rng(0).random((1, 19, 26, 3), dtype=np.float32)
+    # With pixelshuffle_aux, Swin2SR's class distorts images that are not of whole windows.
+    size = config.img_sides if config.ape or config.upsampler == "pixelshuffle_aux" else (19, 26)
+    lq = np.random.default_rng(0).random((1, *size, 3), dtype=np.float32)
     with torch.no_grad():
-        expected = again(torch.from_numpy(lq).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-    assert relative_error(compiled(model)({"params": params}, lq), expected) < 1e-5
+        answers = again(torch.from_numpy(lq).permute(0, 3, 1, 2))
+    further = ()
+    if config.upsampler == "pixelshuffle_hf":
+        _, collections = model.apply({"params": params}, lq, mutable=["intermediates"])
+        further = collections["intermediates"]["answers"][0]
+    ours = [compiled(model)({"params": params}, lq), *further]
+    for answer, expected in zip(ours, answers if isinstance(answers, tuple) else [answers], strict=True):
+        assert relative_error(answer, expected.permute(0, 2, 3, 1).numpy()) < 1e-5
 
 
 @pytest.mark.parametrize("name", bundled_models())
-def test_pytorch_tools_load_the_bundled_models(name, swinir_class):
+@pytest.mark.usefixtures("classes")  # defines operators that the tools ask for
+def test_pytorch_tools_load_the_bundled_models(name):
     from spandrel import ModelLoader
 
     theirs = ModelLoader().load_from_file(bundled_models()[name]).model.eval()

@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS_VARIABLE = "SWINIR_JAX_WEIGHTS"  # environment variable: a folder with official files
 MIRROR_VARIABLE = "SWINIR_JAX_MIRROR"  # environment variable: an address in place of those of known files
-RELEASE = "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0"
 
 # Where weights are: in the package, in a folder of this machine, at the address of the release, or as the user says.
 Place = Literal["bundled", "cached", "to be fetched", "given"]
@@ -66,7 +65,7 @@ def locate_official(
         params_from_official(read_weight_file(path)[0], model.config)
 
     return find_official(model, weights_dir) or download_known(
-        model.file_name, RELEASE, download_folder(weights_dir), check, progress=progress
+        model.file_name, model.release, download_folder(weights_dir), check, progress=progress
     )
 
 

@@ -100,7 +100,7 @@ _PURPOSES = (
         levels=(10, 20, 30, 40),
         level=40,  # the one that smooths least
         level_name="quality",
-        tasks=("color_jpeg_car", "jpeg_car"),
+        tasks=("color_jpeg_car", "jpeg_car", "compressed_sr"),
     ),
     Purpose(
         name="noise",

@@ -15,13 +15,15 @@ from swinir_jax.config import SIZES, SwinIRConfig
 from swinir_jax.errors import InputError
 
 DEFAULT_MODEL = "lightweight_x2"
-OFFICIAL_LICENSE = "Apache-2.0"  # of the project that publishes them
+OFFICIAL_LICENSE = "Apache-2.0"  # of both projects that publish them
+SWINIR_RELEASE = "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0"
+SWIN2SR_RELEASE = "https://github.com/mv-lab/swin2sr/releases/download/v0.0.1"
 BUNDLED_LICENSE = "research use, trained on BSDS500 (LICENSE-weights)"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OfficialModel:
-    """One file of the original project's release.
+    """One file of an original project's release.
 
     Attributes:
       name: name of the file without `.pth`.
@@ -29,6 +31,7 @@ class OfficialModel:
       level: level of the task: `x4`, `noise 25`, `quality 40`.
       config: network configuration.
       parameters: number of parameters; 0 if unknown.
+      release: address of the folder with the file.
     """
 
     name: str
@@ -36,6 +39,7 @@ class OfficialModel:
     level: str
     config: SwinIRConfig
     parameters: int = 0
+    release: str = SWINIR_RELEASE
 
     @property
     def file_name(self) -> str:
@@ -44,11 +48,12 @@ class OfficialModel:
 
     @property
     def file_bytes(self) -> int:
-        """Bytes of the file's tensors, float32 parameters and masks, and int64 indices of the position biases."""
+        """Bytes of the file's tensors: float32 parameters, masks and coordinates, int64 indices of position biases."""
         window, depths = self.config.window_size, self.config.depths
         windows = math.prod(math.ceil(side / window) for side in self.config.img_sides)
         masks = sum(depth // 2 for depth in depths) * windows * window**4
-        return 4 * self.parameters + 4 * masks + 8 * sum(depths) * window**4
+        coordinates = 2 * (2 * window - 1) ** 2 if self.config.family == "swin2sr" else 0
+        return 4 * (self.parameters + masks + sum(depths) * coordinates) + 8 * sum(depths) * window**4
 
 
 def _official() -> Iterator[OfficialModel]:
@@ -91,7 +96,29 @@ def _official() -> Iterator[OfficialModel]:
             yield model(name, task, f"quality {quality}", parameters, **arguments)
 
 
-OFFICIAL: Mapping[str, OfficialModel] = {model.name: model for model in _official()}
+def _official_swin2sr() -> Iterator[OfficialModel]:
+    for name, task, level, size, parameters, arguments in (
+        ("ClassicalSR_X2_64", "classical_sr", "x2", "M", 12_091_571, dict(upscale=2, upsampler="pixelshuffle")),
+        ("ClassicalSR_X4_64", "classical_sr", "x4", "M", 12_239_283, dict(upscale=4, upsampler="pixelshuffle")),
+        ("Lightweight_X2_64", "lightweight_sr", "x2", "S", 1_005_348, dict(upscale=2, upsampler="pixelshuffledirect")),
+        ("RealworldSR_X4_64_BSRGAN_PSNR", "real_sr", "x4 PSNR", "M", 12_054_643,
+         dict(upscale=4, upsampler="nearest+conv")),
+        ("CompressedSR_X4_48", "compressed_sr", "x4", "M", 12_244_598,
+         dict(upscale=4, upsampler="pixelshuffle_aux", img_size=48)),
+        ("Jpeg_dynamic", "jpeg_car", "quality 10 to 40", "M", 11_836_765,
+         dict(in_chans=1, img_size=126, window_size=7, img_range=255.0)),
+    ):  # fmt: skip
+        yield OfficialModel(
+            name=f"Swin2SR_{name}",
+            task=task,
+            level=level,
+            config=SwinIRConfig(**SIZES[size], family="swin2sr", **arguments),
+            parameters=parameters,
+            release=SWIN2SR_RELEASE,
+        )
+
+
+OFFICIAL: Mapping[str, OfficialModel] = {model.name: model for model in (*_official(), *_official_swin2sr())}
 
 
 def bundled_models() -> dict[str, Path]:

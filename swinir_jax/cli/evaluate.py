@@ -35,7 +35,7 @@ _MAX_LEVEL = 1000  # larger scales and sigmas are typing errors
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("--task", required=True, choices=list(TASKS), help="measure this task of the paper")
+    parser.add_argument("--task", required=True, choices=list(TASKS), help="measure this task of the papers")
     level = parser.add_mutually_exclusive_group(required=True)
     level.add_argument("--scale", type=int, help="measure super-resolution by this factor")
     level.add_argument(

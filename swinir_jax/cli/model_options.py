@@ -155,10 +155,14 @@ def check_model(name: str, strength: float | None) -> None:
 
     Raises:
       InputError: if there is no such file, folder or model, or the strength is out of its range or not the model's.
+      OSError: if the name is no path that the system allows.
     """
     path = bundled_models().get(name, Path(name))
-    if not (is_address(name) or "://" in name or name.removesuffix(".pth") in OFFICIAL or os.path.exists(path)):
-        raise unknown_model(name)
+    if not (is_address(name) or "://" in name or name.removesuffix(".pth") in OFFICIAL):
+        try:
+            os.stat(path)
+        except FileNotFoundError as error:
+            raise unknown_model(name) from error
     if strength is None:
         return
     if not 0 <= strength <= 1:

@@ -199,8 +199,8 @@ def with_cosine_scores(qkv: jax.Array, logit_scale: jax.Array) -> jax.Array:
     """
     tokens, heads = len(qkv), len(logit_scale)
     q, k, v = jnp.split(qkv.reshape(tokens, 3, heads, -1), 3, axis=1)
-    q = normalize(q) * logit_scale[None, None, :, None]
-    return jnp.concatenate([q, normalize(k), v], axis=1).reshape(qkv.shape)
+    q, k = normalize(q) * logit_scale[None, None, :, None], normalize(k)
+    return jnp.concatenate([q, k, v], axis=1).reshape(qkv.shape)
 
 
 def attention(

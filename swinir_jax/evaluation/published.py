@@ -1,9 +1,9 @@
-"""Scores from the paper (arXiv 2108.10257, tables 2 to 6), to print beside measured scores."""
+"""Scores from SwinIR's paper (arXiv 2108.10257, tables 2 to 6), to print beside measured scores."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models
+from swinir_jax.checkpoints.zoo import OFFICIAL, SWINIR_RELEASE, bundled_models
 from swinir_jax.tasks import TASKS
 
 Scores = Mapping[str, float]
@@ -64,7 +64,7 @@ def published(task: str, model: str, path: str, level: int) -> Scores:
     network = task
     if model == "bicubic" and TASKS[task].training == "bicubic":
         network = model
-    elif name not in OFFICIAL and name not in bundled_models():
+    elif not (name in bundled_models() or (name in OFFICIAL and OFFICIAL[name].release == SWINIR_RELEASE)):
         return {}
     elif task == "classical_sr":
         network = f"{task} {'DF2K' if 'DF2K' in name else 'DIV2K'}"

@@ -3,9 +3,9 @@
 Each function takes:
 
   convolve: the convolution, which finds its own parameters by name (see `Convolve`).
-  body: `(shallow features, suffix of the names) -> deep features`.
+  body: `(shallow features, suffix of the names) -> features behind all RSTBs and the last LayerNorm`.
   deep: `[B, H, W, embed_dim]` deep features.
-  restored: `[B, H * upscale, W * upscale, in_chans]` from `RECONSTRUCTIONS`.
+  restored: `[B, h * upscale, w * upscale, in_chans]` from `RECONSTRUCTIONS`, cut to size.
   config: network configuration.
 
 and returns images in the value range of `restored`.
@@ -41,10 +41,15 @@ def auxiliary(
 def high_frequency(
     convolve: Convolve, body: Body, deep: jax.Array, restored: jax.Array, config: SwinIRConfig
 ) -> tuple[jax.Array, ...]:
-    """High frequencies from a second body: their sum with the restored image, and they alone."""
+    """High frequencies from a second body: their sum with the restored image, and they alone.
+
+    The end of the second body is one convolution, also where `resi_connection` is 3conv.
+    """
     x = nn.leaky_relu(convolve(before_upsample(convolve, deep), config.embed_dim, "conv_first_hf_0"), 0.01)
-    x = before_upsample(convolve, body(x, "_hf"), "_hf")
+    x = x + convolve(body(x, "_hf"), config.embed_dim, "conv_after_body_hf")
+    x = before_upsample(convolve, x, "_hf")
     high = convolve(upsample(convolve, x, config, "upsample_hf"), config.in_chans, "conv_last_hf")
+    high = high[:, : restored.shape[1], : restored.shape[2]]
     return restored + high, high
 
 

@@ -19,7 +19,7 @@ from swinir_jax.models.windows import in_windows, relative_coordinates, relative
 LARGEST_LOGIT_SCALE = math.log(100)
 _FIRST_LOGIT_SCALE = math.log(10)
 _BIAS_WIDTH = 512  # hidden layer of the network that computes the relative position bias
-_LEAST_SQUARE = 1e-24  # of the length by which a vector is divided, as PyTorch's `normalize`
+LEAST_SQUARE = 1e-24  # of the length by which a vector is divided, as PyTorch's `normalize`
 
 
 class SwinTransformerV2Block(nn.Module):
@@ -102,7 +102,7 @@ class CosineAttention(nn.Module):
 
 def normalize(x: jax.Array) -> jax.Array:
     """Divides the vectors of the last axis by their lengths."""
-    return x * lax.rsqrt(jnp.maximum(jnp.square(x).sum(axis=-1, keepdims=True), _LEAST_SQUARE))
+    return x * lax.rsqrt(jnp.maximum(jnp.square(x).sum(axis=-1, keepdims=True), LEAST_SQUARE))
 
 
 class ProjectedPatchEmbed(nn.Module):

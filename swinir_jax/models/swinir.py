@@ -64,9 +64,9 @@ class SwinIR(nn.Module):
         """Restores a batch of images of one size.
 
         Images are padded at the bottom and the right, by reflection, to multiples of the window; the result is cut to
-        size. Swin2SR's networks with several answers return the first; the others, padded, are `answers` in the
-        collection `intermediates`, if it is mutable: the auxiliary image of `pixelshuffle_aux`; for `pixelshuffle_hf`
-        the sum of the first answer and high frequencies, and high frequencies alone.
+        size. Swin2SR's networks with several answers return the first; the others are `answers` in the collection
+        `intermediates`, if it is mutable: the auxiliary image of `pixelshuffle_aux`, padded; for `pixelshuffle_hf` the
+        sum of the first answer and high frequencies, and high frequencies alone.
 
         Args:
           lq: `[B, h, w, in_chans]`, float in [0, 1], of any floating dtype.
@@ -102,17 +102,17 @@ class SwinIR(nn.Module):
             y = nn.Dropout(c.drop_rate, deterministic=deterministic)(y)
             for i in range(len(c.depths)):
                 y = RSTB(c, i, self.dtype, name=f"layers{branch}_{i}")(y, deterministic)
-            return shallow + residual_conv(convolve, norm(y), c, f"conv_after_body{branch}")
+            return norm(y)
 
-        deep = body(shallow)  # [B, H, W, C]
+        deep = shallow + residual_conv(convolve, body(shallow), c, "conv_after_body")  # [B, H, W, C]
 
         # Image reconstruction
         restored = RECONSTRUCTIONS[c.upsampler](convolve, deep, x, c)  # [B, H * upscale, W * upscale, in_chans]
+        restored = restored[:, : lq.shape[1] * c.upscale, : lq.shape[2] * c.upscale]
         if self.is_initializing() or self.is_mutable_collection("intermediates"):
             further = FURTHER_ANSWERS[c.upsampler](convolve, body, deep, restored, c)
             self.sow("intermediates", "answers", tuple(answer / c.img_range + mean for answer in further))
-        restored = restored / c.img_range + mean
-        return restored[:, : lq.shape[1] * c.upscale, : lq.shape[2] * c.upscale]
+        return restored / c.img_range + mean
 
 
 class RSTB(nn.Module):

@@ -33,7 +33,7 @@ def export_onnx(
 
     The file takes `image`, `[1, C, h, w]` float32 in [0, 1], and gives `restored`, `[1, C, h * upscale, w * upscale]`,
     about [0, 1], not clipped. The file pads the image to multiples of the window, and holds JAX's answers to
-    random images, for `check_onnx`.
+    random images, for `check_onnx`. Swin2SR's networks with several answers give the first alone.
 
     Args:
       model: network from `load_pretrained`, float32.
@@ -64,7 +64,7 @@ def export_onnx(
         **(metadata or {}),
         "scale": str(c.upscale),
         "channels": str(c.in_chans),
-        "window": str(c.window_size),
+        "window": str(c.side_multiple),
         "weights": "float16" if float16 else "float32",
         "config": json.dumps(c.to_dict()),
         METADATA: json.dumps([dataclasses.asdict(test) for test in tests]),
@@ -76,15 +76,15 @@ def export_onnx(
 def _check_shape(shape: Sequence[int] | None, config: SwinIRConfig) -> None:
     if shape is not None and (len(shape) != 2 or min(shape) < 1):
         raise InputError(f"The shape of an ONNX file's image is HxW, such as 256x256; got {','.join(map(str, shape))}.")
-    if config.ape and (shape is None or tuple(s + -s % config.window_size for s in shape) != config.img_sides):
-        height, width = config.img_sides
+    if config.ape and (shape is None or tuple(s + -s % config.side_multiple for s in shape) != config.example_sides):
+        height, width = config.example_sides
         got = "any size" if shape is None else "x".join(map(str, shape))
         raise InputError(f"This network, with ape, takes one size: the shape must be {height}x{width}, got {got}.")
 
 
 def _as_float16(values: np.ndarray) -> np.ndarray:
-    """Rounds kernels and tables to float16; vectors, which take little space, stay float32."""
-    if values.ndim < 2:
+    """Rounds kernels and tables to float16; vectors of any rank, which take little space, stay float32."""
+    if values.squeeze().ndim < 2:
         return values
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float16)
@@ -100,7 +100,7 @@ def _self_tests(
 
     The first image needs padding and has shifted windows; the second is smaller than its padding.
     """
-    c, m = model.config, model.config.window_size
+    c, m = model.config, model.config.side_multiple
     sizes = [(2 * m + 3, 3 * m - 2), (max(1, m // 3), 2 * m + 1)] if shape is None else [tuple(shape)]
     network = network_for(model, "cpu")
     restore = jax.jit(network.restore)

@@ -40,6 +40,7 @@ def onnx_file(
     """
     onnx, c, graph = needed("onnx"), config, Graph()
     restored = swinir(Tensor(graph, INPUT), load_weights(graph, params), c)
+    graph = graph.pruned(restored)  # without weights of further answers
 
     height, width = shape or ("height", "width")
     upscaled = [side * c.upscale if shape else f"{c.upscale}*{side}" for side in (height, width)]

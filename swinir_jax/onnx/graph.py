@@ -58,6 +58,17 @@ class Graph:
             self.nodes.append(Node(operator, inputs, self._known[key], attributes))
         return [Tensor(self, name) for name in self._known[key]]
 
+    def pruned(self, result: "Tensor") -> "Graph":
+        """Returns the part of the graph that a tensor is computed from."""
+        part, needed = Graph(), {result.name}
+        for node in reversed(self.nodes):
+            if needed.intersection(node.outputs):
+                part.nodes.append(node)
+                needed.update(node.inputs)
+        part.nodes.reverse()
+        part.constants = {name: values for name, values in self.constants.items() if name in needed}
+        return part
+
     def _tensor(self, operand: "Operand") -> "Tensor":
         return operand if isinstance(operand, Tensor) else self.constant(operand)
 

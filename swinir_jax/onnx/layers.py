@@ -10,7 +10,7 @@ from swinir_jax.config import SwinIRConfig
 from swinir_jax.models.layers import LAYER_NORM_EPSILON, query_scale
 from swinir_jax.models.windows import relative_position_index
 from swinir_jax.onnx.graph import Tensor
-from swinir_jax.onnx.windows import roll, shift_mask, shift_regions, window_partition, window_reverse
+from swinir_jax.onnx.windows import in_windows
 
 Weights = dict[str, Any]
 """Parameters of a module as nested dicts of tensors, by the names of `SwinIR`'s parameters."""
@@ -32,16 +32,12 @@ def swin_transformer_block(
     Returns:
       `[1, H, W, C]`.
     """
-    (height, width), c, m = size, config, config.attention_window
+
+    def attention(tokens: Tensor, mask: Tensor | None) -> Tensor:
+        return window_attention(tokens, w["attn"], mask, config, num_heads)
 
     y = layer_norm(x, w["norm1"])
-    y = roll(y, -shift)
-    y = window_partition(y, width, m, c.embed_dim)  # [nW, N, C], N = M * M
-    mask = shift_mask(shift_regions(height, width, m, shift)) if shift else None
-    y = window_attention(y, w["attn"], mask, c, num_heads)
-    y = window_reverse(y, width, m, c.embed_dim)  # [1, H, W, C]
-    y = roll(y, shift)
-    x = x + y
+    x = x + in_windows(attention, y, size, config.attention_window, shift, config.embed_dim)
 
     y = layer_norm(x, w["norm2"])
     return x + mlp(y, w["mlp"])
@@ -60,18 +56,37 @@ def window_attention(x: Tensor, w: Weights, mask: Tensor | None, config: SwinIRC
     Returns:
       `[nW, N, C]`.
     """
-    c, m, heads = config, config.attention_window, num_heads
+    q, k, v = split_heads(linear(x, w["qkv"]), config, num_heads)
+    bias = w["relative_position_bias_table"].take(relative_position_index(config.attention_window), axis=1)
+    return linear(attend(q * float(query_scale(config, num_heads)), k, v, bias, mask, config), w["proj"])
 
-    qkv = linear(x, w["qkv"]).reshape(-1, m * m, 3 * heads, c.embed_dim // heads).transpose(0, 2, 1, 3)
-    q, k, v = x.graph.apply_many("Split", 3, qkv, axis=1)  # each [nW, heads, N, D]
-    bias = w["relative_position_bias_table"].take(relative_position_index(m), axis=1)  # [heads, N, N]
 
-    scores = (q * float(query_scale(c, heads))) @ k.transpose(0, 1, 3, 2) + bias  # [nW, heads, N, N]
+def split_heads(qkv: Tensor, config: SwinIRConfig, num_heads: int) -> list[Tensor]:
+    """Splits `[nW, N, 3 C]` into queries, keys and values, each `[nW, heads, N, D]`."""
+    tokens, channels = config.attention_window**2, config.embed_dim // num_heads
+    heads = qkv.reshape(-1, tokens, 3 * num_heads, channels).transpose(0, 2, 1, 3)
+    return qkv.graph.apply_many("Split", 3, heads, axis=1)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None, config: SwinIRConfig) -> Tensor:
+    """Weights the values of each window's tokens by the softmax of scores, bias and mask.
+
+    Args:
+      q: queries, scaled, `[nW, heads, N, D]`.
+      k: keys, of the same shape.
+      v: values, of the same shape.
+      bias: `[heads, N, N]`, the relative position bias of each query and key.
+      mask: `[nW, 1, N, N]` from `shift_mask`, or None.
+      config: network configuration.
+
+    Returns:
+      `[nW, N, C]`.
+    """
+    scores = q @ k.transpose(0, 1, 3, 2) + bias  # [nW, heads, N, N]
     if mask is not None:
         scores = scores + mask
-    attention = x.graph.apply("Softmax", scores, axis=-1)
-    y = (attention @ v).transpose(0, 2, 1, 3).reshape(-1, m * m, c.embed_dim)
-    return linear(y, w["proj"])
+    attention = q.graph.apply("Softmax", scores, axis=-1)
+    return (attention @ v).transpose(0, 2, 1, 3).reshape(-1, config.attention_window**2, config.embed_dim)
 
 
 def mlp(x: Tensor, w: Weights) -> Tensor:
@@ -103,6 +118,12 @@ def conv(x: Tensor, w: Weights, kernel: int = 3) -> Tensor:
 def leaky_relu(x: Tensor, slope: float) -> Tensor:
     """LeakyReLU."""
     return x.graph.apply("LeakyRelu", x, alpha=slope)
+
+
+def patch_embed(x: Tensor, w: Weights) -> Tensor:
+    """The step from a convolution to a layer: a LayerNorm, or nothing. `[1, C, H, W]` -> `[1, H, W, C]`."""
+    y = channels_last(x)
+    return layer_norm(y, w["norm"]) if "norm" in w else y
 
 
 def residual_conv(x: Tensor, w: Weights, config: SwinIRConfig, name: str) -> Tensor:

@@ -6,22 +6,18 @@ from typing import Any
 import numpy as np
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.models.swinir import RGB_MEAN
+from swinir_jax.models.swinir import RGB_MEAN, first_conv
+from swinir_jax.onnx.families import FAMILIES
 from swinir_jax.onnx.graph import Graph, Tensor, arange
-from swinir_jax.onnx.layers import (
-    Weights,
-    channels_first,
-    channels_last,
-    layer_norm,
-    residual_conv,
-    swin_transformer_block,
-)
+from swinir_jax.onnx.layers import Weights, channels_first, layer_norm, residual_conv
 from swinir_jax.onnx.layers import conv as convolve
-from swinir_jax.onnx.reconstruction import RECONSTRUCTIONS
+from swinir_jax.onnx.reconstruction import RECONSTRUCTIONS, pixel_unshuffle
 
 
 def swinir(image: Tensor, w: Weights, config: SwinIRConfig) -> Tensor:
     """Restores an image of any size, or of the size of `ape`.
+
+    Swin2SR's networks with several answers give the first alone.
 
     Args:
       image: `[1, in_chans, h, w]` float32 in [0, 1].
@@ -33,16 +29,16 @@ def swinir(image: Tensor, w: Weights, config: SwinIRConfig) -> Tensor:
     """
     c, img_range = config, float(config.img_range)
     mean = np.reshape(RGB_MEAN if c.in_chans == 3 else (0.0,), (1, -1, 1, 1))
-    size = padded_side(image.side(2), c.window_size), padded_side(image.side(3), c.window_size)
-    x = (pad_to_window(image, size) - mean) * img_range  # [1, in_chans, H, W]
+    height, width = padded_side(image.side(2), c.side_multiple), padded_side(image.side(3), c.side_multiple)
+    x = (pad_to_window(image, (height, width)) - mean) * img_range
+    size = height // c.unshuffle, width // c.unshuffle  # H, W
+    x = pixel_unshuffle(x, size, c.in_chans, c.unshuffle)  # [1, in_chans, H, W] in SwinIR
 
     # Shallow features
-    shallow = convolve(x, w["conv_first"])  # [1, C, H, W]
+    shallow = convolve(x, w[first_conv(c)])  # [1, C, H, W]
 
     # Deep features
-    y = channels_last(shallow)  # [1, H, W, C]
-    if c.patch_norm:
-        y = layer_norm(y, w["patch_embed"]["norm"])
+    y = FAMILIES[c.family].patch_embed(shallow, w.get("patch_embed", {}))  # [1, H, W, C]
     if c.ape:
         y = y + w["absolute_pos_embed"].reshape(1, *c.img_sides, c.embed_dim)
     for i in range(len(c.depths)):
@@ -59,20 +55,22 @@ def swinir(image: Tensor, w: Weights, config: SwinIRConfig) -> Tensor:
 def rstb(x: Tensor, w: Weights, size: tuple[Tensor, Tensor], config: SwinIRConfig, index: int) -> Tensor:
     """Residual Swin Transformer block: Swin Transformer layers, a convolution and a skip. `[1, H, W, C]` in and out."""
     y = residual_group(x, w["residual_group"], size, config, index)
-    return x + channels_last(residual_conv(channels_first(y), w, config, "conv"))
+    y = residual_conv(channels_first(y), w, config, "conv")
+    return x + FAMILIES[config.family].patch_embed(y, w.get("patch_embed", {}))
 
 
 def residual_group(x: Tensor, w: Weights, size: tuple[Tensor, Tensor], config: SwinIRConfig, index: int) -> Tensor:
     """The Swin Transformer layers of one RSTB, alternately W-MSA and SW-MSA. `[1, H, W, C]` in and out."""
+    layer = FAMILIES[config.family].layer
     for i in range(config.depths[index]):
         shift = config.shift_size if i % 2 else 0
-        x = swin_transformer_block(x, w[f"blocks_{i}"], size, config, config.num_heads[index], shift)
+        x = layer(x, w[f"blocks_{i}"], size, config, config.num_heads[index], shift)
     return x
 
 
-def padded_side(side: Tensor, window_size: int) -> Tensor:
-    """Returns the next multiple of the window."""
-    return (side + (window_size - 1)) // window_size * window_size
+def padded_side(side: Tensor, multiple: int) -> Tensor:
+    """Returns the next multiple, of `SwinIRConfig.side_multiple`, of a side."""
+    return (side + (multiple - 1)) // multiple * multiple
 
 
 def pad_to_window(x: Tensor, size: tuple[Tensor, Tensor]) -> Tensor:

@@ -1,5 +1,7 @@
 """Windows of feature maps in ONNX, as `swinir_jax.models.windows`; windows lie on one axis here."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from swinir_jax.models.windows import MASKED
@@ -29,6 +31,33 @@ def roll(x: Tensor, shift: int) -> Tensor:
     for axis in (1, 2):  # a negative start counts from the end
         x = x.graph.apply("Concat", x.cut((axis,), -shift, _END), x.cut((axis,), 0, -shift), axis=axis)
     return x
+
+
+def in_windows(
+    f: Callable[[Tensor, Tensor | None], Tensor],
+    x: Tensor,
+    size: tuple[Tensor, Tensor],
+    window_size: int,
+    shift: int,
+    channels: int,
+) -> Tensor:
+    """Applies a function to the tokens of windows, which may be shifted.
+
+    Args:
+      f: `(tokens [nW, M * M, C], mask) -> tokens`; `mask` is that of `shift_mask`, or None without shift.
+      x: `[1, H, W, C]`.
+      size: (H, W), multiples of `window_size`.
+      window_size: side M of a window.
+      shift: shift of the windows in pixels, below M.
+      channels: C.
+
+    Returns:
+      `[1, H, W, C]`.
+    """
+    height, width = size
+    windows = window_partition(roll(x, -shift), width, window_size, channels)
+    mask = shift_mask(shift_regions(height, width, window_size, shift)) if shift else None
+    return roll(window_reverse(f(windows, mask), width, window_size, channels), shift)
 
 
 def shift_regions(height: Tensor, width: Tensor, window_size: int, shift_size: int) -> Tensor:

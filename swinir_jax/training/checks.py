@@ -41,8 +41,9 @@ def check_experiment(experiment: Experiment) -> None:
       InputError: if they do not fit; the message names the options.
     """
     task = TASKS.get(experiment.task)
-    if task is None:
-        near = difflib.get_close_matches(experiment.task, TASKS, n=1) or TASKS
+    if task is None or task.training is None:
+        trained = [name for name, task in TASKS.items() if task.training]
+        near = difflib.get_close_matches(experiment.task, trained, n=1) or trained
         raise InputError(f"--task {experiment.task} cannot be trained; the nearest is {', '.join(near)}.")
     network, degradation = experiment.network, experiment.data.degradation
     if network.in_chans != task.channels:

@@ -44,9 +44,12 @@ def initialise_from(
         if path.endswith(_TABLE) and path in target:
             found[path] = _crop(values, np.shape(target[path]))
     carried = sorted(path for path in target if path in found and found[path].shape == np.shape(target[path]))
-    # Biases and position tables of unrelated networks can have equal shapes.
-    if not any(path.startswith(_BODY) and path.endswith("/kernel") for path in carried):
-        source_sizes, target_sizes = (f"embed_dim={c.embed_dim}, depths={c.depths}" for c in (model.config, config))
+    # Biases and position tables of unrelated networks can have equal shapes, and all kernels of two families.
+    same_family = model.config.family == config.family
+    if not same_family or not any(path.startswith(_BODY) and path.endswith("/kernel") for path in carried):
+        source_sizes, target_sizes = (
+            f"family={c.family}, embed_dim={c.embed_dim}, depths={c.depths}" for c in (model.config, config)
+        )
         raise InputError(f"{name}: no layer of this network ({source_sizes}) fits the one to train ({target_sizes}).")
     target |= {path: found[path] for path in carried}
     return flax.traverse_util.unflatten_dict(target, sep="/"), carried, sorted(target.keys() - set(carried))

@@ -186,12 +186,13 @@ def photo():
 def test_a_strength_out_of_range_is_refused(capsys, photo, strength):
     assert run("--ends", "a,b", "--out", "model") == 0
     line = error_of(capsys, "restore", photo, "--model", "model", f"--strength={strength}", "--out", "out")
-    assert "strength (--strength) must be 0 to 1, got" in line
+    assert "--strength must be 0 to 1, got" in line
 
 
 def test_a_model_without_two_ends_refuses_a_strength(capsys, photo):
     line = error_of(capsys, "restore", photo, "--model", "a", "--strength", "1", "--out", "out")
-    assert "a: has no two ends; leave out the strength (--strength)" in line
+    assert "--strength 1: a cannot be made more faithful or sharper, " in line
+    assert line.endswith("leave --strength out.")
     assert not Path("out").exists()
 
 

@@ -1,15 +1,17 @@
+import dataclasses
 import hashlib
 import logging
 import time
 
 import pytest
 import safetensors.numpy
-from goldens import DATA, TINY, generated_weights
+from goldens import DATA, TINY, TINY_SWIN2SR, generated_weights
+from weight_files import official_tensors
 from weight_server import serving
 
 import swinir_jax
 from swinir_jax import InputError
-from swinir_jax.checkpoints import download
+from swinir_jax.checkpoints import download, zoo
 from swinir_jax.checkpoints.download import locate_official
 from swinir_jax.checkpoints.names import official_shapes
 from swinir_jax.checkpoints.zoo import OfficialModel
@@ -34,6 +36,31 @@ def test_whole_file_is_fetched_once(server, tmp_path):
     assert path.read_bytes() == GOOD
     assert locate_official(MODEL) == path
     assert server.asked == ["/mirror/tiny_x2.pth"]
+
+
+def test_files_come_from_the_release_of_their_project(server, monkeypatch):
+    monkeypatch.delenv(download.MIRROR_VARIABLE)
+    locate_official(dataclasses.replace(MODEL, release=f"http://127.0.0.1:{server.server_port}/other/v1"))
+    assert server.asked == ["/other/v1/tiny_x2.pth"]
+    releases = {model.release: set() for model in zoo.OFFICIAL.values()}
+    for name, model in zoo.OFFICIAL.items():
+        releases[model.release].add("Swin2SR" if name.startswith("Swin2SR_") else "SwinIR")
+    assert releases == {
+        "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0": {"SwinIR"},
+        "https://github.com/mv-lab/swin2sr/releases/download/v0.0.1": {"Swin2SR"},
+    }
+
+
+def test_a_swin2sr_is_loaded_by_name(server, monkeypatch, caplog):
+    name = "Swin2SR_Lightweight_X2_64"
+    monkeypatch.setitem(zoo.OFFICIAL, name, dataclasses.replace(zoo.OFFICIAL[name], config=TINY_SWIN2SR))
+    server.body = GOOD  # a SwinIR
+    with pytest.raises(InputError, match=r"do not fit the model.*missing .*(cpb_mlp|logit_scale)"):
+        swinir_jax.load_pretrained(name)
+    server.body = safetensors.numpy.save(official_tensors(TINY_SWIN2SR))
+    assert swinir_jax.load_pretrained(f"{name}.pth")[0].config == TINY_SWIN2SR
+    assert server.asked == 2 * [f"/mirror/{name}.pth"]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_slow_file_is_fetched(server):

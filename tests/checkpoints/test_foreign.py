@@ -85,7 +85,10 @@ FOREIGN = {
     "an ESRGAN ": {FIRST: KERNEL, "RRDB_trunk.0.RDB1.conv1.weight": KERNEL},
     "an ESRGAN  ": {FIRST: KERNEL, "body.0.rdb1.conv1.weight": KERNEL},
     r"Real-ESRGAN's compact network \(SRVGGNet\)": {"body.0.weight": KERNEL, "body.1.weight": VECTOR},
-    "Swin2SR": {**SWIN, f"{BLOCK}.attn.logit_scale": np.zeros((1, 1, 1), "f4")},
+    "a Swin2SR with the names of Hugging Face's library": {
+        "swin2sr.first_convolution.weight": KERNEL,
+        "swin2sr.encoder.stages.0.layers.0.attention.self.logit_scale": np.zeros((1, 1, 1), "f4"),
+    },
     "HAT": {**SWIN, f"{BLOCK}.conv_block.cab.0.weight": KERNEL},
     "HMA": {**SWIN, f"{BLOCK}.conv_block.0.weight": KERNEL},
     "SwinFIR": {**SWIN, "layers.0.conv.S.body.0.weight": KERNEL},

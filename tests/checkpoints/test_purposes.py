@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import shutil
@@ -9,7 +10,7 @@ from goldens import TINY, generated_weights, official_checkpoints
 from swinir_jax import InputError, choose_models
 from swinir_jax.checkpoints import download
 from swinir_jax.checkpoints.catalogue import list_models, list_purposes, purpose_of
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.names import official_buffers, official_shapes, parameter_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Pass, describe_passes, further_passes
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models
@@ -164,6 +165,34 @@ def test_sizes_of_official_files_are_those_of_their_tensors():
         )
         assert model.parameters == architecture["num_parameters"]
         assert model.file_bytes == 4 * model.parameters + buffers
+
+
+def counted(config, depths):
+    shortened = dataclasses.replace(config, depths=depths, num_heads=config.num_heads[:1] * len(depths))
+    return sum(map(math.prod, parameter_shapes(shortened).values()))
+
+
+@pytest.mark.parametrize("name", [name for name in OFFICIAL if name.startswith("Swin2SR_")])
+def test_sizes_of_swin2sr_files_are_those_of_the_network(name):
+    model, config = OFFICIAL[name], OFFICIAL[name].config
+    one = counted(config, (1,))
+    layer, block = counted(config, (2,)) - one, counted(config, (1, 1)) - one  # all layers and all RSTBs are alike
+    further_layers = sum(depth - 1 for depth in config.depths)
+    assert model.parameters == one + (len(config.depths) - 1) * block + further_layers * layer
+    assert model.file_bytes == 4 * model.parameters + sum(b.nbytes for b in official_buffers(config).values())
+
+
+def test_swin2sr_files_belong_to_purposes():
+    found = {name.removeprefix("Swin2SR_"): entry for name, entry in ENTRIES.items() if name.startswith("Swin2SR_")}
+    assert {name: (entry.purpose, entry.task, entry.scale) for name, entry in found.items()} == {
+        "ClassicalSR_X2_64": ("clean", "classical_sr", 2),
+        "ClassicalSR_X4_64": ("clean", "classical_sr", 4),
+        "Lightweight_X2_64": ("clean", "lightweight_sr", 2),
+        "RealworldSR_X4_64_BSRGAN_PSNR": ("photo", "real_sr", 4),
+        "CompressedSR_X4_48": ("jpeg", "compressed_sr", 4),
+        "Jpeg_dynamic": ("jpeg", "jpeg_car", 1),
+    }
+    assert {entry.license for entry in found.values()} == {"Apache-2.0"}
 
 
 def test_bundled_models_are_described():

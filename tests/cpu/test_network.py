@@ -17,6 +17,14 @@ OPTIONS = {
     "window 7, gray": dict(in_chans=1, window_size=7, img_size=14, upsampler="", upscale=1, img_range=255.0),
     "ape of a rectangle, 3conv, qk_scale": dict(ape=True, img_size=(16, 24), resi_connection="3conv", qk_scale=0.7),
     "no shift, no qkv bias, no patch norm": dict(img_size=8, qkv_bias=False, patch_norm=False),
+    "swin2sr, no qkv bias, aux": dict(
+        family="swin2sr", qkv_bias=False, upsampler="pixelshuffle_aux", depths=(2,), num_heads=(3,)
+    ),
+    "swin2sr, odd depth, 3conv": dict(
+        family="swin2sr", resi_connection="3conv", patch_norm=False, depths=(3,), num_heads=(2,)
+    ),
+    # Not with nearest+conv, whose gradient jumps where a rounding changes a sign.
+    "unshuffled": dict(unshuffle=8, upscale=1, depths=(1,), num_heads=(2,)),
 }
 
 

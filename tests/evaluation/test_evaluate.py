@@ -8,7 +8,7 @@ import pytest
 
 from swinir_jax import InputError
 from swinir_jax.cli.main import main
-from swinir_jax.data.degradations import gaussian_noise_official, imresize, to_uint8
+from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg, to_uint8
 from swinir_jax.data.pairs import match_pairs
 from swinir_jax.evaluation.protocol import baseline, evaluate
 from swinir_jax.evaluation.published import published
@@ -247,6 +247,29 @@ def test_published_figures_are_found_by_name():
     assert published("real_sr", "bicubic", "Set5", 4) == {}
     assert published("lightweight_sr", "my_own", "Set5", 2) == {}
     assert published("gray_dn", "004_grayDN_DFWB_s128w8_SwinIR-M_noise25.pth", "testset12/photos", 25) == {}
+
+
+def test_swin2sr_is_not_compared_with_the_figures_of_swinir():
+    assert published("lightweight_sr", "Swin2SR_Lightweight_X2_64", "Set5", 2) == {}
+    assert published("jpeg_car", "Swin2SR_Jpeg_dynamic.pth", "classic5", 10) == {}
+    assert published("compressed_sr", "bicubic", "Set5", 4) == {}
+
+
+def test_sr_of_compressed_images_shrinks_and_compresses(capsys):
+    hq, seen = photo("Set5/a.png", 48, 64, 3), []
+
+    def network(lq):
+        seen.append(lq)
+        return baseline("bicubic", 4)(lq)
+
+    [(result, _)] = evaluate("compressed_sr", 4, network, [(Path("Set5/a.png"), None)])
+    np.testing.assert_array_equal(seen[0], (jpeg(imresize(hq, 1 / 4), 10) / 255).astype(np.float32))
+    options = ["--model", "bicubic", "--hq", "Set5"]
+    assert main(["evaluate", "--task", "compressed_sr", "--scale", "4", *options]) == 0
+    printed = capsys.readouterr().out
+    assert f"{result.scores['psnr_y']:.2f}" in printed
+    assert "quality 10" in printed
+    assert "published" not in printed
 
 
 # Figures of an independent NumPy and OpenCV script on the same files, and of the original implementation for the

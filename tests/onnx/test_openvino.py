@@ -2,10 +2,11 @@ import sys
 
 import numpy as np
 import pytest
-from goldens import relative_error
+from goldens import FAMILY, golden_case, relative_error
 from onnx_runs import from_nchw, in_onnx_runtime, to_nchw
 
 import swinir_jax
+from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.onnx.file import OUTPUT, onnx_file
 
@@ -28,3 +29,12 @@ def test_bundled_networks_equal_jax(name):
     for shape in (None, (21, 16)):  # OpenVINO computes in advance what follows from a fixed shape
         assert relative_error(in_openvino(model.config, params, shape=shape)(lq), expected) < 1e-5
     assert relative_error(in_onnx_runtime(model.config, params)(lq), expected) < 1e-5
+
+
+@pytest.mark.parametrize("path", FAMILY, ids=lambda path: path.stem)
+def test_relatives_equal_the_original(path):
+    config, weights, lq, expected = golden_case(path)
+    params = params_from_official(weights, config)
+    for shape in (None, lq.shape[1:3]):
+        run = in_openvino(config, params, shape=shape)
+        assert relative_error(np.concatenate([run(one[None]) for one in lq]), expected) < 1e-5

@@ -1,9 +1,10 @@
 import dataclasses
 
+import jax
 import numpy as np
 import onnx
 import pytest
-from goldens import FORWARD, TINY, compiled, generated_weights, golden_case, relative_error
+from goldens import FAMILY, FORWARD, TINY, compiled, generated_weights, golden_case, relative_error
 from onnx_runs import in_onnx_runtime
 
 from swinir_jax import SwinIR
@@ -21,6 +22,12 @@ VARIANTS = {
     "window_of_small_patches": dict(img_size=4, depths=(3,), num_heads=(1,)),  # attention windows of 4, padded to 8
     "odd_window": dict(window_size=5, img_size=(10, 15)),
     "no_bias_anywhere": dict(qkv_bias=False, patch_norm=False, qk_scale=2, mlp_ratio=1.3, img_range=255),
+    "swin2sr_no_bias": dict(family="swin2sr", qkv_bias=False, patch_norm=False, img_range=255),
+    "swin2sr_3conv": dict(family="swin2sr", upsampler="nearest+conv", resi_connection="3conv"),
+    "swin2sr_window_of_small_patches": dict(family="swin2sr", img_size=4, depths=(3,), num_heads=(1,)),
+    "swin2sr_auxiliary_x3": dict(family="swin2sr", upsampler="pixelshuffle_aux", upscale=3),
+    "unshuffled_swin2sr_auxiliary": dict(family="swin2sr", upsampler="pixelshuffle_aux", unshuffle=2),
+    "unshuffled_x1": dict(upsampler="pixelshuffle", upscale=1, unshuffle=3),
 }
 
 
@@ -37,7 +44,7 @@ def tiny():
     return in_onnx_runtime(TINY, params_of(TINY))
 
 
-@pytest.mark.parametrize("path", FORWARD, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*FORWARD, *FAMILY], ids=lambda path: path.stem)
 def test_equals_the_original(path):
     config, weights, lq, expected = golden_case(path)
     params = params_from_official(weights, config)
@@ -76,6 +83,23 @@ def test_position_embedding_pads_to_the_one_size():
     params, lq = params_of(config), image(1, 13, 22, 3)
     expected = compiled(SwinIR(config))({"params": params}, lq)
     assert relative_error(in_onnx_runtime(config, params, shape=(13, 22))(lq), expected) < 2e-6
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_weights_of_further_answers_are_left_out(dtype):
+    one, several = (
+        dataclasses.replace(TINY, family="swin2sr", upsampler=upsampler)
+        for upsampler in ("pixelshuffle", "pixelshuffle_hf")
+    )
+
+    def content(config):
+        params = jax.tree.map(lambda leaf: leaf.astype(dtype), params_of(config))
+        graph = onnx.load_model_from_string(onnx_file(config, params)).graph
+        names = [tensor.name for tensor in graph.initializer]
+        weights = {name for name in names if not name.startswith("constant_")}
+        return [node.op_type for node in graph.node], weights, len(names)
+
+    assert content(several) == content(one)
 
 
 def test_file_is_valid_and_readable():

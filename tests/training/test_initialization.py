@@ -1,13 +1,15 @@
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
-from goldens import TINY, compiled, generated_weights, relative_error
+from goldens import TINY, TINY_SWIN2SR, compiled, generated_weights, relative_error
 
 from swinir_jax import InputError, SwinIR
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.training.initialization import initialise_from
+from swinir_jax.training.state import init_params
 
 CLASSICAL = dataclasses.replace(TINY, upsampler="pixelshuffle", depths=(1,), num_heads=(2,))
 
@@ -72,6 +74,32 @@ def test_another_architecture_is_an_error_that_names_both(source):
     wide = dataclasses.replace(TINY, embed_dim=24)  # the position tables and the upsampler's bias would fit
     with pytest.raises(InputError, match=r"source: no layer .*embed_dim=12.*embed_dim=24"):
         initialise_from(source(TINY), wide, params_of(wide, 2))
+
+
+def test_a_network_of_another_family_is_refused(source):
+    with pytest.raises(InputError, match=r"source: no layer .*family=swinir.*family=swin2sr"):
+        initialise_from(source(TINY), TINY_SWIN2SR, params_of(TINY_SWIN2SR, 2))
+
+
+def test_a_swin2sr_begins_from_x2_and_other_windows(source):
+    target = dataclasses.replace(TINY_SWIN2SR, upscale=4, window_size=4)
+    _, _, initialised = initialise_from(source(TINY_SWIN2SR), target, params_of(target, 2))
+    assert initialised == ["upsample_0/bias", "upsample_0/kernel"]  # no parameter depends on the window
+
+
+def test_first_parameters_of_a_swin2sr():
+    config = dataclasses.replace(TINY_SWIN2SR, depths=(1,), num_heads=(6,))
+    params = init_params(SwinIR(config), jax.random.key(0))
+    block = params["layers_0"]["residual_group"]["blocks_0"]
+    attention = block["attn"]
+    np.testing.assert_allclose(attention["logit_scale"], np.full((6, 1, 1), np.log(10)), rtol=1e-6)
+    zeros = [attention["q_bias"], attention["v_bias"], attention["cpb_mlp_0"]["bias"], attention["proj"]["bias"]]
+    assert not any(map(np.any, [*zeros, block["norm1"]["bias"], block["norm2"]["bias"]]))
+    assert (block["norm1"]["scale"] == 1).all()
+    for kernel in (attention["cpb_mlp_0"], attention["cpb_mlp_2"], attention["qkv"], block["mlp"]["fc1"]):
+        assert np.std(kernel["kernel"]) == pytest.approx(0.02, rel=0.15)
+    step = params["patch_embed"]["proj"]["kernel"]  # PyTorch's Conv2d: uniform up to 1 / sqrt(inputs)
+    assert 0.9 < np.abs(step).max() * np.sqrt(config.embed_dim) <= 1
 
 
 def test_a_network_of_another_range_begins_as_the_same_function(source):

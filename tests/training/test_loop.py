@@ -211,6 +211,7 @@ def test_a_jump_of_the_learning_rate_is_logged(caplog):
     ("parts", "message"),
     [
         ({"task": "lightweight_st"}, "nearest is lightweight_sr"),
+        ({"task": "compressed_sr"}, "compressed_sr cannot be trained"),
         ({"task": "real_sr"}, "needs --data.degradation.kind blind"),
         ({"task": "gray_dn"}, "--network.in-chans is 3"),
         ({"task": "color_dn"}, "needs --data.degradation.kind noise"),
