@@ -13,7 +13,7 @@ from goldens import DATA, TINY, generated_weights
 
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
-from swinir_jax.checkpoints.zoo import bundled_models, weight_metadata
+from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, weight_metadata
 from swinir_jax.cli import restore
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -244,7 +244,7 @@ def test_models_lists_bundled_and_official_models(capsys):
     assert main(["models", "--json"]) == 0
     licences = {model["name"]: model["license"] for model in json.loads(capsys.readouterr().out)["models"]}
     assert all(licences[name] == weight_metadata(name)["license"] for name in licences)
-    assert len(licences) == 31 + len(bundled_models())
+    assert len(licences) == len(OFFICIAL) + len(bundled_models()) == 31 + 6 + len(bundled_models())
 
 
 def test_option_of_the_wrong_type_exits_with_2_in_one_line(capsys):

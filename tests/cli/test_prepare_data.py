@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 
+from swinir_jax.cli import exit_codes
 from swinir_jax.cli.main import main
 from swinir_jax.cli.prepare_data import starts
 from swinir_jax.data.config import DataConfig, Degradation
@@ -173,7 +174,6 @@ def test_interrupted_writing_leaves_nothing(monkeypatch, capsys, stop, code):
         (["in", "--threads", "0"], "--threads must be at least 1, got 0"),
         (["in", "--out", "in"], "in: exists; choose a new folder"),
         (["in", "--out", "in/a.png"], "in/a.png: exists; choose a new folder"),
-        (["in", "--out", "in/a.png/out"], "in/a.png: cannot be written"),
     ],
 )
 def test_bad_options_are_refused(capsys, command, message):
@@ -181,6 +181,11 @@ def test_bad_options_are_refused(capsys, command, message):
     assert main(["prepare-data", *command]) == 2
     [line] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert message in line
+
+
+def test_a_target_within_a_file_has_an_exit_code_of_its_own(capsys):
+    assert main(["prepare-data", "in", "--out", "in/a.png/out"]) == exit_codes.NOT_WRITABLE
+    assert "in/a.png: cannot be written" in capsys.readouterr().err
 
 
 def test_empty_folder_is_accepted_as_target():

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from swinir_jax import InputError
+from swinir_jax.cli import exit_codes
 from swinir_jax.cli.main import main
 from swinir_jax.configs.real_sr import EXPERIMENTS
 from swinir_jax.data.blind.chains import CHAINS
@@ -144,7 +145,6 @@ def test_processes_stop_with_a_command_that_is_killed():
         (["in", "--degrade", "photo_x4", "--out", "out", "--patch", "9"], "--patch does not go with --degrade"),
         (["in", "--out", "out", "--times", "2"], "--times needs --degrade CHAIN"),
         (["in", "--degrade", "photo_x4", "--out", "in"], "in: exists; choose a new folder"),
-        (["in", "--degrade", "photo_x4", "--out", "in/a.png/out"], "in/a.png/out: cannot be written"),
         (["in", "--degrade", "photo_x4", "--out", "old"], "old: holds a pool with other chain; choose a new folder"),
         (["tiny", "--degrade", "photo_x4", "--out", "out"], "out: there is no photograph to degrade"),
     ],
@@ -164,9 +164,11 @@ def test_a_target_that_cannot_be_written_is_one_line(capsys):
     Path("pool/LQ/00001_0.png/folder").mkdir(parents=True)
     index = {"chain": "bsrgan_x4", "times": 2, "seed": 0, "photographs": ["a.png", "b.png", "deep/c.png"]}
     Path("pool/pool.json").write_text(json.dumps(index))
-    assert prepare() == 2
+    assert prepare() == exit_codes.NOT_WRITABLE
     [line] = capsys.readouterr().err.splitlines()
     assert "pool/LQ/00001_0.png: cannot be written" in line
+    assert main(["prepare-data", "in", "--degrade", "photo_x4", "--out", "in/a.png/out"]) == exit_codes.NOT_WRITABLE
+    assert "in/a.png/out: cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"pairs": [["HQ/0.png"]], "chain": "x"}', '{"pairs": 3}'])

@@ -12,7 +12,7 @@ import pytest
 from picture_files import make_pixels, pillow_bytes
 from PIL import ExifTags, Image
 
-from swinir_jax.cli import choosing
+from swinir_jax.cli import choosing, exit_codes
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference import engine, files
@@ -148,7 +148,7 @@ def test_read_only_folder_is_refused_before_the_work(run, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "out")
     monkeypatch.setattr(files, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
     code, lines = run("a.png", "--out", "out")
-    assert (code, lines[-1]) == (2, "swinir-jax: error: out: cannot be written into.")
+    assert (code, lines[-1]) == (exit_codes.NOT_WRITABLE, "swinir-jax: error: out: cannot be written into.")
 
 
 def test_long_name_of_a_file_is_refused(run):
