@@ -118,7 +118,7 @@ class _Run:
         self._start = self._step = start
         self._setting = describe_setting(experiment, pairs)
         self._progress = Progress(start, experiment.steps, experiment.batch_size)
-        self._interruption = Interruption()
+        self._interruption = Interruption(self._progress.pace)
         self._running: Metrics | None = None  # metrics of the step that the devices compute
         self._corrupt_logged = 0
 
@@ -136,8 +136,11 @@ class _Run:
                 profiler.after(self._step, self._running)
                 stop = self._interruption.reached(self._step)
                 last = stop or self._step == self._experiment.steps
-                if last or self._step % self._experiment.log_every == 0:
+                due = last or self._step % self._experiment.log_every == 0
+                if due or self._step == self._start + 1:  # the first step tells how long the run will take
                     self._log(data.waited)
+                if due:
+                    self._progress.restart(data.waited)
                 with self._progress.paused():
                     self._validate_and_save(last=last, stop=stop)
             self._checkpoints.wait()

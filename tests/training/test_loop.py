@@ -80,7 +80,7 @@ def test_ctrl_c_saves_the_current_step(stopped, experiment):
     checkpoints = Checkpoints(stopped.workdir, experiment.checkpoint)
     assert checkpoints.latest_step() == 8
     checkpoints.close()
-    assert list(metrics(stopped.workdir, "train/loss")) == [2, 4, 6, 8]
+    assert list(metrics(stopped.workdir, "train/loss")) == [1, 2, 4, 6, 8]  # the first step, too
     assert signal.getsignal(signal.SIGINT) is stopped.handler
 
 
