@@ -7,6 +7,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from swinir_jax.checkpoints.names import check_network
 from swinir_jax.errors import NotFiniteError
 from swinir_jax.inference.colour import through_network
 from swinir_jax.inference.engine import Engine
@@ -75,9 +76,10 @@ class Restorer(PhotoRestorer):
             with 0, once programs are compiled.
 
         Raises:
-          InputError: if an option has a value other than those above, the tile is smaller than the window or not larger
-            than the overlap, or the mesh has devices of other processes.
+          InputError: if the parameters are not those of the network, an option has a value other than those above, the
+            tile is smaller than the window or not larger than the overlap, or the mesh has devices of other processes.
         """
+        check_network(model, params)
         self.model = model
         layout = Layout.of(model.config, tile=tile, overlap=overlap, blend=blend, pad=pad)
         self.engine = Engine(model, params, layout, batch_size=batch_size, memory=memory, mesh=mesh, fast=fast)

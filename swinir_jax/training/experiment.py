@@ -231,8 +231,8 @@ class Experiment:
       steps: training steps.
       batch_size: patches in a step, over all devices.
       ema_decay: decay rate of the weights' moving average (EMA), which is measured and saved beside the weights.
-      ema_warmup: whether the decay rate rises to `ema_decay`, as (1 + t) / (10 + t) after t updates, so that the average
-        of a short run follows the weights.
+      ema_warmup: whether the decay rate rises to `ema_decay`, as (1 + t) / (10 + t) after t updates, so that the
+        average of a short run follows the weights.
       dtype: dtype of the arithmetic; parameters are float32.
       seed: seed of all random numbers.
       init_from: weights to start from: a run, model folder, weight file or model name; empty for random weights.
