@@ -61,7 +61,7 @@ class ExportedNetwork:
       dtype: dtype of matrix products and convolutions.
       platforms: platforms of the program: "cpu", "cuda", "rocm", "tpu".
       shape: input shape `[B, H, W, C]` of the program, with letters for variable sizes.
-      test: self-test.
+      test: self-test; `test.tolerance` is the largest result of `self_test` that rounding may cause.
     """
 
     def __init__(self, program: jax.export.Exported, metadata: Mapping[str, Any], expected: np.ndarray):

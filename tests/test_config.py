@@ -58,6 +58,8 @@ def test_windows_shift_only_where_the_image_was_larger(img_size, shift):
         ({"window_size": 8, "img_size": 5}, "does not divide"),
         ({"resi_connection": "2conv"}, "2conv"),
         ({"depths": ()}, "depths"),
+        ({"upscale": 2}, r"upsampler='' enlarges by 1, got upscale=2; upsamplers for it: 'pixelshuffle', "),
+        ({"upscale": 3, "upsampler": "nearest+conv"}, "enlarges by 2 or 4 or 8, got upscale=3; .*'pixelshuffledirect'"),
         ({"img_range": float("inf")}, "finite"),
         ({"qk_scale": float("nan")}, "finite"),
         ({"embed_dim": 180.0}, "embed_dim must be of type int"),

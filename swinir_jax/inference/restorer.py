@@ -101,7 +101,13 @@ class Restorer(PhotoRestorer):
         return self.model.config.upscale
 
     def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
-        """Chooses tiles for a set of images, as `PhotoRestorer.plan`."""
+        """Chooses tiles for a set of images, so that few programs are compiled.
+
+        Images of other sizes are restored as without a plan.
+
+        Args:
+          sizes: (height, width) of each image, in pixels; repeated sizes count for more.
+        """
         sizes = list(sizes)
         self.engine.plan(sizes + [(w, h) for h, w in sizes] if self.self_ensemble else sizes)
 

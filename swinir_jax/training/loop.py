@@ -267,5 +267,5 @@ def _first_state(experiment: Experiment, mesh: Mesh) -> TrainState:
 
 
 def _brief(paths: list[str]) -> str:
-    """Joins paths with `*` for numbers, as in `conv_first/bias, layers_*/residual_group/blocks_*/mlp/fc1/bias`."""
-    return ", ".join(dict.fromkeys(re.sub(r"_\d+", "_*", path) for path in paths))
+    """Joins the first names of paths, with `*` for numbers, as in `conv_first, layers_*, norm`."""
+    return ", ".join(dict.fromkeys(re.sub(r"_\d+", "_*", path.partition("/")[0]) for path in paths))
