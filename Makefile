@@ -111,7 +111,7 @@ docs: $(DOCS_VENV)/ready
 .venv-docs/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c $(NEEDS_PYTHON)
 	$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[docs]'
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[docs,train]'
 	touch $@
 
 clean:

@@ -50,8 +50,6 @@ def test_windows_shift_only_where_the_image_was_larger(img_size, shift):
         ({"depths": (6, 6), "num_heads": (6,)}, "One head count per RSTB"),
         ({"embed_dim": 100, "num_heads": (6,) * 6}, "multiple of num_heads=6"),
         ({"upsampler": "bilinear"}, "bilinear"),
-        ({"upsampler": "nearest+conv", "upscale": 3}, "got 3"),
-        ({"upscale": 2}, "got 2"),
         ({"drop_rate": 1.0}, "drop_rate"),
         ({"img_range": 0.0}, "img_range"),
         ({"window_size": 0}, "window_size"),
