@@ -109,12 +109,20 @@ dist: $(VENV)/ready
 	$(BIN)/python -m build --quiet
 	$(BIN)/python -m twine check --strict dist/*
 
-docs: $(VENV)/ready
+# In the environment of the tests if there is one, else in a smaller one of its own.
+DOCS_VENV := $(if $(wildcard $(VENV)/ready),$(VENV),.venv-docs)
+docs: $(DOCS_VENV)/ready
 	rm -rf docs/generated
-	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+	$(DOCS_VENV)/bin/python -m sphinx -W --keep-going -q docs docs/_build
+
+.venv-docs/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c $(NEEDS_PYTHON)
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[docs,train]'
+	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-newest $(DEMO) dist out site docs/_build docs/generated
+	rm -rf $(VENV) .venv-newest .venv-docs $(DEMO) dist out site docs/_build docs/generated
 
 # Measures the quality table of docs/benchmarks.md; SETS holds Set5, Set12, McMaster and classic5.
 SETS ?= ../shared/data/testsets

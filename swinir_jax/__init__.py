@@ -2,8 +2,9 @@
 
 `load_pretrained` loads a model and its weights, `save_pretrained` writes them, and `blend` blends weights. `Restorer`
 restores photographs, `fast_apply` batches of arrays. `choose_models` names the networks for a photograph, and
-`load_restorer` loads them. `export_network` writes model and weights to one file, which `load_exported` runs without
-Flax; `export_onnx` writes an ONNX file for other runtimes, which `check_onnx` compares with JAX.
+`load_restorer` loads them. `export_network` writes model and weights to one file, which `load_exported` reads as an
+`ExportedNetwork`, without Flax; `export_onnx` writes an ONNX file for other runtimes, which `check_onnx` compares with
+JAX.
 """
 
 import importlib
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from swinir_jax.checkpoints.pretrained import load_pretrained, save_pretrained
     from swinir_jax.checkpoints.purposes import choose_models
     from swinir_jax.export import export_network
-    from swinir_jax.exported import load_exported
+    from swinir_jax.exported import ExportedNetwork, load_exported
     from swinir_jax.inference.chain import load_restorer
     from swinir_jax.inference.network import fast_apply
     from swinir_jax.inference.restorer import Restorer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "ExportedNetwork",
     "InputError",
     "Restorer",
     "SwinIR",
@@ -50,6 +52,7 @@ __all__ = [
 
 # Modules are imported at first use, as exported networks run where Flax and Orbax are not installed.
 _MODULES = {
+    "ExportedNetwork": "exported",
     "Restorer": "inference.restorer",
     "SwinIR": "models",
     "blend": "checkpoints.blending",

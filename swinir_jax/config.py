@@ -163,8 +163,11 @@ class SwinIRConfig:
             raise InputError(f"resi_connection must be one of {RESI_CONNECTIONS}, got {self.resi_connection!r}.")
         allowed = UPSCALES[self.upsampler]
         if self.upscale < 1 or (allowed is not None and self.enlargement not in allowed):
-            got = f"{self.upscale}" if self.unshuffle == 1 else f"{self.upscale} times unshuffle={self.unshuffle}"
-            raise InputError(f"upsampler={self.upsampler!r} enlarges by {allowed or 'any factor >= 1'}, got {got}.")
+            factors = "any factor from 1 on" if allowed is None else " or ".join(map(str, allowed))
+            got = f"upscale={self.upscale}" + f" times unshuffle={self.unshuffle}" * (self.unshuffle > 1)
+            fitting = [name for name, known in UPSCALES.items() if known is None or self.enlargement in known]
+            others = f"; upsamplers for it: {', '.join(map(repr, fitting))}" if self.upscale > 0 else ""
+            raise InputError(f"upsampler={self.upsampler!r} enlarges by {factors}, got {got}{others}.")
 
     @property
     def img_sides(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from swinir_jax.arrays import as_batch
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 
@@ -60,7 +61,7 @@ class ExportedNetwork:
       dtype: dtype of matrix products and convolutions.
       platforms: platforms of the program: "cpu", "cuda", "rocm", "tpu".
       shape: input shape `[B, H, W, C]` of the program, with letters for variable sizes.
-      test: self-test.
+      test: self-test; `test.tolerance` is the largest result of `self_test` that rounding may cause.
     """
 
     def __init__(self, program: jax.export.Exported, metadata: Mapping[str, Any], expected: np.ndarray):
@@ -78,23 +79,20 @@ class ExportedNetwork:
 
         Args:
           lq: `[B, h, w, C]`, float in [0, 1]. Images are padded by reflection to multiples of the window; if the file
-            has a fixed shape, the padded images must have it.
+            has a fixed shape, the padded images must have it. Values are checked if `lq` is a NumPy array; reading
+            those of JAX's arrays would wait for the device.
 
         Returns:
           `[B, h * upscale, w * upscale, C]` float32, about [0, 1], not clipped.
 
         Raises:
-          InputError: if the file is for other platforms or other arrays.
+          InputError: if the file is for other platforms or other arrays, or values are not finite or clearly not in
+            [0, 1].
         """
         if not self.runs_here():
             platforms = ", ".join(self.platforms)
             raise InputError(f"This network was exported for {platforms}, and JAX runs on {jax.default_backend()}.")
-        lq = jnp.asarray(lq)
-        if not jnp.issubdtype(lq.dtype, jnp.floating):
-            raise InputError(f"A network takes floats in [0, 1], got {lq.dtype}; divide 8-bit images by 255.")
-        if lq.ndim != 4 or 0 in lq.shape:
-            raise InputError(self._refusal(lq.shape))
-        return self._jitted(lq)
+        return self._jitted(as_batch(lq, self.config.in_chans))
 
     def runs_here(self) -> bool:
         """Returns whether the file is for JAX's default platform."""

@@ -120,7 +120,10 @@ def test_files_contain_no_source_paths(dynamic):
 @pytest.mark.parametrize(
     ("lq", "word"),
     [
-        (np.zeros((8, 8, 3), np.float32), r"takes \[b, 8\*h, 8\*w, 3\]"),
+        (np.zeros((8, 8, 3), np.float32), r"takes \[B, h, w, 3\] images.*a batch of one is x\[None\]"),
+        (np.zeros((1, 3, 8, 8), np.float32), r"x\.transpose\(0, 2, 3, 1\)"),
+        (np.full((1, 8, 8, 3), 200, np.float32), "divide an image in 0..255"),
+        (np.full((1, 8, 8, 3), np.nan, np.float32), "not finite"),
         (np.zeros((1, 0, 8, 3), np.float32), "got an array of shape"),
         (np.zeros((1, 8, 8, 3), np.uint8), "divide 8-bit images by 255"),
     ],

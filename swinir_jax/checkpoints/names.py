@@ -116,7 +116,7 @@ def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, An
 
     Raises:
       InputError: if a tensor is missing, unexpected, not floating, not finite or has a wrong shape, or a buffer differs
-        from that of the configuration; the message counts the problems and names the first.
+        from that of the configuration; the message names the first problems and counts the others.
     """
     parameters, buffers = split_buffers(tensors)
     expected = official_shapes(config)
@@ -128,8 +128,7 @@ def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, An
             problems.append(f"{name} has values that are not finite")
     problems += _buffer_problems(buffers, config)
     if problems:
-        listed = first_few(sorted(problems), _PROBLEMS_SHOWN)
-        raise InputError(f"The weights do not fit the model ({len(problems)} problems): {listed}")
+        raise InputError(f"The weights do not fit the model: {first_few(sorted(problems), _PROBLEMS_SHOWN)}")
     leaves = dict(to_flax(name, tensor) for name, tensor in parameters.items())
     flat = {path: np.array(leaf, np.float32, order="C") for path, leaf in leaves.items()}  # no views of a file
     return flax.traverse_util.unflatten_dict(flat, sep="/")
@@ -162,17 +161,38 @@ def _same_buffer(buffer: np.ndarray, expected: np.ndarray) -> bool:
     return np.allclose(buffer.astype(np.float64), expected.astype(np.float64), rtol=rounding, atol=0)
 
 
+def check_network(model: SwinIR, params: Mapping[str, Any]) -> None:
+    """Refuses arguments that are not a network and its parameters, by shapes alone.
+
+    Raises:
+      InputError: if they are swapped, are the variables around the parameters, or do not fit each other; the message
+        names the first problems.
+    """
+    if not isinstance(model, SwinIR):
+        raise InputError(f"The network comes first, the parameters second; got {type(model).__name__} for a SwinIR.")
+    _flatten(params, model.config)
+
+
+def _flatten(params: Mapping[str, Any], config: SwinIRConfig) -> dict[str, Any]:
+    """Returns the leaves of a Flax parameter tree by path (`a/b/c`), once they fit."""
+    if not isinstance(params, Mapping):
+        raise InputError(f"Parameters are a nested dictionary, got {type(params).__name__}.")
+    if "params" in params:
+        raise InputError("These are variables, the parameters are an entry of them: pass variables['params'].")
+    flat = flax.traverse_util.flatten_dict(dict(params), sep="/")
+    problems = shape_problems({path: np.shape(leaf) for path, leaf in flat.items()}, parameter_shapes(config))
+    if problems:
+        raise InputError(f"The parameters do not fit the model: {first_few(sorted(problems), _PROBLEMS_SHOWN)}")
+    return flat
+
+
 def flat_params(params: Mapping[str, Any], config: SwinIRConfig) -> dict[str, np.ndarray]:
     """Returns the leaves of a Flax parameter tree as NumPy arrays by path (`a/b/c`).
 
     Raises:
       InputError: if the tree does not fit the configuration; the message names the first problems.
     """
-    flat = flax.traverse_util.flatten_dict(dict(params), sep="/")
-    problems = shape_problems({path: np.shape(leaf) for path, leaf in flat.items()}, parameter_shapes(config))
-    if problems:
-        raise InputError(f"The parameters do not fit the model: {first_few(sorted(problems), _PROBLEMS_SHOWN)}")
-    return {path: np.asarray(leaf) for path, leaf in flat.items()}
+    return {path: np.asarray(leaf) for path, leaf in _flatten(params, config).items()}
 
 
 def params_to_official(

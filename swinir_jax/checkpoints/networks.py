@@ -69,7 +69,7 @@ def choose_network(tensors: Mapping[str, Tensor], weights: Weights, file_name: s
     if others := [prefix for prefix in networks if prefix != chosen]:
         content = "averaged (EMA) and raw weights" if averaged and raw else "several networks"
         choice = "averaged ones" if chosen in averaged else "raw ones" if averaged else "first"
-        hint = " (--weights raw takes raw ones)" if chosen in averaged and raw else ""
+        hint = " (weights='raw' or --weights raw takes raw ones)" if chosen in averaged and raw else ""
         notes.append(
             f"{file_name} holds {content}; took the {choice}, {_title(chosen)}{hint}, and left {_listed(others)}."
         )

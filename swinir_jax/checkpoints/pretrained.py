@@ -15,7 +15,7 @@ from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift
 from swinir_jax.checkpoints.download import is_address, locate_address, locate_official
 from swinir_jax.checkpoints.ends import load_ends
 from swinir_jax.checkpoints.folders import CONFIG_FILE, PARAMS_FOLDER, is_model, is_two_ended
-from swinir_jax.checkpoints.names import params_from_official, split_buffers
+from swinir_jax.checkpoints.names import check_network, params_from_official, split_buffers
 from swinir_jax.checkpoints.networks import Weights
 from swinir_jax.checkpoints.run import is_run, load_run, run_folder
 from swinir_jax.checkpoints.torch_file import unpacked_archive
@@ -110,6 +110,7 @@ def save_pretrained(folder: str | os.PathLike[str], model: SwinIR, params: Mappi
     """
     if Path(folder).suffix.lower() in SUFFIXES:
         raise InputError(f"{folder}: save_pretrained writes a folder; `swinir-jax convert` makes a .safetensors of it.")
+    check_network(model, params)
     store.save_model(folder, params, model.config)
 
 
@@ -161,16 +162,20 @@ def _load_file(
         logger.warning(note)
     if path.stem not in OFFICIAL and path not in bundled_models().values():
         arguments = {"img_range": img_range, "qk_scale": qk_scale}
-        assumptions = [
-            f"{name}={getattr(config, name)} ({RULES[name]}; {name}=... overrides)"
+        ruled = {
+            name: f"{name}={getattr(config, name)} ({RULES[name]}; {name}=... overrides)"
             for name, value in arguments.items()
             if value is None and not (name == "qk_scale" and config.family == "swin2sr")
-        ]
+        }
+        # Nearly all networks have 1 and None; only JPEG's have a window of 7 and 255.
+        usual = [text for name, text in ruled.items() if getattr(config, name) in (1.0, None)]
+        assumptions = [text for text in ruled.values() if text not in usual]
         if not tells_window(tensors):
             assumptions.append(f"windows of {config.window_size} pixels (there are no buffers)")
         if shift is None and not tells_shift(tensors):
             missing = "attn_mask buffers" if split_buffers(tensors)[1] else "buffers"
             assumptions.append(f"windows shift (there are no {missing}), unless shift=False (--no-shift)")
-        if assumptions:  # a wrong one gives wrong pictures
-            logger.warning("%s does not tell, so by rule: %s.", path.name, "; ".join(assumptions))
+        for level, texts in ((logging.INFO, usual), (logging.WARNING, assumptions)):  # a wrong one gives wrong pictures
+            if texts:
+                logger.log(level, "%s does not tell, so by rule: %s.", path.name, "; ".join(texts))
     return params, config

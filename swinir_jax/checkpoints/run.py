@@ -1,10 +1,12 @@
 """Reads the folder of a training run as a model."""
 
+import contextlib
+import functools
 import importlib.util
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import flax
@@ -67,6 +69,22 @@ def best_first(scores: Mapping[int, float]) -> list[int]:
     return sorted(scores, key=lambda step: (scores[step], step), reverse=True)
 
 
+@contextlib.contextmanager
+def without_orbax_log() -> Iterator[None]:
+    """Drops Orbax's log in this context, such as warnings that a folder is only read."""
+    orbax_logger, quiet = logging.getLogger("absl"), functools.partial(is_not_from_orbax)  # removed without another's
+    orbax_logger.addFilter(quiet)
+    try:
+        yield
+    finally:
+        orbax_logger.removeFilter(quiet)
+
+
+def is_not_from_orbax(record: logging.LogRecord) -> bool:
+    """Filters out Orbax's log, where each thread writes a traceback of an error that is reported in one line."""
+    return f"{os.sep}orbax{os.sep}" not in record.pathname
+
+
 def load_run(folder: epath.Path, weights: Weights) -> tuple[dict[str, Any], SwinIRConfig]:
     """Reads the weights of a run's best checkpoint by validation, or of the latest if there are no scores.
 
@@ -86,10 +104,12 @@ def load_run(folder: epath.Path, weights: Weights) -> tuple[dict[str, Any], Swin
         config = SwinIRConfig.from_dict(json.loads((folder / EXPERIMENT_FILE).read_text())["network"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{folder / EXPERIMENT_FILE}: not readable as an experiment ({error}).") from error
-    step, why = _choose_step(folder)
+    with without_orbax_log():
+        step, why = _choose_step(folder)
     path = folder / CHECKPOINTS_FOLDER / str(step) / ITEMS[weights]
     try:
-        flat = load_params(path)
+        with without_orbax_log():
+            flat = load_params(path)
     except (OSError, ValueError, KeyError) as error:
         if not path.parent.exists():  # the run, in training, has replaced this checkpoint by a newer one
             return load_run(folder, weights)

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 
 from swinir_jax import cpu
+from swinir_jax.arrays import as_batch
+from swinir_jax.checkpoints.names import check_network
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.models import SwinIR
 
@@ -60,8 +62,19 @@ def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array 
 
     Returns:
       `lq -> restored` with the shapes of `SwinIR.__call__`, compiled for each new shape. Can be called inside `jit`,
-      `vmap` and `lax.scan`.
+      `vmap` and `lax.scan`. Raises InputError if `lq` has another layout or dtype; if a NumPy array holds values that
+      are not finite or clearly not in [0, 1]. Reading the values of JAX's arrays would wait for the device.
+
+    Raises:
+      InputError: if the parameters are not those of the network.
     """
+    check_network(model, params)
     (device,) = jax.device_put(np.zeros(())).devices()
     network = network_for(model, device.platform)
-    return functools.partial(jax.jit(network.restore), jax.device_put(network.prepare(params)))
+    weights, restore = jax.device_put(network.prepare(params)), jax.jit(network.restore)
+
+    def restore_batch(lq: jax.Array | np.ndarray) -> jax.Array:
+        restored: jax.Array = restore(weights, as_batch(lq, model.config.in_chans))
+        return restored
+
+    return restore_batch

@@ -1,21 +1,18 @@
 """Photographs of all kinds as arrays: to floats and back, alpha apart."""
 
 import abc
-import math
 from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from swinir_jax.arrays import check_image, check_values
 from swinir_jax.errors import InputError
 from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize
 from swinir_jax.inference.programs import not_traceable
 from swinir_jax.models import SwinIR
-
-_NOISY_RANGE = (-1.0, 2.0)  # of nearly all values of an image in [0, 1] under strong noise
-_OUTLIERS = 0.01  # largest share of values outside
 
 
 class PhotoRestorer(abc.ABC):
@@ -71,8 +68,7 @@ class PhotoRestorer(abc.ABC):
             image = np.asarray(image)
         except ValueError as error:
             raise InputError(f"Not an image: {error}") from error
-        if image.ndim not in (2, 3) or 0 in image.shape:
-            raise InputError(f"An image is [h, w] or [h, w, C], got an array of shape {image.shape}.")
+        check_image(image)
         lq = _to_floats(image if image.ndim == 3 else image[..., None])
         alpha = None
         if lq.shape[-1] in (2, 4) and lq.shape[-1] != self.models[0].config.in_chans:
@@ -99,6 +95,7 @@ class PhotoRestorer(abc.ABC):
         if isinstance(image, jax.core.Tracer):
             raise not_traceable("A Restorer")
         image = np.asarray(image)
+        check_image(image)
         if image.ndim != 3 or not np.issubdtype(image.dtype, np.floating):
             raise InputError(f"restore takes [h, w, C] floats in [0, 1], got {image.dtype} {image.shape}.")
         return self._restore(_to_floats(image))
@@ -130,13 +127,5 @@ def _to_floats(image: np.ndarray) -> np.ndarray:
         floats = image.astype(np.float32, copy=False)
     if scale != 1:
         return floats / np.float32(scale)
-    low, high = float(floats.min()), float(floats.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError("The image has values that are not finite.")
-    least, greatest = _NOISY_RANGE
-    if (low < least or high > greatest) and np.mean((floats < least) | (floats > greatest)) > _OUTLIERS:
-        raise InputError(
-            f"Float images are in [0, 1], this one has values from {low:g} to {high:g}; divide an image in 0..255 by "
-            "255, or pass uint8."
-        )
+    check_values(floats)
     return floats

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from swinir_jax.checkpoints.names import check_network
 from swinir_jax.errors import NotFiniteError
 from swinir_jax.inference.colour import through_network
 from swinir_jax.inference.engine import Engine
@@ -74,9 +75,10 @@ class Restorer(PhotoRestorer):
             with 0, once programs are compiled.
 
         Raises:
-          InputError: if an option has a value other than those above, the tile is smaller than the window or not larger
-            than the overlap, or the mesh has devices of other processes.
+          InputError: if the parameters are not those of the network, an option has a value other than those above, the
+            tile is smaller than the window or not larger than the overlap, or the mesh has devices of other processes.
         """
+        check_network(model, params)
         self.model = model
         layout = Layout.of(model.config, tile=tile, overlap=overlap, blend=blend, pad=pad)
         self.engine = Engine(model, params, layout, batch_size=batch_size, memory=memory, mesh=mesh, fast=fast)
@@ -98,7 +100,13 @@ class Restorer(PhotoRestorer):
         return self.model.config.upscale
 
     def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
-        """Chooses tiles for a set of images, as `PhotoRestorer.plan`."""
+        """Chooses tiles for a set of images, so that few programs are compiled.
+
+        Images of other sizes are restored as without a plan.
+
+        Args:
+          sizes: (height, width) of each image, in pixels; repeated sizes count for more.
+        """
         sizes = list(sizes)
         self.engine.plan(sizes + [(w, h) for h, w in sizes] if self.self_ensemble else sizes)
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from swinir_jax.arrays import check_batch
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.models.answers import FURTHER_ANSWERS
@@ -31,13 +32,15 @@ class SwinIR(nn.Module):
         enabled. The residual stream, LayerNorm and softmax are float32, or float64 with float64.
 
     Raises:
-      InputError: if the network cannot compute in `dtype`.
+      InputError: if `config` is not a SwinIRConfig, or the network cannot compute in `dtype`.
     """
 
     config: SwinIRConfig
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
+        if not isinstance(self.config, SwinIRConfig):
+            raise InputError(f"Use SwinIR(SwinIRConfig(upscale=2, ...)); got SwinIR({self.config!r}).")
         check_dtype(self.dtype)
         super().__post_init__()
 
@@ -69,15 +72,16 @@ class SwinIR(nn.Module):
         sum of the first answer and high frequencies, and high frequencies alone.
 
         Args:
-          lq: `[B, h, w, in_chans]`, float in [0, 1], of any floating dtype.
+          lq: `[B, h, w, in_chans]`, float in [0, 1], of any floating dtype. Values are not checked: those in 0..255, in
+            [-1, 1] or NaN give a meaningless answer.
           deterministic: False to apply dropout and stochastic depth, from the rng stream "dropout".
 
         Returns:
           `[B, h * upscale, w * upscale, in_chans]` in the residual stream's dtype; about [0, 1], not clipped.
 
         Raises:
-          InputError: if `lq` has another rank or number of channels, is not floating or is empty; with `ape`, if
-            the padded size is not `img_size`.
+          InputError: if `lq` is no array, has another layout, is not floating or is empty; with `ape`, if the padded
+            size is not `img_size`.
         """
         c, convolve = self.config, Convolutions(self.dtype)
         check_input(lq, c)
@@ -175,12 +179,7 @@ def check_input(lq: jax.Array, config: SwinIRConfig) -> None:
     Raises:
       InputError: as `SwinIR.__call__`.
     """
-    if lq.ndim != 4 or lq.shape[-1] != config.in_chans:
-        raise InputError(f"SwinIR takes [B, h, w, {config.in_chans}] images, got an array of shape {lq.shape}.")
-    if not jnp.issubdtype(lq.dtype, jnp.floating):
-        raise InputError(f"SwinIR takes floats in [0, 1], got {lq.dtype}; divide 8-bit images by 255.")
-    if 0 in lq.shape:
-        raise InputError(f"SwinIR takes at least one pixel, got an array of shape {lq.shape}.")
+    check_batch(lq, config.in_chans)
     if config.ape:
         height, width = config.example_sides
         h, w = (side + -side % config.side_multiple for side in lq.shape[1:3])

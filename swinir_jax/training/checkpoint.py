@@ -21,6 +21,7 @@ from swinir_jax.checkpoints.run import (
     best_first,
     checkpoint_metrics,
     comparable_scores,
+    is_not_from_orbax,
     run_folder,
 )
 from swinir_jax.errors import InputError
@@ -88,7 +89,7 @@ class Checkpoints:
         Raises:
           InputError: if the folder cannot be created.
         """
-        logging.getLogger("absl").addFilter(_is_not_from_orbax)
+        logging.getLogger("absl").addFilter(is_not_from_orbax)
         self._folder = run_folder(workdir) / CHECKPOINTS_FOLDER
         self._config = config
         self._pending: int | None = None  # step of the save that may still fail
@@ -240,11 +241,6 @@ def _remove_unfinished(folder: epath.Path) -> None:
             with contextlib.suppress(OSError):  # the next opening of the run tries again
                 path.rmtree()
         time.sleep(0.1)
-
-
-def _is_not_from_orbax(record: logging.LogRecord) -> bool:
-    """Filters out Orbax's log, where each thread writes a traceback of a failed save; `_reporting` writes one line."""
-    return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
 def write_config(workdir: str | os.PathLike[str], experiment: Experiment) -> None:

@@ -231,6 +231,8 @@ class Experiment:
       steps: training steps.
       batch_size: patches in a step, over all devices.
       ema_decay: decay rate of the weights' moving average (EMA), which is measured and saved beside the weights.
+      ema_warmup: whether the decay rate rises to `ema_decay`, as (1 + t) / (10 + t) after t updates, so that the
+        average of a short run follows the weights.
       dtype: dtype of the arithmetic; parameters are float32.
       seed: seed of all random numbers.
       init_from: weights to start from: a run, model folder, weight file or model name; empty for random weights.
@@ -254,12 +256,15 @@ class Experiment:
     steps: int = 500_000
     batch_size: int = 32
     ema_decay: float = 0.999
+    ema_warmup: bool = True
     dtype: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
     init_from: str = ""
     shard_optimizer: int = 1
     max_skipped: int = 100
     log_every: int = 100
+
+    defaults_of_old: typing.ClassVar = {"ema_warmup": False}  # fields that older runs do not store
 
     def __post_init__(self) -> None:
         _check_choices(self, "")
@@ -279,6 +284,8 @@ class Experiment:
     def from_dict(cls, values: Mapping[str, Any]) -> "Experiment":
         """Builds an experiment from the result of `to_dict`, or from JSON, where tuples are lists.
 
+        A run stored before `ema_warmup` existed has none.
+
         Raises:
           InputError: if a name is unknown or missing, or a value is out of its range.
         """
@@ -294,7 +301,7 @@ def _from_dict(kind: Any, values: Mapping[str, Any], name: str) -> Any:
     unknown = sorted(dotted[field] for field in values.keys() - hints.keys())
     if unknown:
         raise InputError(f"Unknown fields of an experiment: {first_few(unknown)}.")
-    arguments = dict(values)
+    arguments = {**getattr(kind, "defaults_of_old", {}), **values}
     for field, value in values.items():
         if dataclasses.is_dataclass(hints[field]):
             arguments[field] = _from_dict(hints[field], value, dotted[field])

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -23,7 +24,9 @@ class Interruption:
       received: signal received; None before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Callable[[], str]) -> None:
+        """Takes a function that tells how long the present step has been running, for the answer to Ctrl-C."""
+        self._pace = pace
         self.received: signal.Signals | None = None
         self._old: dict[signal.Signals, Any] = {}
 
@@ -51,7 +54,8 @@ class Interruption:
         if self.received != signal.SIGINT:
             self.received = signal.Signals(number)
         if number == signal.SIGINT:  # without logging, whose locks may be held by the interrupted code
-            os.write(sys.stderr.fileno(), b"\nSaving after this step; Ctrl-C again ends at once.\n")
+            wait = f"Saving after this step, {self._pace()}. Two trial steps then check the weights."
+            os.write(sys.stderr.fileno(), f"\n{wait} Ctrl-C again ends at once.\n".encode())
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)  # JAX listens to SIGTERM and informs the other processes
 

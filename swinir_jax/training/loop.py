@@ -118,7 +118,7 @@ class _Run:
         self._start = self._step = start
         self._setting = describe_setting(experiment, pairs)
         self._progress = Progress(start, experiment.steps, experiment.batch_size)
-        self._interruption = Interruption()
+        self._interruption = Interruption(self._progress.pace)
         self._running: Metrics | None = None  # metrics of the step that the devices compute
         self._corrupt_logged = 0
 
@@ -136,8 +136,11 @@ class _Run:
                 profiler.after(self._step, self._running)
                 stop = self._interruption.reached(self._step)
                 last = stop or self._step == self._experiment.steps
-                if last or self._step % self._experiment.log_every == 0:
+                due = last or self._step % self._experiment.log_every == 0
+                if due or self._step == self._start + 1:  # the first step tells how long the run will take
                     self._log(data.waited)
+                if due:
+                    self._progress.restart(data.waited)
                 with self._progress.paused():
                     self._validate_and_save(last=last, stop=stop)
             self._checkpoints.wait()
@@ -264,5 +267,5 @@ def _first_state(experiment: Experiment, mesh: Mesh) -> TrainState:
 
 
 def _brief(paths: list[str]) -> str:
-    """Joins paths with `*` for numbers, as in `conv_first/bias, layers_*/residual_group/blocks_*/mlp/fc1/bias`."""
-    return ", ".join(dict.fromkeys(re.sub(r"_\d+", "_*", path) for path in paths))
+    """Joins the first names of paths, with `*` for numbers, as in `conv_first, layers_*, norm`."""
+    return ", ".join(dict.fromkeys(re.sub(r"_\d+", "_*", path.partition("/")[0]) for path in paths))

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 
@@ -31,12 +32,22 @@ class Progress:
         self._bar = tqdm(
             total=steps, initial=start, unit="step", disable=silent or None
         )  # None disables the bar without a terminal
-        self._restart(0.0)
+        self.restart(0.0)
+        self._step_start = self._step_seconds = math.nan  # before the first step
 
     def add(self, metrics: Metrics) -> None:
-        """Counts a started step, without waiting for the result."""
+        """Counts a step that the devices begin, without waiting for the result."""
+        now = time.perf_counter()
+        self._step_start, self._step_seconds = now, now - self._step_start
         self._metrics.append(metrics)
         self._bar.update()
+
+    def pace(self) -> str:
+        """Tells in words how long the present step has been running, and how long the previous one took."""
+        if math.isnan(self._step_start):
+            return "which is still to begin"
+        running = f"which has run for {time.perf_counter() - self._step_start:.3g} s"
+        return running if math.isnan(self._step_seconds) else f"{running}; the last one took {self._step_seconds:.3g} s"
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -45,10 +56,21 @@ class Progress:
         try:
             yield
         finally:
-            self._paused += time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            self._paused += seconds
+            self._step_start += seconds
+
+    def restart(self, waited: float) -> None:
+        """Begins a new summary.
+
+        Args:
+          waited: seconds in which all steps so far waited for data.
+        """
+        self._metrics: list[Metrics] = []
+        self._start, self._paused, self._waited = time.perf_counter(), 0.0, waited
 
     def summary(self, waited: float) -> dict[str, float]:
-        """Summarises the steps since the last summary, waiting for the last step.
+        """Summarises the steps since the last restart, waiting for the last step.
 
         Args:
           waited: seconds in which all steps so far waited for data.
@@ -64,7 +86,6 @@ class Progress:
         values |= {name: metrics[-1][name].item() for name in ("learning_rate", "skipped", "skipped_in_row")}
         values["images_per_second"] = len(metrics) * self._batch_size / seconds
         values["data_wait_share"] = (waited - self._waited) / seconds
-        self._restart(waited)
         return values
 
     def show(self, step: int, values: Mapping[str, float]) -> None:
@@ -73,20 +94,18 @@ class Progress:
         if not self._bar.disable:
             self._bar.set_postfix_str(f"loss {values['loss']:.5f}, {rate:.1f} images/s")
             return
-        left = datetime.timedelta(seconds=round((self._steps - step) * self._batch_size / rate))
+        seconds = self._batch_size / rate
+        left = datetime.timedelta(seconds=round((self._steps - step) * seconds))
         logger.info(
-            "step %d of %d: loss %.5f, gradient %.3g, rate %.3g, %.1f images/s, %.0f %% waiting for data, %s left",
-            step, self._steps, values["loss"], values["grad_norm"], values["learning_rate"], rate,
+            "step %d of %d: loss %.5f, gradient %.3g, rate %.3g, %.3g s a step, %.1f images/s, "
+            "%.0f %% waiting for data, %s left",
+            step, self._steps, values["loss"], values["grad_norm"], values["learning_rate"], seconds, rate,
             100 * values["data_wait_share"], left,
         )  # fmt: skip
 
     def close(self) -> None:
         """Closes the bar."""
         self._bar.close()
-
-    def _restart(self, waited: float) -> None:
-        self._metrics: list[Metrics] = []
-        self._start, self._paused, self._waited = time.perf_counter(), 0.0, waited
 
 
 def _finite_mean(values: list[np.ndarray]) -> float:

@@ -35,6 +35,7 @@ class TrainState(flax.struct.PyTreeNode):
       loss: loss of the pixels, `(restored, hq) -> scalar`.
       loss_config: weights of the pixel loss and of the perceptual loss.
       ema_decay: decay rate of the moving average.
+      ema_warmup: whether the decay rate rises to `ema_decay` in the first updates.
       accumulate: number of micro-batches in a step.
     """
 
@@ -53,6 +54,7 @@ class TrainState(flax.struct.PyTreeNode):
     loss: Loss = flax.struct.field(pytree_node=False)
     loss_config: LossConfig = flax.struct.field(pytree_node=False)
     ema_decay: float = flax.struct.field(pytree_node=False)
+    ema_warmup: bool = flax.struct.field(pytree_node=False)
     accumulate: int = flax.struct.field(pytree_node=False)
 
     def for_gradients(self) -> "TrainState":
@@ -98,6 +100,7 @@ def create_state(experiment: Experiment, params: Mapping[str, Any] | None = None
         loss=make_loss(experiment.loss),
         loss_config=experiment.loss,
         ema_decay=experiment.ema_decay,
+        ema_warmup=experiment.ema_warmup,
         accumulate=experiment.optimizer.accumulate,
     )
 

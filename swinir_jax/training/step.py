@@ -56,9 +56,21 @@ def _updated_network(state: TrainState, gradient: Any) -> dict[str, Any]:
     """Returns the fields of the state that an update of the generator changes."""
     direction, opt_state = state.optimizer.update(gradient, state.opt_state, state.params)
     params = _descend(state.params, direction, state.schedule(state.step))
-    decay = state.ema_decay
-    ema = jax.tree.map(lambda average, p: decay * average + (1 - decay) * p, state.ema, params)
-    return {"params": params, "ema": ema, "opt_state": opt_state}
+    return {"params": params, "ema": _averaged(state, params), "opt_state": opt_state}
+
+
+def _averaged(state: TrainState, params: Any) -> Any:
+    """Returns the moving average after an update to `params`."""
+    kept: Any = state.ema_decay
+    if state.ema_warmup:
+        updates = jnp.asarray(optax.tree.get(state.opt_state, "count"), jnp.float32)  # without skipped steps
+        kept = jnp.minimum(kept, (1 + updates) / (10 + updates))
+    added = 1 - kept
+
+    def average(ema: jax.Array, p: jax.Array) -> jax.Array:
+        return jnp.asarray(kept, p.dtype) * ema + jnp.asarray(added, p.dtype) * p
+
+    return jax.tree.map(average, state.ema, params)
 
 
 def _updated_adversary(adversary: Adversary, gradient: Any, step: jax.Array) -> Adversary:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def test_missing_and_unexpected_tensors_are_named(tmp_path, write, word):
 def test_ema_weights_are_loaded_and_logged_and_raw_ones_on_request(caplog):
     assert error_of(FILES / "params_and_ema.pth") < 1e-5
     assert "took the averaged ones" in caplog.text
+    assert "(weights='raw' or --weights raw takes raw ones)" in caplog.text
     assert error_of(FILES / "params_and_ema.pth", weights="raw") > 0.1
 
 
@@ -96,14 +98,25 @@ def test_raw_weights_of_a_file_that_has_none(monkeypatch):
 
 
 def test_rules_are_logged_and_can_be_overridden(caplog):
+    caplog.set_level(logging.INFO)
     model, _ = swinir_jax.load_pretrained(FILES / "bare.pth")
     assert model.config == CONFIG
     assert "img_range=1" in caplog.text
     assert "qk_scale=None" in caplog.text
+    assert {record.levelno for record in caplog.records} == {logging.INFO}  # the usual values are no reason to warn
     caplog.clear()
     model, _ = swinir_jax.load_pretrained(FILES / "bare.pth", img_range=255.0, qk_scale=0.7)
     assert (model.config.img_range, model.config.qk_scale) == (255.0, 0.7)
     assert not caplog.text
+
+
+def test_a_doubtful_rule_is_a_warning(tmp_path, caplog):
+    config = dataclasses.replace(TINY, window_size=7, img_size=14, upscale=1, upsampler="", img_range=255.0)
+    tensors = params_to_official(params_from_official(generated_weights(official_shapes(config), 1), config), config)
+    (tmp_path / "jpeg.safetensors").write_bytes(safetensors.numpy.save(tensors))
+    assert swinir_jax.load_pretrained(tmp_path / "jpeg.safetensors")[0].config == config
+    assert "by rule: img_range=255.0" in caplog.text
+    assert "qk_scale" not in caplog.text
 
 
 def test_folder_and_back_is_bit_exact(tmp_path):

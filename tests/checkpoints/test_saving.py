@@ -83,7 +83,7 @@ def test_a_weight_files_name_is_no_folder(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda params: {"params": params}, "missing conv_after_body"),
+        (lambda params: {"params": params}, r"pass variables\['params'\]"),
         (lambda params: {k: v for k, v in params.items() if k != "norm"}, "missing norm/bias"),
         (
             lambda params: {**params, "norm": {"scale": np.zeros(12), "bias": np.zeros(11)}},

@@ -9,7 +9,7 @@ import pytest
 from goldens import TINY, generated_weights, relative_error
 from PIL import Image
 
-from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig
+from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig, fast_apply
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.data.degradations import gaussian_noise_official
@@ -233,6 +233,9 @@ def test_tiles_that_cannot_be(tiny, options, word):
         (photo(8, 8, 3) * 1.0, "divide an image in 0..255 by 255, or pass uint8"),
         (photo(8, 8, 3) * np.float16(1), "divide"),
         (jnp.asarray(photo(8, 8) // 16, jnp.bfloat16), r"from 0 to 15"),
+        (photo(8, 8, 3, dtype=np.float32) * 2 - 1, r"looks like \[-1, 1\]; pass \(image \+ 1\) / 2"),
+        (photo(3, 8, 8), r"channels come last: image\.transpose\(1, 2, 0\)"),
+        (photo(1, 8, 8, 3), r"for batches, call swinir_jax\.fast_apply"),
         (np.full((8, 8, 3), 2.5, np.float32), "from 2.5 to 2.5"),
         (photo(8, 8, 3, dtype=np.float32) - 2, r"\[0, 1\]"),
         (np.concatenate([np.ones((8, 8, 3)), np.full((8, 8, 1), 255.0)], axis=-1), "from 1 to 255"),
@@ -249,10 +252,12 @@ def test_floats_on_another_scale_are_refused_and_noise_is_not(tiny, restorer):
     image = photo(16, 16, 3, dtype=np.float32)
     noisy = gaussian_noise_official(image, 75)
     noisy[0, 0] = (-1.5, 2.5, 3)
+    black = gaussian_noise_official(np.zeros_like(image), 50)
     for restore in (restorer, restorer.restore):
         with pytest.raises(InputError, match="divide"):
             restore(image * 255)
         assert np.isfinite(restore(noisy)).all()
+        assert np.isfinite(restore(black)).all()
 
 
 def test_official_tiles_shrink_to_the_shorter_side(tiny):
@@ -366,3 +371,19 @@ def test_transformations_are_for_the_model(tiny, transform, method):
         transform(lambda image: getattr(held, method)(image))(np.zeros((2, 8, 8, 3), np.float32))
     with pytest.raises(InputError, match=r"model\.apply"):
         jax.jit(lambda params: Restorer(tiny[0], params).tile)(tiny[1])
+
+
+@pytest.mark.parametrize("takes", [Restorer, fast_apply])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda model, params: (model, {"params": params}), r"pass variables\['params'\]"),
+        (lambda model, params: (params, model), "network comes first, the parameters second; got dict"),
+        (lambda model, params: (model, None), "nested dictionary, got NoneType"),
+        (lambda model, params: (model, {**params, "norm": {}}), "missing norm/"),
+    ],
+)
+def test_what_is_not_a_network_with_its_parameters(tiny, takes, change, words):
+    with pytest.raises(InputError, match=words) as caught:
+        takes(*change(*tiny))
+    assert "\n" not in str(caught.value)

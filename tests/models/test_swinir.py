@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from goldens import TINY, compiled, generated_weights, official_checkpoints, relative_error
+from PIL import Image
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
@@ -129,6 +130,9 @@ def test_other_dtypes_are_refused_with_the_reason(dtype, word):
     [
         (np.zeros((8, 8, 3), np.float32), r"\[B, h, w, 3\]"),
         (np.zeros((1, 8, 8, 1), np.float32), r"\[B, h, w, 3\]"),
+        (np.zeros((8, 8, 3), np.float32), r"a batch of one is x\[None\]"),
+        (np.zeros((3, 8, 8), np.float32), r"x\.transpose\(1, 2, 0\)\[None\]"),
+        (np.zeros((1, 3, 8, 8), np.float32), r"channels come last: x\.transpose\(0, 2, 3, 1\)"),
         (np.zeros((1, 8, 8, 3), np.uint8), "divide"),
         (np.zeros((1, 0, 8, 3), np.float32), "at least one pixel"),
     ],
@@ -136,6 +140,17 @@ def test_other_dtypes_are_refused_with_the_reason(dtype, word):
 def test_wrong_inputs_are_named(lq, word):
     with pytest.raises(InputError, match=word):
         jax.eval_shape(SwinIR(TINY).init, jax.random.key(0), lq)
+
+
+@pytest.mark.parametrize("lq", [[[1.0]], Image.new("RGB", (8, 8))])
+def test_what_is_no_array_is_named(lq):
+    with pytest.raises(InputError, match=rf"array \[B, h, w, 3\], got {type(lq).__name__}; np\.asarray"):
+        SwinIR(TINY).apply({"params": {}}, lq)
+
+
+def test_a_network_is_made_of_a_configuration():
+    with pytest.raises(InputError, match=r"Use SwinIR\(SwinIRConfig\(upscale=2"):
+        SwinIR(2)
 
 
 def test_initialisation_is_distributed_as_in_the_original():

@@ -36,6 +36,7 @@ def start(dtype):
             optimizer=DiscriminatorOptimizerConfig(schedule="constant", learning_rate=RATE),
         ),
         ema_decay=float(CASE["ema_decay"]),
+        ema_warmup=False,
         steps=STEPS,
         batch_size=BATCH_SIZE,
     )

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -21,6 +22,13 @@ def test_the_experiment_is_stored_and_read(tmp_path):
     (tmp_path / "experiment.json").write_text('{"task": ')
     with pytest.raises(InputError, match=r"experiment\.json: not readable"):
         read_config(tmp_path)
+
+
+def test_a_run_stored_before_the_warm_up_of_the_average_continues_without(tmp_path):
+    old = EXPERIMENT.to_dict()
+    del old["ema_warmup"]
+    (tmp_path / "experiment.json").write_text(json.dumps(old))
+    assert read_config(tmp_path) == dataclasses.replace(EXPERIMENT, ema_warmup=False)
 
 
 @pytest.mark.parametrize(

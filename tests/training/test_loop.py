@@ -15,7 +15,7 @@ from swinir_jax.training.checkpoint import Checkpoints, write_config
 from swinir_jax.training.checks import check_experiment, check_resume, tell_rate_change
 from swinir_jax.training.divergence import DivergenceError, is_ruin
 from swinir_jax.training.logs import Logs
-from swinir_jax.training.loop import TrainingError, train_and_evaluate
+from swinir_jax.training.loop import TrainingError, _brief, train_and_evaluate
 from swinir_jax.training.prefetch import Prefetched
 from swinir_jax.training.progress import Progress
 
@@ -80,7 +80,7 @@ def test_ctrl_c_saves_the_current_step(stopped, experiment):
     checkpoints = Checkpoints(stopped.workdir, experiment.checkpoint)
     assert checkpoints.latest_step() == 8
     checkpoints.close()
-    assert list(metrics(stopped.workdir, "train/loss")) == [2, 4, 6, 8]
+    assert list(metrics(stopped.workdir, "train/loss")) == [1, 2, 4, 6, 8]  # the first step, too
     assert signal.getsignal(signal.SIGINT) is stopped.handler
 
 
@@ -120,6 +120,13 @@ def test_a_diverging_run_leaves_the_last_sound_checkpoint(stopped, experiment, t
     checkpoints.close()
     assert "Not saved: the weights of step 9" in caplog.text
     assert not metrics(workdir, "validation/psnr_y")
+
+
+def test_the_origin_of_parameters_is_logged_by_module():
+    paths = [f"layers_{i}/residual_group/blocks_{j}/attn/qkv/kernel" for i in range(4) for j in range(6)]
+    assert (
+        _brief(["conv_first/bias", *paths, "norm/scale", "upsample_0/bias"]) == "conv_first, layers_*, norm, upsample_*"
+    )
 
 
 def test_an_impossible_finite_loss_is_divergence():

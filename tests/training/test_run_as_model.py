@@ -43,6 +43,7 @@ def test_a_run_is_a_model(run, caplog):
     _, raw = swinir_jax.load_pretrained(str(run), weights="raw")
     assert_same_bits(raw, jax.tree.map(lambda leaf: np.asarray(leaf + 2), expected))  # of step 2, the best
     assert "weights of step 2, the best by validation: PSNR 31.00 dB" in caplog.text
+    assert {record.name.partition(".")[0] for record in caplog.records} == {"swinir_jax"}  # no warnings of Orbax
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     assert Restorer(model, params)(image).shape == (18, 14, 3)
 

@@ -51,10 +51,31 @@ def test_a_step_moves_against_the_gradient_and_averages():
     np.testing.assert_allclose(metrics["learning_rate"], 2e-4)
     # Adam's first step is the learning rate against the gradient's sign.
     np.testing.assert_allclose(kernel(after.params), kernel(state.params) - 2e-4 * np.sign(kernel(gradient)), atol=1e-6)
-    np.testing.assert_allclose(
-        kernel(after.ema), 0.999 * kernel(state.params) + 0.001 * kernel(after.params), rtol=1e-6
-    )
+    np.testing.assert_allclose(kernel(after.ema), 0.1 * kernel(state.params) + 0.9 * kernel(after.params), rtol=1e-6)
     assert int(after.step) == 1
+
+
+def test_twenty_steps_arrive_in_the_average():
+    state = start = first_state()
+    for step in range(20):
+        state, _ = STEP(state, batch_of(step))
+    moved, missing = (np.abs(kernel(tree) - kernel(state.ema)).max() for tree in (start.params, state.params))
+    assert missing < moved / 4
+
+
+@pytest.mark.parametrize(("updates", "weight"), [(5, 9 / 15), (100_000, 0.001)])
+def test_the_average_rises_to_its_decay_with_the_updates_made(updates, weight):
+    state = first_state()
+    adam = state.opt_state[0]._replace(count=jnp.int32(updates))
+    after, _ = STEP(state.replace(step=jnp.int32(0), opt_state=(adam, *state.opt_state[1:])), batch_of(0))
+    average = (1 - weight) * kernel(state.params) + weight * kernel(after.params)
+    np.testing.assert_allclose(kernel(after.ema), average, rtol=1e-6)
+
+
+def test_without_warm_up_the_decay_is_constant():
+    after, _ = STEP(start := first_state(dataclasses.replace(STILL, ema_warmup=False)), batch_of(0))
+    average = 0.999 * kernel(start.params) + 0.001 * kernel(after.params)
+    np.testing.assert_allclose(kernel(after.ema), average, rtol=1e-6)
 
 
 def test_steps_without_a_finite_gradient_change_only_the_counters():

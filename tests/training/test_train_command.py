@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -133,9 +134,10 @@ def test_stopped_killed_and_resumed_gives_the_same_bits(runs, whole, capsys):
 def test_what_a_run_writes(whole):
     workdir, output = whole
     assert "\r" not in output  # no bar without a terminal
+    assert re.search(rf"step 1 of {STEPS}: loss .* s a step, .* left", output)
     assert f"step {STEPS} of {STEPS}: loss" in output
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "train/loss" in line] == [*range(EVERY, STEPS + 1, EVERY)]
+    assert [line["step"] for line in lines if "train/loss" in line] == [1, *range(EVERY, STEPS + 1, EVERY)]
     assert {line["step"] for line in lines if "validation/psnr_y" in line} == {STEPS // 2, STEPS}
     losses = metrics(workdir, "train/loss")
     assert losses[STEPS] < losses[EVERY]

@@ -27,6 +27,7 @@ def start(dtype):
         network=CONFIG,
         optimizer=OptimizerConfig(schedule="constant", learning_rate=float(CASE["learning_rate"])),
         ema_decay=float(CASE["ema_decay"]),
+        ema_warmup=False,
         steps=STEPS,
         batch_size=BATCH_SIZE,
     )
