@@ -148,7 +148,10 @@ def test_read_only_folder_is_refused_before_the_work(run, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "out")
     monkeypatch.setattr(files, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
     code, lines = run("a.png", "--out", "out")
-    assert (code, lines[-1]) == (exit_codes.NOT_WRITABLE, "swinir-jax: error: out: cannot be written into.")
+    assert (code, lines[-1]) == (
+        exit_codes.NOT_WRITABLE,
+        "swinir-jax: error: out: cannot be written into; choose another --out.",
+    )
 
 
 def test_long_name_of_a_file_is_refused(run):
