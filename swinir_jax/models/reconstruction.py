@@ -53,7 +53,10 @@ def nearest_conv(convolve: Convolve, deep: jax.Array, lq: jax.Array, config: Swi
 
 
 def pixelshuffle_aux(convolve: Convolve, deep: jax.Array, lq: jax.Array, config: SwinIRConfig) -> jax.Array:
-    """SR of compressed images: features come from an auxiliary LQ image, and those of the enlarged input are added."""
+    """SR of compressed images: features come from an auxiliary LQ image, and those of the enlarged input are added.
+
+    The original squeezes a padded input into the size without padding, which shifts it; here it stays in place.
+    """
     x = auxiliary_image(convolve, deep, config)
     x = upsample(convolve, nn.leaky_relu(convolve(x, NUM_FEAT, "conv_after_aux_0"), 0.01), config)
     x = x + convolve(upsample_bicubic(lq, config.enlargement), NUM_FEAT, "conv_bicubic")
