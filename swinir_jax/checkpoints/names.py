@@ -128,7 +128,8 @@ def params_from_official(tensors: Tensors, config: SwinIRConfig) -> dict[str, An
             problems.append(f"{name} has values that are not finite")
     problems += _buffer_problems(buffers, config)
     if problems:
-        raise InputError(f"The weights do not fit the model: {first_few(sorted(problems), _PROBLEMS_SHOWN)}")
+        count = f" ({len(problems)} problems)" if len(problems) > 1 else ""
+        raise InputError(f"The weights do not fit the model{count}: {first_few(sorted(problems), _PROBLEMS_SHOWN)}")
     leaves = dict(to_flax(name, tensor) for name, tensor in parameters.items())
     flat = {path: np.array(leaf, np.float32, order="C") for path, leaf in leaves.items()}  # no views of a file
     return flax.traverse_util.unflatten_dict(flat, sep="/")

@@ -48,7 +48,7 @@ class OfficialModel:
 
     @property
     def file_bytes(self) -> int:
-        """Bytes of the file's tensors: float32 parameters, masks and coordinates, int64 indices of position biases."""
+        """Bytes of the file's tensors, float32 parameters, masks and coordinates, and int64 indices of the biases."""
         window, depths = self.config.window_size, self.config.depths
         windows = math.prod(math.ceil(side / window) for side in self.config.img_sides)
         masks = sum(depth // 2 for depth in depths) * windows * window**4

@@ -18,17 +18,10 @@ import jax
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.models.layers import Convolve
-from swinir_jax.models.reconstruction import RECONSTRUCTIONS, auxiliary_image, before_upsample, upsample
+from swinir_jax.models.reconstruction import auxiliary_image, before_upsample, upsample
 
 Body = Callable[[jax.Array, str], jax.Array]
 Answers = Callable[[Convolve, Body, jax.Array, jax.Array, SwinIRConfig], tuple[jax.Array, ...]]
-
-
-def no_answers(
-    convolve: Convolve, body: Body, deep: jax.Array, restored: jax.Array, config: SwinIRConfig
-) -> tuple[jax.Array, ...]:
-    """SwinIR: the restored image is all."""
-    return ()
 
 
 def auxiliary(
@@ -53,9 +46,8 @@ def high_frequency(
     return restored + high, high
 
 
-# By `SwinIRConfig.upsampler`.
+# By `SwinIRConfig.upsampler`, for those with several answers.
 FURTHER_ANSWERS: Mapping[str, Answers] = {
-    **dict.fromkeys(RECONSTRUCTIONS, no_answers),
     "pixelshuffle_aux": auxiliary,
     "pixelshuffle_hf": high_frequency,
 }

@@ -113,7 +113,8 @@ class SwinIR(nn.Module):
         # Image reconstruction
         restored = RECONSTRUCTIONS[c.upsampler](convolve, deep, x, c)  # [B, H * upscale, W * upscale, in_chans]
         restored = restored[:, : lq.shape[1] * c.upscale, : lq.shape[2] * c.upscale]
-        if self.is_initializing() or self.is_mutable_collection("intermediates"):
+        is_asked = self.is_initializing() or self.is_mutable_collection("intermediates")
+        if is_asked and c.upsampler in FURTHER_ANSWERS:
             further = FURTHER_ANSWERS[c.upsampler](convolve, body, deep, restored, c)
             self.sow("intermediates", "answers", tuple(answer / c.img_range + mean for answer in further))
         return restored / c.img_range + mean

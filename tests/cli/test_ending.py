@@ -46,7 +46,7 @@ def test_what_is_finished_is_reported_after_a_signal(run, model, monkeypatch, nu
 
     def restore(picture, restorer):
         if restored:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         restored.append(picture)
         return picture
 
@@ -63,7 +63,7 @@ def test_what_is_finished_is_reported_after_a_signal(run, model, monkeypatch, nu
 def test_no_empty_file_stays_if_no_row_is_stored(run, model, monkeypatch):
     """SIGTERM arrives between the first rows of a result that is written by rows."""
     monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
-    monkeypatch.setattr(RowWriter, "write", lambda writer, rows: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(RowWriter, "write", lambda writer, rows: signal.raise_signal(signal.SIGTERM))
     write_picture("large.png", Picture(np.zeros((1000, 100, 3), np.uint8)))
     tiles = ["--tile", "32", "--overlap", "8", "--memory", "8MB"]
     assert run("large.png", "--model", model, *tiles)[0] == 143
@@ -71,7 +71,7 @@ def test_no_empty_file_stays_if_no_row_is_stored(run, model, monkeypatch):
 
 
 def test_an_ignored_sigterm_stays_ignored(run, model, monkeypatch):
-    monkeypatch.setattr(files, "restore_picture", lambda picture, restorer: os.kill(os.getpid(), 15) or picture)
+    monkeypatch.setattr(files, "restore_picture", lambda picture, restorer: signal.raise_signal(15) or picture)
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         assert run("in", "--model", model)[0] == 0

@@ -67,7 +67,7 @@ def test_bands_and_groups_of_windows_equal_all_at_once_in_values_and_gradients(s
     regions = shift_regions(height, width, 8, shift) if shift else None
 
     def run(training, w, x):
-        return layers.layer(w, x, 8, shift, regions, jnp.float32, training)
+        return layers.window_layer(layers.swin_branches, w, x, 8, shift, regions, jnp.float32, training)
 
     def gradients(training):
         return jax.jit(jax.grad(lambda w, x: jnp.sum(jnp.sin(run(training, w, x))), (0, 1)))(w, x)

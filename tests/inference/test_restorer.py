@@ -300,7 +300,7 @@ def test_a_network_with_position_embedding_takes_its_own_tile():
     large = Restorer(*network(dataclasses.replace(TINY, ape=True, img_size=64)))
     large.plan([(3, 5)])
     assert large(photo(3, 5, 3)).shape == (6, 10, 3)
-    with pytest.raises(InputError, match="only tiles of 16, not 32"):
+    with pytest.raises(InputError, match="only tiles of 16x16, not 32"):
         Restorer(*network(dataclasses.replace(TINY, ape=True)), tile=32)
 
 

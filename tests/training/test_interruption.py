@@ -1,4 +1,3 @@
-import os
 import signal
 
 import pytest
@@ -18,7 +17,7 @@ def test_schedulers_ask_to_save_and_end(number):
     before = signal.signal(number, signal.SIG_DFL)  # the tests may run under nohup, which ignores SIGHUP
     with asked() as interruption:
         assert not interruption.reached(1)
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert interruption.reached(2)
         assert interruption.received == number
     assert signal.signal(number, before) == signal.SIG_DFL
@@ -28,7 +27,7 @@ def test_a_closed_terminal_does_not_end_what_nohup_started():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with asked() as interruption:
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
             assert not interruption.reached(1)
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -37,15 +36,15 @@ def test_a_closed_terminal_does_not_end_what_nohup_started():
 def test_the_second_ctrl_c_ends_at_once():
     with asked() as interruption:
         assert not interruption.reached(1)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert interruption.reached(2)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_tells_how_long_saving_takes(capfd):
     with asked():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
     assert "after this step, which has run for 3 s. Two trial steps then check the weights." in capfd.readouterr().err
 
 
