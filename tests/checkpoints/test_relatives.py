@@ -131,7 +131,7 @@ def test_averaged_copies_beside(config, monkeypatch):
 def all_answers(config, params, lq):
     apply = jax.jit(lambda params: SwinIR(config).apply({"params": params}, lq, mutable=["intermediates"]))
     restored, collections = apply(params)
-    return [restored, *collections["intermediates"]["answers"][0]]
+    return [restored, *collections.get("intermediates", {}).get("answers", [()])[0]]
 
 
 @pytest.mark.parametrize("kind", ["swin2sr for JPEG", "swin2sr aux", "swin2sr hf", "unshuffled"])
