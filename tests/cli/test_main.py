@@ -291,7 +291,7 @@ def test_ctrl_c_while_a_model_is_written_leaves_all_or_nothing(monkeypatch, sign
     def interrupted(self, *args, **kwargs):
         save(self, *args, **kwargs)
         if signalled:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(ocp.Checkpointer, "save", interrupted)
     assert main(["convert", source, "model"]) == (130 if signalled else 0)

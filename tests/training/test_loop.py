@@ -1,6 +1,5 @@
 import dataclasses
 import logging
-import os
 import shutil
 import signal
 import time
@@ -66,7 +65,7 @@ class Stopped:
             add(progress, metrics)
             added.append(metrics)
             if len(added) == 8:
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
 
         return add_and_interrupt
 
