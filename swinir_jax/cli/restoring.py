@@ -4,10 +4,11 @@ import argparse
 import dataclasses
 import hashlib
 import logging
+import math
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -30,9 +31,12 @@ from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
 from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
-from swinir_jax.inference.files import FileRestorer, Restored, restore_file
+from swinir_jax.inference.files import FileRestoration, FileRestorer, Restored
+from swinir_jax.inference.overlap import overlapped
 
 logger = logging.getLogger(__name__)
+
+_OVERLAP_PIXELS = 2**24  # of a result; larger pictures may need the memory of the next one and of the last one
 
 # Options that change no result, or only which results there are.
 _OTHER_OPTIONS = (
@@ -83,14 +87,12 @@ def restore(
         (make_result_folder if is_among_inputs else make_folder)(goal.folder)
         if args.compare:
             make_result_folder(goal.folder / COMPARISONS)
+    settled = 0
     try:
         with answering_interrupts(), display.drawing(restorer, [headers[job.source].size for job in jobs]):
-            for i, job in enumerate(jobs):
-                if tally.is_full:
-                    tally.give_up(job.source.name)
-                    continue
-                with counting(job.source, tally), display.picture(i, job.source.name, job.size):
-                    restored = _restore(job, restorer, args)
+            for job, outcome in zip(jobs, _outcomes(jobs, restorer, display, args), strict=True):
+                with counting(job.source, tally):
+                    restored = outcome()
                     if goal.is_stream:
                         _print(goal.path)
                     tally.finish(job.source.name, job.target, sum(restored.seconds))
@@ -98,10 +100,15 @@ def restore(
                         unfinished.add(job.source.file, job.target)
                     if restored.before:
                         watch.look_at(restored.before, headers[job.source])
+                settled += 1
+                if tally.is_full:
+                    break
     except KeyboardInterrupt as error:
         if len(jobs) == 1:
             raise
         raise type(error)(f"after {len(tally.targets)} of {len(jobs)} pictures; the same command goes on") from error
+    for job in jobs[settled:]:
+        tally.give_up(job.source.name)
     if not tally.is_full:
         unfinished.end()
     watch.tell()
@@ -201,36 +208,66 @@ def _print(result: Path) -> None:
         raise InputError(f"standard output: cannot be written ({error.strerror}).") from error
 
 
-def _restore(job: Job, restorer: FileRestorer, args: argparse.Namespace) -> Restored:
-    make_folder(job.target.parent)
-    by_rows = not job.size
-    restored = restore_file(
-        job.source.file,
-        job.target,
-        restorer,
-        by_rows=by_rows,
-        memory=args.memory,
-        background=args.background,
-        quality=args.quality,
-        strip_metadata=args.strip_metadata,
-    )
-    if args.compare and restored.before:
+def _outcomes(
+    jobs: Sequence[Job], restorer: FileRestorer, display: Display, args: argparse.Namespace
+) -> Iterator[Callable[[], Restored]]:
+    """Restores pictures; yields for each a function that waits for the result, or raises the error."""
+    under_way: dict[int, FileRestoration] = {}  # of the jobs by their places
+
+    def read(place: int) -> None:
+        job = jobs[place]
+        make_folder(job.target.parent)
+        restoration = FileRestoration(
+            job.source.file,
+            job.target,
+            restorer,
+            by_rows=not job.size,
+            memory=args.memory,
+            background=args.background,
+            quality=args.quality,
+            strip_metadata=args.strip_metadata,
+        )
+        restoration.read()
+        under_way[place] = restoration
+
+    def restore(place: int) -> None:
+        with display.picture(place, jobs[place].source.name, jobs[place].size):
+            under_way[place].restore()
+
+    def write(place: int) -> Restored:
+        restored = under_way.pop(place).write()
+        if args.compare:
+            _compare(jobs[place], restored)
+        _tell(jobs[place], restored)
+        return restored
+
+    def is_alone(place: int) -> bool:
+        size = jobs[place].size
+        return args.memory is not None or not size or math.prod(size) * restorer.scale**2 > _OVERLAP_PIXELS
+
+    return overlapped(range(len(jobs)), read, restore, write, is_alone)
+
+
+def _compare(job: Job, restored: Restored) -> None:
+    """Writes the before/after picture."""
+    if restored.before:
         make_folder(job.comparison.parent)
         write_picture(job.comparison, side_by_side(restored.before, restored.after))
         logger.info("%s: before and after", job.comparison)
-    elif args.compare:
+    else:
         logger.warning("%s: too large for a before/after picture", job.comparison)
+
+
+def _tell(job: Job, restored: Restored) -> None:
+    """Logs sizes, times and notes."""
     before = f" {_size(restored.before)}" if restored.before else ""
     reading, restoring, writing = restored.seconds
-    times = (
-        f"by rows, {restoring:.2f} s"
-        if by_rows
-        else f"read {reading:.2f} s, restore {restoring:.2f} s, write {writing:.2f} s"
-    )
+    times = f"read {reading:.2f} s, restore {restoring:.2f} s, write {writing:.2f} s"
+    if not job.size:
+        times = f"by rows, {restoring:.2f} s"
     logger.info("%s%s -> %s %dx%d (%s)", job.source.name, before, job.name, restored.width, restored.height, times)
     for note in restored.notes:
         logger.info("  %s", note)
-    return restored
 
 
 def _size(picture: Picture) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from picture_files import make_pixels, pillow_bytes
 
-from swinir_jax.cli import choosing, interrupts, restoring
+from swinir_jax.cli import choosing, interrupts
 from swinir_jax.cli.main import main
+from swinir_jax.inference import files
 
 ROOT = Path(__file__).parents[2]
 PNG = pillow_bytes(make_pixels(3), "PNG")
@@ -37,15 +38,16 @@ def pictures(in_tmp):
 @pytest.fixture
 def interrupted(run, monkeypatch):
     """Runs the command until Ctrl-C comes while the third picture is restored; returns what it prints."""
-    original = restoring.restore_file
+    original, calls = files.restore_picture, []
 
-    def restore_file(file, *arguments, **options):
-        if file.stem == "c":
+    def restore(picture, restorer):
+        calls.append(picture)
+        if len(calls) == 3:
             raise KeyboardInterrupt
-        return original(file, *arguments, **options)
+        return original(picture, restorer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(restoring, "restore_file", restore_file)
+        patch.setattr(files, "restore_picture", restore)
         return run()
 
 

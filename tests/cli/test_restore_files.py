@@ -118,13 +118,13 @@ def test_bad_inputs_do_not_stop_others(run):
 
 def test_input_removed_during_the_run_fails(run, monkeypatch):
     put("in/a.png"), put("in/b.png")
-    original = files.write_picture
+    original = files.read_picture
 
-    def write(*arguments, **options):
-        Path("in/b.png").unlink()
+    def read(*arguments, **options):
+        Path("in/b.png").unlink(missing_ok=True)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(files, "write_picture", write)
+    monkeypatch.setattr(files, "read_picture", read)
     code, lines = run("in", "--out", "out")
     assert code == 1
     assert "failed: in/b.png: No such file or directory" in lines
