@@ -129,3 +129,16 @@ SETS ?= ../shared/data/testsets
 .PHONY: benchmark-table
 benchmark-table: $(VENV)/ready
 	$(BIN)/python benchmarks/quality.py --sets $(SETS)
+
+# Eight minutes of an accelerator: `make carry` where packages can be fetched, then, with the folder, `make
+# train-accelerator` there, on the JAX that $(PYTHON) has.
+PHOTOGRAPHS ?= ../shared/data/bsds500
+OUT ?= out/accelerator
+.PHONY: train-accelerator
+carry: $(VENV)/ready
+	$(BIN)/python benchmarks/pack_training.py --photographs $(PHOTOGRAPHS) --out $@
+
+train-accelerator:
+	$(PYTHON) -m zipfile -e carry/packages.zip out/packages
+	PYTHONPATH=.:out/packages $(PYTHON) benchmarks/train_photographs.py --photographs carry/photographs --weights carry/weights --out $(OUT) \
+		--scales 1 2 4

@@ -19,6 +19,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from swinir_jax.configs import load_experiment
+
 REPOSITORY = Path(__file__).parents[1]
 STAGES = ("psnr", "gan")
 HQ_PATCHES = {"psnr": 192, "gan": 128}  # sides in pixels
@@ -84,7 +86,7 @@ def _train(args: argparse.Namespace, stage: str, scale: int, *, steps: int, name
     }
     if stage == "gan":
         first = _folder(args, "psnr", scale, "run")
-        options["--init-from"] = first if first.exists() else f"lightweight_x{scale}"
+        options["--init-from"] = first if first.exists() else load_experiment(f"real_light_x{scale}_psnr").init_from
         options["--loss.weights-dir"] = args.weights
     command = [f"real_light_x{scale}_{stage}", *(str(text) for pair in options.items() for text in pair)]
     return _start(["train.py", *command, *args.options], folder.with_suffix(".log"))
