@@ -29,7 +29,7 @@ from swinir_jax.cli.model_options import pixels_in_millions, size_in_bytes
 from swinir_jax.files import make_folder, write_bytes
 from swinir_jax.images import READABLE, read_header
 from swinir_jax.inference.chain import make_restorer
-from swinir_jax.inference.files import FileRestorer, restore_file
+from swinir_jax.inference.files import FileRestoration, FileRestorer
 
 RETRIES = 2  # of a picture whose worker dies; more would not end for a picture that kills each worker
 
@@ -119,7 +119,7 @@ class Worker:
                 if self.max_pixels:
                     read_header(picture).check_pixels(self.max_pixels)
                 by_rows = self.restorer.size_if_fits(picture) is None
-                restore_file(picture, result, self.restorer, by_rows=by_rows, memory=self.memory)
+                FileRestoration(picture, result, self.restorer, by_rows=by_rows, memory=self.memory).run()
             except InputError as error:
                 return str(error).removeprefix(f"{picture}: ")
             self.target.write(result_name(name), result.read_bytes())

@@ -68,6 +68,14 @@ def pillow_bytes(samples, name, **options):
     return buffer.getvalue()
 
 
+def put(name, data=None):
+    """Writes a file, by default a small PNG, below folders that need not exist; returns the name."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pillow_bytes(make_pixels(3), "PNG") if data is None else data)
+    return str(path)
+
+
 def tiff_bytes(samples, **options):
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, samples, metadata=None, **options)

@@ -14,7 +14,7 @@ from swinir_jax.files import shortened
 from swinir_jax.images import read_header
 from swinir_jax.images.targets import result_ending, result_stem
 from swinir_jax.inference.chain import Network, load_restorer, make_restorer
-from swinir_jax.inference.files import FileRestorer, restore_file
+from swinir_jax.inference.files import FileRestoration, FileRestorer
 
 Done = Callable[[int, int], None]
 """Function of (tiles just finished, tiles in all), called after each batch of tiles."""
@@ -164,7 +164,7 @@ class Networks:
         by_rows = restorer.size_if_fits(file) is None
         ending, choice = result_ending(Path(name), header.enlarged(restorer.scale), by_rows=by_rows)
         target = folder / f"result{ending}"
-        restored = restore_file(file, target, restorer, by_rows=by_rows, memory=self._memory)
+        restored = FileRestoration(file, target, restorer, by_rows=by_rows, memory=self._memory).run()
         return Outcome(
             target,
             shortened(result_stem(Path(name)), ending),

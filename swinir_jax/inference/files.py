@@ -5,7 +5,6 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from swinir_jax.images import Picture, flatten, read_picture, write_picture
 from swinir_jax.inference.chain import NetworkChain
@@ -40,39 +39,45 @@ class Restored:
         return self.after.pixels.shape[1]
 
 
+@dataclasses.dataclass
 class FileRestoration:
-    """Restoration of a picture file in three stages, which follow each other, each in any thread."""
+    """Restoration of a picture file in three stages, which follow each other, each in any thread.
 
-    def __init__(
-        self,
-        file: Path,
-        target: Path,
-        restorer: FileRestorer,
-        *,
-        by_rows: bool = False,
-        memory: int | None = None,
-        background: str | None = None,
-        quality: int = 95,
-        strip_metadata: bool = False,
-    ):
-        """Does nothing yet.
+    Attributes:
+      file: picture to read.
+      target: file to write, in an existing folder; the ending decides the format.
+      restorer: restorer of any networks.
+      by_rows: whether to restore row after row of tiles, for a picture larger than memory, all in the second stage; the
+        background and the quality do not apply then.
+      memory: bytes that reading may take; None for all free memory.
+      background: colour behind a picture with alpha; None to keep alpha.
+      quality: quality of JPEG and AVIF, 1 to 100.
+      strip_metadata: whether to leave out date, camera, place, author and texts.
+    """
 
-        Args:
-          file: picture to read.
-          target: file to write, in an existing folder; the ending decides the format.
-          restorer: restorer of any networks.
-          by_rows: whether to restore row after row of tiles, for a picture larger than memory, all in the second stage;
-            the background and the quality do not apply then.
-          memory: bytes that reading may take; None for all free memory.
-          background: colour behind a picture with alpha; None to keep alpha.
-          quality: quality of JPEG and AVIF, 1 to 100.
-          strip_metadata: whether to leave out date, camera, place, author and texts.
+    file: Path
+    target: Path
+    restorer: FileRestorer
+    _: dataclasses.KW_ONLY
+    by_rows: bool = False
+    memory: int | None = None
+    background: str | None = None
+    quality: int = 95
+    strip_metadata: bool = False
+    _before: Picture | None = dataclasses.field(default=None, init=False)
+    _after: Picture = dataclasses.field(init=False)  # one row, by rows
+    _height: int = dataclasses.field(init=False)
+    _seconds: list[float] = dataclasses.field(default_factory=lambda: [0.0] * 3, init=False)
+
+    def run(self) -> Restored:
+        """Takes the picture through all stages.
+
+        Raises:
+          InputError: if the file cannot be read, restored or written.
         """
-        self._file, self._target, self._restorer, self._by_rows = file, target, restorer, by_rows
-        self._memory, self._background, self._quality = memory, background, quality
-        self._strip_metadata = strip_metadata
-        self._before: Picture | None = None
-        self._seconds = [0.0, 0.0, 0.0]
+        self.read()
+        self.restore()
+        return self.write()
 
     def read(self) -> None:
         """Reads the picture.
@@ -80,12 +85,12 @@ class FileRestoration:
         Raises:
           InputError: if the file cannot be read.
         """
-        if self._by_rows:
+        if self.by_rows:
             return
         with self._timed(0):
-            picture = read_picture(self._file, memory=self._memory)
-            if self._background and picture.alpha is not None:
-                picture = flatten(picture, self._background).noting(f"put onto a {self._background} background")
+            picture = read_picture(self.file, memory=self.memory)
+            if self.background and picture.alpha is not None:
+                picture = flatten(picture, self.background).noting(f"put onto a {self.background} background")
             self._before = picture
 
     def restore(self) -> None:
@@ -96,11 +101,11 @@ class FileRestoration:
         """
         with self._timed(1):
             if self._before:
-                self._after = restore_picture(self._before, self._restorer)
+                self._after = restore_picture(self._before, self.restorer)
                 self._height = len(self._after.pixels)
             else:
-                self._height, self._after = self._restorer.restore_file(
-                    self._file, self._target, strip_metadata=self._strip_metadata
+                self._height, self._after = self.restorer.restore_file(
+                    self.file, self.target, strip_metadata=self.strip_metadata
                 )
 
     def write(self) -> Restored:
@@ -113,7 +118,7 @@ class FileRestoration:
         if self._before:
             with self._timed(2):
                 converted = write_picture(
-                    self._target, self._after, quality=self._quality, strip_metadata=self._strip_metadata
+                    self.target, self._after, quality=self.quality, strip_metadata=self.strip_metadata
                 )
             notes = (*notes, *converted)
         reading, restoring, writing = self._seconds
@@ -130,15 +135,3 @@ class FileRestoration:
         start = time.perf_counter()
         yield
         self._seconds[stage] = time.perf_counter() - start
-
-
-def restore_file(file: Path, target: Path, restorer: FileRestorer, **options: Any) -> Restored:
-    """Restores a picture file, with the arguments of FileRestoration.
-
-    Raises:
-      InputError: if the file cannot be read, restored or written.
-    """
-    restoration = FileRestoration(file, target, restorer, **options)
-    restoration.read()
-    restoration.restore()
-    return restoration.write()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import make_pixels, pillow_bytes
+from picture_files import make_pixels, pillow_bytes, put
 from PIL import ExifTags, Image
 
 from swinir_jax.cli import choosing, exit_codes
@@ -32,13 +32,6 @@ def run(model, capfd):
         return code, captured.err.splitlines()
 
     return run
-
-
-def put(name, data=PNG):
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return str(path)
 
 
 def results(folder="out"):

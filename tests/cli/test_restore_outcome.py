@@ -5,20 +5,18 @@ import json
 import os
 import re
 import shutil
-import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import make_pixels, pillow_bytes
+from picture_files import make_pixels, pillow_bytes, put
 
 from swinir_jax.checkpoints.pretrained import load_pretrained
-from swinir_jax.cli import display, viewer
+from swinir_jax.cli import viewer
 from swinir_jax.cli.main import main
 from swinir_jax.cli.model_options import split_names
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference import engine, files, programs
+from swinir_jax.inference import engine, files
 from swinir_jax.inference.chain import NetworkChain
 
 PNG = pillow_bytes(make_pixels(3), "PNG")
@@ -41,13 +39,6 @@ def run(model, capfd):
 def unchanged(monkeypatch):
     """Lets pictures through without a network."""
     monkeypatch.setattr(files, "restore_picture", lambda picture, restorer: picture)
-
-
-def put(name, data=PNG):
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return str(path)
 
 
 def found(folder):
@@ -249,107 +240,6 @@ def test_a_noisy_jpeg_gets_one_piece_of_advice(run, unchanged):
 def test_other_networks_say_nothing_about_faults(run, unchanged):
     lines = run(put("a.jpg", JPEG))[1]
     assert "knows only clean" not in " ".join(lines)
-
-
-class Terminal(io.StringIO):
-    """Keeps what is drawn, and wakes the test when the text shows."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.shows, self._text = threading.Event(), text
-
-    def isatty(self):
-        return True
-
-    def write(self, text):
-        super().write(text)
-        if re.search(self._text, self.getvalue()):
-            self.shows.set()
-        return len(text)
-
-
-def test_progress_and_time_left_are_drawn_while_a_whole_image_is_restored(model, monkeypatch):
-    monkeypatch.setattr(display, "_REFRESH_SECONDS", 0.01)
-    monkeypatch.setattr(display, "measured_pace", lambda config: 1e-6)
-    terminal = Terminal(r"[1-9]% \|.{10}\| in/a\.png, 1 of 2, about [1-9]\d* (s|min|h) left")
-    monkeypatch.setattr(sys, "stderr", terminal)
-    original = engine.Engine.run
-
-    def waiting(self, batch):
-        assert terminal.shows.wait(20)
-        return original(self, batch)
-
-    monkeypatch.setattr(engine.Engine, "run", waiting)
-    put("in/a.png"), put("in/b.png")
-    assert main(["restore", "in", "--model", model, "--tile", "0"]) == 0
-    assert not [thread for thread in threading.enumerate() if "draw" in thread.name]
-
-
-def test_the_bar_says_that_a_network_is_prepared(model, monkeypatch):
-    monkeypatch.setattr(display, "_REFRESH_SECONDS", 0.01)
-    terminal = Terminal(r"\| a\.png, preparing the network for pictures of this size")
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(display.Display, "_draw", lambda self, bar, draw=display.Display._draw: draw(self, wide(bar)))
-    original = programs.Programs.compiled
-
-    def waiting(self, shape):
-        assert terminal.shows.wait(20)
-        return original(self, shape)
-
-    monkeypatch.setattr(programs.Programs, "compiled", waiting)
-    assert main(["restore", put("a.png"), "--model", model, "--tile", "32"]) == 0
-
-
-def wide(bar):
-    bar.dynamic_ncols, bar.ncols = None, 200
-    return bar
-
-
-def test_a_long_name_is_cut_visibly():
-    assert display._shown("in/photo.jpg") == "in/photo.jpg"
-    assert display._shown("photographs/2019/summer/IMG_0001.jpg") == "…019/summer/IMG_0001.jpg"
-
-
-@pytest.mark.parametrize("options", [["--quiet"], []])
-def test_nothing_flickers_without_a_terminal_or_when_quiet(model, monkeypatch, options):
-    monkeypatch.setattr(display, "_REFRESH_SECONDS", 0.001)
-    terminal = Terminal("never")
-    if not options:
-        terminal.isatty = lambda: False
-    monkeypatch.setattr(sys, "stderr", terminal)
-    assert main(["restore", put("a.png"), "--model", model, *options]) == 0
-    assert not {"\r", "%", "about"} & set(re.findall(r"\r|%|about", terminal.getvalue()))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.2, "about 1 s"), (89, "about 89 s"), (95, "about 2 min"), (5000, "about 83 min"), (9000, "about 2 h")],
-)
-def test_times_are_rounded(seconds, text):
-    assert display._about(seconds) == text
-
-
-def test_progress_is_logged_where_there_is_no_terminal(model, monkeypatch):
-    monkeypatch.setattr(display, "_LOG_SECONDS", 0.01)
-    original = engine.Engine.run
-    logged = threading.Event()
-    monkeypatch.setattr(display.logger, "info", lambda *values: lines.append(values[0] % values[1:]) or logged.set())
-    lines = []
-
-    def waiting(self, batch):
-        logged.clear()
-        assert logged.wait(20)
-        return original(self, batch)
-
-    monkeypatch.setattr(engine.Engine, "run", waiting)
-    put("in/a.png"), put("in/b.png")
-    assert main(["restore", "in", "--model", model]) == 0
-    assert any(re.fullmatch(r"\d+ %: in/a\.png, 1 of 2(, .*)?", line) for line in lines)
-    assert any(re.fullmatch(r"[1-9]\d %: in/b\.png, 2 of 2, .*about \d+ \w+ left", line) for line in lines)
-    lines.clear()
-    monkeypatch.setattr(engine.Engine, "run", original)
-    assert main(["restore", "in", "--model", model, "--quiet", "--out", "again"]) == 0
-    assert lines == []
 
 
 def test_pictures_of_too_many_pixels_are_named_and_the_others_restored(run, unchanged):
