@@ -37,10 +37,11 @@ class Case:
     ours: tuple[str, ...] = ()
     theirs: tuple[str, ...] = ()
     beside: bool = True  # whether PyTorch is timed, too
-    runtimes: bool = False  # whether ONNX files are timed, too; such a case has a row in docs/exporting.md instead
+    runtimes: tuple[str, ...] = ()  # of ONNX files, timed as well; such a case has a row in docs/exporting.md instead
 
 
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+_BFLOAT16 = ("--dtype", "bfloat16")
 
 
 _COMPILE = ("--compile",)
@@ -68,12 +69,21 @@ CASES: Mapping[str, Case] = {
     ),
     "light_512_tiled": Case("lightweight x2, 512x512, tiles of 256", ("light", "512"), ("--tile", "256"), beside=False),
     **{
-        f"{network}_{side}_onnx": Case(f"{title}, {side}x{side}", (network, side), beside=False, runtimes=True)
+        f"{network}_{side}_onnx": Case(
+            f"{title}, {side}x{side}", (network, side), beside=False, runtimes=tuple(RUNTIMES)
+        )
         for network, side, title in (
             ("light", "128", "lightweight x2"),
             ("light", "256", "lightweight x2"),
             ("classical", "128", "classical x4"),
         )
+    },
+    # Without units for bfloat16, a processor converts to float32 and gains nothing.
+    **{
+        f"{network}_{side}_bfloat16": Case(
+            f"{title}, {side}x{side}, bfloat16", (network, side, *_BFLOAT16), beside=False, runtimes=("openvino",)
+        )
+        for network, side, title in (("light", "256", "lightweight x2"), ("classical", "128", "classical x4"))
     },
 }
 SIZES = {
@@ -103,8 +113,10 @@ def measure(case: Case, pytorch: str | None, rounds: int) -> dict[str, list[dict
                 found[state].append(run(sys.executable, "time_jax.py", (*case.both, *case.ours), cache))
             if pytorch and case.beside:
                 found["pytorch"].append(run(pytorch, "time_pytorch.py", (*case.both, *case.theirs), cache))
-            for runtime in RUNTIMES if case.runtimes else ():
-                found[runtime].append(run(sys.executable, "time_onnx.py", (*case.both, runtime), cache))
+            for runtime in case.runtimes:
+                network, side, *options = case.both
+                arguments = (network, side, runtime, *options)
+                found[runtime].append(run(sys.executable, "time_onnx.py", arguments, cache))
     return found
 
 
@@ -181,6 +193,8 @@ def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Formats the table of runtimes: seconds of an image and peak memory, each beside ours."""
 
     def cell(row: Mapping[str, Any], runtime: str) -> str:
+        if f"{runtime}_seconds" not in row:
+            return "-"
         low, high = row[f"{runtime}_times_faster_from_to"]
         memory = row[f"{runtime}_peak_mb"] / row["peak_mb"]
         return f"{row[f'{runtime}_times_faster']:.1f}x ({low:.1f} to {high:.1f}); memory {memory:.1f}x"
@@ -189,7 +203,7 @@ def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [[CASES[name].title, *(cell(row, runtime) for runtime in RUNTIMES)] for name, row in measured.items()]
     caption = (
         "Seconds and peak memory, divided by swinir_jax's; "
-        f"{conditions(measured.values())}; float32, medians, in turns.\n\n"
+        f"{conditions(measured.values())}; float32 unless said, medians, in turns.\n\n"
     )
     return caption + markdown(("", *RUNTIMES.values()), lines)
 

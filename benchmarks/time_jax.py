@@ -1,9 +1,10 @@
 """Times one case of swinir_jax, in a process of its own.
 
     python benchmarks/time_jax.py NETWORK SIDE [--train BATCH [--adversarial]] [--tile auto|N|0] [--file]
+        [--dtype bfloat16]
 
 Prints one JSON line: seconds from the start of Python to the first answer, seconds of compiling, median and minimum of
-the next five calls, and the peak memory of the process in MB. float32, batch 1, random weights. With `--file`, a call
+the next five calls, and the peak memory of the process in MB. Batch 1, random weights. With `--file`, a call
 reads docs/astronaut.png, restores it and writes a PNG.
 """
 
@@ -117,13 +118,15 @@ def main() -> None:
     parser.add_argument("--adversarial", action="store_true", help="with discriminator and perceptual loss")
     parser.add_argument("--tile", default="0")
     parser.add_argument("--file", action="store_true", help=f"needs a SIDE of {PHOTO_SIDE}")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     args = parser.parse_args()
     if args.file and args.side != PHOTO_SIDE:
         parser.error(f"the picture's side is {PHOTO_SIDE}")
     if args.train:  # as the command does, before JAX starts
         divide_cpu(args.train)
     keep_scratch()  # as the command does
-    model = swinir_jax.SwinIR(swinir_jax.SwinIRConfig.from_dict(NETWORKS[args.network]))
+    config = swinir_jax.SwinIRConfig.from_dict(NETWORKS[args.network])
+    model = swinir_jax.SwinIR(config, dtype=jax.numpy.dtype(args.dtype))
     if args.file:
         call, compiling = restoring_a_file(model, args.side)
     elif args.train:

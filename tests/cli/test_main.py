@@ -5,12 +5,14 @@ import logging
 import os
 import re
 import signal
+from pathlib import Path
 
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from goldens import DATA, TINY, generated_weights
 
+from swinir_jax import machine
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, weight_metadata
@@ -120,12 +122,33 @@ OPTIONS = [
 ]
 
 
-def test_every_option_changes_the_result(model):
+@pytest.fixture
+def processor(tmp_path, monkeypatch):
+    """Returns a function that gives this processor units by their names in Linux."""
+
+    def pretend(*units):
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {' '.join(units)} avx2\n")
+        monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "cpuinfo")
+
+    return pretend
+
+
+def test_every_option_changes_the_result(model, processor):
+    processor("avx512_bf16")
     source, results = picture(), set()
     for options in ([], *OPTIONS):
         assert main(["restore", source, "--model", model, "--out", "out.png", *options]) == 0
         results.add(read_picture("out.png").pixels.tobytes())
     assert len(results) == 1 + len(OPTIONS)
+
+
+def test_bfloat16_becomes_float32_without_units_for_it(model, processor, capsys):
+    processor()
+    source = picture()
+    assert main(["restore", source, "--model", model, "--out", "coarse.png", "--dtype", "bfloat16"]) == 0
+    assert "no units for bfloat16" in capsys.readouterr().err
+    assert main(["restore", source, "--model", model, "--out", "out.png"]) == 0
+    assert Path("coarse.png").read_bytes() == Path("out.png").read_bytes()
 
 
 def test_quiet_prints_nothing(model, capsys):
