@@ -40,6 +40,7 @@ def convert(
     target: str | os.PathLike[str],
     *,
     small: bool = False,
+    float16: bool = False,
     to_img_range: float | None = None,
     **options: Any,
 ) -> tuple[SwinIRConfig, int]:
@@ -49,6 +50,7 @@ def convert(
       source: name of the weights, as for `load_pretrained`.
       target: a new folder, or a `.safetensors` file, for PyTorch.
       small: whether a `.safetensors` file gets small masks, see `params_to_official`.
+      float16: whether a `.safetensors` file holds float16, in half of the space; computing stays as it is.
       to_img_range: value of `img_range` for which the network is rewritten; restored images stay the same.
       **options: options of `load_pretrained`.
 
@@ -56,10 +58,10 @@ def convert(
       The network's configuration and the number of parameters.
 
     Raises:
-      InputError: if the source cannot be read, the target cannot be written, or `to_img_range` is not positive; nothing
-        is written then.
+      InputError: if the source cannot be read, the target cannot be written, `to_img_range` is not positive, or a
+        weight is too large for float16; nothing is written then.
     """
-    return convert_blend([(source, 1.0)], target, small=small, to_img_range=to_img_range, **options)
+    return convert_blend([(source, 1.0)], target, small=small, float16=float16, to_img_range=to_img_range, **options)
 
 
 def convert_blend(
@@ -67,6 +69,7 @@ def convert_blend(
     target: str | os.PathLike[str],
     *,
     small: bool = False,
+    float16: bool = False,
     to_img_range: float | None = None,
     **options: Any,
 ) -> tuple[SwinIRConfig, int]:
@@ -82,7 +85,11 @@ def convert_blend(
         make_folder(target.parent)
         tensors = params_to_official(params, config, small=small)
         _warn_of_losses(tensors, config)
+        if float16:
+            tensors = {name: _as_float16(name, tensor) for name, tensor in tensors.items()}
         write_bytes(target, safetensors.numpy.save(tensors))
+    elif float16:
+        raise InputError(f"{target}: model folders hold float32; name a .safetensors file for float16.")
     else:
         save_model(target, params, config)
     return config, _count(params)
@@ -146,6 +153,15 @@ def _architecture(config: SwinIRConfig) -> dict[str, Any]:
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in _FREE}
     derived = {name: getattr(config, name) for name in ("attention_window", "shift_size", "mlp_hidden_dim")}
     return {**fields, **derived, "img_size": config.img_size if config.ape else None}
+
+
+def _as_float16(name: str, tensor: np.ndarray) -> np.ndarray:
+    """Rounds a tensor of floats; integers stay."""
+    if tensor.dtype != np.float32:
+        return tensor
+    if np.abs(tensor).max(initial=0) > np.finfo(np.float16).max:
+        raise InputError(f"{name} has values that float16 cannot hold.")
+    return tensor.astype(np.float16)
 
 
 def _count(params: Mapping[str, Any]) -> int:

@@ -161,6 +161,33 @@ def test_a_small_file_has_the_masks_of_the_smallest_image_that_shifts(tmp_path):
     assert again.config == dataclasses.replace(config, img_size=2 * config.window_size)
 
 
+def test_a_file_of_float16_loads_as_float32(tmp_path):
+    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    save_model(tmp_path / "model", params, TINY)
+    convert(tmp_path / "model", tmp_path / "whole.safetensors")
+    convert(tmp_path / "model", tmp_path / "half.safetensors", float16=True)
+    whole, half = (safetensors.numpy.load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
+    assert whole.keys() == half.keys()
+    for name, tensor in whole.items():
+        expected = tensor.astype(np.float16) if tensor.dtype == np.float32 else tensor
+        assert (half[name].dtype, half[name].tobytes()) == (expected.dtype, expected.tobytes()), name
+    _, loaded = swinir_jax.load_pretrained(tmp_path / "half.safetensors")
+    rounded = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float16).astype(np.float32), params)
+    jax.tree.map(np.testing.assert_array_equal, loaded, rounded)
+    assert {leaf.dtype for leaf in jax.tree.leaves(loaded)} == {np.dtype(np.float32)}
+
+
+def test_float16_that_cannot_be(tmp_path):
+    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    params["conv_first"]["bias"] = np.full_like(params["conv_first"]["bias"], 1e5)
+    save_model(tmp_path / "model", params, TINY)
+    with pytest.raises(InputError, match=r"conv_first\.bias has values that float16 cannot hold"):
+        convert(tmp_path / "model", tmp_path / "half.safetensors", float16=True)
+    with pytest.raises(InputError, match="model folders hold float32"):
+        convert(tmp_path / "model", tmp_path / "half", float16=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_nothing_is_written_unless_all_fits(tmp_path):
     for target in ("model", "back.safetensors"):
         with pytest.raises(InputError):
