@@ -14,7 +14,7 @@ from tables import ROOT
 from swinir_jax import Restorer, load_pretrained
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.evaluation.protocol import evaluate
-from swinir_jax.tasks import TASKS
+from swinir_jax.tasks import TASKS, real_sr
 
 OUT = ROOT / "docs" / "crops.png"
 CROP = (72, 8, 168, 104)  # left, top, right, bottom: the face
@@ -27,14 +27,17 @@ ROWS = (
     ("lightweight_x4", "lightweight_sr", 4, "a quarter of the size, bicubic"),
     ("color_denoise_light", "color_dn", 25, "noise, sigma 25"),
     ("jpeg_light", "color_jpeg_car", 30, "JPEG, quality 30"),
+    ("real_denoise", "real_sr", 1, "the chain photo"),
+    ("real_x2", "real_sr", 2, "half the size, the chain photo"),
 )
 
 
 def panels(model: str, task: str, level: int) -> list[Image.Image]:
     """Returns crops of the network's input, the answer and the truth."""
     network, params = load_pretrained(model)
-    restorer = Restorer(network, params, pad=TASKS[task].pad)
-    ((_, images),) = evaluate(task, level, restorer.restore, [(PHOTO, None)])
+    protocol = real_sr("photo") if task == "real_sr" else TASKS[task]
+    restorer = Restorer(network, params, pad=protocol.pad)
+    ((_, images),) = evaluate(protocol, level, restorer.restore, [(PHOTO, None)])
     full = [Image.fromarray(np.asarray(image)) for image in (images.lq, images.restored, images.hq)]
     size = full[-1].size
     return [image.resize(size, Image.Resampling.BICUBIC).crop(CROP) for image in full]

@@ -13,30 +13,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from quality import BUNDLED, LEVEL_OPTIONS, SETS, Row
+from quality import BUNDLED, SETS, Row, evaluate
 from tables import ROOT, markdown, replace_table
 
 from swinir_jax.checkpoints.zoo import bundled_models
-from swinir_jax.cli.main import main as swinir_jax
 from swinir_jax.images import read_picture
 from swinir_jax.metrics import psnr
 
 RESULTS = ROOT / "benchmarks" / "results" / "precision.json"
 DTYPES = ("float32", "bfloat16")
-
-
-def evaluate(sets: Path, row: Row, dtype: str, out: Path) -> dict[str, Any]:
-    """Runs `swinir-jax evaluate --json` for one row of `quality.BUNDLED`; the restored images go to `out`."""
-    model, task, name, level, given = row
-    hq, lq, _ = SETS[name]
-    scores = out / "scores.json"
-    arguments = ["evaluate", "--task", task, LEVEL_OPTIONS[task.rsplit("_", 1)[-1]], str(level), "--model", model]
-    arguments += ["--hq", str(sets / hq), "--dtype", dtype, "--save", str(out), "--json", str(scores), "--quiet"]
-    if given and lq:
-        arguments += ["--lq", str(sets / lq.format(level=level))]
-    if code := swinir_jax(arguments):
-        raise SystemExit(code)
-    return json.loads(scores.read_text())
 
 
 def compare(sets: Path, row: Row) -> dict[str, Any]:
@@ -45,7 +30,9 @@ def compare(sets: Path, row: Row) -> dict[str, Any]:
     metric = SETS[name][2][0]
     with tempfile.TemporaryDirectory() as folder:
         outs = [Path(folder) / dtype for dtype in DTYPES]
-        found = [evaluate(sets, row, dtype, out) for dtype, out in zip(DTYPES, outs, strict=True)]
+        found = [
+            evaluate(sets, row, "--dtype", dtype, "--save", str(out)) for dtype, out in zip(DTYPES, outs, strict=True)
+        ]
         pictures = [[read_picture(path).pixels for path in sorted(out.glob("*.png"))] for out in outs]
     images = [[image[metric] for image in content["images"]] for content in found]
     return {

@@ -31,7 +31,9 @@ SETS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
     "Set12": ("Set12", None, ("psnr", "ssim")),
     "McMaster": ("McMaster", None, ("psnr", "ssim")),
     "classic5": ("classic5", None, ("psnr", "ssim", "psnr_b")),
+    "McMaster by `photo`": ("McMaster", None, _SR),
 }
+CHAINS = {"McMaster by `photo`": "photo"}  # of blind degradation
 
 # Model, task, set, level, and whether the set's LQ files are used; else LQ is made from the ground truth.
 Row = tuple[str, str, str, int, bool]
@@ -42,6 +44,8 @@ BASELINES: tuple[Row, ...] = (
     *(("input", "color_dn", "McMaster", sigma, False) for sigma in (15, 25, 50)),
     *(("input", "jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
     *(("input", "color_jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
+    ("input", "real_sr", "McMaster by `photo`", 1, False),
+    ("bicubic", "real_sr", "McMaster by `photo`", 2, False),
 )
 # The first row of a model is the one that `swinir-jax models` shows.
 BUNDLED: tuple[Row, ...] = (
@@ -49,23 +53,33 @@ BUNDLED: tuple[Row, ...] = (
     ("lightweight_x4", "lightweight_sr", "Set5", 4, True),
     *(("color_denoise_light", "color_dn", "McMaster", sigma, False) for sigma in (25, 15, 50)),
     *(("jpeg_light", "color_jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
+    ("real_denoise", "real_sr", "McMaster by `photo`", 1, False),
+    ("real_x2", "real_sr", "McMaster by `photo`", 2, False),
 )
 LEVEL_OPTIONS = {"dn": "--noise", "sr": "--scale", "car": "--jpeg"}
 
 
-def measure(sets: Path, row: Row) -> dict[str, Any]:
-    """Measures one row, by the command that a user would type."""
+def evaluate(sets: Path, row: Row, *options: str) -> dict[str, Any]:
+    """Measures one row by the command that a user would type, with further options; returns what its --json writes."""
     model, task, name, level, given = row
-    hq, lq, metrics = SETS[name]
+    hq, lq, _ = SETS[name]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "scores.json"
-        options = ["--model", model, "--hq", str(sets / hq), "--json", str(file), "--quiet"]
+        arguments = ["--task", task, LEVEL_OPTIONS[task.rsplit("_", 1)[-1]], str(level), "--model", model]
+        arguments += ["--hq", str(sets / hq), "--json", str(file), "--quiet", *options]
         if given and lq:
-            options += ["--lq", str(sets / lq.format(level=level))]
-        code = swinir_jax(["evaluate", "--task", task, LEVEL_OPTIONS[task.rsplit("_", 1)[-1]], str(level), *options])
-        if code:
+            arguments += ["--lq", str(sets / lq.format(level=level))]
+        if name in CHAINS:
+            arguments += ["--chain", CHAINS[name]]
+        if code := swinir_jax(["evaluate", *arguments]):
             raise SystemExit(code)
-        content = json.loads(file.read_text())
+        return json.loads(file.read_text())
+
+
+def measure(sets: Path, row: Row) -> dict[str, Any]:
+    """Measures one row."""
+    model, task, name, level, given = row
+    content, metrics = evaluate(sets, row), SETS[name][2]
     scores = {metric: content["average"][metric] for metric in metrics}
     seconds = sum(image["seconds"] for image in content["images"])
     return {

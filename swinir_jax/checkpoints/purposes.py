@@ -25,11 +25,13 @@ class Row:
       networks: name of the network by scale, with `{level}` for the level that the network was trained for.
       reason: what these networks are good for, in a few words, with `{level}` likewise.
       left: faults of the purpose that only the networks of quality "best" remove; empty if there are none.
+      beyond: row for larger scales than the largest of these networks; None if this one goes on.
     """
 
     networks: Mapping[int, str]
     reason: str
     left: str = ""
+    beyond: "Row | None" = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,12 @@ _PURPOSES = (
         scale=2,
         rows={
             # Measured by benchmarks/photo_networks.py: the best of the bundled networks.
-            "fast": Row({1: "jpeg_light"}, "removes JPEG faults first", "noise and blur"),
+            "fast": Row(
+                {1: "real_denoise", 2: "real_x2"},
+                "removes mild noise, JPEG and blur",
+                "strong faults",
+                beyond=Row({1: "jpeg_light"}, "removes JPEG faults first", "noise and blur"),
+            ),
             "best": Row(
                 {
                     2: "003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x2_GAN",
@@ -190,7 +197,7 @@ class Choice:
         return {**dataclasses.asdict(self), "is_resized": self.is_resized}
 
     def __str__(self) -> str:
-        """Describes the choice in a line: `photo, scale 2: jpeg_light (bundled), ...; removes JPEG faults first`."""
+        """Describes the choice in a line: `photo, scale 2: real_x2 (bundled); removes mild noise, JPEG and blur`."""
         return f"{self.purpose}, scale {self.scale}: {describe_passes(self.passes, self.scale)}; {self.reason}"
 
 
@@ -230,6 +237,8 @@ def choose_models(
         raise InputError(f"Wrong level {level!r} (--level): the purpose {purpose} (--for) {known}.")
     level = entry.level if level is None else level
     row = entry.rows[quality]
+    if row.beyond and scale > max(row.networks):
+        row = row.beyond
     names = _in_turn(row.networks, scale, quality)
     better = _in_turn(entry.rows["best"].networks, scale, "best")[0][0] if row.left else None
     return Choice(

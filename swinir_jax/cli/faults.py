@@ -50,8 +50,8 @@ class FaultWatch:
             self._warn(self._noisy, self._pictures, what, "--for noise removes them first")
         else:
             logger.warning(
-                "%d of %d pictures %s, and %s do not remove noise; --for photo --best does, and --for noise where no "
-                "telephone has smoothed and compressed the noise",
+                "%d of %d pictures %s, and the noise stays after %s; --for photo --best removes it, and --for noise, "
+                "where no telephone has smoothed and compressed it",
                 self._noisy, self._pictures, what, " and ".join(self._names),
             )  # fmt: skip
 

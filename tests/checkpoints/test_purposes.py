@@ -57,12 +57,13 @@ def test_fast_choices_fetch_nothing_where_a_bundled_network_is(purpose):
 @pytest.mark.parametrize(
     ("purpose", "scale", "line"),
     [
+        ("photo", None, "photo, scale 2: real_x2 (bundled); removes mild noise, JPEG and blur"),
         (
             "photo",
-            None,
-            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG faults first",
+            4,
+            "photo, scale 4: jpeg_light (bundled), then lightweight_x4 (bundled); removes JPEG faults first",
         ),
-        ("photo", 1, "photo, scale 1: jpeg_light (bundled); removes JPEG faults first"),
+        ("photo", 1, "photo, scale 1: real_denoise (bundled); removes mild noise, JPEG and blur"),
         ("clean", 4, "clean, scale 4: lightweight_x4 (bundled); for clean pictures, small"),
         (
             "clean",
@@ -87,7 +88,7 @@ def test_choices_in_a_line(purpose, scale, line):
     assert str(choose_models(purpose, scale)) == line
 
 
-@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("scale", [1, 2, 4])
 def test_a_photograph_gets_the_bundled_networks_that_were_measured_to_be_best(scale):
     file = Path(__file__).parents[2] / "benchmarks" / "results" / "photo_networks.json"
     measured = [row for row in json.loads(file.read_text()) if row["scale"] == scale]

@@ -32,6 +32,8 @@ CONFIGS = {
     "lightweight_x4": dataclasses.replace(SMALL, upscale=4, upsampler="pixelshuffledirect"),
     "jpeg_light": SMALL,
     "color_denoise_light": SMALL,
+    "real_denoise": SMALL,
+    "real_x2": dataclasses.replace(SMALL, upscale=2, upsampler="pixelshuffledirect"),
 }
 GRAY = "004_grayDN_DFWB_s128w8_SwinIR-M_noise25"
 
@@ -95,9 +97,9 @@ def through(*names):
     [
         (
             [],
-            [1, 2],
-            "photo, scale 2: jpeg_light (bundled), then lightweight_x2 (bundled); removes JPEG faults first; for noise "
-            "and blur, too: --best (67 MB download)",
+            [2],
+            "photo, scale 2: real_x2 (bundled); removes mild noise, JPEG and blur; for strong faults, too: --best "
+            "(67 MB download)",
         ),
         (
             ["--scale", "3"],
@@ -194,7 +196,7 @@ def test_best_and_level_choose_the_official_file(run, server):
             r"Wrong level 20 \(--level\): the purpose noise .* takes the levels 15, 25, 50",
         ),
         (["--level", "25"], r"Wrong level 25 \(--level\): the purpose photo .* takes no level"),
-        (["--strength", "0.5"], r"--strength 0.5: jpeg_light cannot .*, no bundled model can; leave --strength out"),
+        (["--strength", "0.5"], r"--strength 0.5: real_x2 cannot .*, no bundled model can; leave --strength out"),
         (["--model", "models/jpeg_light", "--strength", "2"], "--strength must be 0 to 1, got 2"),
     ],
 )
@@ -275,7 +277,7 @@ def test_models_are_listed_by_purpose(capsys):
         "color_dn noise 25; Apache-2.0" in out
     )
     assert re.search(r"jpeg_light: same size; fast; bundled; 5 MB, 0\.9 M parameters; ", out)
-    assert "--for photo\n    enlarges by 2: jpeg_light, then lightweight_x2\n" in out
+    assert "--for photo\n    enlarges by 2: real_x2\n" in out
 
 
 def test_models_with_two_ends_are_marked_and_named_where_a_strength_is_refused(run, monkeypatch, capsys):

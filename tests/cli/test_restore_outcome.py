@@ -210,15 +210,17 @@ def test_networks_for_clean_pictures_say_once_what_they_do_not_know(run, unchang
 
 
 LEFT_NOISE = (
-    "1 of 2 pictures is noisy, and {} do not remove noise; --for photo --best does, and --for noise where no telephone "
-    "has smoothed and compressed the noise"
+    "1 of 2 pictures is noisy, and the noise stays after {}; --for photo --best removes it, and --for noise, where "
+    "no telephone has smoothed and compressed it"
 )
 
 
 @pytest.mark.parametrize(
     ("arguments", "networks"),
     [
-        ([], "jpeg_light and lightweight_x2"),
+        ([], None),
+        (["--scale", "4"], "jpeg_light and lightweight_x4"),
+        (["--model", "jpeg_light"], "jpeg_light"),
         (["--model", "jpeg_light,lightweight_x4"], "jpeg_light and lightweight_x4"),
         (["--for", "noise", "--scale", "2"], None),
     ],
