@@ -1,4 +1,4 @@
-"""Draws what the bundled models do to a photograph, for docs/crops.png.
+"""Draws what the bundled models do to a photograph, for docs/crops.jpg.
 
     python benchmarks/crops.py
 
@@ -16,7 +16,7 @@ from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.evaluation.protocol import evaluate
 from swinir_jax.tasks import TASKS, real_sr
 
-OUT = ROOT / "docs" / "crops.png"
+OUT = ROOT / "docs" / "crops.jpg"
 CROP = (72, 8, 168, 104)  # left, top, right, bottom: the face
 SIDE = 240  # pixels of a panel
 LABEL = 18  # pixels of the line above a row
@@ -53,7 +53,7 @@ def main() -> None:
         for x, (panel, label) in enumerate(zip(panels(model, task, level), (given, model, "truth"), strict=True)):
             pen.text((x * SIDE + 4, top + 3), label, fill="black")
             sheet.paste(panel.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x * SIDE, top + LABEL))
-    sheet.save(OUT, optimize=True)
+    sheet.save(OUT, quality=92)
 
 
 if __name__ == "__main__":
