@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from photo_networks import middle
 from tables import ROOT, markdown, replace_table
 from which_model import noisy
 
@@ -24,7 +25,6 @@ from swinir_jax.data.blind.kernels import gaussian
 from swinir_jax.data.degradations import jpeg, to_uint8
 from swinir_jax.data.folders import find_images
 from swinir_jax.evaluation.judging import load_distance
-from swinir_jax.images import read_picture
 from swinir_jax.metrics import psnr
 
 RESULTS = ROOT / "benchmarks" / "results" / "fault_levels.json"
@@ -46,13 +46,6 @@ FAULTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def middle(file: Path) -> np.ndarray:
-    """Reads the middle of a photograph as uint8."""
-    pixels = read_picture(file).pixels
-    top, left = ((side - SIDE) // 2 for side in pixels.shape[:2])
-    return pixels[top : top + SIDE, left : left + SIDE]
-
-
 def table(rows: dict[str, dict[str, tuple[float, float]]]) -> str:
     """Formats PSNR and distance; an input without fault has none."""
     cells = [
@@ -69,7 +62,7 @@ def main() -> None:
     parser.add_argument("--weights-dir", help="folder with the weights of EfficientNet-Lite0")
     args = parser.parse_args()
     distance = load_distance("efficientnet_lite0", args.weights_dir)
-    photographs = [middle(file) for file, _ in find_images(args.hq).pairs]
+    photographs = [middle(file, SIDE) for file, _ in find_images(args.hq).pairs]
     restorers = {name: Restorer(*load_pretrained(name)) for name in NETWORKS}
     rows = {}
     for fault, damage in FAULTS.items():

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tables import ROOT, markdown, replace_table
 
 from swinir_jax import load_pretrained
@@ -28,8 +29,8 @@ from swinir_jax.tasks import real_sr
 RESULTS = ROOT / "benchmarks" / "results" / "photo_networks.json"
 PAGE = ROOT / "docs" / "which_model.md"
 SIDE = 400  # pixels of a crop's side, for the 16 blocks of 96x96 that NIQE needs
+# Networks by scale; those of CLEANING keep the size.
 CLEANING = ((), ("jpeg_light",), ("color_denoise_light",), ("real_denoise",))
-# By scale.
 NETWORKS = {
     1: CLEANING,
     2: ((), *((*first, "lightweight_x2") for first in CLEANING), ("real_x2",)),
@@ -40,12 +41,17 @@ METRICS = ("psnr_y", "ssim_y", "niqe")
 pretrained = functools.cache(load_pretrained)
 
 
+def middle(file: Path, side: int) -> np.ndarray:
+    """Reads the middle square of a photograph as uint8."""
+    pixels = read_picture(file).pixels
+    top, left = ((length - side) // 2 for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]
+
+
 def write_middle(file: Path, folder: Path) -> Path:
     """Writes the middle of a photograph as a PNG file, and returns the file."""
-    pixels = read_picture(file).pixels
-    top, left = ((side - SIDE) // 2 for side in pixels.shape[:2])
     target = folder / f"{file.stem}.png"
-    write_picture(target, Picture(pixels[top : top + SIDE, left : left + SIDE]))
+    write_picture(target, Picture(middle(file, SIDE)))
     return target
 
 

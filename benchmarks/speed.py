@@ -41,8 +41,6 @@ class Case:
 
 
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-_BFLOAT16 = ("--dtype", "bfloat16")
-
 
 _COMPILE = ("--compile",)
 CASES: Mapping[str, Case] = {
@@ -81,7 +79,10 @@ CASES: Mapping[str, Case] = {
     # Without units for bfloat16, a processor converts to float32 and gains nothing.
     **{
         f"{network}_{side}_bfloat16": Case(
-            f"{title}, {side}x{side}, bfloat16", (network, side, *_BFLOAT16), beside=False, runtimes=("openvino",)
+            f"{title}, {side}x{side}, bfloat16",
+            (network, side, "--dtype", "bfloat16"),
+            beside=False,
+            runtimes=("openvino",),
         )
         for network, side, title in (("light", "256", "lightweight x2"), ("classical", "128", "classical x4"))
     },

@@ -212,7 +212,7 @@ def choose_models(
     """Chooses the networks for a photograph; loads and downloads nothing.
 
     A scale that no network of the purpose has is reached by the next larger network and MATLAB's bicubic; beyond the
-    largest, the answer, which is clean, goes through the networks for clean pictures.
+    largest, the row names others, or the answer, which is clean, goes through the networks for clean pictures.
 
     Args:
       purpose: a key of `PURPOSES`.
