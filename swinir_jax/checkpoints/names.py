@@ -61,11 +61,19 @@ def to_official(path: str, array: np.ndarray) -> tuple[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=16)  # tracing takes longer than reading weights
 def parameter_shapes(config: SwinIRConfig) -> Mapping[str, tuple[int, ...]]:
-    """Returns the shape of each parameter by path in the Flax tree (`a/b/c`), without making arrays."""
-    model = SwinIR(config)
+    """Returns the shape of each parameter by path in the Flax tree (`a/b/c`), without making arrays.
+
+    The layers of a block are alike, so one of each block is traced.
+    """
+    model = SwinIR(dataclasses.replace(config, depths=(1,) * len(config.depths)))
     lq = jax.ShapeDtypeStruct((1, *config.example_sides, config.in_chans), jnp.float32)
     tree = jax.eval_shape(lambda lq: model.init(jax.random.key(0), lq), lq)["params"]  # makes no key, either
-    return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
+    shapes = {}
+    for path, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items():
+        block = re.match(r"layers(?:_hf)?_(\d+)/residual_group/", path)
+        for j in range(config.depths[int(block[1])] if block else 1):
+            shapes[path.replace("/blocks_0/", f"/blocks_{j}/")] = leaf.shape
+    return {path: shapes[path] for path in sorted(shapes, key=lambda path: path.split("/"))}  # as JAX sorts the tree
 
 
 def official_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
@@ -85,8 +93,8 @@ def official_buffers(config: SwinIRConfig) -> dict[str, np.ndarray]:
     mask = None
     if config.shift_size:
         height, width = (math.ceil(side / m) * m for side in config.img_sides)
-        regions = shift_regions(height, width, m, config.shift_size)
-        mask = np.asarray(shift_mask(regions)).reshape(-1, m * m, m * m)
+        make_mask = jax.jit(lambda: shift_mask(shift_regions(height, width, m, config.shift_size)))  # one compilation
+        mask = np.asarray(make_mask()).reshape(-1, m * m, m * m)
     buffers = {}
     bodies = ("layers", "layers_hf") if config.upsampler == "pixelshuffle_hf" else ("layers",)
     for body, (i, depth) in itertools.product(bodies, enumerate(config.depths)):
