@@ -82,13 +82,19 @@ def test_converted_weights_load_strictly_and_answer_alike(config, classes, tmp_p
         assert relative_error(answer, expected.permute(0, 2, 3, 1).numpy()) < 1e-5
 
 
-@pytest.mark.parametrize("name", bundled_models())
+def bundled_files():
+    """Yields all weight files of the package, those of both ends of a model, too."""
+    for model in bundled_models().values():
+        yield from sorted(model.glob("*.safetensors")) if model.is_dir() else [model]
+
+
+@pytest.mark.parametrize("file", bundled_files(), ids=lambda file: f"{file.parent.name}/{file.stem}")
 @pytest.mark.usefixtures("classes")  # defines operators that the tools ask for
-def test_pytorch_tools_load_the_bundled_models(name):
+def test_pytorch_tools_load_the_bundled_models(file):
     from spandrel import ModelLoader
 
-    theirs = ModelLoader().load_from_file(bundled_models()[name]).model.eval()
-    model, params = load_pretrained(name)
+    theirs = ModelLoader().load_from_file(file).model.eval()
+    model, params = load_pretrained(file)
     lq = np.random.default_rng(0).random((1, 40, 33, 3), dtype=np.float32)
     with torch.no_grad():
         expected = theirs(torch.from_numpy(lq).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()

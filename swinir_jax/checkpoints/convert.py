@@ -9,13 +9,13 @@ from typing import Any
 
 import jax
 import numpy as np
-import safetensors.numpy
 
 from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift
 from swinir_jax.checkpoints.blending import blend, check_weights
 from swinir_jax.checkpoints.ends import DEFAULT_STRENGTH, save_ends
 from swinir_jax.checkpoints.names import params_to_official
 from swinir_jax.checkpoints.pretrained import load_pretrained
+from swinir_jax.checkpoints.safetensors_file import safetensors_bytes
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.weight_file import SUFFIXES
 from swinir_jax.config import SwinIRConfig
@@ -85,9 +85,7 @@ def convert_blend(
         make_folder(target.parent)
         tensors = params_to_official(params, config, small=small)
         _warn_of_losses(tensors, config)
-        if float16:
-            tensors = {name: _as_float16(name, tensor) for name, tensor in tensors.items()}
-        write_bytes(target, safetensors.numpy.save(tensors))
+        write_bytes(target, safetensors_bytes(tensors, float16=float16))
     elif float16:
         raise InputError(f"{target}: model folders hold float32; name a .safetensors file for float16.")
     else:
@@ -100,6 +98,7 @@ def convert_ends(
     target: str | os.PathLike[str],
     *,
     strength: float | None = None,
+    float16: bool = False,
     to_img_range: float | None = None,
     **options: Any,
 ) -> tuple[SwinIRConfig, int]:
@@ -109,6 +108,7 @@ def convert_ends(
       ends: names of the networks at strength 0 (faithful) and at strength 1 (sharp).
       target: new folder.
       strength: default strength; None for 0.7.
+      float16: whether the files hold float16, as for `convert`.
       to_img_range: see `convert`.
       **options: options of `load_pretrained`.
 
@@ -119,7 +119,7 @@ def convert_ends(
       InputError: as for `convert`, or if the architectures differ.
     """
     config, (faithful, sharp) = _load_alike(ends, to_img_range, **options)
-    save_ends(target, faithful, sharp, config, DEFAULT_STRENGTH if strength is None else strength)
+    save_ends(target, faithful, sharp, config, DEFAULT_STRENGTH if strength is None else strength, float16=float16)
     return config, _count(faithful)
 
 
@@ -153,15 +153,6 @@ def _architecture(config: SwinIRConfig) -> dict[str, Any]:
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in _FREE}
     derived = {name: getattr(config, name) for name in ("attention_window", "shift_size", "mlp_hidden_dim")}
     return {**fields, **derived, "img_size": config.img_size if config.ape else None}
-
-
-def _as_float16(name: str, tensor: np.ndarray) -> np.ndarray:
-    """Rounds a tensor of floats; integers stay."""
-    if tensor.dtype != np.float32:
-        return tensor
-    if np.abs(tensor).max(initial=0) > np.finfo(np.float16).max:
-        raise InputError(f"{name} has values that float16 cannot hold.")
-    return tensor.astype(np.float16)
 
 
 def _count(params: Mapping[str, Any]) -> int:

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.numpy
-
 from swinir_jax.checkpoints.blending import blend
 from swinir_jax.checkpoints.folders import FAITHFUL, SHARP
 from swinir_jax.checkpoints.names import params_from_official, params_to_official, split_buffers
+from swinir_jax.checkpoints.safetensors_file import safetensors_bytes
 from swinir_jax.checkpoints.store import new_model, read_config, write_config
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.config import SwinIRConfig
@@ -27,6 +26,8 @@ def save_ends(
     sharp: Mapping[str, Any],
     config: SwinIRConfig,
     strength: float = DEFAULT_STRENGTH,
+    *,
+    float16: bool = False,
 ) -> None:
     """Writes a model with two ends; the folder appears whole, by one rename, or not at all.
 
@@ -36,15 +37,17 @@ def save_ends(
       sharp: parameters at strength 1, such as those of the GAN stage.
       config: configuration of both networks.
       strength: strength of a user who names none, 0..1.
+      float16: whether the files hold float16, in half of the space.
 
     Raises:
-      InputError: if the parameters do not fit the configuration, the strength is out of its range, or the folder is not
-        empty or cannot be written.
+      InputError: if the parameters do not fit the configuration, the strength is out of its range, a weight is too
+        large for float16, or the folder is not empty or cannot be written.
     """
     _check_strength(strength)
     with new_model(folder) as temporary:
         for name, params in ((FAITHFUL, faithful), (SHARP, sharp)):
-            (temporary / name).write_bytes(safetensors.numpy.save(params_to_official(params, config, small=True)))
+            tensors = params_to_official(params, config, small=True)
+            (temporary / name).write_bytes(safetensors_bytes(tensors, float16=float16))
         write_config(temporary, config, strength=strength)
 
 

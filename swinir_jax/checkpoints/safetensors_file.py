@@ -1,4 +1,4 @@
-"""Reads safetensors files."""
+"""Reads and writes safetensors files."""
 
 import os
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ml_dtypes
 import numpy as np
-import safetensors
+import safetensors.numpy
 
 from swinir_jax.checkpoints.pickled_values import UnreadTensor
 from swinir_jax.errors import InputError
@@ -44,6 +44,29 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray | Unr
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({' '.join(str(error).split())}).") from error
     return {name: _tensor(**entry) for name, entry in entries}
+
+
+def safetensors_bytes(tensors: Mapping[str, np.ndarray], *, float16: bool = False) -> bytes:
+    """Returns a safetensors file.
+
+    Args:
+      tensors: arrays by name.
+      float16: whether arrays of float32 are rounded to float16.
+
+    Raises:
+      InputError: if a value is too large for float16.
+    """
+    if float16:
+        tensors = {name: _as_float16(name, tensor) for name, tensor in tensors.items()}
+    return safetensors.numpy.save(dict(tensors))
+
+
+def _as_float16(name: str, tensor: np.ndarray) -> np.ndarray:
+    if tensor.dtype != np.float32:
+        return tensor
+    if np.abs(tensor).max(initial=0) > np.finfo(np.float16).max:
+        raise InputError(f"{name} has values that float16 cannot hold.")
+    return tensor.astype(np.float16)
 
 
 def _tensor(dtype: str, shape: list[int], data: bytearray) -> np.ndarray | UnreadTensor:

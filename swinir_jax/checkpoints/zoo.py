@@ -131,10 +131,13 @@ def bundled_models() -> dict[str, Path]:
 def bundled_name(name: str) -> str | None:
     """Returns the name of the bundled model that a name, or a file of the same content, stands for; None for others."""
     path, models = Path(name), bundled_models()
-    if not path.is_file():
-        return name if name in models and not is_model(path) else None
-    files = {known: file for known, file in models.items() if file.is_file()}
-    return next((known for known, file in files.items() if filecmp.cmp(path, file, shallow=False)), None)
+    if name in models and not path.is_file() and not is_model(path):
+        return name
+    return next((known for known, model in models.items() if path == model or _same_content(path, model)), None)
+
+
+def _same_content(path: Path, other: Path) -> bool:
+    return path.is_file() and other.is_file() and filecmp.cmp(path, other, shallow=False)
 
 
 def bundled_scores() -> dict[str, list[dict[str, Any]]]:

@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--small", action="store_true", help="write attention masks of the smallest image, which serve all sizes"
     )
     parser.add_argument(
-        "--float16", action="store_true", help="write a .safetensors file of half the size, rounded to float16"
+        "--float16",
+        action="store_true",
+        help="write a .safetensors file, or a model with two ends, of half the size, rounded to float16",
     )
     parser.add_argument(
         "--to-img-range",
@@ -61,14 +63,16 @@ def run(args: argparse.Namespace) -> int:
     if (args.target is None) == (args.out is None):
         raise InputError("Name one target: SOURCE TARGET, or --out TARGET.")
     target = args.target or args.out
-    options = {"to_img_range": args.to_img_range, "progress": not args.quiet, **weight_options(args)}
-    if args.ends and args.float16:
-        raise InputError("--float16 is for a .safetensors file, and --ends writes a folder.")
+    options = {
+        "float16": args.float16,
+        "to_img_range": args.to_img_range,
+        "progress": not args.quiet,
+        **weight_options(args),
+    }
     if args.ends:
         config, parameters = convert_ends(args.ends, target, **options)
     else:
-        options |= {"small": args.small, "float16": args.float16}
-        config, parameters = convert_blend(args.blend or [(args.source, 1.0)], target, **options)
+        config, parameters = convert_blend(args.blend or [(args.source, 1.0)], target, small=args.small, **options)
     logger.info("%s: %s, %s parameters", target, _describe(config), f"{parameters:,}")
     return 0
 

@@ -15,7 +15,7 @@ from swinir_jax import InputError
 from swinir_jax.checkpoints.convert import convert, with_img_range
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
-from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.checkpoints.zoo import bundled_models, weight_metadata
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, write_picture
 
@@ -167,6 +167,13 @@ def test_a_model_with_two_ends_is_converted_at_a_strength():
     assert "attn_mask" in str([*safetensors.numpy.load_file("model/sharp.safetensors")])  # loads in PyTorch, too
 
 
+def test_two_ends_in_float16():
+    assert run("--ends", "a,b", "--out", "model", "--float16") == 0
+    convert("b", "half.safetensors", small=True, float16=True)
+    assert Path("model/sharp.safetensors").read_bytes() == Path("half.safetensors").read_bytes()
+    assert bits(load("model", strength=1)) == bits(load("half.safetensors"))
+
+
 def test_a_bundled_model_may_have_two_ends(monkeypatch, tmp_path):
     (tmp_path / "pretrained").mkdir()
     monkeypatch.setattr("swinir_jax.checkpoints.zoo.resources.files", lambda package: tmp_path)
@@ -174,6 +181,8 @@ def test_a_bundled_model_may_have_two_ends(monkeypatch, tmp_path):
     convert("a", "pretrained/other.safetensors")
     assert [*bundled_models()] == ["light", "other"]
     assert bits(load("light", strength=1)) == bits(SECOND)
+    assert weight_metadata("light") == weight_metadata(str(bundled_models()["light"]))
+    assert weight_metadata("light")["license"]
 
 
 @pytest.fixture

@@ -216,8 +216,10 @@ def test_purposes_are_listed_with_all_choices():
 def test_purpose_of_a_bundled_network_is_known_by_the_content_of_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, path in bundled_models().items():
-        shutil.copy(path, "copy.safetensors")
-        assert purpose_of("copy.safetensors") == purpose_of(str(path)) == purpose_of(name) is not None
+        assert purpose_of(str(path)) == purpose_of(name) is not None
+        if path.is_file():
+            shutil.copy(path, "copy.safetensors")
+            assert purpose_of("copy.safetensors") == purpose_of(name)
     Path("lightweight_x2.safetensors").write_bytes(b"other weights")
     assert purpose_of("lightweight_x2.safetensors") is None
     save_model("jpeg_light", params_from_official(generated_weights(official_shapes(TINY), 1), TINY), TINY)
