@@ -1,6 +1,7 @@
 """How much is restored and how long the rest will take: a line of a terminal, or lines of a log."""
 
 import contextlib
+import dataclasses
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,28 @@ _NAME_LENGTH = 24
 _FORMAT = "{percentage:3.0f}% |{bar:10}| {desc}"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Running:
+    """A picture that is being restored.
+
+    Attributes:
+      place: place among all pictures, from 0.
+      name: name, as shown.
+      size: height and width; None if the picture is restored by rows, whose tiles are not known beforehand.
+      progress: finished tiles.
+    """
+
+    place: int
+    name: str
+    size: tuple[int, int] | None
+    progress: Progress
+
+
 class Display:
     """Progress of a run, drawn twice a second: by finished tiles, and by time within a tile.
 
-    Where standard error is no terminal, a line is logged each minute.
+    Where several devices restore a picture each, their lanes are numbered from 0, and the first of their pictures is
+    shown. Where standard error is no terminal, a line is logged each minute.
     """
 
     def __init__(self, *, hidden: bool = False):
@@ -32,25 +51,26 @@ class Display:
           hidden: whether to draw nothing on a terminal either.
         """
         self._hidden = hidden
-        self._restorer: FileRestorer | None = None  # while there is something to draw
-        self._pace, self._progress = Pace(), Progress()
-        self._works, self._place, self._name = [1.0], 0, ""
-        self._size: tuple[int, int] | None = None
+        self._restorers: Sequence[FileRestorer] = ()  # while there is something to draw
+        self._pace = Pace()
+        self._works: list[float] = []
+        self._running: dict[int, _Running] = {}  # by lanes
+        self._latest = 0.0, ""
         self._lock = threading.Lock()
 
-    def advance(self, count: int, total: int) -> None:
-        """Counts finished tiles of the picture that is being restored, as `done` of a restorer."""
-        if self._restorer:
-            works = self._restorer.tile_works(self._size) if self._size and count == 0 else ()
+    def advance(self, lane: int, count: int, total: int) -> None:
+        """Counts finished tiles of the picture that a lane restores, as `done` of a restorer."""
+        if running := self._running.get(lane):
+            works = self._restorers[lane].tile_works(running.size) if running.size and count == 0 else ()
             with self._lock:
-                self._progress.advance(count, total, works)
+                running.progress.advance(count, total, works)
 
     @contextlib.contextmanager
-    def drawing(self, restorer: FileRestorer, sizes: Sequence[tuple[int, int]]) -> Iterator[None]:
+    def drawing(self, restorers: Sequence[FileRestorer], sizes: Sequence[tuple[int, int]]) -> Iterator[None]:
         """Draws or logs, in a thread, until the end of the block.
 
         Args:
-          restorer: restorer of the pictures.
+          restorers: restorer of each lane.
           sizes: height and width of each picture.
         """
         bar = tqdm(total=1.0, disable=self._hidden or None, bar_format=_FORMAT, leave=False, dynamic_ncols=True)
@@ -58,9 +78,9 @@ class Display:
             bar.close()
             yield
             return
-        self._restorer, self._works = restorer, [restorer.work(size) for size in sizes]
+        self._restorers, self._works = restorers, [restorers[0].work(size) for size in sizes]
         if not bar.disable:  # who reads a log waits for the first tile
-            self._pace = Pace(measured_pace(restorer.models[0].config))
+            self._pace = Pace(measured_pace(restorers[0].models[0].config))
         ended = threading.Event()
 
         def draw() -> None:
@@ -77,27 +97,33 @@ class Display:
             bar.close()
 
     @contextlib.contextmanager
-    def picture(self, place: int, name: str, size: tuple[int, int] | None) -> Iterator[None]:
+    def picture(self, lane: int, place: int, name: str, size: tuple[int, int] | None) -> Iterator[None]:
         """Shows a picture until the end of the block.
 
         Args:
+          lane: lane that restores the picture.
           place: place of the picture among those of `drawing`, from 0.
           name: name of the picture.
           size: height and width of the picture; None if it is restored by rows, whose tiles are not known beforehand.
         """
-        if not self._restorer:
+        if not self._restorers:
             yield
             return
         work = self._works[place]
+        progress = Progress(self._pace.expect(work))
         with self._lock:
-            self._place, self._size, self._name = place, size, _shown(name)
-            self._progress = Progress(self._pace.expect(work))
+            self._running[lane] = _Running(place, _shown(name), size, progress)
         yield
-        if self._progress.seconds:
-            self._pace.learn(work, self._progress.seconds)
+        with self._lock:
+            del self._running[lane]
+            if progress.seconds:
+                self._pace.learn(work, progress.seconds)
 
     def _draw(self, bar: tqdm) -> None:
-        finished, text = self._estimate()
+        with self._lock:
+            if self._running:  # else all pictures are being read or written
+                self._latest = self._estimate()
+            finished, text = self._latest
         if bar.disable:
             logger.info("%.0f %%: %s", 100 * finished, text)
             return
@@ -106,17 +132,16 @@ class Display:
 
     def _estimate(self) -> tuple[float, str]:
         """Returns the part of the work that is done, and the picture at hand with the time left."""
-        with self._lock:
-            fraction, left = self._progress.estimate()
-            place, name = self._place, self._name
-            is_preparing = not self._progress.total
+        first = min(self._running.values(), key=lambda running: running.place)
+        fraction, left = first.progress.estimate()
+        place, name = first.place, first.name
         fraction, work = fraction or 0.0, self._works[place]
         whole, finished = sum(self._works), sum(self._works[:place]) + fraction * work
         text = f"{name}, {place + 1} of {len(self._works)}" if len(self._works) > 1 else name
-        if is_preparing:
+        if not first.progress.total:
             text += ", preparing the network for pictures of this size"
         if left:
-            others = sum(self._works[place + 1 :])
+            others = sum(self._works[place + 1 :]) / len(self._restorers)
             after = self._pace.expect(others)
             if after is None:  # as fast as this picture
                 after = left / (1 - fraction) / work * others

@@ -89,6 +89,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print networks, results and failures as JSON to standard output"
     )
+    parser.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="restore on N devices, such as GPUs, a picture on each at a time (default: all; on a CPU, 1)",
+    )
     add_memory_option(parser)
     add_pixels_option(parser)
     advanced = add_weight_options(parser)

@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import functools
 import hashlib
+import itertools
 import logging
 import math
 import shutil
@@ -17,6 +19,7 @@ import numpy as np
 import swinir_jax
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.cli.choosing import Chosen, describe_licenses, load_chosen
+from swinir_jax.cli.devices import largest_beside_others, take_devices
 from swinir_jax.cli.display import Display
 from swinir_jax.cli.faults import FaultWatch
 from swinir_jax.cli.inputs import Inputs, Source
@@ -32,11 +35,9 @@ from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.files import FileRestoration, FileRestorer, Restored
-from swinir_jax.inference.overlap import overlapped
+from swinir_jax.inference.overlap import in_lanes, overlapped
 
 logger = logging.getLogger(__name__)
-
-_OVERLAP_PIXELS = 2**24  # of a result; larger pictures may need the memory of the next one and of the last one
 
 # Options that change no result, or only which results there are.
 _OTHER_OPTIONS = (
@@ -46,6 +47,7 @@ _OTHER_OPTIONS = (
     "recursive",
     "skip_existing",
     "memory",
+    "devices",
     "max_pixels",
     "open",
     "json",
@@ -77,9 +79,9 @@ def restore(
     """
     display = Display(hidden=args.quiet)
     chosen = _load(args, choice)  # before the output folder is made, which may have the model's name
-    restorer = _restorer(chosen, display, args)
+    restorers = _restorers(chosen, display, args)
     unfinished = Unfinished(goal.folder, _settings(chosen, args))
-    jobs = _plan(headers, goal, restorer, unfinished, tally, args)
+    jobs = _plan(headers, goal, restorers, unfinished, tally, args)
     watch = FaultWatch(chosen)
     watch.look_at_headers([headers[job.source] for job in jobs])
     if jobs:
@@ -89,8 +91,8 @@ def restore(
             make_result_folder(goal.folder / COMPARISONS)
     settled = 0
     try:
-        with answering_interrupts(), display.drawing(restorer, [headers[job.source].size for job in jobs]):
-            for job, outcome in zip(jobs, _outcomes(jobs, restorer, display, args), strict=True):
+        with answering_interrupts(), display.drawing(restorers, [headers[job.source].size for job in jobs]):
+            for job, outcome in zip(jobs, _outcomes(jobs, restorers, display, args), strict=True):
                 with counting(job.source, tally):
                     restored = outcome()
                     if goal.is_stream:
@@ -123,18 +125,23 @@ def _load(args: argparse.Namespace, choice: Choice | None) -> Chosen:
     return chosen
 
 
-def _restorer(chosen: Chosen, display: Display, args: argparse.Namespace) -> FileRestorer:
-    return make_restorer(
-        chosen.networks,
-        chosen.scale,
-        tile=args.tile,
-        overlap=args.overlap,
-        blend=args.blend,
-        pad=args.pad,
-        self_ensemble=args.self_ensemble,
-        memory=args.memory,
-        done=display.advance,
-    )
+def _restorers(chosen: Chosen, display: Display, args: argparse.Namespace) -> list[FileRestorer]:
+    """Returns a restorer on each device."""
+    return [
+        make_restorer(
+            chosen.networks,
+            chosen.scale,
+            tile=args.tile,
+            overlap=args.overlap,
+            blend=args.blend,
+            pad=args.pad,
+            self_ensemble=args.self_ensemble,
+            memory=args.memory,
+            mesh=jax.sharding.Mesh(np.array([device]), ("devices",)),
+            done=functools.partial(display.advance, lane),
+        )
+        for lane, device in enumerate(take_devices(args.devices))
+    ]
 
 
 def _settings(chosen: Chosen, args: argparse.Namespace) -> dict[str, str]:
@@ -151,7 +158,7 @@ def _settings(chosen: Chosen, args: argparse.Namespace) -> dict[str, str]:
 def _plan(
     headers: Mapping[Source, Header],
     goal: Goal,
-    restorer: FileRestorer,
+    restorers: Sequence[FileRestorer],
     unfinished: Unfinished,
     tally: Tally,
     args: argparse.Namespace,
@@ -161,6 +168,7 @@ def _plan(
     Pictures of other shards are planned, too, because results of equal names get others.
     """
     drafts: list[Draft] = []
+    restorer = restorers[0]
     for source, header in headers.items():
         with counting(source, tally if args.shard.holds(source) else None):
             result, size = header.enlarged(restorer.scale), restorer.size_if_fits(source.file)
@@ -184,7 +192,8 @@ def _plan(
     if kept:
         logger.info("goes on after an interruption: %d results are kept", kept)
     _tell_replaced(jobs, goal)
-    restorer.plan(job.size for job in jobs if job.size)
+    for restorer in restorers[: len(jobs)]:
+        restorer.plan(job.size for job in jobs if job.size)
     return jobs
 
 
@@ -209,9 +218,33 @@ def _print(result: Path) -> None:
 
 
 def _outcomes(
-    jobs: Sequence[Job], restorer: FileRestorer, display: Display, args: argparse.Namespace
+    jobs: Sequence[Job], restorers: Sequence[FileRestorer], display: Display, args: argparse.Namespace
 ) -> Iterator[Callable[[], Restored]]:
     """Restores pictures; yields for each a function that waits for the result, or raises the error."""
+    limit = largest_beside_others(len(restorers)) / restorers[0].scale ** 2
+
+    def is_alone(place: int) -> bool:
+        size = jobs[place].size
+        return args.memory is not None or not size or math.prod(size) > limit
+
+    lanes = [functools.partial(_lane, jobs, restorer, lane, display, args) for lane, restorer in enumerate(restorers)]
+    for alone, places in itertools.groupby(range(len(jobs)), is_alone):
+        if alone:
+            for place in places:
+                yield from lanes[0]([place])
+        else:
+            yield from in_lanes([*places], lanes)
+
+
+def _lane(
+    jobs: Sequence[Job],
+    restorer: FileRestorer,
+    lane: int,
+    display: Display,
+    args: argparse.Namespace,
+    places: Sequence[int],
+) -> Iterator[Callable[[], Restored]]:
+    """Restores some of the pictures on one device, one after the other."""
     under_way: dict[int, FileRestoration] = {}  # of the jobs by their places
 
     def read(place: int) -> None:
@@ -231,7 +264,7 @@ def _outcomes(
         under_way[place] = restoration
 
     def restore(place: int) -> None:
-        with display.picture(place, jobs[place].source.name, jobs[place].size):
+        with display.picture(lane, place, jobs[place].source.name, jobs[place].size):
             under_way[place].restore()
 
     def write(place: int) -> Restored:
@@ -241,11 +274,7 @@ def _outcomes(
         _tell(jobs[place], restored)
         return restored
 
-    def is_alone(place: int) -> bool:
-        size = jobs[place].size
-        return args.memory is not None or not size or math.prod(size) * restorer.scale**2 > _OVERLAP_PIXELS
-
-    return overlapped(range(len(jobs)), read, restore, write, is_alone)
+    return overlapped(places, read, restore, write)
 
 
 def _compare(job: Job, restored: Restored) -> None:

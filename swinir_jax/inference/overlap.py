@@ -1,7 +1,10 @@
-"""Overlap of reading, restoring and writing, because files keep one core busy and networks the device."""
+"""Restoration of many items: files keep one core busy while networks keep the devices busy."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import collections
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -13,18 +16,16 @@ def overlapped(
     read: Callable[[Item], Any],
     restore: Callable[[Item], Any],
     write: Callable[[Item], Result],
-    is_alone: Callable[[Item], bool],
 ) -> Iterator[Callable[[], Result]]:
     """Takes items through three stages: while one is restored, the next one is read and the last one written.
 
-    The items are restored in this thread, which alone receives signals; what is being written at Ctrl-C is finished.
+    The items are restored in this thread; what is being written at Ctrl-C is finished.
 
     Args:
       items: items, in order.
       read: first stage of an item.
       restore: second stage; left out if the first one failed.
       write: third stage; left out if another one failed.
-      is_alone: whether an item needs all memory, so that nothing overlaps with it.
 
     Yields:
       For each item, in order, a function that waits for it and returns the result of `write`, or raises the error of
@@ -34,14 +35,11 @@ def overlapped(
         last: Callable[[], Result] | None = None  # waits for the item before
         reading: Future[Any] | None = None
         for place, item in enumerate(items):
-            if last and (is_alone(item) or is_alone(items[place - 1])):
-                yield last
-                last = None
             mine, reading = reading or reader.submit(read, item), None
             failure: Callable[[], Result] | None = None
             try:
                 mine.result()
-                if place + 1 < len(items) and not is_alone(item) and not is_alone(items[place + 1]):
+                if place + 1 < len(items):
                     reading = reader.submit(read, items[place + 1])
                 restore(item)
             except Exception as error:
@@ -55,6 +53,60 @@ def overlapped(
             last = failure or writer.submit(write, item).result
         if last:
             yield last
+
+
+def in_lanes(
+    items: Sequence[Item], lanes: Sequence[Callable[[Sequence[Item]], Iterable[Callable[[], Result]]]]
+) -> Iterator[Callable[[], Result]]:
+    """Divides items among lanes in turn: of n lanes, lane k takes the items k, k + n, ...
+
+    A single lane runs in this thread, which alone receives signals; several have a thread each. At Ctrl-C, these finish
+    the items at hand.
+
+    Args:
+      items: items, in order.
+      lanes: functions such as `overlapped`, of the items alone.
+
+    Yields:
+      What the lanes yield, in the order of the items.
+    """
+    count = len(lanes)
+    if count == 1:
+        yield from lanes[0](items)
+        return
+    outcomes: list[Future[Callable[[], Result]]] = [Future() for _ in items]
+    stopped = threading.Event()
+
+    def run(k: int) -> None:
+        mine = outcomes[k::count]
+        try:
+            for future, outcome in zip(mine, lanes[k](items[k::count]), strict=True):
+                future.set_result(outcome)
+                if stopped.is_set():
+                    break
+        finally:
+            for future in mine:
+                future.cancel()  # does nothing to those that have a result
+
+    with ThreadPoolExecutor(count) as threads:
+        running = [threads.submit(run, k) for k in range(count)]
+        waiting = collections.deque(outcomes)
+        try:
+            while waiting:
+                yield waiting[0].result()
+                waiting.popleft()
+        except KeyboardInterrupt:
+            stopped.set()
+            wait(running)
+            for future in itertools.takewhile(lambda future: not future.cancelled(), waiting):
+                yield future.result()
+            raise
+        except CancelledError:
+            for lane in running:
+                lane.result()  # raises the error of the lane that broke down
+            raise
+        finally:
+            stopped.set()
 
 
 def _raising(error: Exception) -> Callable[[], Any]:

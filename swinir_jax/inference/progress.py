@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from swinir_jax.config import SwinIRConfig
 
@@ -31,7 +32,7 @@ def measured_pace(config: SwinIRConfig, clock: Callable[[], float] = time.perf_c
         return None
     c = config.embed_dim
     product = jax.jit(jnp.matmul)
-    pixels, weights = jnp.ones((_PROBE_ROWS, c)), jnp.ones((c, 3 * c))
+    pixels, weights = jax.device_put([np.ones(shape, np.float32) for shape in ((_PROBE_ROWS, c), (c, 3 * c))])
     product(pixels, weights).block_until_ready()  # compiled
     times = []
     for _ in range(_PROBES):

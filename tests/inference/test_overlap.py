@@ -1,10 +1,11 @@
+import signal
 import threading
 import time
 
 import pytest
 
 from swinir_jax import InputError
-from swinir_jax.inference.overlap import overlapped
+from swinir_jax.inference.overlap import in_lanes, overlapped
 
 STAGES = ("read", "restore", "write")
 
@@ -12,8 +13,8 @@ STAGES = ("read", "restore", "write")
 class Stages:
     """Three stages that note when an item enters them."""
 
-    def __init__(self, alone=(), failing=()):
-        self.alone, self.failing, self.log = alone, failing, []
+    def __init__(self, failing=()):
+        self.failing, self.log = failing, []
 
     def _stage(self, name):
         def run(item):
@@ -25,8 +26,8 @@ class Stages:
 
         return run
 
-    def outcomes(self):
-        return overlapped(range(3), *map(self._stage, STAGES), lambda item: item in self.alone)
+    def outcomes(self, items=range(3)):
+        return overlapped(items, *map(self._stage, STAGES))
 
 
 def result(outcome):
@@ -49,14 +50,8 @@ def test_the_next_item_is_read_and_the_last_one_written_while_one_is_restored():
         begun["write", item].set()
         return item
 
-    outcomes = overlapped(range(3), lambda item: begun["read", item].set(), restore, write, lambda item: False)
+    outcomes = overlapped(range(3), lambda item: begun["read", item].set(), restore, write)
     assert [outcome() for outcome in outcomes] == [0, 1, 2]
-
-
-def test_nothing_overlaps_with_an_item_that_is_alone():
-    stages = Stages(alone={1})
-    assert [outcome() for outcome in stages.outcomes()] == [0, 1, 2]
-    assert stages.log == [(stage, item) for item in range(3) for stage in STAGES]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -80,11 +75,80 @@ def test_what_is_being_written_at_ctrl_c_is_finished_and_counted():
         written.append(item)
         return item
 
-    outcomes = overlapped(range(3), lambda item: None, restore, write, lambda item: False)
+    outcomes = overlapped(range(3), lambda item: None, restore, write)
     with pytest.raises(KeyboardInterrupt):
         counted.extend(outcome() for outcome in outcomes)
     assert written == counted == [0]
 
 
 def test_no_items():
-    assert list(overlapped([], *[None] * 4)) == []
+    assert list(overlapped([], *[None] * 3)) == []
+
+
+def test_lanes_run_at_the_same_time_and_keep_the_order():
+    together = threading.Barrier(2)
+
+    def lane(name):
+        def run(items):
+            for item in items:
+                together.wait(20)
+                time.sleep(0.02 * (name == "first"))
+                yield lambda item=item: (name, item)
+
+        return run
+
+    outcomes = in_lanes("abcd", [lane("first"), lane("second")])
+    expected = [("first", "a"), ("second", "b"), ("first", "c"), ("second", "d")]
+    assert [outcome() for outcome in outcomes] == expected
+
+
+def test_a_single_lane_runs_in_this_thread():
+    def lane(items):
+        assert threading.current_thread() is threading.main_thread()
+        yield from items
+
+    assert list(in_lanes([1, 2], [lane])) == [1, 2]
+
+
+@pytest.mark.parametrize("items", [0, 1, 2, 7])
+def test_any_number_of_items_in_three_lanes(items):
+    stages = Stages()
+    assert [outcome() for outcome in in_lanes(range(items), [stages.outcomes] * 3)] == [*range(items)]
+
+
+def test_an_error_concerns_its_item_alone_in_lanes_as_well():
+    stages = Stages(failing={("restore", 1)})
+    assert [result(outcome) for outcome in in_lanes(range(4), [stages.outcomes] * 2)] == [0, "restore 1", 2, 3]
+
+
+def test_a_lane_that_breaks_down_ends_the_run_with_the_error():
+    def broken(items):
+        yield lambda: items[0]
+        raise RuntimeError("no thread")
+
+    outcomes = in_lanes(range(6), [Stages().outcomes, broken])
+    with pytest.raises(RuntimeError, match="no thread"):
+        list(outcomes)
+
+
+def test_lanes_finish_the_items_at_hand_at_ctrl_c():
+    """The signal reaches the main thread while it waits for the second item."""
+    interrupted, counted, restored = threading.Event(), [], []
+
+    def restore(item):
+        if item == 1:
+            signal.raise_signal(signal.SIGINT)  # runs its handler in the main thread
+            time.sleep(0.1)
+            interrupted.set()
+        restored.append(item)
+
+    def lane(items):
+        return overlapped(items, lambda item: None, restore, lambda item: item)
+
+    with pytest.raises(KeyboardInterrupt):
+        counted.extend(outcome() for outcome in in_lanes(range(100), [lane] * 2))
+    assert interrupted.is_set()
+    assert {0, 1} <= set(restored)
+    assert counted == [*range(len(counted))]
+    assert len(counted) >= 1
+    assert len(restored) < 100
