@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="bsrgan_x4",
         metavar="NAME",
         help="degrade by this chain: bsrgan, bsrgan_plus, real_esrgan or photo, with the factor by which sides shrink, "
-        "_x2 or _x4 (default: %(default)s)",
+        "_x2 or _x4, and photo also _x1 (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="start the random numbers from N (default: %(default)s)"
