@@ -113,11 +113,13 @@ class Display:
         progress = Progress(self._pace.expect(work))
         with self._lock:
             self._running[lane] = _Running(place, _shown(name), size, progress)
-        yield
-        with self._lock:
-            del self._running[lane]
-            if progress.seconds:
-                self._pace.learn(work, progress.seconds)
+        try:
+            yield
+        finally:  # also of a picture that fails
+            with self._lock:
+                del self._running[lane]
+                if progress.seconds:
+                    self._pace.learn(work, progress.seconds)
 
     def _draw(self, bar: tqdm) -> None:
         with self._lock:

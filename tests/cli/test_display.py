@@ -1,5 +1,6 @@
 """Progress and time left of `swinir-jax restore`, on a terminal and in logs."""
 
+import contextlib
 import io
 import re
 import sys
@@ -8,6 +9,7 @@ import threading
 import pytest
 from picture_files import put
 
+from swinir_jax import InputError
 from swinir_jax.cli import display
 from swinir_jax.cli.main import main
 from swinir_jax.inference import engine, programs
@@ -112,3 +114,29 @@ def test_progress_is_logged_where_there_is_no_terminal(model, monkeypatch):
     monkeypatch.setattr(engine.Engine, "run", original)
     assert main(["restore", "in", "--model", model, "--quiet", "--out", "again"]) == 0
     assert lines == []
+
+
+class Stub:
+    """Restorer whose work is known."""
+
+    def work(self, size):
+        return float(size[0] * size[1])
+
+    def tile_works(self, size):
+        return [self.work(size)]
+
+
+def test_the_first_of_several_pictures_is_shown_until_it_ends_or_fails(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    shown = display.Display()
+    with shown.drawing([Stub(), Stub()], [(1, 1), (2, 1), (3, 1)]):
+        with shown.picture(1, 1, "b", (2, 1)):
+            with contextlib.suppress(InputError), shown.picture(0, 0, "a", (1, 1)):
+                shown.advance(0, 0, 1)
+                assert shown._estimate() == (0, "a, 1 of 3")
+                raise InputError("broken")
+            shown.advance(1, 0, 1)
+            shown.advance(1, 1, 1)
+            finished, text = shown._estimate()
+            assert (round(finished, 6), text) == (0.5, "b, 2 of 3")
+        assert not shown._running
