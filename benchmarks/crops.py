@@ -29,6 +29,7 @@ ROWS = (
     ("jpeg_light", "color_jpeg_car", 30, "JPEG, quality 30"),
     ("real_denoise", "real_sr", 1, "the chain photo"),
     ("real_x2", "real_sr", 2, "half the size, the chain photo"),
+    ("real_x4", "real_sr", 4, "a quarter of the size, the chain photo"),
 )
 
 

@@ -1,9 +1,10 @@
 """Compares the bundled networks on ordinary photographs, for the purpose `photo` of docs/which_model.md.
 
-    python benchmarks/photo_networks.py --hq TESTSETS/McMaster
+    python benchmarks/photo_networks.py --hq TESTSETS/McMaster [--scale 4 ...]
 
 The middle of each photograph is degraded by the chain `photo` and enlarged again by several networks in turn. Writes
-the averages to `benchmarks/results/photo_networks.json` and the table of the page.
+the averages to `benchmarks/results/photo_networks.json` and the table of the page; scales that are not named keep
+their rows.
 """
 
 import argparse
@@ -34,7 +35,7 @@ CLEANING = ((), ("jpeg_light",), ("color_denoise_light",), ("real_denoise",))
 NETWORKS = {
     1: CLEANING,
     2: ((), *((*first, "lightweight_x2") for first in CLEANING), ("real_x2",)),
-    4: ((), *((*first, "lightweight_x4") for first in CLEANING), ("real_x2", "lightweight_x2")),
+    4: ((), *((*first, "lightweight_x4") for first in CLEANING), ("real_x4",)),
 }
 METRICS = ("psnr_y", "ssim_y", "niqe")
 
@@ -86,14 +87,17 @@ def main() -> None:
     """Measures, and writes the results and the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hq", type=Path, required=True, help="folder of clean photographs")
-    found = find_images(parser.parse_args().hq)
-    rows = []
+    parser.add_argument("--scale", type=int, nargs="+", choices=NETWORKS, default=[*NETWORKS], help="measure these")
+    args = parser.parse_args()
+    found = find_images(args.hq)
+    rows = [row for row in json.loads(RESULTS.read_text()) if row["scale"] not in args.scale]
     with tempfile.TemporaryDirectory() as folder:
         files = [write_middle(file, Path(folder)) for file, _ in found.pairs]
-        for scale, networks in NETWORKS.items():
-            for names in networks:
+        for scale in args.scale:
+            for names in NETWORKS[scale]:
                 rows.append(measure(files, names, scale))
                 print(rows[-1], flush=True)
+    rows.sort(key=lambda row: row["scale"])
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     replace_table(PAGE, "table of photographs", table(rows))
 

@@ -45,7 +45,7 @@ BASELINES: tuple[Row, ...] = (
     *(("input", "jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
     *(("input", "color_jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
     ("input", "real_sr", "McMaster by `photo`", 1, False),
-    ("bicubic", "real_sr", "McMaster by `photo`", 2, False),
+    *(("bicubic", "real_sr", "McMaster by `photo`", scale, False) for scale in (2, 4)),
 )
 # The first row of a model is the one that `swinir-jax models` shows.
 BUNDLED: tuple[Row, ...] = (
@@ -55,6 +55,7 @@ BUNDLED: tuple[Row, ...] = (
     *(("jpeg_light", "color_jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
     ("real_denoise", "real_sr", "McMaster by `photo`", 1, False),
     ("real_x2", "real_sr", "McMaster by `photo`", 2, False),
+    ("real_x4", "real_sr", "McMaster by `photo`", 4, False),
 )
 LEVEL_OPTIONS = {"dn": "--noise", "sr": "--scale", "car": "--jpeg"}
 

@@ -25,13 +25,11 @@ class Row:
       networks: name of the network by scale, with `{level}` for the level that the network was trained for.
       reason: what these networks are good for, in a few words, with `{level}` likewise.
       left: faults of the purpose that only the networks of quality "best" remove; empty if there are none.
-      beyond: row for larger scales than the largest of these networks; None if this one goes on.
     """
 
     networks: Mapping[int, str]
     reason: str
     left: str = ""
-    beyond: "Row | None" = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,10 +69,7 @@ _PURPOSES = (
         rows={
             # Measured by benchmarks/photo_networks.py: the best of the bundled networks.
             "fast": Row(
-                {1: "real_denoise", 2: "real_x2"},
-                "removes mild noise, JPEG and blur",
-                "strong faults",
-                beyond=Row({1: "jpeg_light"}, "removes JPEG faults first", "noise and blur"),
+                {1: "real_denoise", 2: "real_x2", 4: "real_x4"}, "removes mild noise, JPEG and blur", "strong faults"
             ),
             "best": Row(
                 {
@@ -212,7 +207,7 @@ def choose_models(
     """Chooses the networks for a photograph; loads and downloads nothing.
 
     A scale that no network of the purpose has is reached by the next larger network and MATLAB's bicubic; beyond the
-    largest, the row names others, or the answer, which is clean, goes through the networks for clean pictures.
+    largest, the answer, which is clean, goes through the networks for clean pictures.
 
     Args:
       purpose: a key of `PURPOSES`.
@@ -237,8 +232,6 @@ def choose_models(
         raise InputError(f"Wrong level {level!r} (--level): the purpose {purpose} (--for) {known}.")
     level = entry.level if level is None else level
     row = entry.rows[quality]
-    if row.beyond and scale > max(row.networks):
-        row = row.beyond
     names = _in_turn(row.networks, scale, quality)
     better = _in_turn(entry.rows["best"].networks, scale, "best")[0][0] if row.left else None
     return Choice(

@@ -60,8 +60,8 @@ def test_fast_choices_fetch_nothing_where_a_bundled_network_is(purpose):
         ("photo", None, "photo, scale 2: real_x2 (bundled); removes mild noise, JPEG and blur"),
         (
             "photo",
-            4,
-            "photo, scale 4: jpeg_light (bundled), then lightweight_x4 (bundled); removes JPEG faults first",
+            8,
+            "photo, scale 8: real_x4 (bundled), then lightweight_x2 (bundled); removes mild noise, JPEG and blur",
         ),
         ("photo", 1, "photo, scale 1: real_denoise (bundled); removes mild noise, JPEG and blur"),
         ("clean", 4, "clean, scale 4: lightweight_x4 (bundled); for clean pictures, small"),

@@ -34,6 +34,7 @@ CONFIGS = {
     "color_denoise_light": SMALL,
     "real_denoise": SMALL,
     "real_x2": dataclasses.replace(SMALL, upscale=2, upsampler="pixelshuffledirect"),
+    "real_x4": dataclasses.replace(SMALL, upscale=4, upsampler="pixelshuffledirect"),
 }
 GRAY = "004_grayDN_DFWB_s128w8_SwinIR-M_noise25"
 
@@ -103,9 +104,9 @@ def through(*names):
         ),
         (
             ["--scale", "3"],
-            [1, 4],
-            "photo, scale 3: jpeg_light (bundled), then lightweight_x4 (bundled), then MATLAB's bicubic to scale 3; "
-            "removes JPEG faults first; for noise and blur, too: --best (142 MB download)",
+            [4],
+            "photo, scale 3: real_x4 (bundled), then MATLAB's bicubic to scale 3; removes mild noise, JPEG and blur; "
+            "for strong faults, too: --best (142 MB download)",
         ),
         (["--for", "jpeg"], [1], "jpeg, scale 1: jpeg_light (bundled); for JPEG of any quality from 10 to 90"),
         (
@@ -148,7 +149,7 @@ def test_networks_run_in_turn(run):
 
 def test_other_scales_are_reached_by_bicubic(run):
     _, result, _ = run("--scale", "3")
-    expected = imresize(through("jpeg_light", "lightweight_x4"), size=(36, 51)).astype(np.float32)
+    expected = imresize(through("real_x4"), size=(36, 51)).astype(np.float32)
     np.testing.assert_array_equal(result.pixels, to_samples(expected, np.dtype(np.uint8)))
 
 

@@ -219,7 +219,7 @@ LEFT_NOISE = (
     ("arguments", "networks"),
     [
         ([], None),
-        (["--scale", "4"], "jpeg_light and lightweight_x4"),
+        (["--scale", "4"], None),
         (["--model", "jpeg_light"], "jpeg_light"),
         (["--model", "jpeg_light,lightweight_x4"], "jpeg_light and lightweight_x4"),
         (["--for", "noise", "--scale", "2"], None),
