@@ -83,9 +83,10 @@ def test_converted_weights_load_strictly_and_answer_alike(config, classes, tmp_p
 
 
 def bundled_files():
-    """Yields all weight files of the package, those of both ends of a model, too."""
-    for model in bundled_models().values():
-        yield from sorted(model.glob("*.safetensors")) if model.is_dir() else [model]
+    """Returns all weight files of the package, those of both ends of a model, too."""
+    folders = [model for model in bundled_models().values() if model.is_dir()]
+    files = [model for model in bundled_models().values() if model.is_file()]
+    return [*files, *(file for folder in folders for file in sorted(folder.glob("*.safetensors")))]
 
 
 @pytest.mark.parametrize("file", bundled_files(), ids=lambda file: f"{file.parent.name}/{file.stem}")
