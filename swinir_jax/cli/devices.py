@@ -22,7 +22,7 @@ def take_devices(count: int | None) -> list[jax.Device]:
     if count is None:
         return devices[:1] if devices[0].platform == "cpu" else devices
     if not 1 <= count <= len(devices):
-        raise InputError(f"--devices must be 1 to {len(devices)}, the devices of this machine; got {count}.")
+        raise InputError(f"--devices must be 1 up to the number that JAX finds here, {len(devices)}; got {count}.")
     return devices[:count]
 
 
