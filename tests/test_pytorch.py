@@ -1,14 +1,16 @@
 """Against PyTorch itself and the classes that PyTorch's upscaling tools share; skipped where they are missing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from goldens import DATA, TINY, compiled, generated_weights, relative_error
 
+import swinir_jax
 from swinir_jax import SwinIR, SwinIRConfig, load_pretrained
 from swinir_jax.checkpoints.convert import convert
 from swinir_jax.checkpoints.names import official_shapes
 from swinir_jax.checkpoints.torch_file import read_torch_file
-from swinir_jax.checkpoints.zoo import bundled_models
 
 torch = pytest.importorskip("torch")
 pytestmark = [
@@ -82,14 +84,10 @@ def test_converted_weights_load_strictly_and_answer_alike(config, classes, tmp_p
         assert relative_error(answer, expected.permute(0, 2, 3, 1).numpy()) < 1e-5
 
 
-def bundled_files():
-    """Returns all weight files of the package, those of both ends of a model, too."""
-    folders = [model for model in bundled_models().values() if model.is_dir()]
-    files = [model for model in bundled_models().values() if model.is_file()]
-    return [*files, *(file for folder in folders for file in sorted(folder.glob("*.safetensors")))]
+PRETRAINED = Path(swinir_jax.__file__).parent / "pretrained"
 
 
-@pytest.mark.parametrize("file", bundled_files(), ids=lambda file: f"{file.parent.name}/{file.stem}")
+@pytest.mark.parametrize("file", sorted(PRETRAINED.rglob("*.safetensors")), ids=lambda file: file.stem)
 @pytest.mark.usefixtures("classes")  # defines operators that the tools ask for
 def test_pytorch_tools_load_the_bundled_models(file):
     from spandrel import ModelLoader

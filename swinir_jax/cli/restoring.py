@@ -168,10 +168,10 @@ def _plan(
     Pictures of other shards are planned, too, because results of equal names get others.
     """
     drafts: list[Draft] = []
-    restorer = restorers[0]
+    first = restorers[0]
     for source, header in headers.items():
         with counting(source, tally if args.shard.holds(source) else None):
-            result, size = header.enlarged(restorer.scale), restorer.size_if_fits(source.file)
+            result, size = header.enlarged(first.scale), first.size_if_fits(source.file)
             drafts.append(choose_format(source, result, size, goal, flattened=bool(args.background)))
     jobs: list[Job] = []
     kept = 0
@@ -187,7 +187,7 @@ def _plan(
             check_file_target(job.target)
             for note in job.notes:
                 logger.info("%s: %s", job.source.name, note)
-            by_rows = restorer.restores_by_rows and is_unfinished(job.target)
+            by_rows = first.restores_by_rows and is_unfinished(job.target)
             jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
     if kept:
         logger.info("goes on after an interruption: %d results are kept", kept)

@@ -47,7 +47,7 @@ def test_every_level_has_a_network(purpose, scale, quality, level_index):
 
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_fast_choices_fetch_nothing_where_a_bundled_network_is(purpose):
-    bundled = {ENTRIES[name].purpose for name in bundled_models()} | {"photo"}
+    bundled = {ENTRIES[name].purpose for name in bundled_models()}
     for scale in SCALES:
         first, *others = choose_models(purpose, scale).passes
         assert first.place == ("bundled" if purpose in bundled else "to be fetched")
