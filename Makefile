@@ -138,7 +138,8 @@ OUT ?= out/accelerator
 carry: $(VENV)/ready
 	$(BIN)/python benchmarks/pack_training.py --photographs $(PHOTOGRAPHS) --out $@
 
+TRAIN := PYTHONPATH=.:out/packages $(PYTHON) benchmarks/train_photographs.py --photographs carry/photographs --weights carry/weights
 train-accelerator:
 	$(PYTHON) -m zipfile -e carry/packages.zip out/packages
-	PYTHONPATH=.:out/packages $(PYTHON) benchmarks/train_photographs.py --photographs carry/photographs --weights carry/weights --out $(OUT) \
-		--scales 1 2 4
+	$(TRAIN) --out $(OUT) --rehearse
+	$(TRAIN) --out $(OUT)

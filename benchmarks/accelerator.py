@@ -1,10 +1,13 @@
 """Measures swinir_jax on this machine's GPU or TPU, beside PyTorch: answers, restoring and training.
 
     python benchmarks/accelerator.py [--seconds 420] [--cases PATTERN ...] [--out FILE] [--quick]
+    python benchmarks/accelerator.py --compile 8 --cache programs && python benchmarks/accelerator.py --cache programs
 
 Each case runs in a process of its own, one after the other, with JAX's own share of the memory and no compilation
 cache. Writes `benchmarks/results/accelerator-DEVICE.json` after each case, and prints Markdown tables. A second run
 replaces only the cases that it measures. PyTorch is measured where torch and spandrel are installed beside swinir_jax.
+Compiling takes most of the time, so the second form compiles several programs side by side first; the seconds of
+compiling are then those.
 
 `float32` is full precision. `high` is the precision of that name of JAX and PyTorch, TF32 on NVIDIA's GPUs; swinir_jax
 has no option for it, so accelerator_jax.py changes the package to measure it.
@@ -22,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,7 @@ from tables import ROOT, markdown
 
 HERE = Path(__file__).resolve().parent
 CASE_SECONDS = 150.0  # longest time of one case
+COMPILE_SECONDS = 300.0  # longest time of a case that is compiled beside others
 PYTORCH = all(map(importlib.util.find_spec, ("torch", "spandrel")))
 
 # Dense peaks of the tensor cores, and of the CUDA cores for float32, in TFLOP/s, from NVIDIA's data sheets.
@@ -98,11 +103,10 @@ def all_cases(quick: bool) -> list[Case]:
     return [case for case in cases if PYTORCH or case.library == "swinir_jax"]
 
 
-def run(command: Sequence[str], seconds: float) -> dict[str, Any]:
+def run(command: Sequence[str], seconds: float, cache: Path | None = None) -> dict[str, Any]:
     """Runs one process and returns the figures of its last JSON line, with the `problem` if it failed."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path, "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    environment["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
+    environment = {**os.environ, "PYTHONPATH": path, **caching(cache)}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = [sys.executable, str(HERE / command[0]), *command[1:]]
         try:
@@ -118,6 +122,31 @@ def run(command: Sequence[str], seconds: float) -> dict[str, Any]:
     if problem:
         found["problem"] = ": ".join([problem, *errors[-1:]])
     return found
+
+
+def caching(cache: Path | None) -> dict[str, str]:
+    """Returns the variables with which processes keep compiled programs in a folder, or compile anew."""
+    if cache is None:
+        return {"JAX_ENABLE_COMPILATION_CACHE": "false", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+    return {"JAX_COMPILATION_CACHE_DIR": str(cache / "jax"), "TORCHINDUCTOR_CACHE_DIR": str(cache / "torch")}
+
+
+def compiling(case: Case) -> tuple[str, ...]:
+    """Returns the figures of a case that include compiling."""
+    return ("first",) if case.library == "torch.compile" else ("tracing", "compiling")
+
+
+def compile_cases(cases: Sequence[Case], jobs: int, cache: Path) -> dict[str, Any]:
+    """Fills the cache by several processes at a time; returns the rows without timings."""
+
+    def compiled(case: Case) -> dict[str, Any]:
+        option = ["--only-compile"] if case.library == "swinir_jax" else []
+        row = run([*case.command, *option], COMPILE_SECONDS, cache)
+        return {**dataclasses.asdict(case), "title": case.title, **row}
+
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the processes share the memory
+    with ThreadPoolExecutor(jobs) as pool:
+        return dict(zip((case.name for case in cases), pool.map(compiled, cases), strict=True))
 
 
 def lacks_memory(row: Mapping[str, Any]) -> bool:
@@ -185,6 +214,8 @@ def main() -> None:
         help="cases to run, in this order: `reference`, or patterns such as '*/train/*float32' (default: all)",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file to write")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder of compiled programs (default: none is used)")
+    parser.add_argument("--compile", type=int, metavar="JOBS", help="compile so many cases at a time, and end")
     parser.add_argument("--quick", action="store_true", help="tiny networks, to rehearse on a CPU")
     parser.add_argument("--list", action="store_true", help="print the names of the cases, and end")
     args = parser.parse_args()
@@ -200,19 +231,34 @@ def main() -> None:
     out = args.out or HERE / "results" / f"accelerator-{slug}.json"
     stored = json.loads(out.read_text()) if out.exists() else {}
     rows: dict[str, Any] = stored["rows"] if stored.get("device") == device else {}
+    if args.compile:
+        if not args.cache:
+            parser.error("--compile needs --cache")
+        compiled = [known[name] for name in queue if name in known and known[name].library != "pytorch"]
+        for name, row in compile_cases(compiled, args.compile, args.cache).items():
+            rows[name] = rows.get(name, {}) | row
+            print(f"{time.perf_counter() - started:.0f} s  {name}  {json.dumps(row)}", flush=True)
+        out.write_text(json.dumps({"device": device, "rows": rows}, indent=2) + "\n")
+        return
     while queue:
         name = queue.pop(0)
         case = known.get(name)
         command = case.command if case else ("accelerator_jax.py", "reference", "1" if args.quick else "21")
         left = args.seconds - (time.perf_counter() - started)
-        row = run(command, min(left, CASE_SECONDS)) if left > 0 else {"problem": f"not run within {args.seconds:.0f} s"}
+        row = (
+            run(command, min(left, CASE_SECONDS), args.cache)
+            if left > 0
+            else {"problem": f"not run within {args.seconds:.0f} s"}
+        )
         if case:
             row = {**dataclasses.asdict(case), "title": case.title, **row}
+        if args.cache and case:  # this run took the time of reading a program
+            row |= {key: rows[name][key] for key in compiling(case) if key in rows.get(name, {})}
         if case and case.batch > 1 and lacks_memory(row):
             half = dataclasses.replace(case, batch=case.batch // 2)
             known[half.name] = half
             queue.insert(0, half.name)
-        if left > 0 or name not in rows:
+        if left > 0 or "median" not in rows.get(name, {}):
             rows[name] = row
         print(f"{time.perf_counter() - started:.0f} s  {name}  {json.dumps(row)}", flush=True)
         out.write_text(json.dumps({"device": device, "rows": rows}, indent=2) + "\n")

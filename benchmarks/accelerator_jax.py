@@ -2,6 +2,7 @@
 
     python benchmarks/accelerator_jax.py reference COUNT
     python benchmarks/accelerator_jax.py time NETWORK ROWS COLUMNS float32|high|bfloat16 [--train BATCH]
+                                        [--only-compile]
 
 `reference` compares the first COUNT cases of `tests/data/forward` with the original's answers. `time` restores an image
 of noise, or takes training steps, with random weights. Prints a JSON line after each measurement; each line repeats the
@@ -103,7 +104,7 @@ def reference(count: int) -> None:
             show({"device": DEVICE.device_kind, "seconds": seconds, "errors": errors, "problems": problems})
 
 
-def measure(network: str, rows: int, columns: int, arithmetic: str, batch: int) -> None:
+def measure(network: str, rows: int, columns: int, arithmetic: str, batch: int, *, only_compile: bool = False) -> None:
     """Times tracing, compiling, a first call and later ones; `batch` is 0 to restore one image."""
     if arithmetic == "high":
         use_high_precision()
@@ -131,6 +132,8 @@ def measure(network: str, rows: int, columns: int, arithmetic: str, batch: int) 
     if analysis := compiled.memory_analysis():
         result |= {"program_bytes": program_bytes(compiled), "temporary_bytes": analysis.temp_size_in_bytes}
     show(result)
+    if only_compile:
+        return
 
     def call() -> None:
         answer = jax.block_until_ready(compiled(*arguments))
@@ -156,11 +159,12 @@ def main() -> None:
     timing.add_argument("columns", type=int)
     timing.add_argument("arithmetic", choices=("float32", "high", "bfloat16"))
     timing.add_argument("--train", type=int, default=0, metavar="BATCH", help="images of ROWS x ROWS pixels")
+    timing.add_argument("--only-compile", action="store_true")
     args = parser.parse_args()
     if args.command == "reference":
         reference(args.count)
     else:
-        measure(args.network, args.rows, args.columns, args.arithmetic, args.train)
+        measure(args.network, args.rows, args.columns, args.arithmetic, args.train, only_compile=args.only_compile)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from swinir_jax.data.folders import find_images
 from swinir_jax.features.zoo import feature_network
 
 FEATURES = "vgg16_hed"  # the perceptual loss of the recipes `real_light`
-PACKAGES = ("grain", "array_record", "imagecodecs", "platformdirs", "portpicker", "tensorboardX")
+PACKAGES = ("grain", "array_record", "imagecodecs", "platformdirs", "portpicker", "tensorboardX", "spandrel")
 CODECS = ("_shared", "_png", "libpng")  # files of imagecodecs, which loads codecs one by one; all together are 28 MB
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, required=True, help="folder of training photographs")
     parser.add_argument("--out", type=Path, required=True, help="new folder")
     parser.add_argument("--python", default="3.12", help="version of Python there (default: 3.12)")
-    parser.add_argument("--limit", type=float, default=35, help="size of the folder in MB (default: 35)")
+    parser.add_argument("--limit", type=float, default=45, help="size of the folder in MB (default: 45)")
     args = parser.parse_args()
     args.out.mkdir(parents=True)
     pack_packages(args.out / "packages.zip", args.python)

@@ -1,15 +1,17 @@
-"""Trains the networks for photographs within a time limit on one accelerator: L1, then adversarial.
+"""Trains networks to bundle on one accelerator within minutes: super-resolution; and photographs, L1, then adversarial.
 
+    python benchmarks/train_photographs.py --photographs bsds500 --weights weights --out out --rehearse
     python benchmarks/train_photographs.py --photographs bsds500 --weights weights --out out --seconds 420
 
-All scales are trained at the same time, because a small network leaves much of an accelerator idle. Short runs at the
-start fill the compilation cache and measure the rate, from which follows the number of steps. `--out` gets the
-networks of both stages as safetensors and the logs of all runs. `--weights` is the folder with the weights of the
-perceptual loss's network (see docs/training.md).
+The rehearsal makes the pools of degraded photographs and takes a few steps of each run, which fills the compilation
+cache: compiling is most of the work of a short run. Then all runs share the accelerator. They train at a constant rate
+until their time is over, because the number of steps would have to be known before; what counts is the average of the
+weights. `--out` gets the networks as safetensors, those of the adversarial runs at several steps, and the log of each
+run. `--weights` is the folder with the weights of the perceptual loss's network (see docs/training.md).
 """
 
 import argparse
-import json
+import dataclasses
 import os
 import shutil
 import signal
@@ -19,132 +21,196 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from swinir_jax.configs import load_experiment
-
 REPOSITORY = Path(__file__).parents[1]
-STAGES = ("psnr", "gan")
-HQ_PATCHES = {"psnr": 192, "gan": 128}  # sides in pixels
-SHARES = {"psnr": 0.45, "gan": 0.55}  # of the time for training
-LEARNING_RATES = {"psnr": "4e-4", "gan": "1e-4"}
+ENDS = 5  # checkpoints of an adversarial run that become networks
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A training run beside others.
+
+    Attributes:
+      name: name of the folder and of the network.
+      recipe: name in `swinir_jax.configs`.
+      start: network to start from: a bundled one, or the run of this name.
+      scale: scale of the pool; 0 for the photographs themselves.
+      patch_size: side of the LQ patch in pixels.
+      rate: learning rate.
+      begins: share of the time after which the run begins.
+      ends: share of the time after which the run ends.
+      options: further options of the recipe.
+    """
+
+    name: str
+    recipe: str
+    start: str
+    scale: int
+    patch_size: int
+    rate: str
+    begins: float = 0.0
+    ends: float = 1.0
+    options: tuple[str, ...] = ()
+
+    @property
+    def adversarial(self) -> bool:
+        """Tells whether there is a discriminator."""
+        return self.recipe.endswith("_gan")
+
+
+ADVERSARIAL = (
+    *("--loss.perceptual-weight", "0.02"),  # with more, the network answers grain that it cannot know by a grid
+    *("--gan.features", "64", "--gan.optimizer.learning-rate", "4e-4"),
+)
+NEAREST = ("--network.upsampler", "nearest+conv")
+
+RUNS = (
+    Run("real_x2_psnr", "real_light_x2_psnr", "real_x2", 2, 48, "3e-4", ends=0.45),
+    Run("real_x4_psnr", "real_light_x4_psnr", "real_x4", 4, 48, "3e-4", ends=0.45),
+    Run("nearest_x4_psnr", "real_light_x4_psnr", "real_x4", 4, 48, "4e-4", ends=0.45, options=NEAREST),
+    Run("real_x2_gan", "real_light_x2_gan", "real_x2_psnr", 2, 48, "1e-4", begins=0.45, options=ADVERSARIAL),
+    Run("real_x4_gan", "real_light_x4_gan", "real_x4_psnr", 4, 32, "1e-4", begins=0.45, options=ADVERSARIAL),
+    Run("nearest_x4_gan", "real_light_x4_gan", "nearest_x4_psnr", 4, 32, "1e-4", 0.45, options=ADVERSARIAL + NEAREST),
+    Run("lightweight_x2", "lightweight_sr_x2", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
+    Run("lightweight_x3", "lightweight_sr_x3", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
+    Run("lightweight_x4", "lightweight_sr_x4", "lightweight_x4", 0, 48, "4e-4", ends=0.5),
+)
 
 
 def main() -> None:
-    """Makes the pools, rehearses, and trains both stages."""
+    """Rehearses or trains."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photographs", type=Path, required=True, help="folder of training photographs")
     parser.add_argument("--weights", type=Path, required=True, help="folder of the feature network's weights")
-    parser.add_argument("--out", type=Path, required=True, help="new folder for networks and logs")
-    parser.add_argument("--seconds", type=float, default=420, help="time for everything (default: 420)")
-    parser.add_argument("--scales", type=int, nargs="+", default=[4, 2], help="scales to train (default: 4 2)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for networks and logs")
+    parser.add_argument("--rehearse", action="store_true", help="make the pools and compile the programs, no more")
+    parser.add_argument("--seconds", type=float, default=420, help="time for training (default: 420)")
+    parser.add_argument("--runs", nargs="+", metavar="NAME", default=[run.name for run in RUNS], help="default: all")
     parser.add_argument("--batch", type=int, default=32, help="patches in a step (default: 32)")
-    parser.add_argument("--times", type=int, default=12, help="degradations of each photograph (default: 12)")
+    parser.add_argument("--times", type=int, default=8, help="degradations of each photograph (default: 8)")
     parser.add_argument("--dtype", default="bfloat16", help="dtype of the arithmetic (default: bfloat16)")
-    parser.add_argument("--rehearsal-steps", type=int, default=60, help="steps of each short run (default: 60)")
+    parser.add_argument("--steps", type=int, default=100_000, help="most steps of a run (default: 100000)")
     parser.add_argument("options", nargs="*", help="further options of all training runs, after --")
     args = parser.parse_args()
-    end = time.monotonic() + args.seconds
-    args.out.mkdir(parents=True)
-    _wait([_pool(args, scale) for scale in args.scales])
-    jobs = [(stage, scale) for stage in STAGES for scale in args.scales]
-    _wait([_train(args, *job, steps=args.rehearsal_steps, name="rehearsal") for job in jobs])
-    _say("rehearsals are done")
-    seconds = end - time.monotonic() - 20 * len(STAGES)  # each stage starts, compiles from the cache and saves
-    for stage in STAGES:
-        limit = seconds * SHARES[stage]
-        runs = []
-        for scale in args.scales:
-            steps = max(1, round(_rate(args, stage, scale) * limit / args.batch))
-            _say(f"{stage} x{scale}: {steps} steps in {limit:.0f} s")
-            runs.append(_train(args, stage, scale, steps=steps, name="run"))
-        _wait(runs, limit + 60)
-        for scale in args.scales:
-            _export(args, stage, scale)
+    args.out.mkdir(parents=True, exist_ok=True)
+    runs = [run for run in RUNS if run.name in args.runs]
+    if args.rehearse:
+        wait([make_pool(args, scale) for scale in sorted({run.scale for run in runs} - {0})])
+        wait([train(args, run, "rehearsal", steps=10) for run in runs])
+        return
+    share(args, runs)
+    wait([convert for run in runs for convert in export(args, run)])
 
 
-def _pool(args: argparse.Namespace, scale: int) -> subprocess.Popen:
+def share(args: argparse.Namespace, runs: Sequence[Run]) -> None:
+    """Runs each training in its part of the time."""
+    start, running, done = time.monotonic(), dict[str, subprocess.Popen](), set[str]()
+    while len(done) < len(runs):
+        passed = (time.monotonic() - start) / args.seconds
+        for run in runs:
+            process = running.get(run.name)
+            if process is None and passed >= run.begins and not (running.keys() - done) & {run.start}:
+                running[run.name] = train(args, run, "run", steps=args.steps)
+            elif process is not None and run.name not in done and process.poll() is not None:
+                done.add(run.name)
+                say(f"{run.name} ended with {process.returncode}")
+            elif process is not None and process.poll() is None and passed >= run.ends:
+                process.send_signal(signal.SIGTERM)  # saves and ends; later signals change nothing
+        time.sleep(0.5)
+    wait(list(running.values()))
+
+
+def make_pool(args: argparse.Namespace, scale: int) -> subprocess.Popen:
+    """Starts to degrade the photographs for one scale."""
+    out = args.out / f"pool_x{scale}"
     command = ["prepare-data", str(args.photographs), "--degrade", f"photo_x{scale}", "--times", str(args.times)]
-    processes = max(1, (os.cpu_count() or 1) // len(args.scales))
-    command += ["--out", str(args.out / f"pool_x{scale}"), "--processes", str(processes)]
-    return _start(["-m", "swinir_jax.cli.main", *command], args.out / f"pool_x{scale}.log")
+    command += ["--out", str(out), "--processes", str(max(1, (os.cpu_count() or 1) // 2))]
+    return start_python(["-m", "swinir_jax.cli.main", *command], args.out / f"pool_x{scale}.log", on_cpu=True)
 
 
-def _train(args: argparse.Namespace, stage: str, scale: int, *, steps: int, name: str) -> subprocess.Popen:
-    folder = _folder(args, stage, scale, name)
+def train(args: argparse.Namespace, run: Run, kind: str, steps: int) -> subprocess.Popen:
+    """Starts a run, or the rehearsal, whose program is the same."""
+    data = args.out / f"pool_x{run.scale}" if run.scale else args.photographs
+    earlier = folder(args, run.start, "run")
     options = {
-        "--workdir": folder,
-        "--data.hq": f"folder:{args.out / f'pool_x{scale}'}",
-        "--data.patch-size": HQ_PATCHES[stage] // scale,
-        "--data.threads": max(2, (os.cpu_count() or 1) // 2),
+        "--workdir": folder(args, run.name, kind),
+        "--init-from": earlier
+        if earlier.exists() and kind == "run"
+        else run.start.removesuffix("_psnr").replace("nearest", "real"),
+        "--data.hq": f"folder:{data}",
+        "--data.patch-size": run.patch_size,
+        "--data.threads": 3,
         "--data.cache-mb": 16384,
         "--batch-size": args.batch,
         "--dtype": args.dtype,
         "--steps": steps,
-        "--log-every": max(1, steps // 20) if name == "run" else max(1, steps // 3),
-        "--checkpoint.every": max(1, -(-steps // 4)),
-        "--checkpoint.keep-last": 4 if name == "run" else 1,
-        "--optimizer.learning-rate": LEARNING_RATES[stage],
+        "--log-every": 5 if kind == "rehearsal" else 50,
+        "--checkpoint.every": 250 if run.adversarial else 100_000,
+        "--checkpoint.keep-last": 20,
+        "--optimizer.learning-rate": run.rate,
+        "--optimizer.schedule": "constant",
+        "--optimizer.warmup-steps": 100,
+        "--network.drop-path-rate": 0,
     }
-    if stage == "gan":
-        first = _folder(args, "psnr", scale, "run")
-        options["--init-from"] = first if first.exists() else load_experiment(f"real_light_x{scale}_psnr").init_from
+    if run.adversarial:
         options["--loss.weights-dir"] = args.weights
-    command = [f"real_light_x{scale}_{stage}", *(str(text) for pair in options.items() for text in pair)]
-    return _start(["train.py", *command, *args.options], folder.with_suffix(".log"))
+    words = [str(word) for option in options.items() for word in option]
+    return start_python(
+        ["train.py", run.recipe, *words, *run.options, *args.options], args.out / f"{run.name}_{kind}.log"
+    )
 
 
-def _folder(args: argparse.Namespace, stage: str, scale: int, name: str) -> Path:
-    return (args.out / f"{name}_x{scale}_{stage}").absolute()
+def export(args: argparse.Namespace, run: Run) -> list[subprocess.Popen]:
+    """Starts to write the averaged weights of the last checkpoint, or of several ones; copies the log."""
+    source = folder(args, run.name, "run")
+    shutil.copy(source / "metrics.jsonl", args.out / f"{run.name}.jsonl")
+    steps = sorted(int(path.name) for path in (source / "checkpoints").iterdir() if path.name.isdigit())
+    wanted = sorted(
+        {steps[round(i * (len(steps) - 1) / (ENDS - 1))] for i in range(ENDS)} if run.adversarial else steps[-1:]
+    )
+    processes = []
+    for step in wanted:
+        single = args.out / f"{run.name}_{step}"  # a run with one checkpoint
+        shutil.copytree(source / "checkpoints" / str(step), single / "checkpoints" / str(step))
+        shutil.copy(source / "experiment.json", single)
+        command = ["-m", "swinir_jax.cli.main", "convert", str(single), "--small", "--out", f"{single}.safetensors"]
+        processes.append(start_python(command, args.out / f"{single.name}.log", on_cpu=True))
+    return processes
 
 
-def _rate(args: argparse.Namespace, stage: str, scale: int) -> float:
-    """Returns images a second, from the last log entry of the rehearsal."""
-    entries = (_folder(args, stage, scale, "rehearsal") / "metrics.jsonl").read_text().splitlines()
-    return next(rate for line in reversed(entries) if (rate := json.loads(line).get("train/images_per_second")))
+def folder(args: argparse.Namespace, name: str, kind: str) -> Path:
+    """Returns the folder of a run."""
+    return (args.out / f"{name}_{kind}").absolute()
 
 
-def _export(args: argparse.Namespace, stage: str, scale: int) -> None:
-    """Writes the EMA weights of the last step, and the log."""
-    folder = _folder(args, stage, scale, "run")
-    name = f"real_light_x{scale}_{stage}"
-    log = args.out / f"{name}_convert.log"
-    command = ["-m", "swinir_jax.cli.main", "convert", str(folder), "--out", str(args.out / f"{name}.safetensors")]
-    _wait([_start(command, log, {"JAX_PLATFORMS": "cpu"})])
-    shutil.copy(folder / "metrics.jsonl", args.out / f"{name}.jsonl")
-
-
-def _start(arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    _say(" ".join(arguments))
+def start_python(arguments: Sequence[str], log: Path, on_cpu: bool = False) -> subprocess.Popen:
+    """Starts Python in the repository, with one compilation cache for all."""
+    say(" ".join(arguments))
     variables = {
         "JAX_COMPILATION_CACHE_DIR": str((log.parent / "compiled").absolute()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes share the accelerator
         "PYTHONUNBUFFERED": "1",
-    }
+    } | ({"JAX_PLATFORMS": "cpu"} if on_cpu else {})
     with log.open("w") as output:
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=REPOSITORY,
-            env={**os.environ, **variables, **(environment or {})},
+            env={**os.environ, **variables},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
 
 
-def _wait(processes: list[subprocess.Popen], limit: float | None = None) -> None:
-    """Waits for all processes; those still running after `limit` seconds are asked to save and end."""
-    end = None if limit is None else time.monotonic() + limit
+def wait(processes: Sequence[subprocess.Popen]) -> None:
+    """Waits for all processes, and names those that failed."""
     for process in processes:
-        try:
-            process.wait(None if end is None else max(0.1, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-    failed = [" ".join(map(str, process.args)) for process in processes if process.returncode]
-    if failed:
-        raise SystemExit(f"failed: {'; '.join(failed)}")
+        process.wait()
+    if failed := [" ".join(map(str, process.args)) for process in processes if process.returncode]:
+        say(f"FAILED: {'; '.join(failed)}")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Prints a line with the time."""
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 

@@ -24,7 +24,7 @@ def benchmark(accelerator, monkeypatch, tmp_path):
         out, commands = tmp_path / "figures.json", []
         monkeypatch.setattr(sys, "argv", ["accelerator.py", "--quick", "--out", str(out), *options])
         monkeypatch.setattr(accelerator, "device_kind", lambda: "NVIDIA H200")
-        monkeypatch.setattr(accelerator, "run", lambda command, _: commands.append(command) or answer(command))
+        monkeypatch.setattr(accelerator, "run", lambda command, *_: commands.append(command) or answer(command))
         accelerator.main()
         return commands, json.loads(out.read_text())["rows"]
 
@@ -67,10 +67,27 @@ def test_training_that_lacks_memory_is_tried_with_half_of_the_batch(benchmark):
     assert half["median"] == 0.2
 
 
+def test_seconds_of_compiling_are_those_of_programs_that_were_compiled_first(benchmark, tmp_path):
+    cache = ["--cache", str(tmp_path / "programs"), "--cases", "*/restore/*/float32", "*/train/*/bfloat16"]
+    commands, rows = benchmark(lambda command: {"tracing": 1.0, "compiling": 30.0}, *cache, "--compile", "2")
+    compiled = len(commands)
+    assert compiled == len(rows) > 0
+    assert all(command[-1] == "--only-compile" for command in commands if command[0] == "accelerator_jax.py")
+    commands, rows = benchmark(lambda command: dict(MEASURED, tracing=1.5, compiling=0.5), *cache)
+    assert not any("--only-compile" in command for command in commands)
+    for row in rows.values():
+        assert row["median"] == 0.2
+        if row["library"] == "swinir_jax":
+            assert (row["tracing"], row["compiling"]) == (1.0, 30.0)
+
+
 def test_a_process_cut_short_leaves_its_last_figures(accelerator, tmp_path):
     script = tmp_path / "case.py"
     script.write_text("print('{\"compiling\": 3}', flush=True)\nraise MemoryError('full')\n")
     assert accelerator.run([str(script)], 60) == {"compiling": 3, "problem": "exit code 1: MemoryError: full"}
+    script.write_text("import json, os; print(json.dumps(dict(os.environ)))")
+    assert accelerator.run([str(script)], 60)["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+    assert accelerator.run([str(script)], 60, tmp_path)["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "jax")
     script.write_text("import time\ntime.sleep(60)\n")
     assert accelerator.run([str(script)], 1) == {"problem": "not finished within 1 s"}
 
