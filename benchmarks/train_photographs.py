@@ -173,6 +173,7 @@ def export(args: argparse.Namespace, run: Run) -> list[subprocess.Popen]:
         shutil.copytree(source / "checkpoints" / str(step), single / "checkpoints" / str(step))
         shutil.copy(source / "experiment.json", single)
         command = ["-m", "swinir_jax.cli.main", "convert", str(single), "--small", "--out", f"{single}.safetensors"]
+        command += ["--float16"] if run.adversarial else []  # an end of a model, which no run starts from
         processes.append(start_python(command, args.out / f"{single.name}.log", on_cpu=True))
     return processes
 
@@ -205,7 +206,8 @@ def wait(processes: Sequence[subprocess.Popen]) -> None:
     """Waits for all processes, and names those that failed."""
     for process in processes:
         process.wait()
-    if failed := [" ".join(map(str, process.args)) for process in processes if process.returncode]:
+    fine = (0, -signal.SIGTERM)  # the second one of a run that was asked to save and end
+    if failed := [" ".join(map(str, process.args)) for process in processes if process.returncode not in fine]:
         say(f"FAILED: {'; '.join(failed)}")
 
 
