@@ -1,7 +1,7 @@
 """Measures one case of swinir_jax on JAX's default device, in a process of its own, for accelerator.py.
 
     python benchmarks/accelerator_jax.py reference COUNT
-    python benchmarks/accelerator_jax.py time NETWORK ROWS COLUMNS float32|high|bfloat16 [--train BATCH]
+    python benchmarks/accelerator_jax.py time NETWORK ROWS COLUMNS float32|high|bfloat16 [--train BATCH] [--fused]
 
 `reference` compares the first COUNT cases of `tests/data/forward` with the original's answers. `time` restores an image
 of noise, or takes training steps, with random weights. Prints a JSON line after each measurement; each line repeats the
@@ -103,22 +103,24 @@ def reference(count: int) -> None:
             show({"device": DEVICE.device_kind, "seconds": seconds, "errors": errors, "problems": problems})
 
 
-def measure(network: str, rows: int, columns: int, arithmetic: str, batch: int) -> None:
+def measure(network: str, rows: int, columns: int, arithmetic: str, batch: int, fused: bool) -> None:
     """Times tracing, compiling, a first call and later ones; `batch` is 0 to restore one image."""
     if arithmetic == "high":
         use_high_precision()
     dtype = jnp.bfloat16 if arithmetic == "bfloat16" else jnp.float32
-    model = SwinIR(SwinIRConfig.from_dict(NETWORKS[network]), dtype)
+    plain = SwinIR(SwinIRConfig.from_dict(NETWORKS[network]), dtype)
+    model = plain.clone(fused=fused)
     if batch:
-        mesh, *arguments = training_inputs(model, rows, batch)
+        mesh, state, data = training_inputs(plain, rows, batch)
+        flops = product_flops(lambda *args: train_step(*args, fast=False), state, data)
+        arguments = [state.replace(model=model), data]
         program = compile_step(mesh, arguments[0])
-        flops = product_flops(lambda *args: train_step(*args, fast=False), *arguments)
     else:
         functions, params = network_for(model, DEVICE.platform), random_params(model.config)
         lq = np.random.default_rng(0).random((1, rows, columns, 3), dtype=np.float32)
         program = jax.jit(functions.restore)
         arguments = jax.device_put([functions.prepare(params), lq])
-        flops = product_flops(model.apply, {"params": params}, lq)
+        flops = product_flops(plain.apply, {"params": params}, lq)
     result = {"device": DEVICE.device_kind, "jax": jax.__version__, "flops": flops}
 
     start = time.perf_counter()
@@ -156,11 +158,12 @@ def main() -> None:
     timing.add_argument("columns", type=int)
     timing.add_argument("arithmetic", choices=("float32", "high", "bfloat16"))
     timing.add_argument("--train", type=int, default=0, metavar="BATCH", help="images of ROWS x ROWS pixels")
+    timing.add_argument("--fused", action="store_true", help="attention by the kernel of swinir_jax.gpu")
     args = parser.parse_args()
     if args.command == "reference":
         reference(args.count)
     else:
-        measure(args.network, args.rows, args.columns, args.arithmetic, args.train)
+        measure(args.network, args.rows, args.columns, args.arithmetic, args.train, args.fused)
 
 
 if __name__ == "__main__":
