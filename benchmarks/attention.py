@@ -3,8 +3,8 @@
     python benchmarks/attention.py [--out FILE] [--quick]
 
 Each way takes `[windows, 64, 3 C]` queries, keys and values in bfloat16 as a linear layer writes them, with bias and
-mask, and returns `[windows, 64, C]`. Errors are relative to the plain way in float32, of the result and of the gradients
-by `qkv` and bias. `--quick` runs a few windows, to see that it works; on a CPU, the kernel is interpreted.
+mask, and returns `[windows, 64, C]`. Errors, of the result and of the gradients by `qkv` and bias, are relative to the
+plain way in float32. `--quick` runs a few windows, to see that it works; on a CPU, the kernel is interpreted.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Attention inside windows as one kernel: scores, bias, mask and softmax of a window never leave the chip.
 
 Compiled by XLA, each of the steps reads and writes `[windows, heads, N, N]` float32 numbers, which takes far longer
-than the arithmetic. Here, queries, keys and values are read once, from where the linear layer wrote them, and the result
-is written once. The backward pass computes the weights again instead of keeping them.
+than the arithmetic. Here, queries, keys and values are read once, from where the linear layer wrote them, and the
+result is written once. The backward pass computes the weights again instead of keeping them.
 
 One program takes one head of several windows in turn, so that the bias stays in registers and the bias's gradient is
 summed there. The programs of a window's heads start one after the other: their columns of `qkv` share cache lines.
@@ -94,9 +94,9 @@ def _forward(
     """Returns the result of `window_attention`."""
     *windows, n, width = qkv.shape
     count = math.prod(windows)
-    y = jax.ShapeDtypeStruct((count, n, width // 3), qkv.dtype)
-    arrays = _arrays(qkv, bias, regions)
-    (y,) = _run(functools.partial(_forward_kernel, scale=scale, masked=masked), arrays, lambda strips: [y], tuning)
+    result = jax.ShapeDtypeStruct((count, n, width // 3), qkv.dtype)
+    kernel = functools.partial(_forward_kernel, scale=scale, masked=masked)
+    (y,) = _run(kernel, _arrays(qkv, bias, regions), lambda strips: [result], tuning)
     return y.reshape(*windows, n, width // 3)
 
 

@@ -80,7 +80,7 @@ def in_windows(
     """Applies a function to the tokens of windows, which may be shifted.
 
     Args:
-      f: `(tokens [B, H / M, W / M, M * M, C], regions) -> tokens`; `regions` as of `shift_regions`, or None without shift.
+      f: `(tokens [B, H / M, W / M, M * M, C], regions) -> tokens`; `regions` of `shift_regions`, or None: no shift.
       x: `[B, H, W, C]`; H and W are multiples of `window_size`.
       window_size: side M of a window, in feature-map pixels.
       shift: shift of the windows in pixels, below M.
