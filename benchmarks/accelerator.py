@@ -54,7 +54,7 @@ class Case:
     """One network, size and arithmetic, under one library.
 
     Attributes:
-      library: swinir_jax, pytorch or torch.compile.
+      library: swinir_jax, swinir_jax_fused (attention by the kernel of swinir_jax.gpu), pytorch or torch.compile.
       network: name in `networks.NETWORKS`.
       rows: height of the network's input.
       columns: width of the network's input.
@@ -76,6 +76,11 @@ class Case:
         return f"{self.library}/{work}/{self.network}/{self.columns}x{self.rows}/{self.arithmetic}"
 
     @property
+    def is_ours(self) -> bool:
+        """Tells whether swinir_jax is measured."""
+        return self.library.startswith("swinir_jax")
+
+    @property
     def title(self) -> str:
         """Work of the case, without library and arithmetic."""
         work = f"training, batch {self.batch}" if self.batch else "restoring"
@@ -84,8 +89,9 @@ class Case:
     @property
     def command(self) -> tuple[str, ...]:
         """Script and arguments of the process that measures the case."""
-        script = ("accelerator_jax.py", "time") if self.library == "swinir_jax" else ("accelerator_pytorch.py",)
+        script = ("accelerator_jax.py", "time") if self.is_ours else ("accelerator_pytorch.py",)
         options = ["--train", str(self.batch)] if self.batch else []
+        options += ["--fused"] if self.library == "swinir_jax_fused" else []
         options += ["--compile"] if self.library == "torch.compile" else []
         return (*script, self.network, str(self.rows), str(self.columns), self.arithmetic, *options)
 
@@ -98,9 +104,10 @@ def all_cases(quick: bool) -> list[Case]:
         restored, trained = [("tiny", 16, 24, 0)], [("tiny", 16, 16, 2)]
     both, works = ("swinir_jax", "pytorch"), restored + trained
     cases = [Case(lib, *work, dtype) for work in works for dtype in ("float32", "bfloat16") for lib in both]
+    cases += [Case("swinir_jax_fused", *work, "bfloat16") for work in works]
     cases += [Case(library, *work, "high") for work in restored for library in both]
     cases += [Case("torch.compile", *work, dtype) for work in works for dtype in ("float32", "bfloat16")]
-    return [case for case in cases if PYTORCH or case.library == "swinir_jax"]
+    return [case for case in cases if PYTORCH or case.is_ours]
 
 
 def run(command: Sequence[str], seconds: float, cache: Path | None = None) -> dict[str, Any]:
@@ -140,7 +147,7 @@ def compile_cases(cases: Sequence[Case], jobs: int, cache: Path) -> dict[str, An
     """Fills the cache by several processes at a time; returns the rows without timings."""
 
     def compiled(case: Case) -> dict[str, Any]:
-        option = ["--only-compile"] if case.library == "swinir_jax" else []
+        option = ["--only-compile"] if case.is_ours else []
         row = run([*case.command, *option], COMPILE_SECONDS, cache)
         return {**dataclasses.asdict(case), "title": case.title, **row}
 

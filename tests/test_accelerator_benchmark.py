@@ -77,7 +77,7 @@ def test_seconds_of_compiling_are_those_of_programs_that_were_compiled_first(ben
     assert not any("--only-compile" in command for command in commands)
     for row in rows.values():
         assert row["median"] == 0.2
-        if row["library"] == "swinir_jax":
+        if row["library"].startswith("swinir_jax"):
             assert (row["tracing"], row["compiling"]) == (1.0, 30.0)
 
 

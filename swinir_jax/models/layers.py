@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.erf import erf
 from swinir_jax.models.precision import product, product_precision, residual_dtype
-from swinir_jax.models.windows import in_windows, relative_position_index
+from swinir_jax.models.windows import MASKED, in_windows, relative_position_index, shift_mask
 
 # The original truncates the normal distribution at +-2, 100 standard deviations away: no truncation in effect.
 linear_init = nn.initializers.normal(0.02)
@@ -26,6 +26,7 @@ class SwinTransformerBlock(nn.Module):
       shift: shift of the windows in pixels; 0 for W-MSA.
       drop_path: rate of stochastic depth, at which an image skips a branch.
       dtype: dtype of the matrix products.
+      fused: whether `swinir_jax.gpu` computes the attention, where it can.
     """
 
     config: SwinIRConfig
@@ -33,6 +34,7 @@ class SwinTransformerBlock(nn.Module):
     shift: int
     drop_path: float
     dtype: Any = jnp.float32
+    fused: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
@@ -41,8 +43,10 @@ class SwinTransformerBlock(nn.Module):
         drop_path = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=deterministic)
 
         y = layer_norm(self.dtype, "norm1")(x)
-        attention = WindowAttention(c, self.num_heads, self.dtype, name="attn")
-        y = in_windows(lambda tokens, mask: attention(tokens, mask, deterministic), y, c.attention_window, self.shift)
+        attention = WindowAttention(c, self.num_heads, self.dtype, self.fused, name="attn")
+        y = in_windows(
+            lambda tokens, regions: attention(tokens, regions, deterministic), y, c.attention_window, self.shift
+        )
         x = x + drop_path(y)
 
         y = layer_norm(self.dtype, "norm2")(x)
@@ -57,19 +61,21 @@ class WindowAttention(nn.Module):
       config: network configuration.
       num_heads: number of attention heads.
       dtype: dtype of the matrix products; scores and softmax stay in the residual stream's dtype.
+      fused: whether `swinir_jax.gpu` computes the attention, where it can.
     """
 
     config: SwinIRConfig
     num_heads: int
     dtype: Any = jnp.float32
+    fused: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None, deterministic: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, regions: jax.Array | None, deterministic: bool) -> jax.Array:
         """Attends among the tokens of each window.
 
         Args:
           x: `[B, H / M, W / M, N, C]`, the N = M * M tokens of each window.
-          mask: `[H / M, W / M, N, N]` from `shift_mask`, or None.
+          regions: `[H / M, W / M, N]` from `shift_regions`, or None.
           deterministic: False to apply dropout.
 
         Returns:
@@ -78,22 +84,48 @@ class WindowAttention(nn.Module):
         c, m, heads = self.config, self.config.attention_window, self.num_heads
 
         qkv = linear(3 * c.embed_dim, self.dtype, "qkv", use_bias=c.qkv_bias)(x)
-        q, k, v = (
-            y.reshape(*x.shape[:-1], heads, c.embed_dim // heads)  # [B, H / M, W / M, N, heads, D]
-            for y in jnp.split(qkv, 3, axis=-1)
-        )
         table = self.param("relative_position_bias_table", linear_init, ((2 * m - 1) ** 2, heads), jnp.float32)
         bias = table[relative_position_index(m)].transpose(2, 0, 1)  # [heads, N, N]
 
         drop = nn.Dropout(c.attn_drop_rate, deterministic=deterministic)
-        y = attend(q * query_scale(c, heads), k, v, bias, mask, drop)  # [B, H / M, W / M, N, C]
+        y = attend(qkv, bias, regions, query_scale(c, heads), drop, self.fused)  # [B, H / M, W / M, N, C]
 
         y = linear(c.embed_dim, self.dtype, "proj")(y)
         return nn.Dropout(c.drop_rate, deterministic=deterministic)(y).astype(x.dtype)
 
 
 def attend(
-    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array, mask: jax.Array | None, drop: nn.Dropout
+    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, drop: nn.Dropout, fused: bool
+) -> jax.Array:
+    """Attends among the tokens of each window.
+
+    Args:
+      qkv: `[B, H / M, W / M, N, 3 C]`, queries, keys and values.
+      bias: `[heads, N, N]`, the relative position bias of each query and key.
+      regions: `[H / M, W / M, N]` from `shift_regions`, or None.
+      scale: factor on queries.
+      drop: dropout of the attention's weights.
+      fused: whether to take the kernel of `swinir_jax.gpu` if it supports the window and the dtype, without dropout.
+
+    Returns:
+      `[B, H / M, W / M, N, C]` in the residual stream's dtype, or that of `qkv` from the kernel.
+    """
+    if fused and (drop.rate == 0 or drop.deterministic):
+        from swinir_jax import gpu  # only here: not every JAX has Pallas with Triton
+
+        if gpu.is_supported(qkv.shape[-2], qkv.dtype):
+            return gpu.window_attention(qkv, bias, regions, scale, MASKED)
+    q, k, v = split_heads(qkv, len(bias))
+    return weigh_values(q * scale, k, v, bias, regions, drop)
+
+
+def split_heads(qkv: jax.Array, heads: int) -> tuple[jax.Array, ...]:
+    """Splits `[..., 3 C]` into queries, keys and values, each `[..., heads, D]`."""
+    return tuple(y.reshape(*y.shape[:-1], heads, y.shape[-1] // heads) for y in jnp.split(qkv, 3, axis=-1))
+
+
+def weigh_values(
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array, regions: jax.Array | None, drop: nn.Dropout
 ) -> jax.Array:
     """Weights the values of each window's tokens by the softmax of scores, bias and mask.
 
@@ -102,7 +134,7 @@ def attend(
       k: keys, of the same shape and dtype.
       v: values, of the same shape and dtype.
       bias: `[heads, N, N]`, the relative position bias of each query and key.
-      mask: `[H / M, W / M, N, N]` from `shift_mask`, or None.
+      regions: `[H / M, W / M, N]` from `shift_regions`, or None.
       drop: dropout of the attention's weights.
 
     Returns:
@@ -110,8 +142,8 @@ def attend(
     """
     scores = product("...qhd,...khd->...hqk", q, k)  # [B, H / M, W / M, heads, N, N]
     scores = scores + jnp.expand_dims(bias, (0, 1, 2)).astype(scores.dtype)
-    if mask is not None:
-        scores = scores + jnp.expand_dims(mask, (0, 3)).astype(scores.dtype)
+    if regions is not None:
+        scores = scores + jnp.expand_dims(shift_mask(regions), (0, 3)).astype(scores.dtype)
     attention = drop(nn.softmax(scores))
     y = product("...hqk,...khd->...qhd", attention.astype(v.dtype), v)
     return y.reshape(*y.shape[:-2], -1)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.models.layers import Convolutions, Mlp, attend, layer_norm, linear
+from swinir_jax.models.layers import Convolutions, Mlp, layer_norm, linear, split_heads, weigh_values
 from swinir_jax.models.windows import in_windows, relative_coordinates, relative_position_index
 
 LARGEST_LOGIT_SCALE = math.log(100)
@@ -31,6 +31,7 @@ class SwinTransformerV2Block(nn.Module):
       shift: shift of the windows in pixels; 0 for W-MSA.
       drop_path: rate of stochastic depth, at which an image skips a branch.
       dtype: dtype of the matrix products.
+      fused: has no effect; `swinir_jax.gpu` has no attention by cosines.
     """
 
     config: SwinIRConfig
@@ -38,6 +39,7 @@ class SwinTransformerV2Block(nn.Module):
     shift: int
     drop_path: float
     dtype: Any = jnp.float32
+    fused: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
@@ -46,7 +48,9 @@ class SwinTransformerV2Block(nn.Module):
         drop_path = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=deterministic)
 
         attention = CosineAttention(c, self.num_heads, self.dtype, name="attn")
-        y = in_windows(lambda tokens, mask: attention(tokens, mask, deterministic), x, c.attention_window, self.shift)
+        y = in_windows(
+            lambda tokens, regions: attention(tokens, regions, deterministic), x, c.attention_window, self.shift
+        )
         x = x + drop_path(layer_norm(self.dtype, "norm1")(y))
 
         y = Mlp(c.mlp_hidden_dim, c.drop_rate, self.dtype, name="mlp")(x, deterministic)
@@ -67,7 +71,7 @@ class CosineAttention(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None, deterministic: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, regions: jax.Array | None, deterministic: bool) -> jax.Array:
         """Attends among the tokens of each window, as `WindowAttention`: `[B, H / M, W / M, N, C]` in and out."""
         c, heads = self.config, self.num_heads
 
@@ -78,16 +82,14 @@ class CosineAttention(nn.Module):
             )
             bias = jnp.concatenate([q_bias, jnp.zeros_like(q_bias), v_bias])
             qkv = qkv + jnp.expand_dims(bias, (0, 1, 2, 3)).astype(qkv.dtype)
-        q, k, v = (
-            y.reshape(*x.shape[:-1], heads, c.embed_dim // heads)  # [B, H / M, W / M, N, heads, D]
-            for y in jnp.split(qkv, 3, axis=-1)
-        )
+        q, k, v = split_heads(qkv, heads)  # each [B, H / M, W / M, N, heads, D]
         first_scale = nn.initializers.constant(_FIRST_LOGIT_SCALE)
         logit_scale = self.param("logit_scale", first_scale, (heads, 1, 1), jnp.float32)
         scale = jnp.exp(jnp.minimum(logit_scale.reshape(1, 1, 1, 1, heads, 1), LARGEST_LOGIT_SCALE))
         q, k = (normalize(y.astype(x.dtype)) for y in (q, k))
         drop = nn.Dropout(c.attn_drop_rate, deterministic=deterministic)
-        y = attend((q * scale).astype(v.dtype), k.astype(v.dtype), v, self._position_bias(x.dtype), mask, drop)
+        q, k = (q * scale).astype(v.dtype), k.astype(v.dtype)
+        y = weigh_values(q, k, v, self._position_bias(x.dtype), regions, drop)
 
         y = linear(c.embed_dim, self.dtype, "proj")(y)
         return nn.Dropout(c.drop_rate, deterministic=deterministic)(y).astype(x.dtype)

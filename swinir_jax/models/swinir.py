@@ -30,6 +30,8 @@ class SwinIR(nn.Module):
       config: network configuration.
       dtype: dtype of matrix products and convolutions: `jnp.float32`, `jnp.bfloat16`, or `jnp.float64` with x64
         enabled. The residual stream, LayerNorm and softmax are float32, or float64 with float64.
+      fused: whether `swinir_jax.gpu` computes the attention, where it can: in bfloat16, in windows of 8 x 8, without
+        dropout of attention. For NVIDIA GPUs; elsewhere it is slow.
 
     Raises:
       InputError: if `config` is not a SwinIRConfig, or the network cannot compute in `dtype`.
@@ -37,6 +39,7 @@ class SwinIR(nn.Module):
 
     config: SwinIRConfig
     dtype: Any = jnp.float32
+    fused: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.config, SwinIRConfig):
@@ -105,7 +108,7 @@ class SwinIR(nn.Module):
                 y = y + embedding.reshape(1, height, width, c.embed_dim).astype(y.dtype)
             y = nn.Dropout(c.drop_rate, deterministic=deterministic)(y)
             for i in range(len(c.depths)):
-                y = RSTB(c, i, self.dtype, name=f"layers{branch}_{i}")(y, deterministic)
+                y = RSTB(c, i, self.dtype, self.fused, name=f"layers{branch}_{i}")(y, deterministic)
             return norm(y)
 
         deep = shallow + residual_conv(convolve, body(shallow), c, "conv_after_body")  # [B, H, W, C]
@@ -127,17 +130,19 @@ class RSTB(nn.Module):
       config: network configuration.
       index: index of the block in the network.
       dtype: dtype of matrix products and convolutions.
+      fused: as in `SwinIR`.
     """
 
     config: SwinIRConfig
     index: int
     dtype: Any = jnp.float32
+    fused: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
         """`[B, H, W, C]` -> `[B, H, W, C]`."""
         c = self.config
-        y = ResidualGroup(c, self.index, self.dtype, name="residual_group")(x, deterministic)
+        y = ResidualGroup(c, self.index, self.dtype, self.fused, name="residual_group")(x, deterministic)
         y = residual_conv(Convolutions(self.dtype), y, c, "conv")
         return x + FAMILIES[c.family].patch_embed(False, self.dtype, name="patch_embed")(y)
 
@@ -149,11 +154,13 @@ class ResidualGroup(nn.Module):
       config: network configuration.
       index: index of the RSTB in the network.
       dtype: dtype of the matrix products.
+      fused: as in `SwinIR`.
     """
 
     config: SwinIRConfig
     index: int
     dtype: Any = jnp.float32
+    fused: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
@@ -165,7 +172,7 @@ class ResidualGroup(nn.Module):
         for i in range(c.depths[self.index]):
             shift = c.shift_size if i % 2 else 0
             drop_path = c.drop_path_rates[layers_before + i]
-            x = layer(c, heads, shift, drop_path, self.dtype, name=f"blocks_{i}")(x, deterministic)
+            x = layer(c, heads, shift, drop_path, self.dtype, self.fused, name=f"blocks_{i}")(x, deterministic)
         return x
 
 

@@ -80,7 +80,7 @@ def in_windows(
     """Applies a function to the tokens of windows, which may be shifted.
 
     Args:
-      f: `(tokens [B, H / M, W / M, M * M, C], mask) -> tokens`; `mask` is that of `shift_mask`, or None without shift.
+      f: `(tokens [B, H / M, W / M, M * M, C], regions) -> tokens`; `regions` of `shift_regions`, or None: no shift.
       x: `[B, H, W, C]`; H and W are multiples of `window_size`.
       window_size: side M of a window, in feature-map pixels.
       shift: shift of the windows in pixels, below M.
@@ -89,8 +89,8 @@ def in_windows(
       `[B, H, W, C]`.
     """
     _, h, w, _ = x.shape
-    mask = shift_mask(shift_regions(h, w, window_size, shift)) if shift else None
-    windows = f(window_partition(roll(x, -shift), window_size), mask)
+    regions = shift_regions(h, w, window_size, shift) if shift else None
+    windows = f(window_partition(roll(x, -shift), window_size), regions)
     return roll(window_reverse(windows, window_size), shift)
 
 

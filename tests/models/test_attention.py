@@ -17,10 +17,10 @@ def operands(masked=True, windows=(1, ROWS, COLUMNS)):
     x = jnp.asarray(rng.standard_normal((*windows, N, CONFIG.embed_dim)), jnp.float32)
     shapes = jax.eval_shape(WindowAttention(CONFIG, HEADS).init, jax.random.key(0), x, None, True)["params"]
     params = jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.standard_normal(leaf.shape), jnp.float32), shapes)
-    return params, x, shift_mask(shift_regions(8 * ROWS, 8 * COLUMNS, 8, 4)) if masked else None
+    return params, x, shift_regions(8 * ROWS, 8 * COLUMNS, 8, 4) if masked else None
 
 
-def by_hand(params, x, mask):
+def by_hand(params, x, regions):
     """One window and one head at a time, in float64, with the official additive mask."""
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
     q, k, v = np.split(np.asarray(x, np.float64) @ params["qkv"]["kernel"] + params["qkv"]["bias"], 3, axis=-1)
@@ -29,8 +29,8 @@ def by_hand(params, x, mask):
     for *window, head in np.ndindex(*x.shape[:3], HEADS):
         part = (*window, slice(None), slice(D * head, D * head + D))
         scores = 0.4 * q[part] @ k[part].T + bias[..., head]
-        if mask is not None:
-            scores += np.asarray(mask, np.float64)[tuple(window[1:])]
+        if regions is not None:
+            scores += np.asarray(shift_mask(regions), np.float64)[tuple(window[1:])]
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         y[part] = weights / weights.sum(-1, keepdims=True) @ v[part]
     return y @ params["proj"]["kernel"] + params["proj"]["bias"]
@@ -38,31 +38,31 @@ def by_hand(params, x, mask):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_attention_is_the_textbook(masked):
-    params, x, mask = operands(masked, (2, ROWS, COLUMNS))
-    y = WindowAttention(CONFIG, HEADS).apply({"params": params}, x, mask, True)
-    expected = by_hand(params, x, mask)
+    params, x, regions = operands(masked, (2, ROWS, COLUMNS))
+    y = WindowAttention(CONFIG, HEADS).apply({"params": params}, x, regions, True)
+    expected = by_hand(params, x, regions)
     np.testing.assert_allclose(y, expected, atol=2e-6 * np.abs(expected).max())
 
 
 def test_bfloat16_keeps_scores_in_float32():
-    params, x, mask = operands()
+    params, x, regions = operands()
 
     def attend(params, x):
-        return WindowAttention(CONFIG, HEADS, jnp.bfloat16).apply({"params": params}, x, mask, True)
+        return WindowAttention(CONFIG, HEADS, jnp.bfloat16).apply({"params": params}, x, regions, True)
 
     exponentials = [line for line in str(jax.make_jaxpr(attend)(params, x)).splitlines() if " = exp " in line]
     assert exponentials
     assert not any("bf16" in line for line in exponentials)
-    y, expected = attend(params, x), by_hand(params, x, mask)
+    y, expected = attend(params, x), by_hand(params, x, regions)
     assert y.dtype == jnp.float32
     np.testing.assert_allclose(y, expected, atol=0.03 * np.abs(expected).max())
 
 
 def test_dropout_acts_on_the_weights_of_attention():
     config = SwinIRConfig.from_dict({**CONFIG.to_dict(), "attn_drop_rate": 0.5})
-    params, x, mask = operands()
+    params, x, regions = operands()
     _, captured = WindowAttention(config, HEADS).apply(
-        {"params": params}, x, mask, False, rngs={"dropout": jax.random.key(0)},
+        {"params": params}, x, regions, False, rngs={"dropout": jax.random.key(0)},
         capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
     )  # fmt: skip
     (weights,) = captured["intermediates"]["Dropout_0"]["__call__"]

@@ -1,0 +1,248 @@
+"""Attention inside windows as one kernel: scores, bias, mask and softmax of a window never leave the chip.
+
+Compiled by XLA, each of the steps reads and writes `[windows, heads, N, N]` float32 numbers, which takes far longer
+than the arithmetic. Here, queries, keys and values are read once, from where the linear layer wrote them, and the
+result is written once. The backward pass computes the weights again instead of keeping them.
+
+One program takes one head of several windows in turn, so that the bias stays in registers and the bias's gradient is
+summed there. The programs of a window's heads start one after the other: their columns of `qkv` share cache lines.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+
+
+class Tuning(NamedTuple):
+    """How the work is divided; the numbers do not change the result.
+
+    Attributes:
+      programs: about how many programs share the windows. Few leave processors idle towards the end; many read the
+        bias often, and write many parts of its gradient.
+      warps: warps of 32 threads for each program.
+      stages: windows in work at a time; with 2, one is loaded while another is computed.
+    """
+
+    programs: int
+    warps: int
+    stages: int
+
+
+TUNING = Tuning(programs=2048, warps=4, stages=2)
+
+
+def is_supported(tokens: int, dtype: Any) -> bool:
+    """Says whether there is a kernel for windows of `tokens` tokens and products in `dtype`.
+
+    Arrays in a Triton program have sides of powers of two, which excludes windows of 7 x 7. Products of float32 numbers
+    in full precision are made outside of the tensor cores, for which XLA's attention is as good.
+    """
+    return tokens == 64 and dtype == jnp.bfloat16
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def window_attention(
+    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, masked: float, tuning: Tuning = TUNING
+) -> jax.Array:
+    """Multi-head self-attention inside windows.
+
+    Scores and softmax are float32; products take factors of the dtype of `qkv`. Has a reverse-mode derivative by `qkv`
+    and `bias`, and no forward-mode one. Without an NVIDIA GPU, the kernel is interpreted, which is slow.
+
+    Args:
+      qkv: `[..., N, 3 C]`, queries, keys and values as a linear layer makes them: of each, C channels, head by head.
+      bias: `[heads, N, N]`, added to the scores of each query and key.
+      regions: `[..., N]` int32, with some of the last axes of windows: scores of tokens of different regions are
+        masked. None for no mask.
+      scale: factor on scores.
+      masked: number added to masked scores.
+      tuning: division of the work.
+
+    Returns:
+      `[..., N, C]` in the dtype of `qkv`.
+    """
+    return _forward(qkv, bias, regions, scale, masked, tuning)
+
+
+def _with_residuals(
+    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, masked: float, tuning: Tuning
+) -> tuple[jax.Array, Any]:
+    return _forward(qkv, bias, regions, scale, masked, tuning), (qkv, bias, regions)
+
+
+def _gradients(scale: float, masked: float, tuning: Tuning, residuals: Any, gradient: jax.Array) -> tuple[Any, ...]:
+    qkv, bias, _ = residuals
+    qkv_gradient, bias_gradients = _backward(*residuals, gradient.astype(qkv.dtype), scale, masked, tuning)
+    return qkv_gradient, bias_gradients.sum(axis=0).astype(bias.dtype), None
+
+
+window_attention.defvjp(_with_residuals, _gradients)
+
+
+# Compiled on their own, so that all layers of a network share one tracing.
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def _forward(
+    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, masked: float, tuning: Tuning
+) -> jax.Array:
+    """Returns the result of `window_attention`."""
+    *windows, n, width = qkv.shape
+    count = math.prod(windows)
+    result = jax.ShapeDtypeStruct((count, n, width // 3), qkv.dtype)
+    kernel = functools.partial(_forward_kernel, scale=scale, masked=masked)
+    (y,) = _run(kernel, _arrays(qkv, bias, regions), lambda strips: [result], tuning)
+    return y.reshape(*windows, n, width // 3)
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5, 6))
+def _backward(
+    qkv: jax.Array,
+    bias: jax.Array,
+    regions: jax.Array | None,
+    gradient: jax.Array,
+    scale: float,
+    masked: float,
+    tuning: Tuning,
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the gradients by `qkv` and, in `[strips of windows, heads, N, N]` parts, by `bias`."""
+    arrays = _arrays(qkv, bias, regions)
+    arrays.insert(2, gradient.reshape(-1, *gradient.shape[-2:]))
+    by_qkv = jax.ShapeDtypeStruct(arrays[0].shape, qkv.dtype)
+
+    def results(strips: int) -> list[jax.ShapeDtypeStruct]:
+        return [by_qkv, jax.ShapeDtypeStruct((strips, *bias.shape), jnp.float32)]
+
+    kernel = functools.partial(_backward_kernel, scale=scale, masked=masked)
+    qkv_gradient, bias_gradients = _run(kernel, arrays, results, tuning)
+    return qkv_gradient.reshape(qkv.shape), bias_gradients
+
+
+def _arrays(qkv: jax.Array, bias: jax.Array, regions: jax.Array | None) -> list[jax.Array]:
+    """Returns the arguments of the kernels: `[windows, N, 3 C]`, `[heads, N, N]`, and if any `[windows, N]`."""
+    arrays = [qkv.reshape(-1, *qkv.shape[-2:]), bias.astype(jnp.float32)]
+    return arrays if regions is None else [*arrays, regions.reshape(-1, regions.shape[-1])]
+
+
+def _run(
+    kernel: Callable[..., None],
+    arrays: Sequence[jax.Array],
+    results: Callable[[int], list[jax.ShapeDtypeStruct]],
+    tuning: Tuning,
+) -> list[jax.Array]:
+    """Runs a kernel with one program for each head and strip of windows.
+
+    Args:
+      kernel: function of the references to arrays and results, and of the number `strip` of windows in a strip.
+      arrays: arguments; the first are `[windows, N, 3 C]` and `[heads, N, N]`.
+      results: function of the number of strips, which returns the results' shapes.
+      tuning: division of the work.
+    """
+    windows, heads = len(arrays[0]), len(arrays[1])
+    strip = pl.cdiv(windows * heads, tuning.programs)
+    strips = pl.cdiv(windows, strip)
+
+    def call(interpret: bool, *arrays: jax.Array) -> list[jax.Array]:
+        # A program finds its part of each array on its own: blocks of the grid have no sides like D = 30.
+        return pl.pallas_call(
+            functools.partial(kernel, strip=strip),
+            results(strips),
+            grid=(heads, strips),  # heads vary fastest
+            interpret=interpret,
+            compiler_params=triton.CompilerParams(num_warps=tuning.warps, num_stages=tuning.stages),
+        )(*arrays)
+
+    on_gpu, elsewhere = functools.partial(call, False), functools.partial(call, True)
+    return lax.platform_dependent(*arrays, cuda=on_gpu, default=elsewhere)
+
+
+def _forward_kernel(
+    qkv_ref: Any, bias_ref: Any, *region_refs_and_y_ref: Any, scale: float, masked: float, strip: int
+) -> None:
+    """Attends in one head of a strip of windows."""
+    *regions_ref, y_ref = region_refs_and_y_ref
+    head, size = pl.program_id(0), y_ref.shape[2] // len(bias_ref)
+    bias = bias_ref[head]  # [N, N]
+
+    def attend(window: jax.Array, _: None) -> None:
+        q, k, v = _load_heads(qkv_ref, window, head, size, 3)
+        weights, total = _weights(q, k, bias, regions_ref, window, scale, masked)
+        y = _dot(weights.astype(v.dtype), v, 1, 0) / total  # fewer divisions than of the weights
+        _store_heads(y_ref, window, head, size, [y])
+
+    _for_each_window(attend, strip, len(qkv_ref), None)
+
+
+def _backward_kernel(
+    qkv_ref: Any, bias_ref: Any, gradient_ref: Any, *other_refs: Any, scale: float, masked: float, strip: int
+) -> None:
+    """Computes the gradients of one head of a strip of windows."""
+    *regions_ref, qkv_gradient_ref, bias_gradient_ref = other_refs
+    head, size = pl.program_id(0), gradient_ref.shape[2] // len(bias_ref)
+    bias = bias_ref[head]  # [N, N]
+
+    def differentiate(window: jax.Array, bias_gradient: jax.Array) -> jax.Array:
+        q, k, v = _load_heads(qkv_ref, window, head, size, 3)
+        (by_y,) = _load_heads(gradient_ref, window, head, size, 1)
+        weights, total = _weights(q, k, bias, regions_ref, window, scale, masked)
+        weights = weights / total
+        by_v = _dot(weights.astype(v.dtype), by_y, 0, 0)
+        by_weights = _dot(by_y, v, 1, 1)
+        by_scores = weights * (by_weights - (weights * by_weights).sum(axis=1, keepdims=True))  # [N, N]
+        rounded = by_scores.astype(v.dtype)
+        by_q, by_k = _dot(rounded, k, 1, 0) * scale, _dot(rounded, q, 0, 0) * scale
+        _store_heads(qkv_gradient_ref, window, head, size, [by_q, by_k, by_v])
+        return bias_gradient + by_scores
+
+    bias_gradient_ref[pl.program_id(1), head] = _for_each_window(
+        differentiate, strip, len(qkv_ref), jnp.zeros(bias.shape, jnp.float32)
+    )
+
+
+def _for_each_window(f: Callable[..., Any], strip: int, windows: int, first: Any) -> Any:
+    """Folds `f(window, value) -> value` over the windows of this program's strip; the last one may be shorter."""
+    start = pl.program_id(1) * strip
+    return lax.fori_loop(start, jnp.minimum(start + strip, windows), f, first)
+
+
+def _weights(
+    q: jax.Array, k: jax.Array, bias: jax.Array, regions_ref: Any, window: jax.Array, scale: float, masked: float
+) -> tuple[jax.Array, jax.Array]:
+    """Returns exponentials of scores, `[N, N]` float32 of each query and key, and their sums, `[N, 1]`."""
+    scores = _dot(q, k, 1, 1) * scale + bias
+    for ref in regions_ref:  # one or none
+        regions = ref[lax.rem(window, len(ref))]  # the same for each image
+        scores = jnp.where(regions[:, None] == regions[None, :], scores, scores + masked)
+    weights = jnp.exp(scores - scores.max(axis=1, keepdims=True))
+    return weights, weights.sum(axis=1, keepdims=True)
+
+
+def _dot(a: jax.Array, b: jax.Array, a_axis: int, b_axis: int) -> jax.Array:
+    """Multiplies matrices, summing over one axis of each, in float32."""
+    precision = lax.Precision.HIGHEST if a.dtype == jnp.float32 else None
+    return lax.dot_general(
+        a, b, (((a_axis,), (b_axis,)), ((), ())), precision=precision, preferred_element_type=jnp.float32
+    )
+
+
+def _load_heads(ref: Any, window: jax.Array, head: jax.Array, size: int, count: int) -> list[jax.Array]:
+    """Loads `[N, D]` of a head from each of `count` groups of channels; D is filled up to a power of two by zeros."""
+    return [triton.load(part, mask=mask, other=0.0) for part, mask in _parts(ref, window, head, size, count)]
+
+
+def _store_heads(ref: Any, window: jax.Array, head: jax.Array, size: int, values: Sequence[jax.Array]) -> None:
+    """Stores what `_load_heads` would load."""
+    for (part, mask), value in zip(_parts(ref, window, head, size, len(values)), values, strict=True):
+        triton.store(part, value.astype(ref.dtype), mask=mask)
+
+
+def _parts(ref: Any, window: jax.Array, head: jax.Array, size: int, count: int) -> list[tuple[Any, jax.Array]]:
+    n, width = ref.shape[1], max(16, pl.next_power_of_2(size))  # products sum over 16 channels or more
+    mask = lax.broadcasted_iota(jnp.int32, (n, width), 1) < size
+    channels = ref.shape[2] // count
+    return [(ref.at[window, :, pl.ds(i * channels + head * size, width)], mask) for i in range(count)]
