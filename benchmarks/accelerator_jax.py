@@ -103,7 +103,7 @@ def reference(count: int) -> None:
             show({"device": DEVICE.device_kind, "seconds": seconds, "errors": errors, "problems": problems})
 
 
-def measure(network: str, rows: int, columns: int, arithmetic: str, batch: int, fused: bool) -> None:
+def measure(network: str, rows: int, columns: int, arithmetic: str, batch: int, fused: bool = False) -> None:
     """Times tracing, compiling, a first call and later ones; `batch` is 0 to restore one image."""
     if arithmetic == "high":
         use_high_precision()
