@@ -50,6 +50,7 @@ BASELINES: tuple[Row, ...] = (
 # The first row of a model is the one that `swinir-jax models` shows.
 BUNDLED: tuple[Row, ...] = (
     ("lightweight_x2", "lightweight_sr", "Set5", 2, True),
+    ("lightweight_x3", "lightweight_sr", "Set5", 3, True),
     ("lightweight_x4", "lightweight_sr", "Set5", 4, True),
     *(("color_denoise_light", "color_dn", "McMaster", sigma, False) for sigma in (25, 15, 50)),
     *(("jpeg_light", "color_jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),

@@ -70,9 +70,9 @@ RUNS = (
     Run("real_x2_gan", "real_light_x2_gan", "real_x2_psnr", 2, 48, "1e-4", begins=0.45, options=ADVERSARIAL),
     Run("real_x4_gan", "real_light_x4_gan", "real_x4_psnr", 4, 32, "1e-4", begins=0.45, options=ADVERSARIAL),
     Run("nearest_x4_gan", "real_light_x4_gan", "nearest_x4_psnr", 4, 32, "1e-4", 0.45, options=ADVERSARIAL + NEAREST),
-    Run("lightweight_x2", "lightweight_sr_x2", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
-    Run("lightweight_x3", "lightweight_sr_x3", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
-    Run("lightweight_x4", "lightweight_sr_x4", "lightweight_x4", 0, 48, "4e-4", ends=0.5),
+    Run("lightweight_x2_psnr", "lightweight_sr_x2", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
+    Run("lightweight_x3_psnr", "lightweight_sr_x3", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
+    Run("lightweight_x4_psnr", "lightweight_sr_x4", "lightweight_x4", 0, 48, "4e-4", ends=0.5),
 )
 
 
@@ -103,12 +103,13 @@ def main() -> None:
 
 def share(args: argparse.Namespace, runs: Sequence[Run]) -> None:
     """Runs each training in its part of the time."""
-    start, running, done = time.monotonic(), dict[str, subprocess.Popen](), set[str]()
-    while len(done) < len(runs):
+    names = {run.name for run in runs}
+    start, passed, running, done = time.monotonic(), 0.0, dict[str, subprocess.Popen](), set[str]()
+    while len(done) < len(runs) and (passed < 1 or running.keys() - done):
         passed = (time.monotonic() - start) / args.seconds
         for run in runs:
             process = running.get(run.name)
-            if process is None and passed >= run.begins and not (running.keys() - done) & {run.start}:
+            if process is None and run.begins <= passed < run.ends and run.start not in names - done:
                 running[run.name] = train(args, run, "run", steps=args.steps)
             elif process is not None and run.name not in done and process.poll() is not None:
                 done.add(run.name)
@@ -162,8 +163,11 @@ def train(args: argparse.Namespace, run: Run, kind: str, steps: int) -> subproce
 def export(args: argparse.Namespace, run: Run) -> list[subprocess.Popen]:
     """Starts to write the averaged weights of the last checkpoint, or of several ones; copies the log."""
     source = folder(args, run.name, "run")
+    steps = sorted(int(path.name) for path in source.glob("checkpoints/*") if path.name.isdigit())
+    if not steps:
+        say(f"FAILED: {run.name} left no checkpoint")
+        return []
     shutil.copy(source / "metrics.jsonl", args.out / f"{run.name}.jsonl")
-    steps = sorted(int(path.name) for path in (source / "checkpoints").iterdir() if path.name.isdigit())
     wanted = sorted(
         {steps[round(i * (len(steps) - 1) / (ENDS - 1))] for i in range(ENDS)} if run.adversarial else steps[-1:]
     )

@@ -43,8 +43,9 @@ def test_each_run_has_its_part_of_the_time_and_waits_for_the_run_that_it_starts_
     whole = script.Run("whole", "recipe", "bundled", 2, 48, "1e-4")
     first = script.Run("first", "recipe", "bundled", 2, 48, "1e-4", ends=0.5)
     second = script.Run("second", "recipe_gan", "first", 2, 48, "1e-4", begins=0.5)
+    late = script.Run("late", "recipe", "second", 2, 48, "1e-4", begins=0.5)  # no time is left when it could begin
     start = time.monotonic()
-    script.share(argparse.Namespace(seconds=6.0, steps=7), [whole, first, second])
+    script.share(argparse.Namespace(seconds=6.0, steps=7), [whole, first, second, late])
 
     times = {}
     for name, process in processes.items():
@@ -56,6 +57,7 @@ def test_each_run_has_its_part_of_the_time_and_waits_for_the_run_that_it_starts_
     assert times["first"][0] < 3 <= times["first"][1]
     assert times["first"][1] < times["second"][0]
     assert min(times["whole"][1], times["second"][1]) >= 6
+    assert "late" not in times
 
 
 def test_the_rehearsal_runs_the_same_program(script, monkeypatch, tmp_path):
@@ -87,6 +89,11 @@ def test_a_run_starts_from_the_one_before_it(script, monkeypatch, tmp_path):
         script.train(names, run, kind, 10)
     starts = [str(words[words.index("--init-from") + 1]) for words in commands]
     assert starts == ["real_x2", str(tmp_path / "real_x2_psnr_run"), "real_x2"]
+
+
+def test_a_run_without_a_checkpoint_leaves_the_others(script, tmp_path, capsys):
+    assert script.export(argparse.Namespace(out=tmp_path), script.RUNS[0]) == []
+    assert "FAILED: real_x2_psnr left no checkpoint" in capsys.readouterr().out
 
 
 def test_a_failed_process_is_named(script, capsys):
