@@ -2,12 +2,13 @@
 
     python benchmarks/accelerator.py [--seconds 420] [--cases PATTERN ...] [--out FILE] [--quick]
     python benchmarks/accelerator.py --compile 8 --cache programs && python benchmarks/accelerator.py --cache programs
+    python benchmarks/accelerator.py --table benchmarks/results/accelerator-nvidia-h200.json
 
 Each case runs in a process of its own, one after the other, with JAX's own share of the memory and no compilation
 cache. Writes `benchmarks/results/accelerator-DEVICE.json` after each case, and prints Markdown tables. A second run
 replaces only the cases that it measures. PyTorch is measured where torch and spandrel are installed beside swinir_jax.
 Compiling takes most of the time, so the second form compiles several programs side by side first; the seconds of
-compiling are then those.
+compiling are then those. The third form writes the tables of `benchmarks/NOTES.md`.
 
 `float32` is full precision. `high` is the precision of that name of JAX and PyTorch, TF32 on NVIDIA's GPUs; swinir_jax
 has no option for it, so accelerator_jax.py changes the package to measure it.
@@ -29,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tables import ROOT, markdown
+from tables import ROOT, markdown, replace_table
 
 HERE = Path(__file__).resolve().parent
 CASE_SECONDS = 150.0  # longest time of one case
@@ -47,6 +48,7 @@ TITLES = {
     "real": "real-world x4",
     "tiny": "tiny x2",
 }
+LABELS = {"swinir_jax_plain": "swinir_jax, plain modules", "pytorch": "PyTorch"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Case:
     """One network, size and arithmetic, under one library.
 
     Attributes:
-      library: swinir_jax, swinir_jax_fused (attention by the kernel of swinir_jax.gpu), pytorch or torch.compile.
+      library: swinir_jax, swinir_jax_plain (without the faster code for a platform), pytorch or torch.compile.
       network: name in `networks.NETWORKS`.
       rows: height of the network's input.
       columns: width of the network's input.
@@ -91,7 +93,7 @@ class Case:
         """Script and arguments of the process that measures the case."""
         script = ("accelerator_jax.py", "time") if self.is_ours else ("accelerator_pytorch.py",)
         options = ["--train", str(self.batch)] if self.batch else []
-        options += ["--fused"] if self.library == "swinir_jax_fused" else []
+        options += ["--plain"] if self.library == "swinir_jax_plain" else []
         options += ["--compile"] if self.library == "torch.compile" else []
         return (*script, self.network, str(self.rows), str(self.columns), self.arithmetic, *options)
 
@@ -104,7 +106,7 @@ def all_cases(quick: bool) -> list[Case]:
         restored, trained = [("tiny", 16, 24, 0)], [("tiny", 16, 16, 2)]
     both, works = ("swinir_jax", "pytorch"), restored + trained
     cases = [Case(lib, *work, dtype) for work in works for dtype in ("float32", "bfloat16") for lib in both]
-    cases += [Case("swinir_jax_fused", *work, "bfloat16") for work in works]
+    cases += [Case("swinir_jax_plain", *work, "bfloat16") for work in works]
     cases += [Case(library, *work, "high") for work in restored for library in both]
     cases += [Case("torch.compile", *work, dtype) for work in works for dtype in ("float32", "bfloat16")]
     return [case for case in cases if PYTORCH or case.is_ours]
@@ -179,15 +181,16 @@ def reference_table(row: Mapping[str, Any]) -> str:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], device: str) -> str:
-    """Formats the timed cases; those that were not measured have a line each below the table."""
+    """Formats the timed cases, those of one work together; what was not measured has a line each below the table."""
     head = ("", "arithmetic", "library", "tracing + compiling", "first call", "median (from to)", "images/s")
     cells, problems = [], []
-    for name, row in rows.items():
+    for name, row in sorted(rows.items(), key=lambda item: (item[1]["title"], item[1]["arithmetic"])):
         if row.get("problem"):
             problems.append(f"- {name}: {row['problem']}\n")
         if "median" not in row:
             continue
-        rate = row.get("flops", 0) / row["median"] / 1e12
+        rate = row["flops"] / row["median"] / 1e12 if "flops" in row else None
+        eager = rows.get(name.replace(row["library"], "pytorch", 1), {}).get("median")
         peak = PEAKS.get(device, {}).get(row["arithmetic"])
         memory = row.get("peak_bytes", row.get("program_bytes"))
         times = [1000 * row[key] for key in ("median", "minimum", "maximum")]
@@ -195,17 +198,27 @@ def table(rows: Mapping[str, Mapping[str, Any]], device: str) -> str:
             (
                 row["title"],
                 row["arithmetic"],
-                row["library"] + ("" if row["finite"] else ", NOT FINITE"),
+                LABELS.get(row["library"], row["library"]) + ("" if row["finite"] else ", NOT FINITE"),
                 f"{row['tracing']:.1f} + {row['compiling']:.1f} s" if "compiling" in row else "-",
                 f"{row['first']:.2f} s",
                 "{:.1f} ms ({:.1f} to {:.1f})".format(*times),
                 f"{max(row['batch'], 1) / row['median']:.1f}",
                 f"{memory / 1e9:.2f} GB" if memory else "-",
-                f"{rate:.3g}" + (f" ({100 * rate / peak:.1f} %)" if peak else ""),
+                "-" if rate is None else f"{rate:.3g}" + (f" ({100 * rate / peak:.1f} %)" if peak else ""),
+                f"{eager / row['median']:.1f} times" if eager and row["library"] != "pytorch" else "-",
             )
         )
-    table = markdown((*head, "peak memory", "TFLOP/s" + (" (of peak)" if device in PEAKS else "")), cells)
+    further = ("peak memory", "TFLOP/s" + (" (of peak)" if device in PEAKS else ""), "eager PyTorch takes")
+    table = markdown((*head, *further), cells)
     return table + ("\nNot measured, or in part:\n\n" + "".join(problems) if problems else "")
+
+
+def write_tables(path: Path) -> None:
+    """Writes the figures of a file into the notes."""
+    stored = json.loads(path.read_text())
+    notes, reference = HERE / "NOTES.md", stored["rows"].pop("reference")
+    replace_table(notes, "table of whole networks", f"{table(stored['rows'], stored['device'])}\n")
+    replace_table(notes, "table of reference outputs", reference_table(reference))
 
 
 def main() -> None:
@@ -224,8 +237,12 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder of compiled programs (default: none is used)")
     parser.add_argument("--compile", type=int, metavar="JOBS", help="compile so many cases at a time, and end")
     parser.add_argument("--quick", action="store_true", help="tiny networks, to rehearse on a CPU")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write a JSON file's tables into the notes, and end")
     parser.add_argument("--list", action="store_true", help="print the names of the cases, and end")
     args = parser.parse_args()
+    if args.table:
+        write_tables(args.table)
+        return
     known = {case.name: case for case in all_cases(args.quick)}
     names = [name for pattern in args.cases for name in fnmatch.filter(["reference", *known], pattern)]
     queue = list(dict.fromkeys(names))

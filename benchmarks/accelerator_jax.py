@@ -2,7 +2,7 @@
 
     python benchmarks/accelerator_jax.py reference COUNT
     python benchmarks/accelerator_jax.py time NETWORK ROWS COLUMNS float32|high|bfloat16 [--train BATCH]
-                                        [--fused] [--only-compile]
+                                        [--plain] [--only-compile]
 
 `reference` compares the first COUNT cases of `tests/data/forward` with the original's answers. `time` restores an image
 of noise, or takes training steps, with random weights. Prints a JSON line after each measurement; each line repeats the
@@ -27,7 +27,7 @@ from networks import ACCELERATOR_REPEATS, NETWORKS, timings
 from tables import ROOT
 from time_jax import random_params, training_inputs
 
-from swinir_jax import SwinIR, SwinIRConfig
+from swinir_jax import SwinIR, SwinIRConfig, gpu
 from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.inference.memory import program_bytes
 from swinir_jax.inference.network import network_for
@@ -111,26 +111,29 @@ def measure(
     arithmetic: str,
     batch: int,
     *,
-    fused: bool = False,
+    plain: bool = False,
     only_compile: bool = False,
 ) -> None:
-    """Times tracing, compiling, a first call and later ones; `batch` is 0 to restore one image."""
+    """Times tracing, compiling, a first call and later ones; `batch` is 0 to restore one image.
+
+    `plain` runs the Flax modules, without the faster code for a platform.
+    """
     if arithmetic == "high":
         use_high_precision()
     dtype = jnp.bfloat16 if arithmetic == "bfloat16" else jnp.float32
-    plain = SwinIR(SwinIRConfig.from_dict(NETWORKS[network]), dtype)
-    model = plain.clone(fused=fused)
+    model, fast = SwinIR(SwinIRConfig.from_dict(NETWORKS[network]), dtype), not plain
     if batch:
-        mesh, state, data = training_inputs(plain, rows, batch)
+        mesh, state, data = training_inputs(model, rows, batch)
         flops = product_flops(lambda *args: train_step(*args, fast=False), state, data)
-        arguments = [state.replace(model=model), data]
-        program = compile_step(mesh, arguments[0])
+        arguments = [state, data]
+        program = compile_step(mesh, state, fast=fast)
     else:
-        functions, params = network_for(model, DEVICE.platform), random_params(model.config)
+        functions = network_for(model, DEVICE.platform, fast=fast, fused=fast and gpu.runs_on(DEVICE))
+        params = random_params(model.config)
         lq = np.random.default_rng(0).random((1, rows, columns, 3), dtype=np.float32)
         program = jax.jit(functions.restore)
         arguments = jax.device_put([functions.prepare(params), lq])
-        flops = product_flops(plain.apply, {"params": params}, lq)
+        flops = product_flops(model.apply, {"params": params}, lq)
     result = {"device": DEVICE.device_kind, "jax": jax.__version__, "flops": flops}
 
     start = time.perf_counter()
@@ -170,14 +173,14 @@ def main() -> None:
     timing.add_argument("columns", type=int)
     timing.add_argument("arithmetic", choices=("float32", "high", "bfloat16"))
     timing.add_argument("--train", type=int, default=0, metavar="BATCH", help="images of ROWS x ROWS pixels")
-    timing.add_argument("--fused", action="store_true", help="attention by the kernel of swinir_jax.gpu")
+    timing.add_argument("--plain", action="store_true", help="the Flax modules, without the faster code for a platform")
     timing.add_argument("--only-compile", action="store_true")
     args = parser.parse_args()
     if args.command == "reference":
         reference(args.count)
     else:
         work = (args.network, args.rows, args.columns, args.arithmetic, args.train)
-        measure(*work, fused=args.fused, only_compile=args.only_compile)
+        measure(*work, plain=args.plain, only_compile=args.only_compile)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Times attention inside windows alone on JAX's default device: XLA's ways and the kernel of swinir_jax.gpu.
 
     python benchmarks/attention.py [--out FILE] [--quick]
+    python benchmarks/attention.py --table benchmarks/results/attention-nvidia-h200.json
 
 Each way takes `[windows, 64, 3 C]` queries, keys and values in bfloat16 as a linear layer writes them, with bias and
 mask, and returns `[windows, 64, C]`. Errors, of the result and of the gradients by `qkv` and bias, are relative to the
 plain way in float32. `--quick` runs a few windows, to see that it works; on a CPU, the kernel is interpreted.
+`--table` writes the figures of a file into `benchmarks/NOTES.md`. The kernel's lines name programs, warps and stages.
 """
 
 import argparse
@@ -20,8 +22,9 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from tables import ROOT, markdown, replace_table
 
-from swinir_jax.gpu import TUNING, window_attention
+from swinir_jax.gpu.attention import TUNING, window_attention
 from swinir_jax.models.layers import attend, split_heads, weigh_values
 from swinir_jax.models.windows import MASKED, shift_mask, shift_regions
 
@@ -177,11 +180,22 @@ def copied_bytes_per_second(megabytes: int, rounds: int) -> float:
     return 2 * x.nbytes / milliseconds(jax.jit(lambda x: x + 1), x, rounds=rounds) * 1000
 
 
-def show(line: dict[str, Any]) -> None:
-    """Prints a row of the table, and what failed."""
+HEAD = ("network", "way", "forward", "with gradients", "errors of result, gradients by qkv and bias")
+
+
+def cells(line: dict[str, Any]) -> tuple[str, ...]:
+    """Returns a row of the table."""
     times = [f"{line[key]:.3f} ms" if key in line else "-" for key in ("forward_ms", "both_ms")]
     errors = [f"{error:.1e}" for error in line.get("both_errors", line.get("forward_errors", []))]
-    print(f"| {line['network']} | {line['way']} | {' | '.join(times)} | {', '.join(errors)} |", flush=True)
+    return line["network"], line["way"], *times, ", ".join(errors)
+
+
+def write_table(path: Path) -> None:
+    """Writes the figures of a file into the notes."""
+    lines = sorted(json.loads(path.read_text())["lines"], key=lambda line: [*NETWORKS].index(line["network"]))
+    replace_table(
+        ROOT / "benchmarks" / "NOTES.md", "table of attention", markdown(HEAD, [cells(line) for line in lines])
+    )
 
 
 def main() -> None:
@@ -189,7 +203,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file for the measurements")
     parser.add_argument("--quick", action="store_true", help="few windows and rounds")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write a JSON file's table into the notes, and end")
     args = parser.parse_args()
+    if args.table:
+        write_table(args.table)
+        return
     rounds = 2 if args.quick else ROUNDS
     bandwidth = copied_bytes_per_second(4 if args.quick else 512, rounds)
     device = jax.devices()[0].device_kind
@@ -197,8 +215,7 @@ def main() -> None:
     lines: list[dict[str, Any]] = []
     result = {"device": device, "jax": jax.__version__, "copied_bytes_per_second": bandwidth, "lines": lines}
     cases = {name: case(name, QUICK_WINDOWS if args.quick else None) for name in NETWORKS}
-    print("| network | way | forward | with gradients | errors of result, gradients by qkv and bias |")
-    print("| --- | --- | --- | --- | --- |")
+    print(markdown(HEAD, []), end="", flush=True)
     # What may end the process comes last.
     for group in ([way for way in ways() if "cudnn" not in way], [way for way in ways() if "cudnn" in way]):
         todo = [(name, way) for name in NETWORKS for way in group]
@@ -206,7 +223,7 @@ def main() -> None:
             made = [*pool.map(lambda pair: programs(ways()[pair[1]], cases[pair[0]]), todo)]
         for (name, way), f in zip(todo, made, strict=True):
             lines.append({"network": name, **measure(way, f, cases[name], rounds)})
-            show(lines[-1])
+            print(f"| {' | '.join(cells(lines[-1]))} |", flush=True)
             if args.out:
                 args.out.write_text(json.dumps(result, indent=1) + "\n")
     for line in lines:

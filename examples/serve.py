@@ -37,6 +37,7 @@ from aiohttp import web
 from PIL import Image, ImageOps
 
 import swinir_jax
+from swinir_jax import gpu
 from swinir_jax.inference.network import network_for
 from swinir_jax.inference.padding import cut, pad_image, padded_side
 
@@ -69,7 +70,8 @@ class Batcher:
 
     def __init__(self, model: swinir_jax.SwinIR, params: Mapping[str, Any], limits: Limits):
         self._config, self._batch = model.config, limits.batch
-        self._network = network_for(model, jax.default_backend())
+        device = jax.devices()[0]
+        self._network = network_for(model, device.platform, fused=gpu.runs_on(device))
         self._weights = jax.device_put(self._network.prepare(params))
         self._program = functools.lru_cache(limits.programs)(self._compile)
         self._jobs: collections.deque[Job] = collections.deque()

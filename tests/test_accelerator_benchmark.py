@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -79,6 +81,34 @@ def test_seconds_of_compiling_are_those_of_programs_that_were_compiled_first(ben
         assert row["median"] == 0.2
         if row["library"].startswith("swinir_jax"):
             assert (row["tracing"], row["compiling"]) == (1.0, 30.0)
+
+
+def test_lines_of_one_work_compare_with_eager_pytorch(accelerator):
+    works = accelerator.all_cases(quick=True)
+    plain = next(case for case in works if case.library == "swinir_jax_plain")
+    assert plain.command[-1] == "--plain"
+    cases = [dataclasses.replace(plain, library=library) for library in ("swinir_jax", "swinir_jax_plain", "pytorch")]
+    rows = {case.name: {**dataclasses.asdict(case), "title": case.title, **MEASURED} for case in cases}
+    rows[cases[0].name]["median"] = 0.05
+    del rows[cases[2].name]["flops"]
+    lines = accelerator.table(rows, "NVIDIA H200").splitlines()[2:]
+    assert [line.split(" | ")[-1] for line in lines] == ["4.0 times |", "1.0 times |", "- |"]
+    assert "| swinir_jax, plain modules |" in lines[1]
+    assert "| - | - | - |" in lines[2]
+
+
+def test_the_notes_hold_the_tables_of_the_files(accelerator, monkeypatch, tmp_path):
+    import attention
+
+    notes = tmp_path / "benchmarks" / "NOTES.md"
+    notes.parent.mkdir()
+    written = (BENCHMARKS / "NOTES.md").read_text()
+    notes.write_text(re.sub(r"^\| (light|classical|restoring|training|gray).*\n", "", written, flags=re.MULTILINE))
+    monkeypatch.setattr(accelerator, "HERE", notes.parent)
+    monkeypatch.setattr(attention, "ROOT", tmp_path)
+    accelerator.write_tables(BENCHMARKS / "results" / "accelerator-nvidia-h200.json")
+    attention.write_table(BENCHMARKS / "results" / "attention-nvidia-h200.json")
+    assert notes.read_text() == written
 
 
 def test_a_process_cut_short_leaves_its_last_figures(accelerator, tmp_path):

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
+from jax.experimental.pallas import cdiv, ds, next_power_of_2, pallas_call, program_id
+from jax.experimental.pallas.triton import CompilerParams, load, store
 
 
 class Tuning(NamedTuple):
@@ -144,17 +144,17 @@ def _run(
       tuning: division of the work.
     """
     windows, heads = len(arrays[0]), len(arrays[1])
-    strip = pl.cdiv(windows * heads, tuning.programs)
-    strips = pl.cdiv(windows, strip)
+    strip = cdiv(windows * heads, tuning.programs)
+    strips = cdiv(windows, strip)
 
     def call(interpret: bool, *arrays: jax.Array) -> list[jax.Array]:
         # A program finds its part of each array on its own: blocks of the grid have no sides like D = 30.
-        return pl.pallas_call(
+        return pallas_call(
             functools.partial(kernel, strip=strip),
             results(strips),
             grid=(heads, strips),  # heads vary fastest
             interpret=interpret,
-            compiler_params=triton.CompilerParams(num_warps=tuning.warps, num_stages=tuning.stages),
+            compiler_params=CompilerParams(num_warps=tuning.warps, num_stages=tuning.stages),
         )(*arrays)
 
     on_gpu, elsewhere = functools.partial(call, False), functools.partial(call, True)
@@ -166,7 +166,7 @@ def _forward_kernel(
 ) -> None:
     """Attends in one head of a strip of windows."""
     *regions_ref, y_ref = region_refs_and_y_ref
-    head, size = pl.program_id(0), y_ref.shape[2] // len(bias_ref)
+    head, size = program_id(0), y_ref.shape[2] // len(bias_ref)
     bias = bias_ref[head]  # [N, N]
 
     def attend(window: jax.Array, _: None) -> None:
@@ -183,7 +183,7 @@ def _backward_kernel(
 ) -> None:
     """Computes the gradients of one head of a strip of windows."""
     *regions_ref, qkv_gradient_ref, bias_gradient_ref = other_refs
-    head, size = pl.program_id(0), gradient_ref.shape[2] // len(bias_ref)
+    head, size = program_id(0), gradient_ref.shape[2] // len(bias_ref)
     bias = bias_ref[head]  # [N, N]
 
     def differentiate(window: jax.Array, bias_gradient: jax.Array) -> jax.Array:
@@ -199,14 +199,14 @@ def _backward_kernel(
         _store_heads(qkv_gradient_ref, window, head, size, [by_q, by_k, by_v])
         return bias_gradient + by_scores
 
-    bias_gradient_ref[pl.program_id(1), head] = _for_each_window(
+    bias_gradient_ref[program_id(1), head] = _for_each_window(
         differentiate, strip, len(qkv_ref), jnp.zeros(bias.shape, jnp.float32)
     )
 
 
 def _for_each_window(f: Callable[..., Any], strip: int, windows: int, first: Any) -> Any:
     """Folds `f(window, value) -> value` over the windows of this program's strip; the last one may be shorter."""
-    start = pl.program_id(1) * strip
+    start = program_id(1) * strip
     return lax.fori_loop(start, jnp.minimum(start + strip, windows), f, first)
 
 
@@ -232,17 +232,17 @@ def _dot(a: jax.Array, b: jax.Array, a_axis: int, b_axis: int) -> jax.Array:
 
 def _load_heads(ref: Any, window: jax.Array, head: jax.Array, size: int, count: int) -> list[jax.Array]:
     """Loads `[N, D]` of a head from each of `count` groups of channels; D is filled up to a power of two by zeros."""
-    return [triton.load(part, mask=mask, other=0.0) for part, mask in _parts(ref, window, head, size, count)]
+    return [load(part, mask=mask, other=0.0) for part, mask in _parts(ref, window, head, size, count)]
 
 
 def _store_heads(ref: Any, window: jax.Array, head: jax.Array, size: int, values: Sequence[jax.Array]) -> None:
     """Stores what `_load_heads` would load."""
     for (part, mask), value in zip(_parts(ref, window, head, size, len(values)), values, strict=True):
-        triton.store(part, value.astype(ref.dtype), mask=mask)
+        store(part, value.astype(ref.dtype), mask=mask)
 
 
 def _parts(ref: Any, window: jax.Array, head: jax.Array, size: int, count: int) -> list[tuple[Any, jax.Array]]:
-    n, width = ref.shape[1], max(16, pl.next_power_of_2(size))  # products sum over 16 channels or more
+    n, width = ref.shape[1], max(16, next_power_of_2(size))  # products sum over 16 channels or more
     mask = lax.broadcasted_iota(jnp.int32, (n, width), 1) < size
     channels = ref.shape[2] // count
-    return [(ref.at[window, :, pl.ds(i * channels + head * size, width)], mask) for i in range(count)]
+    return [(ref.at[window, :, ds(i * channels + head * size, width)], mask) for i in range(count)]

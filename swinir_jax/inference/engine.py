@@ -57,7 +57,7 @@ class Engine:
           batch_size: tiles in one call, rounded up to equally many on each device; None for 1 on each CPU and 8 on
             each other device.
           mesh: devices of this process; None for one device.
-          fast: whether a single CPU runs `swinir_jax.cpu`.
+          fast: whether a single device runs `swinir_jax.cpu` or the kernel of `swinir_jax.gpu`.
           memory: as the attribute.
 
         Raises:

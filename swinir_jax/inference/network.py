@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from swinir_jax import cpu
+from swinir_jax import cpu, gpu
 from swinir_jax.arrays import as_batch
 from swinir_jax.checkpoints.names import check_network
 from swinir_jax.config import SwinIRConfig
@@ -26,19 +26,23 @@ class Network(NamedTuple):
     restore: Callable[[Any, jax.Array], Any]
 
 
-def network_for(model: SwinIR, platform: str, *, fast: bool = True) -> Network:
+def network_for(model: SwinIR, platform: str, *, fast: bool = True, fused: bool = False) -> Network:
     """Returns the functions for a platform.
 
     Args:
       model: network to run.
       platform: "cpu", or the name of any other platform of JAX.
       fast: whether a CPU runs `swinir_jax.cpu`, two to three times as fast there as `model.apply`.
+      fused: whether other platforms compute the attention as `SwinIR` with `fused`; False for programs that leave this
+        machine, and for several devices.
     """
     if fast and platform == "cpu":
         return Network(
             functools.partial(_prepare, model.config),
             functools.partial(cpu.restore, config=model.config, dtype=model.dtype),
         )
+
+    model = model.clone(fused=fused)
 
     def restore(params: Any, lq: jax.Array) -> Any:
         return model.apply({"params": params}, lq)
@@ -54,7 +58,8 @@ def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array 
     """Returns a jitted function of images alone, made of the fastest code for JAX's default device.
 
     The code is `swinir_jax.cpu` on a CPU, equal to `model.apply` up to float32 rounding, and `model.apply` on other
-    devices. To differentiate on a CPU, `model.apply` takes less memory.
+    devices. On a machine with one device, an NVIDIA GPU, `swinir_jax.gpu` computes the attention of bfloat16 networks,
+    which has no forward-mode derivative. To differentiate on a CPU, `model.apply` takes less memory.
 
     Args:
       model: network from `load_pretrained`.
@@ -70,7 +75,8 @@ def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array 
     """
     check_network(model, params)
     (device,) = jax.device_put(np.zeros(())).devices()
-    network = network_for(model, device.platform)
+    # Within `jit`, the caller may divide the images among all devices.
+    network = network_for(model, device.platform, fused=jax.device_count() == 1 and gpu.runs_on(device))
     weights, restore = jax.device_put(network.prepare(params)), jax.jit(network.restore)
 
     def restore_batch(lq: jax.Array | np.ndarray) -> jax.Array:

@@ -39,7 +39,7 @@ class Programs:
           params: parameters of the network.
           mesh: devices of this process; None for one device: the one that holds committed parameters, else JAX's
             default device.
-          fast: whether a single CPU runs `swinir_jax.cpu`.
+          fast: whether a single device runs `swinir_jax.cpu` or the kernel of `swinir_jax.gpu`.
 
         Raises:
           InputError: if the mesh has devices of other processes.

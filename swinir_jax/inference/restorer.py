@@ -70,7 +70,8 @@ class Restorer(PhotoRestorer):
           mesh: devices of this process, on any axes: each device takes a part of a whole image, or some tiles of a
             batch. The result equals that of one device up to float32 rounding. None for one device: the one that holds
             committed parameters, else JAX's default device.
-          fast: whether a CPU runs `swinir_jax.cpu`, which equals `model.apply` up to float32 rounding.
+          fast: whether a CPU runs `swinir_jax.cpu`, which equals `model.apply` up to float32 rounding, and a single
+            NVIDIA GPU the attention of `swinir_jax.gpu` in bfloat16.
           done: called with (tiles just finished, tiles of the image in all turns), for a progress bar; the first time
             with 0, once programs are compiled.
 

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from swinir_jax import gpu
 from swinir_jax.errors import InputError
-from swinir_jax.inference.network import network_for
+from swinir_jax.inference.network import Network, network_for
 from swinir_jax.models import SwinIR
 
 _AXIS = "devices"
@@ -32,7 +33,7 @@ class Devices:
 
         Args:
           mesh: mesh with axes of any number, name and type.
-          fast: whether a single CPU runs `swinir_jax.cpu`.
+          fast: whether a single device runs `swinir_jax.cpu` or the kernel of `swinir_jax.gpu`.
 
         Raises:
           InputError: if `mesh` is not a mesh, or has devices of other processes.
@@ -49,7 +50,7 @@ class Devices:
 
     def place(self, params: Mapping[str, Any], model: SwinIR) -> Any:
         """Prepares the parameters for the programs of `compile`, and puts them on each device."""
-        return self.put(network_for(model, self.first.platform, fast=self._fast).prepare(params))
+        return self.put(self.network(model).prepare(params))
 
     def put(self, weights: Any) -> Any:
         """Puts weights on each device."""
@@ -66,7 +67,7 @@ class Devices:
         Returns:
           Program `(weights, lq) -> restored`, for `run`.
         """
-        network = network_for(model, self.first.platform, fast=self._fast)
+        network = self.network(model)
         mesh, part = self._division(shape, model.config.side_multiple)
         lq = NamedSharding(mesh, part)
         run = jax.jit(network.restore, in_shardings=(NamedSharding(mesh, PartitionSpec()), lq), out_shardings=lq)
@@ -75,6 +76,10 @@ class Devices:
                 jax.tree.map(lambda w: jax.ShapeDtypeStruct(w.shape, w.dtype), weights),
                 jax.ShapeDtypeStruct(shape, np.float32),
             ).compile()
+
+    def network(self, model: SwinIR) -> Network:
+        """Returns the functions that suit the devices."""
+        return network_for(model, self.first.platform, fast=self._fast, fused=self._fast and gpu.runs_on(self.first))
 
     def _division(self, shape: tuple[int, ...], multiple: int) -> tuple[Mesh, PartitionSpec]:
         """Returns the mesh of devices with equal parts of a batch, and the axis along which the parts lie."""

@@ -111,10 +111,10 @@ def attend(
       `[B, H / M, W / M, N, C]` in the residual stream's dtype, or that of `qkv` from the kernel.
     """
     if fused and (drop.rate == 0 or drop.deterministic):
-        from swinir_jax import gpu  # only here: not every JAX has Pallas with Triton
+        from swinir_jax.gpu import attention  # only here: not every JAX has Pallas with Triton
 
-        if gpu.is_supported(qkv.shape[-2], qkv.dtype):
-            return gpu.window_attention(qkv, bias, regions, scale, MASKED)
+        if attention.is_supported(qkv.shape[-2], qkv.dtype):
+            return attention.window_attention(qkv, bias, regions, scale, MASKED)
     q, k, v = split_heads(qkv, len(bias))
     return weigh_values(q * scale, k, v, bias, regions, drop)
 

@@ -31,7 +31,7 @@ class SwinIR(nn.Module):
       dtype: dtype of matrix products and convolutions: `jnp.float32`, `jnp.bfloat16`, or `jnp.float64` with x64
         enabled. The residual stream, LayerNorm and softmax are float32, or float64 with float64.
       fused: whether `swinir_jax.gpu` computes the attention, where it can: in bfloat16, in windows of 8 x 8, without
-        dropout of attention. For NVIDIA GPUs; elsewhere it is slow.
+        dropout of attention. For one NVIDIA GPU, where Restorers and training steps choose it; elsewhere it is slow.
 
     Raises:
       InputError: if `config` is not a SwinIRConfig, or the network cannot compute in `dtype`.

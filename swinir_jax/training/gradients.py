@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from swinir_jax import cpu
+from swinir_jax import cpu, gpu
 from swinir_jax.features import perceptual_loss
 from swinir_jax.training.adversary import discriminator_loss, generator_terms
 from swinir_jax.training.artifacts import artifact_map
@@ -33,8 +33,8 @@ def losses_and_gradients(
     """Computes the mean losses of a batch and the gradients, in `state.accumulate` micro-batches one by one.
 
     With `fast`, each CPU device runs its own images through `swinir_jax.cpu`. With dropout and on other platforms, the
-    compiler divides the Flax modules. Random choices are drawn for the whole batch in both cases, so that training does
-    not depend on the number of devices.
+    compiler divides the Flax modules; a single NVIDIA GPU takes the attention of `swinir_jax.gpu` in bfloat16. Random
+    choices are drawn for the whole batch in all cases, so that training does not depend on the number of devices.
 
     Args:
       state: state before the step.
@@ -48,8 +48,10 @@ def losses_and_gradients(
       scalars. And the gradients.
     """
     config, key = state.model.config, jax.random.fold_in(state.key, state.step)
-    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
-    if not fast or platform != "cpu" or config.has_dropout:
+    device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
+    if not fast or device.platform != "cpu" or config.has_dropout:
+        fused = fast and (mesh is None or mesh.size == 1) and gpu.runs_on(device)
+        state = state.replace(model=state.model.clone(fused=fused))
         return _by_parts(_restore, state, batch, key)
 
     if config.is_random:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from swinir_jax import SwinIR, SwinIRConfig
-from swinir_jax.gpu import TUNING, attention, window_attention
+from swinir_jax.gpu import attention
+from swinir_jax.gpu.attention import TUNING, window_attention
 from swinir_jax.models.layers import attend
 from swinir_jax.models.windows import MASKED
 
