@@ -57,19 +57,16 @@ class Run:
         return self.recipe.endswith("_gan")
 
 
-ADVERSARIAL = (
-    *("--loss.perceptual-weight", "0.02"),  # with more, the network answers grain that it cannot know by a grid
-    *("--gan.features", "64", "--gan.optimizer.learning-rate", "4e-4"),
-)
+WIDE = ("--gan.features", "64")
 NEAREST = ("--network.upsampler", "nearest+conv")
 
 RUNS = (
     Run("real_x2_psnr", "real_light_x2_psnr", "real_x2", 2, 48, "3e-4", ends=0.45),
     Run("real_x4_psnr", "real_light_x4_psnr", "real_x4", 4, 48, "3e-4", ends=0.45),
     Run("nearest_x4_psnr", "real_light_x4_psnr", "real_x4", 4, 48, "4e-4", ends=0.45, options=NEAREST),
-    Run("real_x2_gan", "real_light_x2_gan", "real_x2_psnr", 2, 48, "1e-4", begins=0.45, options=ADVERSARIAL),
-    Run("real_x4_gan", "real_light_x4_gan", "real_x4_psnr", 4, 32, "1e-4", begins=0.45, options=ADVERSARIAL),
-    Run("nearest_x4_gan", "real_light_x4_gan", "nearest_x4_psnr", 4, 32, "1e-4", 0.45, options=ADVERSARIAL + NEAREST),
+    Run("real_x2_gan", "real_light_x2_gan", "real_x2_psnr", 2, 48, "1e-4", begins=0.45, options=WIDE),
+    Run("real_x4_gan", "real_light_x4_gan", "real_x4_psnr", 4, 32, "1e-4", begins=0.45, options=WIDE),
+    Run("nearest_x4_gan", "real_light_x4_gan", "nearest_x4_psnr", 4, 32, "1e-4", 0.45, options=WIDE + NEAREST),
     Run("lightweight_x2_psnr", "lightweight_sr_x2", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
     Run("lightweight_x3_psnr", "lightweight_sr_x3", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
     Run("lightweight_x4_psnr", "lightweight_sr_x4", "lightweight_x4", 0, 48, "4e-4", ends=0.5),

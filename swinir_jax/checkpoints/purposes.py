@@ -57,7 +57,7 @@ class Purpose:
     tasks: tuple[str, ...]
 
 
-_ENLARGING = {2: "lightweight_x2", 4: "lightweight_x4"}
+_ENLARGING = {scale: f"lightweight_x{scale}" for scale in (2, 3, 4)}
 _CLASSICAL = {s: f"001_classicalSR_DF2K_s64w8_SwinIR-M_x{s}" for s in (2, 3, 4, 8)}
 _GRAY_NOISE = {1: "004_grayDN_DFWB_s128w8_SwinIR-M_noise{level}"}
 

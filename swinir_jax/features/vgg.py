@@ -141,7 +141,7 @@ VGG16_HED = FeatureNetwork(
     convert=_hed_params,
     apply=_hed_features,
     # The features of enlarged photographs differ by about 100 and 60 times their L1. Halved, the loss is about 80 times
-    # L1, like VGG19's in published training logs, and one weight of the perceptual loss suits both networks.
+    # L1, like VGG19's in published training logs.
     weights=(0.5, 0.5),
     least_side=4,
 )

@@ -64,11 +64,12 @@ def test_fast_choices_fetch_nothing_where_a_bundled_network_is(purpose):
             "photo, scale 8: real_x4 (bundled), then lightweight_x2 (bundled); removes mild noise, JPEG and blur",
         ),
         ("photo", 1, "photo, scale 1: real_denoise (bundled); removes mild noise, JPEG and blur"),
+        ("clean", 3, "clean, scale 3: lightweight_x3 (bundled); for clean pictures, small"),
         ("clean", 4, "clean, scale 4: lightweight_x4 (bundled); for clean pictures, small"),
         (
             "clean",
-            3,
-            "clean, scale 3: lightweight_x4 (bundled), then MATLAB's bicubic to scale 3; for clean pictures, small",
+            1,
+            "clean, scale 1: lightweight_x2 (bundled), then MATLAB's bicubic to scale 1; for clean pictures, small",
         ),
         (
             "jpeg",
@@ -140,9 +141,9 @@ def test_other_arguments_are_refused(arguments, options, word):
         (2, 2, []),
         (4, 2, []),
         (1, 2, ["lightweight_x2"]),
-        (1, 3, ["lightweight_x4"]),
+        (1, 3, ["lightweight_x3"]),
         (2, 3, ["lightweight_x2"]),
-        (3, 8, ["lightweight_x4"]),
+        (3, 8, ["lightweight_x3"]),
         (1, 8, ["lightweight_x4", "lightweight_x2"]),
     ],
 )

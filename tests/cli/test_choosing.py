@@ -29,6 +29,7 @@ from swinir_jax.inference.photographs import to_samples
 SMALL = SwinIRConfig(embed_dim=4, depths=(1,), num_heads=(1,), img_size=16)
 CONFIGS = {
     "lightweight_x2": dataclasses.replace(SMALL, upscale=2, upsampler="pixelshuffledirect"),
+    "lightweight_x3": dataclasses.replace(SMALL, upscale=3, upsampler="pixelshuffledirect"),
     "lightweight_x4": dataclasses.replace(SMALL, upscale=4, upsampler="pixelshuffledirect"),
     "jpeg_light": SMALL,
     "color_denoise_light": SMALL,
