@@ -278,7 +278,7 @@ def test_models_are_listed_by_purpose(capsys):
         "005_colorDN_DFWB_s128w8_SwinIR-M_noise25: same size; medium; to be fetched; 123 MB, 11.5 M parameters; "
         "color_dn noise 25; Apache-2.0" in out
     )
-    assert re.search(r"jpeg_light: same size; fast; bundled; 5 MB, 0\.9 M parameters; ", out)
+    assert re.search(r"jpeg_light: same size; fast; bundled; 3 MB, 0\.9 M parameters; ", out)
     assert "--for photo\n    enlarges by 2: real_x2\n" in out
 
 
@@ -314,7 +314,7 @@ def test_models_as_json(capsys):
     assert models["003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN"]["speed"] == "slow"
     assert [purpose["name"] for purpose in listed["purposes"]] == [*PURPOSES]
     [choice] = [
-        choice for choice in listed["purposes"][1]["choices"] if (choice["scale"], choice["quality"]) == (3, "fast")
+        choice for choice in listed["purposes"][1]["choices"] if (choice["scale"], choice["quality"]) == (1, "fast")
     ]
     assert choice["is_resized"]
-    assert choice["passes"] == [{"model": "lightweight_x4", "scale": 4, "place": "bundled"}]
+    assert choice["passes"] == [{"model": "lightweight_x2", "scale": 2, "place": "bundled"}]

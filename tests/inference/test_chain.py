@@ -132,9 +132,15 @@ def test_a_chain_can_be_pickled():
 
 
 def test_the_restorer_of_a_choice(monkeypatch):
-    named = {"jpeg_light": network(1), "lightweight_x4": network(4)}
+    named = {
+        "jpeg_light": network(1),
+        "lightweight_x3": network(3),
+        "lightweight_x4": network(4),
+        "real_x4": network(4),
+    }
     monkeypatch.setattr("swinir_jax.inference.chain.load_pretrained", lambda name, **options: named[Path(name).stem])
     image = photo(9, 7, 3)
-    restorer = load_restorer(choose_models("jpeg", 3), tile=0)
-    np.testing.assert_array_equal(restorer(image), NetworkChain([network(1), network(4)], 3, tile=0)(image))
+    for purpose, scales in (("jpeg", (1, 3)), ("photo", (4,))):  # the second one is reduced
+        restorer = load_restorer(choose_models(purpose, 3), tile=0)
+        np.testing.assert_array_equal(restorer(image), NetworkChain(map(network, scales), 3, tile=0)(image))
     assert isinstance(load_restorer(choose_models("clean", 4)), StreamingRestorer)
