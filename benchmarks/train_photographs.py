@@ -32,12 +32,13 @@ class Run:
     Attributes:
       name: name of the folder and of the network.
       recipe: name in `swinir_jax.configs`.
-      start: network to start from: a bundled one, or the run of this name.
+      start: bundled network to start from.
       scale: scale of the pool; 0 for the photographs themselves.
       patch_size: side of the LQ patch in pixels.
       rate: learning rate.
       begins: share of the time after which the run begins.
       ends: share of the time after which the run ends.
+      after: name of the run that ends first, and whose weights take the place of `start`; empty for none.
       options: further options of the recipe.
     """
 
@@ -49,6 +50,7 @@ class Run:
     rate: str
     begins: float = 0.0
     ends: float = 1.0
+    after: str = ""
     options: tuple[str, ...] = ()
 
     @property
@@ -64,9 +66,9 @@ RUNS = (
     Run("real_x2_psnr", "real_light_x2_psnr", "real_x2", 2, 48, "3e-4", ends=0.45),
     Run("real_x4_psnr", "real_light_x4_psnr", "real_x4", 4, 48, "3e-4", ends=0.45),
     Run("nearest_x4_psnr", "real_light_x4_psnr", "real_x4", 4, 48, "4e-4", ends=0.45, options=NEAREST),
-    Run("real_x2_gan", "real_light_x2_gan", "real_x2_psnr", 2, 48, "1e-4", begins=0.45, options=WIDE),
-    Run("real_x4_gan", "real_light_x4_gan", "real_x4_psnr", 4, 32, "1e-4", begins=0.45, options=WIDE),
-    Run("nearest_x4_gan", "real_light_x4_gan", "nearest_x4_psnr", 4, 32, "1e-4", 0.45, options=WIDE + NEAREST),
+    Run("real_x2_gan", "real_light_x2_gan", "real_x2", 2, 48, "1e-4", 0.45, after="real_x2_psnr", options=WIDE),
+    Run("real_x4_gan", "real_light_x4_gan", "real_x4", 4, 32, "1e-4", 0.45, after="real_x4_psnr", options=WIDE),
+    Run("nearest_x4_gan", "real_light_x4_gan", "real_x4", 4, 32, "1e-4", 0.45, 1.0, "nearest_x4_psnr", WIDE + NEAREST),
     Run("lightweight_x2_psnr", "lightweight_sr_x2", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
     Run("lightweight_x3_psnr", "lightweight_sr_x3", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
     Run("lightweight_x4_psnr", "lightweight_sr_x4", "lightweight_x4", 0, 48, "4e-4", ends=0.5),
@@ -91,22 +93,23 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     runs = [run for run in RUNS if run.name in args.runs]
     if args.rehearse:
-        wait([make_pool(args, scale) for scale in sorted({run.scale for run in runs} - {0})])
-        wait([train(args, run, "rehearsal", steps=10) for run in runs])
-        return
-    share(args, runs)
-    wait([convert for run in runs for convert in export(args, run)])
+        failed = wait([make_pool(args, scale) for scale in sorted({run.scale for run in runs} - {0})])
+        failed |= wait([train(args, run, "rehearsal", steps=10) for run in runs])
+    else:
+        failed = share(args, runs)
+        failed |= wait([convert for run in runs for convert in export(args, run)])
+    raise SystemExit(failed)
 
 
-def share(args: argparse.Namespace, runs: Sequence[Run]) -> None:
-    """Runs each training in its part of the time."""
+def share(args: argparse.Namespace, runs: Sequence[Run]) -> bool:
+    """Runs each training in its part of the time; tells whether one failed."""
     names = {run.name for run in runs}
     start, passed, running, done = time.monotonic(), 0.0, dict[str, subprocess.Popen](), set[str]()
     while len(done) < len(runs) and (passed < 1 or running.keys() - done):
         passed = (time.monotonic() - start) / args.seconds
         for run in runs:
             process = running.get(run.name)
-            if process is None and run.begins <= passed < run.ends and run.start not in names - done:
+            if process is None and run.begins <= passed < run.ends and run.after not in names - done:
                 running[run.name] = train(args, run, "run", steps=args.steps)
             elif process is not None and run.name not in done and process.poll() is not None:
                 done.add(run.name)
@@ -114,7 +117,7 @@ def share(args: argparse.Namespace, runs: Sequence[Run]) -> None:
             elif process is not None and process.poll() is None and passed >= run.ends:
                 process.send_signal(signal.SIGTERM)  # saves and ends; later signals change nothing
         time.sleep(0.5)
-    wait(list(running.values()))
+    return wait(list(running.values()))
 
 
 def make_pool(args: argparse.Namespace, scale: int) -> subprocess.Popen:
@@ -128,12 +131,10 @@ def make_pool(args: argparse.Namespace, scale: int) -> subprocess.Popen:
 def train(args: argparse.Namespace, run: Run, kind: str, steps: int) -> subprocess.Popen:
     """Starts a run, or the rehearsal, whose program is the same."""
     data = args.out / f"pool_x{run.scale}" if run.scale else args.photographs
-    earlier = folder(args, run.start, "run")
+    earlier = folder(args, run.after, "run")
     options = {
         "--workdir": folder(args, run.name, kind),
-        "--init-from": earlier
-        if earlier.exists() and kind == "run"
-        else run.start.removesuffix("_psnr").replace("nearest", "real"),
+        "--init-from": earlier if run.after and earlier.exists() and kind == "run" else run.start,
         "--data.hq": f"folder:{data}",
         "--data.patch-size": run.patch_size,
         "--data.threads": 3,
@@ -203,13 +204,15 @@ def start_python(arguments: Sequence[str], log: Path, on_cpu: bool = False) -> s
         )
 
 
-def wait(processes: Sequence[subprocess.Popen]) -> None:
-    """Waits for all processes, and names those that failed."""
+def wait(processes: Sequence[subprocess.Popen]) -> bool:
+    """Waits for all processes, names those that failed, and tells whether there are any."""
     for process in processes:
         process.wait()
-    fine = (0, -signal.SIGTERM)  # the second one of a run that was asked to save and end
-    if failed := [" ".join(map(str, process.args)) for process in processes if process.returncode not in fine]:
+    fine = (0, -signal.SIGTERM, 128 + signal.SIGTERM)  # the last two of a run that was asked to save and end
+    failed = [" ".join(map(str, process.args)) for process in processes if process.returncode not in fine]
+    if failed:
         say(f"FAILED: {'; '.join(failed)}")
+    return bool(failed)
 
 
 def say(text: str) -> None:

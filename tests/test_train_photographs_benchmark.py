@@ -42,8 +42,10 @@ def test_each_run_has_its_part_of_the_time_and_waits_for_the_run_that_it_starts_
     monkeypatch.setattr(script, "train", train)
     whole = script.Run("whole", "recipe", "bundled", 2, 48, "1e-4")
     first = script.Run("first", "recipe", "bundled", 2, 48, "1e-4", ends=0.5)
-    second = script.Run("second", "recipe_gan", "first", 2, 48, "1e-4", begins=0.5)
-    late = script.Run("late", "recipe", "second", 2, 48, "1e-4", begins=0.5)  # no time is left when it could begin
+    second = script.Run("second", "recipe_gan", "bundled", 2, 48, "1e-4", begins=0.5, after="first")
+    late = script.Run(
+        "late", "recipe", "bundled", 2, 48, "1e-4", 0.5, after="second"
+    )  # no time is left when it could begin
     start = time.monotonic()
     script.share(argparse.Namespace(seconds=6.0, steps=7), [whole, first, second, late])
 
@@ -97,8 +99,11 @@ def test_a_run_without_a_checkpoint_leaves_the_others(script, tmp_path, capsys):
 
 
 def test_a_failed_process_is_named(script, capsys):
-    script.wait([subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"]) for code in (0, 3)])
+    processes = [subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"]) for code in (0, 143, 3)]
+    assert script.wait(processes)
+    assert not script.wait(processes[:2])
     printed = capsys.readouterr().out
     assert "FAILED" in printed
     assert "SystemExit(3)" in printed
     assert "SystemExit(0)" not in printed
+    assert "SystemExit(143)" not in printed  # of SIGTERM
