@@ -214,8 +214,9 @@ def params_to_official(
     Args:
       params: Flax parameter tree.
       config: network configuration.
-      small: whether masks are those of the smallest image in which windows shift. PyTorch's strict loading asks for
-        masks; any of them serve images of all sizes.
+      small: whether masks are those of the smallest image in which windows shift, and integers take a byte each.
+        PyTorch's strict loading asks for masks and indices; masks of any image serve all sizes, and numbers of any
+        type are converted.
 
     Returns:
       Contiguous arrays by official name, first the parameters, then the buffers.
@@ -226,5 +227,17 @@ def params_to_official(
     named = dict(to_official(path, leaf) for path, leaf in flat_params(params, config).items())
     if small and config.shift_size and not config.ape:
         config = dataclasses.replace(config, img_size=2 * config.window_size)
-    tensors = {**{name: named[name] for name in official_shapes(config)}, **official_buffers(config)}
+    buffers = official_buffers(config)
+    if small:
+        buffers = {name: _in_bytes(buffer) for name, buffer in buffers.items()}
+    tensors = {**{name: named[name] for name in official_shapes(config)}, **buffers}
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+
+
+def _in_bytes(buffer: np.ndarray) -> np.ndarray:
+    """Returns a buffer in one byte per number if that is exact (masks are 0 and -100, indices of windows of 8 below 225)."""
+    for dtype in (np.uint8, np.int8):
+        with np.errstate(invalid="ignore"):  # what does not fit differs
+            if np.array_equal(narrow := buffer.astype(dtype), buffer):
+                return narrow
+    return buffer

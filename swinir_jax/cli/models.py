@@ -50,7 +50,7 @@ def _enlargement(scale: int) -> str:
 
 
 def _describe(entry: Entry) -> str:
-    """Formats an entry, plain words first: `lightweight_x2: enlarges by 2; fast; bundled; 5 MB; ...`."""
+    """Formats an entry, plain words first: `lightweight_x2: enlarges by 2; fast; bundled; 2 MB, ...`."""
     facts = [_enlargement(entry.scale), entry.speed, entry.place]
     facts += ["--strength 0..1"] * is_two_ended(bundled_models().get(entry.name, Path(entry.name)))
     facts += [f"{entry.bytes / 1e6:.0f} MB, {entry.parameters / 1e6:.1f} M parameters"]

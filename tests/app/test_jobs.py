@@ -1,6 +1,7 @@
 """Jobs: progress, stopping, removal, failures; and what is offered."""
 
 import asyncio
+import collections
 import threading
 import time
 
@@ -30,16 +31,16 @@ def test_progress_counts_tiles(spool):
 
 
 class Gate:
-    """Holds each picture's second tile until it is opened, and counts finished tiles and pictures at work."""
+    """Holds each picture's second tile until it is opened, and counts finished tiles, by name, and pictures at work."""
 
     def __init__(self, monkeypatch):
         self.reached, self.opened = threading.Event(), threading.Event()
-        self.tiles, self.inside, self.most = 0, 0, 0
+        self.tiles, self.inside, self.most = collections.Counter(), 0, 0
         restore = Networks.restore
 
         def gated(networks, offer, file, name, folder, done):
             def counting(count, total):
-                self.tiles += count
+                self.tiles[name] += count
                 if count:
                     self.reached.set()
                     assert self.opened.wait(30)
@@ -66,14 +67,14 @@ def gate(monkeypatch):
 def test_stop_ends_between_two_tiles_and_the_next_picture_is_restored(spool, gate):
     async def test():
         async with serving() as client:
-            first = await client.upload(png(60, 60))
+            first = await client.upload(png(60, 60), "first.png")
             listening = asyncio.create_task(client.end(first))
             await gate.reach()
             second = await client.upload(png(), "second.png")
             assert (await client.ask("DELETE", f"/api/jobs/{first}"))[0] == 204
             gate.opened.set()
             assert (await listening)["state"] == "stopped"
-            assert gate.tiles == 1
+            assert gate.tiles["first.png"] == 1
             assert (await client.end(second))["state"] == "done"
             assert gate.most == 1
             assert {path.parent.name for path in spool.glob("*/*/*")} == {second}

@@ -146,17 +146,19 @@ def test_another_img_range_restores_as_before(upsampler, tmp_path, caplog):
             convert(tmp_path / "model", tmp_path / "none", to_img_range=img_range)
 
 
-def test_a_small_file_has_the_masks_of_the_smallest_image_that_shifts(tmp_path):
+def test_a_small_file_has_the_masks_of_the_smallest_image_that_shifts_and_integers_of_a_byte(tmp_path):
     config = dataclasses.replace(TINY, img_size=8 * TINY.window_size)
     params = params_from_official(generated_weights(official_shapes(config), 1), config)
     save_model(tmp_path / "model", params, config)
     for name, small in (("whole", False), ("small", True)):
         convert(tmp_path / "model", tmp_path / f"{name}.safetensors", small=small)
     whole, small = (safetensors.numpy.load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "small"))
-    masks = {name for name in whole if name.endswith("attn_mask")}
+    masks, indices = ({name for name in whole if name.endswith(kind)} for kind in ("attn_mask", "position_index"))
     assert whole.keys() == small.keys()
-    assert {name for name in whole if whole[name].tobytes() != small[name].tobytes()} == masks
+    assert {name for name in whole if whole[name].tobytes() != small[name].tobytes()} == masks | indices
     assert {small[name].shape[0] for name in masks} == {4}
+    assert {small[name].itemsize for name in masks | indices} == {1}
+    assert all(np.array_equal(whole[name], small[name]) for name in indices)
     again, _ = swinir_jax.load_pretrained(tmp_path / "small.safetensors")
     assert again.config == dataclasses.replace(config, img_size=2 * config.window_size)
 

@@ -278,7 +278,7 @@ def test_models_are_listed_by_purpose(capsys):
         "005_colorDN_DFWB_s128w8_SwinIR-M_noise25: same size; medium; to be fetched; 123 MB, 11.5 M parameters; "
         "color_dn noise 25; Apache-2.0" in out
     )
-    assert re.search(r"jpeg_light: same size; fast; bundled; 3 MB, 0\.9 M parameters; ", out)
+    assert re.search(r"jpeg_light: same size; fast; bundled; 2 MB, 0\.9 M parameters; ", out)
     assert "--for photo\n    enlarges by 2: real_x2\n" in out
 
 
