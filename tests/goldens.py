@@ -1,10 +1,13 @@
 """What the original implementation answers, and the generated weights it was asked with (see tests/data/README.md)."""
 
+import atexit
 import dataclasses
 import functools
 import gzip
 import json
 import os
+import tarfile
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +23,18 @@ DATA = Path(__file__).parent / "data"
 GOLDENS = Path(os.environ.get("SWINIR_JAX_GOLDENS", DATA))  # other cases of the same files can be put to the tests
 FORWARD = sorted((GOLDENS / "forward").glob("*.npz"))
 FAMILY = sorted((GOLDENS / "family").glob("*.npz"))  # SwinIR's relatives
+
+
+@functools.cache
+def checkpoints() -> Path:
+    """Unpacks `checkpoints.tar.xz` until the process ends; most files hold the same weights, which xz stores once."""
+    folder = tempfile.TemporaryDirectory(prefix="checkpoints-")
+    atexit.register(folder.cleanup)
+    with tarfile.open(DATA / "checkpoints.tar.xz") as archive:
+        for member in archive:
+            if file := archive.extractfile(member):
+                Path(folder.name, Path(member.name).name).write_bytes(file.read())
+    return Path(folder.name)
 
 
 def standard_normal(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import quick_programs
-from goldens import DATA, FORWARD, TINY, generated_weights
+from goldens import FORWARD, TINY, checkpoints, generated_weights
 from PIL import Image
 
 from swinir_jax.checkpoints import weight_file
@@ -103,7 +103,7 @@ def test_blocks_run(name, tmp_path, monkeypatch):
     Path("photos").mkdir()
     photo.save("photos/a.png")
     photo.save("photos/b.png")
-    shutil.copy(DATA / "checkpoints" / "params.pth", "network.pth")
+    shutil.copy(checkpoints() / "params.pth", "network.pth")
     save_tiny_model("lightweight_x2")
     namespace: dict = {}
     ran = 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import DATA, TINY, compiled, generated_weights, relative_error
+from goldens import TINY, checkpoints, compiled, generated_weights, relative_error
 
 import swinir_jax
 from swinir_jax import SwinIR, SwinIRConfig, load_pretrained
@@ -123,8 +123,8 @@ def test_what_pytorch_saves_is_read_as_pytorch_reads_it(tmp_path, legacy):
 
 def test_samples_are_read_as_pytorch_reads_them():
     for name in ("params.pth", "legacy_format.pth", "strided.pth", "bfloat16.pth"):
-        theirs = torch.load(DATA / "checkpoints" / name, map_location="cpu", weights_only=True)
-        ours = read_torch_file(DATA / "checkpoints" / name)
+        theirs = torch.load(checkpoints() / name, map_location="cpu", weights_only=True)
+        ours = read_torch_file(checkpoints() / name)
         while not isinstance(next(iter(theirs.values())), torch.Tensor):
             key = next(iter(theirs))
             theirs, ours = theirs[key], ours[key]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import safetensors.numpy
-from goldens import DATA, TINY, TINY_SWIN2SR, generated_weights
+from goldens import TINY, TINY_SWIN2SR, checkpoints, generated_weights
 from weight_files import official_tensors
 from weight_server import serving
 
@@ -17,7 +17,7 @@ from swinir_jax.checkpoints.names import official_shapes
 from swinir_jax.checkpoints.zoo import OfficialModel
 from swinir_jax.errors import DownloadError, UnwritableError
 
-GOOD = (DATA / "checkpoints" / "params.pth").read_bytes()
+GOOD = (checkpoints() / "params.pth").read_bytes()
 MODEL = OfficialModel(name="tiny_x2", task="lightweight_sr", level="x2", config=TINY)
 
 
@@ -73,7 +73,7 @@ WRONG = {
     "short without a length": (GOOD[:-1000], None, "tiny_x2.pth"),
     "a web page": (b"<html>Sign in</html>", None, "a web page"),
     "empty": (b"", None, "an empty file"),
-    "another network": ((DATA / "checkpoints" / "wrong_shape.pth").read_bytes(), None, "shape"),
+    "another network": ((checkpoints() / "wrong_shape.pth").read_bytes(), None, "shape"),
     "not there": (None, None, "404|Not Found"),
 }
 
@@ -231,7 +231,7 @@ def test_an_address_pins_a_file(server, address, tmp_path):
     swinir_jax.load_pretrained(f"{address}#sha256={digest}")
     (path,) = files_in(tmp_path)
     assert len(server.asked) == 2
-    path.write_bytes((DATA / "checkpoints" / "params_and_ema.pth").read_bytes())
+    path.write_bytes((checkpoints() / "params_and_ema.pth").read_bytes())
     with pytest.raises(InputError, match=f"net_work.pth: has the SHA-256 .*, not {digest}"):
         swinir_jax.load_pretrained(f"{address}#sha256={digest}")
     with pytest.raises(InputError, match="64 hexadecimal digits, got 'many'"):

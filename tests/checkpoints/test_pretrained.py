@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from goldens import DATA, TINY, compiled, generated_weights, relative_error
+from goldens import TINY, checkpoints, compiled, generated_weights, relative_error
 
 import swinir_jax
 from swinir_jax import InputError, SwinIRConfig
@@ -17,7 +17,7 @@ from swinir_jax.checkpoints.convert import convert
 from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_from_official, params_to_official
 from swinir_jax.checkpoints.store import save_model
 
-FILES = DATA / "checkpoints"
+FILES = checkpoints()
 EXPECTED = np.load(FILES / "expected.npz")
 CONFIG = SwinIRConfig.from_dict(json.loads((FILES / "config.json").read_text())["config"])
 

@@ -10,12 +10,12 @@ from collections import OrderedDict
 import ml_dtypes
 import numpy as np
 import pytest
-from goldens import DATA, fill
+from goldens import checkpoints, fill
 from torch_programs import SIX, call, name, storage, tensor, value, write_legacy, write_zip
 
 from swinir_jax.checkpoints.torch_file import read_torch_file
 
-SAMPLES = DATA / "checkpoints"
+SAMPLES = checkpoints()
 SEEDS = json.loads((SAMPLES / "config.json").read_text())
 BUFFERS = ("relative_position_index", "attn_mask")
 

@@ -7,14 +7,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from goldens import DATA
+from goldens import checkpoints
 from torch_programs import SIX, call, name, storage, tensor, tensor_of_dtype, value, write_legacy, write_zip
 
 from swinir_jax.checkpoints import torch_file
 from swinir_jax.checkpoints.torch_file import read_torch_file
 from swinir_jax.errors import InputError
 
-SAMPLES = DATA / "checkpoints"
+SAMPLES = checkpoints()
 WRITERS = pytest.mark.parametrize("write", [write_zip, write_legacy])
 
 
