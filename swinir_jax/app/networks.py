@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from swinir_jax.checkpoints.folders import is_two_ended
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Choice, Quality, choose_models
+from swinir_jax.checkpoints.store import read_config
 from swinir_jax.checkpoints.zoo import BUNDLED_LICENSE, license_of
 from swinir_jax.files import shortened
 from swinir_jax.images import read_header
@@ -31,6 +33,7 @@ class Offer:
       scale: enlargement.
       quality: "fast" or "best".
       level: level of the degradation; None without levels.
+      strength: from 0, faithful, to 1, sharp; None for a network without two ends.
       networks: names of the networks in the order in which they run.
       place: "to be fetched" if one of them is, else where they are.
       better: name of a network that suits the purpose better; None if these do.
@@ -41,6 +44,7 @@ class Offer:
     scale: int
     quality: str = "fast"
     level: int | None = None
+    strength: float | None = None
     networks: tuple[str, ...]
     place: str
     better: str | None = None
@@ -49,7 +53,8 @@ class Offer:
     @property
     def key(self) -> str:
         """Text that tells the offer from others."""
-        return "/".join(map(str, (self.purpose, self.scale, self.quality, self.level or "")))
+        level, strength = ("" if value is None else value for value in (self.level, self.strength))
+        return "/".join(map(str, (self.purpose, self.scale, self.quality, level, strength)))
 
     def describe(self) -> Mapping[str, Any]:
         """Returns what the page has to know, as JSON values."""
@@ -62,8 +67,13 @@ class Offer:
         }
 
 
-def offers_by_purpose(weights_dir: str | None = None) -> list[Offer]:
-    """Returns all that the table of purposes can do, the defaults first, and networks that serve two offers once."""
+def offers_by_purpose(weights_dir: str | None = None, *, ends: bool = True) -> list[Offer]:
+    """Returns all that the table of purposes can do, the defaults first, and networks that serve two offers once.
+
+    Args:
+      weights_dir: as for `load_pretrained`.
+      ends: whether both ends of a network with two are offered, too, not only its default strength.
+    """
     offers: dict[tuple[Any, ...], Offer] = {}
     qualities: tuple[Quality, ...] = ("fast", "best")
     for purpose in PURPOSES.values():
@@ -71,7 +81,8 @@ def offers_by_purpose(weights_dir: str | None = None) -> list[Offer]:
         for scale, quality, level in itertools.product(scales, qualities, levels):
             choice = choose_models(purpose.name, scale, quality=quality, level=level, weights_dir=weights_dir)
             models = tuple(step.model for step in choice.passes)
-            offers.setdefault((purpose.name, scale, models), _offer(choice, weights_dir))
+            for strength in _strengths(choice) if ends else [None]:
+                offers.setdefault((purpose.name, scale, models, strength), _offer(choice, strength, weights_dir))
     return list(offers.values())
 
 
@@ -79,9 +90,18 @@ def _first(default: Any, values: Sequence[Any]) -> list[Any]:
     return sorted(values, key=lambda value: value != default)
 
 
-def _offer(choice: Choice, weights_dir: str | None) -> Offer:
+def _strengths(choice: Choice) -> list[float | None]:
+    """Returns the default, the faithful and the sharp strength of the first network if it has two ends, else None."""
+    folder = Path(choice.passes[0].source)
+    if not is_two_ended(folder):
+        return [None]
+    _, content = read_config(folder)
+    return _first(content["strength"], (0, content["strength"], 1))
+
+
+def _offer(choice: Choice, strength: float | None, weights_dir: str | None) -> Offer:
     def load(**options: Any) -> FileRestorer:
-        return load_restorer(choice, weights_dir=weights_dir, **options)
+        return load_restorer(choice, weights_dir=weights_dir, strength=strength, **options)
 
     places = [step.place for step in choice.passes]
     return Offer(
@@ -89,6 +109,7 @@ def _offer(choice: Choice, weights_dir: str | None) -> Offer:
         scale=choice.scale,
         quality=choice.quality,
         level=choice.level,
+        strength=strength,
         networks=tuple(step.model for step in choice.passes),
         place="to be fetched" if "to be fetched" in places else places[0],
         better=choice.better,

@@ -10,7 +10,7 @@ from swinir_jax.checkpoints.download import Place, place_of
 from swinir_jax.checkpoints.names import split_buffers
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, choose_models
 from swinir_jax.checkpoints.weight_file import read_weight_file
-from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, bundled_name, bundled_scores, license_of
+from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, bundled_name, bundled_scores, files_of, license_of
 from swinir_jax.tasks import TASKS, Level
 
 Speed = Literal["fast", "medium", "slow"]
@@ -98,7 +98,7 @@ def purpose_of(name: str) -> str | None:
 
 
 def _bundled_entry(name: str, path: Path, scores: Sequence[Mapping[str, Any]]) -> Entry:
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    files = files_of(path)
     tensors, _ = read_weight_file(files[0])  # the ends of a model with two are alike
     parameters = sum(tensor.size for tensor in split_buffers(tensors)[0].values())
     scale = infer_config(tensors).upscale

@@ -133,11 +133,16 @@ def bundled_name(name: str) -> str | None:
     path, models = Path(name), bundled_models()
     if name in models and not path.is_file() and not is_model(path):
         return name
-    return next((known for known, model in models.items() if path == model or _same_content(path, model)), None)
+    return next((known for known, model in models.items() if path == model or _is_copy(path, model)), None)
 
 
-def _same_content(path: Path, other: Path) -> bool:
-    return path.is_file() and other.is_file() and filecmp.cmp(path, other, shallow=False)
+def files_of(model: Path) -> list[Path]:
+    """Returns the weight files of a bundled model: one, or one for each end."""
+    return sorted(model.glob("*.safetensors")) if model.is_dir() else [model]
+
+
+def _is_copy(path: Path, model: Path) -> bool:
+    return path.is_file() and any(filecmp.cmp(path, file, shallow=False) for file in files_of(model))
 
 
 def bundled_scores() -> dict[str, list[dict[str, Any]]]:

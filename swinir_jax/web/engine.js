@@ -15,10 +15,12 @@
 //     Without an argument, ends the running `restore`, which rejects with the Trouble "stopped". With a Result, lets go
 //     of what is kept for it.
 //
-//   Choice: {key, purpose, scale, quality, level, networks, research, place, better}; `key` tells choices apart, `purpose`,
-//     `quality` ("fast" or "best") and `level` (a number or null) are those of `swinir_jax.checkpoints.purposes`,
-//     `networks` are names, `research` says whether one of them is for research use only, `place` is "bundled", "cached"
-//     or "to be fetched", `better` is the name of a network that suits the purpose better, or null. Of choices with equal values, the first one is the default.
+//   Choice: {key, purpose, scale, quality, level, strength, networks, research, place, better}; `key` tells choices apart,
+//     `purpose`, `quality` ("fast" or "best") and `level` (a number or null) are those of
+//     `swinir_jax.checkpoints.purposes`, `strength` is 0 (faithful) to 1 (sharp) or null, `networks` are names,
+//     `research` says whether one of them is for research use only, `place` is "bundled", "cached" or "to be fetched",
+//     `better` is the name of a network that suits the purpose better, or null. Of choices with equal values, the first
+//     one is the default.
 //   Result: {name, url, before, after, width, height, seconds, notes}; `url` is the address of the result's file, `before`
 //     and `after` are addresses of pictures that a browser shows, `notes` are sentences on what was converted.
 export { engine } from "./engine_app.js";

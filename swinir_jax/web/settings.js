@@ -2,7 +2,7 @@
 import { texts } from "./texts.js";
 
 const KEPT = "swinir-jax settings";
-const CONTROLS = ["purpose", "scale", "quality", "level"];
+const CONTROLS = ["purpose", "scale", "quality", "level", "strength"];
 
 // Fills the form from the engine's choices. Returns {choice}, a function that returns the chosen Choice.
 export function makeSettings(form, choices) {
@@ -45,7 +45,8 @@ export function makeSettings(form, choices) {
     wanted[name] = choices.find((choice) => String(choice[name]) === event.target.value)[name];
     if (name === "purpose") {
       const first = choices.find((choice) => choice.purpose === wanted.purpose);
-      Object.assign(wanted, { scale: first.scale, level: first.level }); // the purpose's defaults
+      const { scale, level, strength } = first; // the purpose's defaults
+      Object.assign(wanted, { scale, level, strength });
     }
     localStorage.setItem(KEPT, JSON.stringify(wanted));
     draw();
@@ -76,6 +77,7 @@ function words(name, value, choice) {
   if (name === "purpose") return texts.purposes[value] ?? [value];
   if (name === "scale") return [value === 1 ? texts.sameSize : `${value}×`];
   if (name === "quality") return [texts.qualities[value]];
+  if (name === "strength") return [texts.strengths[value] ?? texts.between];
   return [texts.levels[choice.purpose](value)];
 }
 

@@ -181,7 +181,7 @@ def test_offers_are_those_of_the_table_with_the_defaults_first():
         assert own[0].scale == purpose.scale
         assert own[0].level == purpose.level
         assert {offer.scale for offer in own} == set(SCALES)
-        assert len({(offer.scale, offer.networks) for offer in own}) == len(own)
+        assert len({(offer.scale, offer.networks, offer.strength) for offer in own}) == len(own)
     assert OFFER.purpose == "model"
 
 

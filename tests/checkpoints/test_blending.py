@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import jax
@@ -183,6 +184,8 @@ def test_a_bundled_model_may_have_two_ends(monkeypatch, tmp_path):
     assert bits(load("light", strength=1)) == bits(SECOND)
     assert weight_metadata("light") == weight_metadata(str(bundled_models()["light"]))
     assert weight_metadata("light")["license"]
+    shutil.copy("pretrained/light/sharp.safetensors", "copy.safetensors")
+    assert weight_metadata("copy.safetensors") == weight_metadata("light")
 
 
 @pytest.fixture
