@@ -235,7 +235,7 @@ def params_to_official(
 
 
 def _in_bytes(buffer: np.ndarray) -> np.ndarray:
-    """Returns a buffer with a byte per number if that is exact: masks are 0 and -100, indices of small windows short."""
+    """Returns a buffer with a byte per number if that is exact: masks of 0 and -100, indices of small windows."""
     for dtype in (np.uint8, np.int8):
         with np.errstate(invalid="ignore"):  # what does not fit differs
             if np.array_equal(narrow := buffer.astype(dtype), buffer):
