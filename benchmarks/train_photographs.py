@@ -1,13 +1,14 @@
-"""Trains networks to bundle on one accelerator within minutes: super-resolution; and photographs, L1, then adversarial.
+"""Trains networks to bundle on one accelerator within minutes, for clean pictures, noise, JPEG and photographs.
 
     python benchmarks/train_photographs.py --photographs bsds500 --weights weights --out out --rehearse
     python benchmarks/train_photographs.py --photographs bsds500 --weights weights --out out --seconds 420
 
 The rehearsal makes the pools of degraded photographs and takes a few steps of each run, which fills the compilation
-cache: compiling is most of the work of a short run. Then all runs share the accelerator. They train at a constant rate
-until their time is over, because the number of steps would have to be known before; what counts is the average of the
-weights. `--out` gets the networks as safetensors, those of the adversarial runs at several steps, and the log of each
-run. `--weights` is the folder with the weights of the perceptual loss's network (see docs/training.md).
+cache: compiling is most of the work of a short run. Then all runs share the accelerator; those for photographs learn by
+L1 first, then adversarially. They train at a constant rate until their time is over, because the number of steps would
+have to be known before; what counts is the average of the weights. `--out` gets the networks as safetensors, those of
+the adversarial runs at several steps, and the log of each run. `--weights` is the folder with the weights of the
+perceptual loss's network (see docs/training.md).
 """
 
 import argparse
@@ -32,7 +33,7 @@ class Run:
     Attributes:
       name: name of the folder and of the network.
       recipe: name in `swinir_jax.configs`.
-      start: bundled network to start from.
+      start: network to start from.
       scale: scale of the pool; 0 for the photographs themselves.
       patch_size: side of the LQ patch in pixels.
       rate: learning rate.
@@ -59,16 +60,18 @@ class Run:
         return self.recipe.endswith("_gan")
 
 
+REAL_X2, REAL_X4 = (f"swinir_jax/pretrained/real_x{scale}/faithful.safetensors" for scale in (2, 4))
 WIDE = ("--gan.features", "64")
-NEAREST = ("--network.upsampler", "nearest+conv")
+JPEG = ("--loss.name", "l2", "--batch-size", "16")  # weighs low qualities more; six blocks of chroma in a row
 
 RUNS = (
-    Run("real_x2_psnr", "real_light_x2_psnr", "real_x2", 2, 48, "3e-4", ends=0.45),
-    Run("real_x4_psnr", "real_light_x4_psnr", "real_x4", 4, 48, "3e-4", ends=0.45),
-    Run("nearest_x4_psnr", "real_light_x4_psnr", "real_x4", 4, 48, "4e-4", ends=0.45, options=NEAREST),
-    Run("real_x2_gan", "real_light_x2_gan", "real_x2", 2, 48, "1e-4", 0.45, after="real_x2_psnr", options=WIDE),
-    Run("real_x4_gan", "real_light_x4_gan", "real_x4", 4, 32, "1e-4", 0.45, after="real_x4_psnr", options=WIDE),
-    Run("nearest_x4_gan", "real_light_x4_gan", "real_x4", 4, 32, "1e-4", 0.45, 1.0, "nearest_x4_psnr", WIDE + NEAREST),
+    Run("real_x1_psnr", "real_light_x1_psnr", "real_denoise", 1, 48, "3e-4", ends=0.45),
+    Run("real_x2_psnr", "real_light_x2_psnr", REAL_X2, 2, 48, "3e-4", ends=0.45),
+    Run("real_x4_psnr", "real_light_x4_psnr", REAL_X4, 4, 48, "3e-4", ends=0.45),
+    Run("real_x2_gan", "real_light_x2_gan", REAL_X2, 2, 48, "1e-4", 0.45, after="real_x2_psnr", options=WIDE),
+    Run("real_x4_gan", "real_light_x4_gan", REAL_X4, 4, 32, "1e-4", 0.45, after="real_x4_psnr", options=WIDE),
+    Run("jpeg_psnr", "jpeg_light", "jpeg_light", 0, 98, "4e-4", options=JPEG),
+    Run("color_denoise_psnr", "color_denoise_light", "color_denoise_light", 0, 48, "4e-4"),
     Run("lightweight_x2_psnr", "lightweight_sr_x2", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
     Run("lightweight_x3_psnr", "lightweight_sr_x3", "lightweight_x2", 0, 48, "4e-4", ends=0.5),
     Run("lightweight_x4_psnr", "lightweight_sr_x4", "lightweight_x4", 0, 48, "4e-4", ends=0.5),
