@@ -25,33 +25,23 @@ from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, judge, loa
 from swinir_jax.evaluation.protocol import average, baseline, evaluate
 from swinir_jax.evaluation.report import format_score
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference.chain import Network, make_restorer
+from swinir_jax.inference.chain import make_restorer
 from swinir_jax.tasks import real_sr
 
 RESULTS = ROOT / "benchmarks" / "results" / "photo_networks.json"
 PAGE = ROOT / "docs" / "which_model.md"
 SIDE = 400  # pixels of a crop's side, for the 16 blocks of 96x96 that NIQE needs
-# Networks by scale, some with a strength; those of CLEANING keep the size.
+# Networks by scale; those of CLEANING keep the size.
 CLEANING = ((), ("jpeg_light",), ("color_denoise_light",), ("real_denoise",))
 NETWORKS = {
     1: CLEANING,
-    **{
-        scale: (
-            (),
-            *((*first, f"lightweight_x{scale}") for first in CLEANING),
-            *((f"real_x{scale}{strength}",) for strength in (" --strength 0", "", " --strength 1")),
-        )
-        for scale in (2, 4)
-    },
+    2: ((), *((*first, "lightweight_x2") for first in CLEANING), ("real_x2",)),
+    4: ((), *((*first, "lightweight_x4") for first in CLEANING), ("real_x4",)),
 }
 METRICS = ("psnr_y", "ssim_y", "distance", "niqe")
 
 
-@functools.cache
-def pretrained(network: str) -> Network:
-    """Loads a network by name, or by name and strength."""
-    name, _, strength = network.partition(" --strength ")
-    return load_pretrained(name, strength=float(strength) if strength else None)
+pretrained = functools.cache(load_pretrained)
 
 
 def middle(file: Path, side: int) -> np.ndarray:

@@ -33,7 +33,7 @@ class Run:
     Attributes:
       name: name of the folder and of the network.
       recipe: name in `swinir_jax.configs`.
-      start: network to start from.
+      start: bundled network to start from.
       scale: scale of the pool; 0 for the photographs themselves.
       patch_size: side of the LQ patch in pixels.
       rate: learning rate.
@@ -60,16 +60,15 @@ class Run:
         return self.recipe.endswith("_gan")
 
 
-REAL_X2, REAL_X4 = (f"swinir_jax/pretrained/real_x{scale}/faithful.safetensors" for scale in (2, 4))
 WIDE = ("--gan.features", "64")
 JPEG = ("--loss.name", "l2", "--batch-size", "16")  # weighs low qualities more; six blocks of chroma in a row
 
 RUNS = (
     Run("real_x1_psnr", "real_light_x1_psnr", "real_denoise", 1, 48, "3e-4", ends=0.45),
-    Run("real_x2_psnr", "real_light_x2_psnr", REAL_X2, 2, 48, "3e-4", ends=0.45),
-    Run("real_x4_psnr", "real_light_x4_psnr", REAL_X4, 4, 48, "3e-4", ends=0.45),
-    Run("real_x2_gan", "real_light_x2_gan", REAL_X2, 2, 48, "1e-4", 0.45, after="real_x2_psnr", options=WIDE),
-    Run("real_x4_gan", "real_light_x4_gan", REAL_X4, 4, 32, "1e-4", 0.45, after="real_x4_psnr", options=WIDE),
+    Run("real_x2_psnr", "real_light_x2_psnr", "real_x2", 2, 48, "3e-4", ends=0.45),
+    Run("real_x4_psnr", "real_light_x4_psnr", "real_x4", 4, 48, "3e-4", ends=0.45),
+    Run("real_x2_gan", "real_light_x2_gan", "real_x2", 2, 48, "1e-4", 0.45, after="real_x2_psnr", options=WIDE),
+    Run("real_x4_gan", "real_light_x4_gan", "real_x4", 4, 32, "1e-4", 0.45, after="real_x4_psnr", options=WIDE),
     Run("jpeg_psnr", "jpeg_light", "jpeg_light", 0, 98, "4e-4", options=JPEG),
     Run("color_denoise_psnr", "color_denoise_light", "color_denoise_light", 0, 48, "4e-4"),
     Run("lightweight_x2_psnr", "lightweight_sr_x2", "lightweight_x2", 0, 48, "4e-4", ends=0.5),

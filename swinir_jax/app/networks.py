@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from swinir_jax.checkpoints.folders import is_two_ended
+from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Choice, Quality, choose_models
 from swinir_jax.checkpoints.store import read_config
-from swinir_jax.checkpoints.zoo import BUNDLED_LICENSE, license_of
+from swinir_jax.checkpoints.zoo import BUNDLED_LICENSE, bundled_models, license_of
 from swinir_jax.files import shortened
 from swinir_jax.images import read_header
 from swinir_jax.images.targets import result_ending, result_stem
@@ -67,13 +68,8 @@ class Offer:
         }
 
 
-def offers_by_purpose(weights_dir: str | None = None, *, ends: bool = True) -> list[Offer]:
-    """Returns all that the table of purposes can do, the defaults first, and networks that serve two offers once.
-
-    Args:
-      weights_dir: as for `load_pretrained`.
-      ends: whether both ends of a network with two are offered, too, not only its default strength.
-    """
+def offers_by_purpose(weights_dir: str | None = None) -> list[Offer]:
+    """Returns all that the table of purposes can do, the defaults first, and networks that serve two offers once."""
     offers: dict[tuple[Any, ...], Offer] = {}
     qualities: tuple[Quality, ...] = ("fast", "best")
     for purpose in PURPOSES.values():
@@ -81,8 +77,7 @@ def offers_by_purpose(weights_dir: str | None = None, *, ends: bool = True) -> l
         for scale, quality, level in itertools.product(scales, qualities, levels):
             choice = choose_models(purpose.name, scale, quality=quality, level=level, weights_dir=weights_dir)
             models = tuple(step.model for step in choice.passes)
-            for strength in _strengths(choice) if ends else [None]:
-                offers.setdefault((purpose.name, scale, models, strength), _offer(choice, strength, weights_dir))
+            offers.setdefault((purpose.name, scale, models), _offer(choice, weights_dir))
     return list(offers.values())
 
 
@@ -90,18 +85,9 @@ def _first(default: Any, values: Sequence[Any]) -> list[Any]:
     return sorted(values, key=lambda value: value != default)
 
 
-def _strengths(choice: Choice) -> list[float | None]:
-    """Returns the default, the faithful and the sharp strength of the first network if it has two ends, else None."""
-    folder = Path(choice.passes[0].source)
-    if not is_two_ended(folder):
-        return [None]
-    _, content = read_config(folder)
-    return _first(content["strength"], (0, content["strength"], 1))
-
-
-def _offer(choice: Choice, strength: float | None, weights_dir: str | None) -> Offer:
+def _offer(choice: Choice, weights_dir: str | None) -> Offer:
     def load(**options: Any) -> FileRestorer:
-        return load_restorer(choice, weights_dir=weights_dir, strength=strength, **options)
+        return load_restorer(choice, weights_dir=weights_dir, **options)
 
     places = [step.place for step in choice.passes]
     return Offer(
@@ -109,7 +95,6 @@ def _offer(choice: Choice, strength: float | None, weights_dir: str | None) -> O
         scale=choice.scale,
         quality=choice.quality,
         level=choice.level,
-        strength=strength,
         networks=tuple(step.model for step in choice.passes),
         place="to be fetched" if "to be fetched" in places else places[0],
         better=choice.better,
@@ -117,14 +102,44 @@ def _offer(choice: Choice, strength: float | None, weights_dir: str | None) -> O
     )
 
 
-def offer_of_networks(names: Sequence[str], networks: Sequence[Network]) -> Offer:
+def offers_of_models(names: Sequence[str], **options: Any) -> list[Offer]:
+    """Loads networks that run in turn.
+
+    Args:
+      names: names for `load_pretrained`.
+      **options: options of `load_pretrained`.
+
+    Returns:
+      One offer; three of different strengths, the default first, if the first network has two ends.
+
+    Raises:
+      InputError: if weights cannot be loaded.
+    """
+    first, *others = names
+    further = [load_pretrained(name, **options) for name in others]
+    return [
+        offer_of_networks(names, [load_pretrained(first, strength=strength, **options), *further], strength)
+        for strength in _strengths(first)
+    ]
+
+
+def _strengths(name: str) -> list[float | None]:
+    """Returns the default, the faithful and the sharp strength of a network with two ends, else None."""
+    folder = bundled_models().get(name, Path(name))
+    if not is_two_ended(folder):
+        return [None]
+    _, content = read_config(folder)
+    return list(dict.fromkeys((content["strength"], 0, 1)))
+
+
+def offer_of_networks(names: Sequence[str], networks: Sequence[Network], strength: float | None = None) -> Offer:
     """Returns the offer of networks that are loaded already and run in turn."""
     scale = math.prod(model.config.upscale for model, _ in networks)
 
     def load(**options: Any) -> FileRestorer:
         return make_restorer(networks, scale, **options)
 
-    return Offer(purpose="model", scale=scale, networks=tuple(names), place="given", load=load)
+    return Offer(purpose="model", scale=scale, strength=strength, networks=tuple(names), place="given", load=load)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,8 @@ import webbrowser
 from aiohttp import web
 
 from swinir_jax.app.limits import Limits
-from swinir_jax.app.networks import Networks, offer_of_networks, offers_by_purpose
+from swinir_jax.app.networks import Networks, offers_by_purpose, offers_of_models
 from swinir_jax.app.server import make_app
-from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.cli.model_options import (
     add_memory_option,
     add_pixels_option,
@@ -64,9 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if args.model is None:
         offers = offers_by_purpose(args.weights_dir)
     else:
-        options = {"weights_dir": args.weights_dir, "progress": not args.quiet}
-        names = model_names(args.model)
-        offers = [offer_of_networks(names, [load_pretrained(name, **options) for name in names])]
+        offers = offers_of_models(model_names(args.model), weights_dir=args.weights_dir, progress=not args.quiet)
     networks = Networks(offers, tile=args.tile, memory=args.memory)
     asyncio.run(_serve(make_app(networks, limits), args.port, opening=not args.no_open))
     return 0

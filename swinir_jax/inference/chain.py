@@ -157,7 +157,6 @@ def load_restorer(
     *,
     dtype: Any = jnp.float32,
     weights_dir: str | None = None,
-    strength: float | None = None,
     progress: bool = False,
     **options: Any,
 ) -> StreamingRestorer | NetworkChain:
@@ -167,17 +166,15 @@ def load_restorer(
       choice: answer of `choose_models`.
       dtype: dtype in which the networks compute, float32 or bfloat16.
       weights_dir: folder in which official files are looked for first.
-      strength: of the first network, as for `load_pretrained`.
       progress: whether to draw a progress bar while downloading.
       **options: options of a `StreamingRestorer`, such as `memory` and `done`.
 
     Raises:
       InputError: if weights cannot be loaded, or an option has a wrong value.
     """
-    common: dict[str, Any] = {"dtype": dtype, "weights_dir": weights_dir, "progress": progress}
-    first, *others = choice.passes
-    networks = [load_pretrained(first.source, strength=strength, **common)]
-    networks += [load_pretrained(step.source, **common) for step in others]
+    networks = [
+        load_pretrained(step.source, dtype=dtype, weights_dir=weights_dir, progress=progress) for step in choice.passes
+    ]
     return make_restorer(networks, choice.scale, **options)
 
 

@@ -5,15 +5,20 @@ import collections
 import threading
 import time
 
+import numpy as np
 import pytest
 from app_server import CONFIG, OFFER, PARAMS, png, run, serving
+from goldens import generated_weights
 
 from swinir_jax import SwinIR
 from swinir_jax.app import jobs as jobs_module
 from swinir_jax.app.limits import Limits
-from swinir_jax.app.networks import Networks, offer_of_networks, offers_by_purpose
+from swinir_jax.app.networks import Networks, offer_of_networks, offers_by_purpose, offers_of_models
+from swinir_jax.checkpoints.ends import save_ends
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.inference.chain import make_restorer
 
 
 def test_progress_counts_tiles(spool):
@@ -181,7 +186,7 @@ def test_offers_are_those_of_the_table_with_the_defaults_first():
         assert own[0].scale == purpose.scale
         assert own[0].level == purpose.level
         assert {offer.scale for offer in own} == set(SCALES)
-        assert len({(offer.scale, offer.networks, offer.strength) for offer in own}) == len(own)
+        assert len({(offer.scale, offer.networks) for offer in own}) == len(own)
     assert OFFER.purpose == "model"
 
 
@@ -190,6 +195,19 @@ def test_an_offer_of_several_networks_runs_them_in_turn():
     offer = offer_of_networks(["small", "small"], [network, network])
     assert (offer.scale, offer.networks) == (4, ("small", "small"))
     assert offer.load().models == (network[0], network[0])
+
+
+def test_a_model_with_two_ends_is_offered_at_both_and_at_its_default(tmp_path):
+    sharp = params_from_official(generated_weights(official_shapes(CONFIG), 2), CONFIG)
+    save_ends(tmp_path / "ends", PARAMS, sharp, CONFIG, strength=0.25)
+    offers = offers_of_models([str(tmp_path / "ends")])
+    assert [offer.describe()["strength"] for offer in offers] == [0.25, 0, 1]
+    assert len({offer.key for offer in offers}) == 3
+    lq = np.random.default_rng(0).random((16, 16, 3), dtype=np.float32)
+    _, faithful, most = (offer.load(tile=0).restore(lq) for offer in offers)
+    for params, expected in ((PARAMS, faithful), (sharp, most)):
+        np.testing.assert_array_equal(make_restorer([(SwinIR(CONFIG), params)], 2, tile=0).restore(lq), expected)
+    assert np.abs(faithful - most).max() > 0.01
 
 
 def test_offers_with_bundled_networks_are_for_research():

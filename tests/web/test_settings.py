@@ -2,7 +2,11 @@
 
 import pytest
 from app_command import command
+from app_server import CONFIG, PARAMS
+from goldens import generated_weights
 
+from swinir_jax.checkpoints.ends import save_ends
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES
 
 
@@ -32,6 +36,19 @@ def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
     page.reload()
     page.wait_for_selector("body[data-ready]")
     assert chosen(page) == kept == ["purpose-jpeg", "scale-4", "quality-best", "level-40"]
+
+
+def test_a_model_with_two_ends_has_a_choice_of_the_look(browser, tmp_path):
+    sharp = params_from_official(generated_weights(official_shapes(CONFIG), 2), CONFIG)
+    save_ends(tmp_path / "ends", PARAMS, sharp, CONFIG, strength=0.25)
+    with command("--model", str(tmp_path / "ends")) as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        assert chosen(page) == ["purpose-model", "strength-0.25"]
+        assert page.locator("#settings .strength label").all_text_contents() == ["Faithful", "Balanced", "Sharp"]
+        page.get_by_text("Sharp", exact=True).click()
+        assert chosen(page) == ["purpose-model", "strength-1"]
 
 
 @pytest.mark.parametrize("locale", ["de-AT", "zh-CN", "fr-FR"])
