@@ -94,8 +94,9 @@ def test_a_run_starts_from_the_one_before_it(script, monkeypatch, tmp_path):
 
 
 def test_a_run_without_a_checkpoint_leaves_the_others(script, tmp_path, capsys):
-    assert script.export(argparse.Namespace(out=tmp_path), script.RUNS[0]) == []
-    assert "FAILED: real_x2_psnr left no checkpoint" in capsys.readouterr().out
+    run = script.RUNS[0]
+    assert script.export(argparse.Namespace(out=tmp_path), run) == []
+    assert f"FAILED: {run.name} left no checkpoint" in capsys.readouterr().out
 
 
 def test_a_failed_process_is_named(script, capsys):

@@ -211,10 +211,10 @@ def test_slow_work_is_504_and_the_next_request_is_served(gate):
 def test_a_slow_body_is_408_and_holds_its_place_in_the_queue():
     async def slow():
         yield b"\x89PNG"
-        await asyncio.sleep(2)
+        await asyncio.sleep(10)
 
     async def run():
-        async with serving(serve.Limits(queue=1, seconds=0.5)) as (_, client):
+        async with serving(serve.Limits(queue=1, seconds=2)) as (_, client):
             waiting = asyncio.create_task(post(client, slow()))
             await inside(client, 1)
             status, content, headers = await post(client, b"")
