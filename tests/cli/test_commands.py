@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from goldens import DATA
+from goldens import checkpoints
 
 from swinir_jax.images import Picture, read_picture, write_picture
 
@@ -32,17 +32,17 @@ def run(tmp_path):
 
 
 def test_convert_weights_there_and_back(run, tmp_path):
-    done = run(str(ROOT / "convert_weights.py"), str(DATA / "checkpoints" / "params.pth"), "model")
+    done = run(str(ROOT / "convert_weights.py"), str(checkpoints() / "params.pth"), "model")
     assert (done.returncode, done.stdout) == (0, "")
     assert run(str(ROOT / "convert_weights.py"), "model", "back.safetensors").returncode == 0
-    original = safetensors.numpy.load_file(DATA / "checkpoints" / "bare.safetensors")
+    original = safetensors.numpy.load_file(checkpoints() / "bare.safetensors")
     assert safetensors.numpy.load_file(tmp_path / "back.safetensors").keys() == original.keys()
 
 
 def test_second_run_uses_the_compiled_program(run, tmp_path):
     write_picture(tmp_path / "photo.png", Picture(np.zeros((16, 16, 3), np.uint8)))
     command = ["-m", "swinir_jax.cli.main", "restore", "photo.png", "--out", "out"]
-    command += ["--model", str(DATA / "checkpoints" / "params.pth")]
+    command += ["--model", str(checkpoints() / "params.pth")]
     first = run(*command)
     assert first.returncode == 0, first.stderr
     compiled = {path.name for path in (tmp_path / "cache" / "swinir_jax" / "compiled").iterdir()}
@@ -56,7 +56,7 @@ def test_second_run_uses_the_compiled_program(run, tmp_path):
 
 def test_no_progress_bars_without_a_terminal(run, tmp_path):
     write_picture(tmp_path / "photo.png", Picture(np.zeros((16, 16, 3), np.uint8)))
-    model = str(DATA / "checkpoints" / "params.pth")
+    model = str(checkpoints() / "params.pth")
     done = run("-m", "swinir_jax.cli.main", "restore", "photo.png", "--out", "out", "--model", model)
     assert "\r" not in done.stderr
     assert "it/s" not in done.stderr

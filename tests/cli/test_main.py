@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from goldens import DATA, TINY, generated_weights
+from goldens import TINY, checkpoints, generated_weights
 
 from swinir_jax import machine
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
@@ -191,7 +191,7 @@ def test_bad_sources_are_named_in_one_line(model, capsys, source, code):
     ("options", "word"),
     [
         (["--model", "lightwait_x2"], "lightweight_x2"),
-        (["--model", str(DATA / "checkpoints" / "malicious.pth")], r"malicious\.pth"),
+        (["--model", str(checkpoints() / "malicious.pth")], r"malicious\.pth"),
         (["--tile", "4"], "smaller than the window"),
         (["--quality", "0"], "--quality must be"),
         (["--model", "x" * 300], "too long"),
@@ -244,7 +244,7 @@ def test_debug_shows_the_traceback():
 
 
 def test_convert_there_and_back(capsys):
-    source = str(DATA / "checkpoints" / "params.pth")
+    source = str(checkpoints() / "params.pth")
     assert main(["convert", source, "model"]) == 0
     *_, assumed, told = capsys.readouterr().err.splitlines()
     assert "img_range=1" in assumed
@@ -253,7 +253,7 @@ def test_convert_there_and_back(capsys):
     )
     assert main(["convert", "model", "back.safetensors"]) == 0
     assert main(["convert", source, "model"]) == 2  # the folder exists
-    assert main(["convert", str(DATA / "checkpoints" / "truncated.pth"), "other"]) == 2
+    assert main(["convert", str(checkpoints() / "truncated.pth"), "other"]) == 2
     assert sorted(os.listdir()) == ["back.safetensors", "model"]
 
 
@@ -308,7 +308,7 @@ def test_image_that_cannot_be_tiled_is_named(capsys, tmp_path):
 
 @pytest.mark.parametrize("signalled", [False, True])
 def test_ctrl_c_while_a_model_is_written_leaves_all_or_nothing(monkeypatch, signalled):
-    source = str(DATA / "checkpoints" / "params.pth")
+    source = str(checkpoints() / "params.pth")
     save = ocp.Checkpointer.save
 
     def interrupted(self, *args, **kwargs):

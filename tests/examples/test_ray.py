@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import quick_programs
-from goldens import DATA
+from goldens import checkpoints
 
 from swinir_jax.images import Picture, read_picture, write_picture
 
@@ -35,7 +35,7 @@ def test_killed_workers_lose_no_picture_and_write_none_twice(ray_restore, tmp_pa
     (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
     (tmp_path / "photos" / "notes.txt").touch()
     (tmp_path / "log").mkdir()
-    shutil.copy(DATA / "checkpoints" / "params.pth", tmp_path / "network.pth")
+    shutil.copy(checkpoints() / "params.pth", tmp_path / "network.pth")
     done = subprocess.run(
         [sys.executable, str(TESTS / "ray_worker.py"), "photos", "restored", str(tmp_path / "log")],
         cwd=tmp_path,
@@ -104,7 +104,7 @@ def test_a_ray_that_does_not_start_is_told_in_one_line(ray_restore, tmp_path, mo
     monkeypatch.setattr(ray_restore.ray, "init", fail)
     (tmp_path / "photos").mkdir()
     write_picture(tmp_path / "photos" / "a.png", Picture(np.zeros((8, 8, 3), np.uint8)))
-    model = str(DATA / "checkpoints" / "params.pth")
+    model = str(checkpoints() / "params.pth")
     arguments = ["ray_restore.py", str(tmp_path / "photos"), str(tmp_path / "restored"), "--model", model]
     monkeypatch.setattr(sys, "argv", arguments)
     assert ray_restore.main() == 2
@@ -119,7 +119,7 @@ def test_pictures_of_too_many_pixels_are_not_restored(ray_restore, tmp_path):
             str(tmp_path),
             str(tmp_path / "out"),
             "--model",
-            str(DATA / "checkpoints" / "params.pth"),
+            str(checkpoints() / "params.pth"),
             "--max-pixels",
             "0.1",
         ]

@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 import pytest
 from aiohttp import web
-from goldens import DATA, TINY, generated_weights
+from goldens import TINY, checkpoints, generated_weights
 from PIL import Image
 
 import swinir_jax
@@ -307,7 +307,7 @@ def test_sizes_are_compiled_before_the_port_opens(monkeypatch):
 
 def test_the_command_logs_requests():
     command = [sys.executable, serve.__file__, "--port", "0", "--warm", "8x8"]
-    command += ["--model", str(DATA / "checkpoints" / "params.pth")]
+    command += ["--model", str(checkpoints() / "params.pth")]
     environment = {**os.environ, "PYTHONPATH": str(Path(swinir_jax.__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
