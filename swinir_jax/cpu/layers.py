@@ -7,15 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
-from swinir_jax.cpu.attention import ATTENDED, attention
 from swinir_jax.cpu.weights import Weights
 from swinir_jax.models.layers import LAYER_NORM_EPSILON, gelu
 from swinir_jax.models.precision import product
 from swinir_jax.models.swin2 import normalize
-from swinir_jax.models.windows import window_partition, window_reverse
+from swinir_jax.models.windows import shift_mask, window_partition, window_reverse
 
 GROUP = 24  # windows per group: their tokens, scores and hidden features fit into a core's cache
+_ATTENDED = "attended"  # name under which a backward pass finds the result of attention
 
 
 def window_layer(
@@ -151,7 +152,7 @@ def on_windows(
         return branches(w, x, attend, factors, dtype).reshape(tokens.shape)
 
     if training:
-        run = jax.checkpoint(run, policy=jax.checkpoint_policies.save_only_these_names(ATTENDED))
+        run = jax.checkpoint(run, policy=jax.checkpoint_policies.save_only_these_names(_ATTENDED))
     return run(w, tokens, regions, keep)
 
 
@@ -200,6 +201,41 @@ def with_cosine_scores(qkv: jax.Array, logit_scale: jax.Array) -> jax.Array:
     q, k, v = jnp.split(qkv.reshape(tokens, 3, heads, -1), 3, axis=1)
     q, k = normalize(q) * logit_scale[None, None, :, None], normalize(k)
     return jnp.concatenate([q, k, v], axis=1).reshape(qkv.shape)
+
+
+def attention(
+    position_bias: jax.Array, qkv: jax.Array, regions: jax.Array | None, dtype: Any, training: bool = False
+) -> jax.Array:
+    """Multi-head self-attention inside windows, in layouts for which XLA has fast products on a CPU.
+
+    Scores have keys before queries. Then all products but two, forward and backward, multiply row-major matrices
+    without transposing them, and one operation of XLA's library takes scores, bias, mask, softmax and the product with
+    the values.
+
+    Args:
+      position_bias: `[heads, N, N]` relative position bias of key and query.
+      qkv: `[windows, N, 3 C]`; queries are scaled.
+      regions: `[windows, N]`: a token attends only to tokens of its own region; None for all tokens.
+      dtype: dtype of the products; scores and softmax are float32 (float64 for float64).
+      training: True where a derivative is taken.
+
+    Returns:
+      `[windows, N, C]`.
+    """
+    (windows, n, _), heads = qkv.shape, position_bias.shape[0]
+    qkv = qkv.reshape(windows, n, 3, heads, -1).astype(dtype)
+    q, k, v = (y.squeeze(2) for y in jnp.split(qkv, 3, axis=2))  # each [windows, N, heads, D]
+    q, k, v = q.transpose(0, 2, 3, 1), k.transpose(0, 2, 1, 3), v.transpose(0, 2, 3, 1)  # k: [windows, heads, N, D]
+    bias = position_bias[None]
+    if training:  # a product with ones, because its gradient is a product, too: a sum over windows takes far longer
+        bias = (jnp.ones((windows, 1), bias.dtype) @ bias.reshape(1, -1)).reshape(windows, *position_bias.shape)
+    scores = product("whdq,whkd->whkq", q, k) + bias
+    if regions is not None:
+        scores = scores + shift_mask(regions)[:, None].astype(scores.dtype)
+    weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-2, keepdims=True)))
+    # The softmax's division comes after the product with the values: there are fewer of them than weights.
+    y = product("whdk,whkq->whdq", v, weights.astype(dtype)) / weights.sum(axis=-2, keepdims=True)
+    return checkpoint_name(y.transpose(0, 3, 1, 2), _ATTENDED).reshape(windows, n, -1)
 
 
 def linear(w: Weights, x: jax.Array, dtype: Any) -> jax.Array:

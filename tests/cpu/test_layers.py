@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from swinir_jax.cpu import layers
-from swinir_jax.cpu.attention import attention
 from swinir_jax.models.windows import shift_mask, shift_regions
 
 HEADS, N, D = 3, 64, 5
@@ -30,7 +29,7 @@ def textbook(position, qkv, regions):
 @pytest.mark.parametrize("training", [False, True])
 def test_attention_and_gradients_are_those_of_the_textbook(masked, training):
     position, qkv, regions = operands(masked)
-    attend = functools.partial(attention, dtype=jnp.float32, training=training)
+    attend = functools.partial(layers.attention, dtype=jnp.float32, training=training)
     np.testing.assert_allclose(attend(position, qkv, regions), textbook(position, qkv, regions), atol=3e-6)
 
     def gradients(path):
@@ -42,10 +41,10 @@ def test_attention_and_gradients_are_those_of_the_textbook(masked, training):
 
 def test_bfloat16_keeps_scores_in_float32():
     position, qkv, regions = operands()
-    y = attention(position, qkv, regions, jnp.bfloat16)
+    y = layers.attention(position, qkv, regions, jnp.bfloat16)
     assert y.dtype == jnp.float32
     np.testing.assert_allclose(y, textbook(position, qkv, regions), atol=0.03)
-    lines = str(jax.make_jaxpr(lambda *x: attention(*x, regions, jnp.bfloat16))(position, qkv)).splitlines()
+    lines = str(jax.make_jaxpr(lambda *x: layers.attention(*x, regions, jnp.bfloat16))(position, qkv)).splitlines()
     assert any("f32" in line for line in lines if " = exp " in line)
     assert not any("bf16" in line for line in lines if " = exp " in line)
 
