@@ -40,7 +40,6 @@ NETWORKS = {
 }
 METRICS = ("psnr_y", "ssim_y", "distance", "niqe")
 
-
 pretrained = functools.cache(load_pretrained)
 
 
