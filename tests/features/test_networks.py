@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 from feature_weights import generated_params
-from goldens import GOLDENS, relative_error
+from goldens import DATA, relative_error
 
 from swinir_jax.features import FEATURE_NETWORKS
 
-CASE = np.load(GOLDENS / "real_world" / "features.npz")
+CASE = np.load(DATA / "real_world" / "features.npz")
 
 
 @pytest.mark.as_shipped
