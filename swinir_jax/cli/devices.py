@@ -3,10 +3,11 @@
 import jax
 
 from swinir_jax.errors import InputError
-from swinir_jax.machine import free_machine_bytes
+from swinir_jax.machine import free_machine_bytes, usable_cores
 
 _CPU_PIXELS = 2**24  # of a result; larger pictures may need the memory of the next one and of the last one
-_PIXEL_BYTES = 48  # of a result beside a GPU, in the host's memory: a picture is read, one restored and one written
+_PIXEL_BYTES = 16  # of a result beside a GPU, in the host's memory, of each picture that is read, restored or written
+_MOST_FILES = 8
 
 
 def take_devices(count: int | None) -> list[jax.Device]:
@@ -26,8 +27,19 @@ def take_devices(count: int | None) -> list[jax.Device]:
     return devices[:count]
 
 
+def files_beside(devices: int) -> int:
+    """Returns how many pictures are read for a device at a time, and how many of its results are written.
+
+    A core writes a PNG file more slowly than a GPU restores its picture. A CPU has its cores for the network.
+    """
+    if jax.default_backend() == "cpu":
+        return 1
+    return min(_MOST_FILES, max(1, usable_cores() // (2 * devices)))
+
+
 def largest_beside_others(devices: int) -> int:
     """Returns the pixels of the largest result beside which others are read, restored and written."""
     if jax.default_backend() == "cpu":
         return _CPU_PIXELS
-    return max(_CPU_PIXELS, free_machine_bytes() // (2 * _PIXEL_BYTES * devices))
+    pictures = devices * (1 + 2 * files_beside(devices))
+    return max(_CPU_PIXELS, free_machine_bytes() // (2 * _PIXEL_BYTES * pictures))

@@ -19,7 +19,7 @@ import numpy as np
 import swinir_jax
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.cli.choosing import Chosen, describe_licenses, load_chosen
-from swinir_jax.cli.devices import largest_beside_others, take_devices
+from swinir_jax.cli.devices import files_beside, largest_beside_others, take_devices
 from swinir_jax.cli.display import Display
 from swinir_jax.cli.faults import FaultWatch
 from swinir_jax.cli.inputs import Inputs, Source
@@ -221,13 +221,16 @@ def _outcomes(
     jobs: Sequence[Job], restorers: Sequence[FileRestorer], display: Display, args: argparse.Namespace
 ) -> Iterator[Callable[[], Restored]]:
     """Restores pictures; yields for each a function that waits for the result, or raises the error."""
-    limit = largest_beside_others(len(restorers)) / restorers[0].scale ** 2
+    count = len(restorers)
+    limit, beside = largest_beside_others(count) / restorers[0].scale ** 2, files_beside(count)
 
     def is_alone(place: int) -> bool:
         size = jobs[place].size
         return args.memory is not None or not size or math.prod(size) > limit
 
-    lanes = [functools.partial(_lane, jobs, restorer, lane, display, args) for lane, restorer in enumerate(restorers)]
+    lanes = [
+        functools.partial(_lane, jobs, restorer, lane, display, args, beside) for lane, restorer in enumerate(restorers)
+    ]
     for alone, places in itertools.groupby(range(len(jobs)), is_alone):
         if alone:
             for place in places:
@@ -242,9 +245,10 @@ def _lane(
     lane: int,
     display: Display,
     args: argparse.Namespace,
+    beside: int,
     places: Sequence[int],
 ) -> Iterator[Callable[[], Restored]]:
-    """Restores some of the pictures on one device, one after the other."""
+    """Restores some of the pictures on one device, one after the other; `beside` others are read, and written."""
     under_way: dict[int, FileRestoration] = {}  # of the jobs by their places
 
     def read(place: int) -> None:
@@ -274,7 +278,7 @@ def _lane(
         _tell(jobs[place], restored)
         return restored
 
-    return overlapped(places, read, restore, write)
+    return overlapped(places, read, restore, write, beside=beside)
 
 
 def _compare(job: Job, restored: Restored) -> None:

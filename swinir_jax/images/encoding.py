@@ -21,6 +21,9 @@ from swinir_jax.images.png_chunks import MAGIC, XMP_KEYWORD, chunk, text_chunk
 from swinir_jax.images.tiff_writing import encode_tiff
 
 _JXL_EFFORT = 4  # 1 to 9; more is far slower and saves a few percent
+# For PNG: runs and frequent bytes are coded, longer repetitions are not looked for. Photographs have none, and their
+# files are as large as by zlib's usual strategy, which takes nine times as long (`benchmarks/NOTES.md`).
+_PNG = dict(filter=imagecodecs.PNG.FILTER.PAETH, strategy=imagecodecs.PNG.STRATEGY.RLE)
 
 
 def samples_of(picture: Picture) -> np.ndarray:
@@ -49,7 +52,7 @@ def encode_png(picture: Picture, quality: int) -> bytes:
     if metadata.iptc:
         chunks += text_chunk(f"{RAW_PROFILE}iptc", to_raw_profile("iptc", to_resources(metadata.iptc)))
     chunks += b"".join(text_chunk(*text) for text in metadata.text)
-    data = bytes(imagecodecs.png_encode(samples_of(picture)))
+    data = bytes(imagecodecs.png_encode(samples_of(picture), **_PNG))
     ihdr_end = len(MAGIC) + 25
     return data[:ihdr_end] + chunks + data[ihdr_end:]
 

@@ -187,7 +187,7 @@ class RowWriter:
         filtered[:, 1:] = imagecodecs.delta_encode(pixels, axis=1).reshape(n, -1)
         raw = filtered.tobytes()
         self._state.checksum = zlib.adler32(raw, self._state.checksum)
-        deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS, strategy=zlib.Z_RLE)  # as `encode_png`
         yield deflate.compress(raw) + deflate.flush(zlib.Z_FULL_FLUSH)  # the next part is independent of this one
 
     def _write_png(self, file: BinaryIO) -> None:

@@ -16,8 +16,10 @@ def overlapped(
     read: Callable[[Item], Any],
     restore: Callable[[Item], Any],
     write: Callable[[Item], Result],
+    *,
+    beside: int = 1,
 ) -> Iterator[Callable[[], Result]]:
-    """Takes items through three stages: while one is restored, the next one is read and the last one written.
+    """Takes items through three stages: while one is restored, the next ones are read and the last ones written.
 
     The items are restored in this thread; what is being written at Ctrl-C is finished.
 
@@ -26,33 +28,37 @@ def overlapped(
       read: first stage of an item.
       restore: second stage; left out if the first one failed.
       write: third stage; left out if another one failed.
+      beside: number of items that are read beside the one being restored, and of those that are written.
 
     Yields:
-      For each item, in order, a function that waits for it and returns the result of `write`, or raises the error of
+      For each item, in order, once it has ended: a function that returns the result of `write`, or raises the error of
       the stage that failed.
     """
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        last: Callable[[], Result] | None = None  # waits for the item before
-        reading: Future[Any] | None = None
-        for place, item in enumerate(items):
-            mine, reading = reading or reader.submit(read, item), None
-            failure: Callable[[], Result] | None = None
-            try:
-                mine.result()
-                if place + 1 < len(items):
-                    reading = reader.submit(read, items[place + 1])
-                restore(item)
-            except Exception as error:
-                failure = _raising(error)
-            except KeyboardInterrupt:
-                if last:
-                    yield last
-                raise
-            if last:
-                yield last
-            last = failure or writer.submit(write, item).result
-        if last:
-            yield last
+    ahead, reading, ending = iter(items), collections.deque[Future[Any]](), collections.deque[Future[Result]]()
+    with ThreadPoolExecutor(beside) as reader, ThreadPoolExecutor(beside) as writer:
+
+        def read_ahead() -> None:
+            reading.extend(reader.submit(read, item) for item in itertools.islice(ahead, beside - len(reading)))
+
+        try:
+            for item in items:
+                read_ahead()
+                mine, failure = reading.popleft(), None
+                try:
+                    mine.result()
+                    read_ahead()
+                    restore(item)
+                except Exception as error:
+                    failure = _failed(error)
+                if len(ending) == beside:
+                    yield _ended(ending)
+                ending.append(failure or writer.submit(write, item))
+            while ending:
+                yield _ended(ending)
+        except KeyboardInterrupt:
+            while ending:
+                yield _ended(ending)
+            raise
 
 
 def in_lanes(
@@ -109,8 +115,13 @@ def in_lanes(
             stopped.set()
 
 
-def _raising(error: Exception) -> Callable[[], Any]:
-    def outcome() -> None:
-        raise error
+def _ended(futures: collections.deque[Future[Result]]) -> Callable[[], Result]:
+    """Waits for the first of some futures, and takes it away; at Ctrl-C meanwhile, leaves it."""
+    wait([futures[0]])
+    return futures.popleft().result
 
-    return outcome
+
+def _failed(error: Exception) -> Future[Any]:
+    failed: Future[Any] = Future()
+    failed.set_exception(error)
+    return failed

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import quick_programs
 from picture_files import make_pixels, pillow_bytes, put
 
+from swinir_jax.cli import devices
 from swinir_jax.cli.main import main
 from swinir_jax.images import read_picture
 
@@ -71,3 +73,13 @@ def test_a_number_of_devices_that_there_is_not(model, count):
         f"--devices must be 1 up to the number that JAX finds here, 3; got {count}."
     )
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("backend", "cores", "count", "beside"),
+    [("cpu", 64, 1, 1), ("gpu", 16, 1, 8), ("gpu", 64, 1, 8), ("gpu", 16, 4, 2), ("gpu", 2, 8, 1), ("tpu", 8, 1, 4)],
+)
+def test_cores_read_and_write_for_an_accelerator(monkeypatch, backend, cores, count, beside):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(devices, "usable_cores", lambda: cores)
+    assert devices.files_beside(count) == beside

@@ -81,6 +81,44 @@ def test_what_is_being_written_at_ctrl_c_is_finished_and_counted():
     assert written == counted == [0]
 
 
+def test_ctrl_c_while_the_last_item_is_written_counts_it():
+    counted = []
+
+    def write(item):
+        if item == 2:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.1)
+        return item
+
+    with pytest.raises(KeyboardInterrupt):
+        counted.extend(outcome() for outcome in overlapped(range(3), lambda item: None, lambda item: None, write))
+    assert counted == [0, 1, 2]
+
+
+def test_several_items_are_read_and_written_at_a_time():
+    reading, writing = threading.Barrier(3), threading.Barrier(3)
+    outcomes = overlapped(
+        range(6),
+        lambda item: reading.wait(20),
+        lambda item: None,
+        lambda item: writing.wait(20) >= 0 and item,
+        beside=3,
+    )
+    assert [outcome() for outcome in outcomes] == [*range(6)]
+
+
+def test_no_more_items_are_held_than_asked_for():
+    begun, counted = [], []
+
+    def restore(item):
+        assert len(begun) <= item + 1 + 2
+        assert len(counted) >= item - 2
+
+    outcomes = overlapped(range(20), begun.append, restore, lambda item: item, beside=2)
+    counted.extend(outcome() for outcome in outcomes)
+    assert counted == [*range(20)]
+
+
 def test_no_items():
     assert list(overlapped([], *[None] * 3)) == []
 
