@@ -23,6 +23,8 @@ from jax.sharding import PartitionSpec as P
 
 from swinir_jax import Restorer, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.gpu import attention
+from swinir_jax.models.windows import MASKED
 
 _ONE_GROUP = dataclasses.replace(TINY, depths=(2, 2), num_heads=(2, 2), embed_dim=8)
 _NETWORKS = {
@@ -80,6 +82,22 @@ def compare_apply(mesh: jax.sharding.Mesh, part: P, shape: tuple[int, ...]) -> f
     return difference(run(*placed), run(params, lq))
 
 
+def compare_kernel(mesh: jax.sharding.Mesh, regions: jax.Array | None) -> float:
+    """How far attention by the GPU's kernel, interpreted, and its gradients are from those on one device."""
+    rng = np.random.default_rng(0)
+    qkv = jnp.asarray(rng.standard_normal((4, 2, 1, 64, 24)), jnp.bfloat16)
+    bias = jnp.asarray(rng.standard_normal((2, 64, 64)), jnp.float32)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(jax.value_and_grad, argnums=(1, 2))
+    def gradients(attend, qkv, bias):
+        return jnp.sum(jnp.sin(attend(qkv, bias, regions, 0.3, MASKED).astype(jnp.float32)))
+
+    divided = functools.partial(attention.divided_attention, mesh)
+    placed = jax.device_put((qkv, bias), (NamedSharding(mesh, P(mesh.axis_names)), NamedSharding(mesh, P())))
+    return difference(gradients(divided, *placed), gradients(attention.window_attention, qkv, bias))
+
+
 def run_worker(devices: int) -> dict:
     """What a process of so many devices printed."""
     here = Path(__file__)
@@ -115,6 +133,8 @@ def main(devices: int) -> None:
             for name, mesh, axes in (("explicit", explicit, "x"), ("auto", auto, ("x", "y")))
             for part, shape in ((P(axes), (4, 13, 18, 3)), (P(None, axes), (1, 64, 18, 3)))
         }
+        regions = jnp.arange(2 * 64).reshape(2, 1, 64) // 50
+        results["kernel"] = {name: compare_kernel(auto, r) for name, r in (("shifted", regions), ("plain", None))}
     print(json.dumps(results))
 
 

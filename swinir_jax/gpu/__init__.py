@@ -14,7 +14,7 @@ _LEAST_CAPABILITY = 8  # Ampere; Triton has no bfloat16 for older GPUs
 def runs_on(device: jax.Device) -> bool:
     """Says whether this JAX can compile the kernels for a device.
 
-    The compiler cannot divide a kernel, so a program for several devices must do without them on any device.
+    The compiler cannot divide a kernel: a program for several devices takes `divided_attention`, or none.
     """
     capability = getattr(device, "compute_capability", "").partition(".")[0]  # "9.0"; on AMD's GPUs "gfx942"
     if device.platform != "gpu" or not capability.isdecimal() or int(capability) < _LEAST_CAPABILITY:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.pallas import cdiv, ds, next_power_of_2, pallas_call, program_id
 from jax.experimental.pallas.triton import CompilerParams, load, store
+from jax.sharding import Mesh, PartitionSpec
 
 
 class Tuning(NamedTuple):
@@ -84,6 +85,23 @@ def _gradients(scale: float, masked: float, tuning: Tuning, residuals: Any, grad
 
 
 window_attention.defvjp(_with_residuals, _gradients)
+
+
+def divided_attention(
+    mesh: Mesh, qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, masked: float
+) -> jax.Array:
+    """Computes `window_attention` on all devices of a mesh, each with an equal part of the first axis of `qkv`.
+
+    The compiler cannot divide a kernel by itself. The gradient by `bias` is the sum over the devices.
+    """
+    part, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
+
+    def attend(qkv: jax.Array, bias: jax.Array, *regions: jax.Array) -> jax.Array:
+        return window_attention(qkv, bias, regions[0] if regions else None, scale, masked)
+
+    given = () if regions is None else (regions,)
+    specs = part, whole, *[whole for _ in given]
+    return jax.shard_map(attend, mesh=mesh, in_specs=specs, out_specs=part, check_vma=False)(qkv, bias, *given)
 
 
 # Compiled on their own, so that all layers of a network share one tracing.

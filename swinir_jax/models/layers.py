@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.erf import erf
@@ -26,7 +27,7 @@ class SwinTransformerBlock(nn.Module):
       shift: shift of the windows in pixels; 0 for W-MSA.
       drop_path: rate of stochastic depth, at which an image skips a branch.
       dtype: dtype of the matrix products.
-      fused: whether `swinir_jax.gpu` computes the attention, where it can.
+      fused: as in `SwinIR`.
     """
 
     config: SwinIRConfig
@@ -34,7 +35,7 @@ class SwinTransformerBlock(nn.Module):
     shift: int
     drop_path: float
     dtype: Any = jnp.float32
-    fused: bool = False
+    fused: bool | Mesh = False
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
@@ -61,13 +62,13 @@ class WindowAttention(nn.Module):
       config: network configuration.
       num_heads: number of attention heads.
       dtype: dtype of the matrix products; scores and softmax stay in the residual stream's dtype.
-      fused: whether `swinir_jax.gpu` computes the attention, where it can.
+      fused: as in `SwinIR`.
     """
 
     config: SwinIRConfig
     num_heads: int
     dtype: Any = jnp.float32
-    fused: bool = False
+    fused: bool | Mesh = False
 
     @nn.compact
     def __call__(self, x: jax.Array, regions: jax.Array | None, deterministic: bool) -> jax.Array:
@@ -95,7 +96,7 @@ class WindowAttention(nn.Module):
 
 
 def attend(
-    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, drop: nn.Dropout, fused: bool
+    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, drop: nn.Dropout, fused: bool | Mesh
 ) -> jax.Array:
     """Attends among the tokens of each window.
 
@@ -105,7 +106,8 @@ def attend(
       regions: `[H / M, W / M, N]` from `shift_regions`, or None.
       scale: factor on queries.
       drop: dropout of the attention's weights.
-      fused: whether to take the kernel of `swinir_jax.gpu` if it supports the window and the dtype, without dropout.
+      fused: whether to take the kernel of `swinir_jax.gpu` if it supports the window and the dtype, without dropout; a
+        mesh to take it on all devices, of which each has an equal part of B.
 
     Returns:
       `[B, H / M, W / M, N, C]` in the residual stream's dtype, or that of `qkv` from the kernel.
@@ -114,7 +116,9 @@ def attend(
         from swinir_jax.gpu import attention  # only here: not every JAX has Pallas with Triton
 
         if attention.is_supported(qkv.shape[-2], qkv.dtype):
-            return attention.window_attention(qkv, bias, regions, scale, MASKED)
+            if fused is True:
+                return attention.window_attention(qkv, bias, regions, scale, MASKED)
+            return attention.divided_attention(fused, qkv, bias, regions, scale, MASKED)
     q, k, v = split_heads(qkv, len(bias))
     return weigh_values(q * scale, k, v, bias, regions, drop)
 

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import Mesh
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.models.layers import Convolutions, Mlp, layer_norm, linear, split_heads, weigh_values
@@ -39,7 +40,7 @@ class SwinTransformerV2Block(nn.Module):
     shift: int
     drop_path: float
     dtype: Any = jnp.float32
-    fused: bool = False
+    fused: bool | Mesh = False
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from swinir_jax.arrays import check_batch
 from swinir_jax.config import SwinIRConfig
@@ -31,7 +32,8 @@ class SwinIR(nn.Module):
       dtype: dtype of matrix products and convolutions: `jnp.float32`, `jnp.bfloat16`, or `jnp.float64` with x64
         enabled. The residual stream, LayerNorm and softmax are float32, or float64 with float64.
       fused: whether `swinir_jax.gpu` computes the attention, where it can: in bfloat16, in windows of 8 x 8, without
-        dropout of attention. For one NVIDIA GPU, where Restorers and training steps choose it; elsewhere it is slow.
+        dropout of attention. For NVIDIA GPUs, where Restorers and training steps choose it; elsewhere it is slow. True
+        in a program for one device; in one for several, a mesh whose devices have equal parts of the batch.
 
     Raises:
       InputError: if `config` is not a SwinIRConfig, or the network cannot compute in `dtype`.
@@ -39,7 +41,7 @@ class SwinIR(nn.Module):
 
     config: SwinIRConfig
     dtype: Any = jnp.float32
-    fused: bool = False
+    fused: bool | Mesh = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.config, SwinIRConfig):
@@ -136,7 +138,7 @@ class RSTB(nn.Module):
     config: SwinIRConfig
     index: int
     dtype: Any = jnp.float32
-    fused: bool = False
+    fused: bool | Mesh = False
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
@@ -160,7 +162,7 @@ class ResidualGroup(nn.Module):
     config: SwinIRConfig
     index: int
     dtype: Any = jnp.float32
-    fused: bool = False
+    fused: bool | Mesh = False
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:

@@ -33,7 +33,7 @@ def losses_and_gradients(
     """Computes the mean losses of a batch and the gradients, in `state.accumulate` micro-batches one by one.
 
     With `fast`, each CPU device runs its own images through `swinir_jax.cpu`. With dropout and on other platforms, the
-    compiler divides the Flax modules; a single NVIDIA GPU takes the attention of `swinir_jax.gpu` in bfloat16. Random
+    compiler divides the Flax modules, in which NVIDIA GPUs take the attention of `swinir_jax.gpu` in bfloat16. Random
     choices are drawn for the whole batch in all cases, so that training does not depend on the number of devices.
 
     Args:
@@ -50,7 +50,8 @@ def losses_and_gradients(
     config, key = state.model.config, jax.random.fold_in(state.key, state.step)
     device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
     if not fast or device.platform != "cpu" or config.has_dropout:
-        fused = fast and (mesh is None or mesh.size == 1) and gpu.runs_on(device)
+        alone = mesh is None or mesh.size == 1
+        fused = fast and gpu.runs_on(device) and (alone or mesh)
         state = state.replace(model=state.model.clone(fused=fused))
         return _by_parts(_restore, state, batch, key)
 

@@ -24,7 +24,7 @@ def train_step(
       state: state before the step.
       batch: `{"lq": [B, h, w, C], "hq": [B, H, W, C]}`, float32, about [0, 1]; B is a multiple of `state.accumulate`.
       mesh: devices that divide the batch, along all axes; None for one device.
-      fast: use `swinir_jax.cpu` on CPUs, and in bfloat16 the attention of `swinir_jax.gpu` on a single NVIDIA GPU, with
+      fast: use `swinir_jax.cpu` on CPUs, and in bfloat16 the attention of `swinir_jax.gpu` on NVIDIA GPUs, with
         equal results up to rounding; False for the Flax modules alone.
 
     Returns:

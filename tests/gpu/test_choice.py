@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental.pallas import triton
-from jax.sharding import AbstractDevice, AbstractMesh
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 from training_runs import STILL, first_state
 
 from swinir_jax import SwinIR, SwinIRConfig, export, fast_apply, gpu, load_exported
+from swinir_jax.gpu import attention
 from swinir_jax.inference import network, sharding
 from swinir_jax.training.gradients import losses_and_gradients
 
@@ -82,12 +83,20 @@ def test_a_restorer_takes_the_kernel_on_one_gpu(first, count, options, expected,
         ([HOPPER], {"remat": True}, True),
         ([HOPPER], {"dtype": jnp.float32}, False),
         ([HOPPER], {"fast": False}, False),
-        ([HOPPER, HOPPER], {}, False),
+        ([HOPPER, HOPPER], {}, True),
         ([AMD], {}, False),
+        ([AMD, AMD], {}, False),
         ([device("tpu")], {}, False),
     ],
 )
-def test_a_training_step_takes_the_kernel_on_one_gpu(devices, options, expected):
+def test_a_training_step_takes_the_kernel_on_gpus(devices, options, expected, monkeypatch):
+    meshes = []
+
+    def divided_attention(mesh, *operands):
+        meshes.append(mesh)
+        return attention.window_attention(*operands)
+
+    monkeypatch.setattr(attention, "divided_attention", divided_attention)
     changes = {"window_size": 8, "use_checkpoint": options.get("remat", False)}
     state = first_state(dataclasses.replace(STILL, network=dataclasses.replace(STILL.network, **changes)))
     model = SwinIR(state.model.config, options.get("dtype", jnp.bfloat16))
@@ -99,6 +108,19 @@ def test_a_training_step_takes_the_kernel_on_one_gpu(devices, options, expected)
         return losses_and_gradients(state, batch, mesh, fast=options.get("fast", True))
 
     assert has_kernel(step, state, batch) == expected
+    assert bool(meshes) == (expected and len(devices) > 1)
+    assert all(divided is mesh for divided in meshes)
+
+
+def test_the_divided_kernel_is_lowered_for_gpus():
+    target = AbstractDevice(device_kind="NVIDIA H200", num_cores=None, platform="gpu")
+    mesh = AbstractMesh((2,), ("data",), (AxisType.Auto,), abstract_device=target)
+    operands = jnp.zeros((2, 1, 1, 64, 24), jnp.bfloat16), jnp.zeros((2, 64, 64)), None, 0.3, -100.0
+    attend = jax.jit(lambda qkv, bias: attention.divided_attention(mesh, qkv, bias, *operands[2:]))
+    with jax.sharding.use_abstract_mesh(mesh):
+        program = attend.trace(*operands[:2]).lower(lowering_platforms=("cuda",)).as_text()
+    assert "triton" in program
+    assert "1x1x1x64x24xbf16" in program  # the part of a device
 
 
 @pytest.fixture

@@ -27,7 +27,12 @@ def test_two_devices_restore_as_one_and_send_only_pixels():
 
 
 def test_four_devices_restore_as_one_and_send_only_pixels(of_four):
-    check({case: result for case, result in of_four.items() if case != "apply"}, 4)
+    check({case: result for case, result in of_four.items() if case not in ("apply", "kernel")}, 4)
+
+
+def test_kernel_and_gradients_on_a_mesh_are_those_of_one_device(of_four):
+    assert len(of_four["kernel"]) == 2
+    assert max(of_four["kernel"].values()) < 1e-5, of_four["kernel"]
 
 
 def test_apply_and_gradients_on_meshes_of_either_kind_are_those_of_one_device(of_four):
