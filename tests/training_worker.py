@@ -18,6 +18,7 @@ import quick_programs
 from training_runs import ADVERSARIAL, EXPERIMENT, batch_of, first_state
 
 from swinir_jax.training.checkpoint import Checkpoints
+from swinir_jax.training.experiment import OptimizerConfig
 from swinir_jax.training.sharding import (
     abstract_state,
     check_batch,
@@ -39,6 +40,7 @@ DIVIDED = {
     )
     for name, experiment in {"alone": EXPERIMENT, "adversarial": ADVERSARIAL}.items()
 }
+DIVIDED["muon"] = dataclasses.replace(EXPERIMENT, optimizer=OptimizerConfig(name="muon"))
 
 
 @functools.cache  # compiling takes longer than the steps

@@ -44,16 +44,17 @@ def _check_fractions(config: Any, prefix: str, *names: str) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Adam and its learning rate schedule.
+    """Optimiser and learning rate schedule.
 
     Attributes:
-      name: optimiser; adamw is Adam with weight decay.
+      name: optimiser; adamw is Adam with weight decay; muon orthogonalises the updates of kernels, and is Adam for all
+        other parameters.
       learning_rate: greatest learning rate of the schedule.
       schedule: course of the learning rate: halved at the milestones, falling to 0 along a cosine, or constant.
       milestones: fractions of all steps after which `multistep` halves the learning rate.
       warmup_steps: steps in which the learning rate rises linearly from 0.
-      b1: decay rate of the gradient's moving average.
-      b2: decay rate of the squared gradient's moving average.
+      b1: decay rate of Adam's average of the gradient.
+      b2: decay rate of Adam's average of the squared gradient.
       eps: summand of Adam's denominator, outside the root.
       weight_decay: weight decay of `adamw`.
       clip_norm: greatest norm of the gradient over all parameters; None for no clipping.
@@ -63,7 +64,7 @@ class OptimizerConfig:
       InputError: if a value is out of its range.
     """
 
-    name: Literal["adam", "adamw"] = "adam"
+    name: Literal["adam", "adamw", "muon"] = "adam"
     learning_rate: float = 2e-4
     schedule: Literal["multistep", "cosine", "constant"] = "multistep"
     milestones: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)

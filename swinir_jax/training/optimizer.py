@@ -1,6 +1,7 @@
-"""Update direction by Adam, and learning rate schedules."""
+"""Update direction by Adam or Muon, and learning rate schedules."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +25,9 @@ def _constant(config: OptimizerConfig, steps: int) -> optax.Schedule:
     return optax.constant_schedule(config.learning_rate)
 
 
+# Root mean square of Muon's updates: about that of Adam's, so that the same learning rates fit (arXiv 2502.16982).
+_MUON_SIZE = 0.2
+
 _SCHEDULES: Mapping[str, Callable[[OptimizerConfig, int], optax.Schedule]] = {
     "multistep": _multistep,
     "cosine": _cosine,
@@ -40,13 +44,13 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> tuple[optax.GradientT
 
     Args:
       config: settings, used as in PyTorch: `eps` is added outside the root; AdamW's decay is decoupled, scaled by the
-        learning rate, and applies to all parameters.
+        learning rate, and applies to all parameters. Muon needs a tree with the names of Flax: it is for kernels.
       steps: steps of the whole run.
 
     Returns:
       The transformation from gradients to directions, and the learning rate as a function of the step, from 0 on.
     """
-    parts = [optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)]
+    parts = [_muon(config) if config.name == "muon" else _adam(config)]
     if config.clip_norm is not None:
         parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
     if config.name == "adamw":
@@ -54,6 +58,37 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> tuple[optax.GradientT
     chain = optax.chain(*parts)
     schedule = _warmed_up(_SCHEDULES[config.schedule](config, steps), config.warmup_steps)
     return optax.GradientTransformation(chain.init, _promoting(chain.update)), _promoting(schedule)
+
+
+def _adam(config: OptimizerConfig) -> optax.GradientTransformation:
+    return optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)
+
+
+def _muon(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Returns Muon for kernels, and Adam for biases, LayerNorms and position tables."""
+    muon = optax.contrib.scale_by_muon(weight_dimension_numbers=_as_matrices)
+    kinds = {"kernel": optax.chain(muon, optax.stateless(_with_equal_size)), "other": _adam(config)}
+    return optax.partition(kinds, _kinds)
+
+
+def _kinds(params: optax.Params) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda path, _: "kernel" if path[-1].key == "kernel" else "other", params)
+
+
+def _as_matrices(kernels: optax.Updates) -> Any:
+    """Tells Muon to take kernels of convolutions, `[k, k, C, features]`, as matrices `[k * k * C, features]`."""
+    return jax.tree.map(
+        lambda kernel: optax.contrib.MuonDimensionNumbers(tuple(range(kernel.ndim - 1)), kernel.ndim - 1), kernels
+    )
+
+
+def _with_equal_size(updates: optax.Updates, params: optax.Params | None) -> Any:
+    """Scales orthogonal matrices, whose entries are the smaller the longer the sides, to `_MUON_SIZE`."""
+
+    def scaled(update: jax.Array) -> jax.Array:
+        return update * (_MUON_SIZE * math.sqrt(max(update.shape[-1], update.size // update.shape[-1])))
+
+    return jax.tree.map(scaled, updates)
 
 
 def _promoting(function: Callable[..., Any]) -> Callable[..., Any]:

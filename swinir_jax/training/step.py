@@ -64,7 +64,8 @@ def _averaged(state: TrainState, params: Any) -> Any:
     """Returns the moving average after an update to `params`."""
     kept: Any = state.ema_decay
     if state.ema_warmup:
-        updates = jnp.asarray(optax.tree.get(state.opt_state, "count"), jnp.float32)  # without skipped steps
+        (_, count), *_ = optax.tree.get_all_with_path(state.opt_state, "count")  # Muon and Adam count alike
+        updates = jnp.asarray(count, jnp.float32)  # without skipped steps
         kept = jnp.minimum(kept, (1 + updates) / (10 + updates))
     added = 1 - kept
 

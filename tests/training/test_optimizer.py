@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from swinir_jax import InputError
@@ -64,6 +65,40 @@ def test_adamw_decays_beside_the_gradient():
     gradients = [0.3, -0.2, 0.5, 0.1]
     config = OptimizerConfig(name="adamw", learning_rate=0.1, schedule="constant", weight_decay=0.2)
     np.testing.assert_allclose(run(config, gradients), pytorch_adam(gradients, 0.1, 1e-8, decay=0.2), rtol=1e-5)
+
+
+def muon(gradients):
+    """Muon's last direction for a matrix, in float64: Nesterov's momentum of 0.95, five steps of Newton and Schulz."""
+    momentum = np.zeros_like(gradients[0])
+    for t, gradient in enumerate(gradients, 1):
+        momentum = 0.95 * momentum + 0.05 * gradient
+        ahead = 0.95 * momentum / (1 - 0.95 ** (t + 1)) + 0.05 * gradient / (1 - 0.95**t)
+    x = ahead / np.linalg.norm(ahead)
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return 0.2 * np.sqrt(max(x.shape)) * x
+
+
+def test_muon_is_for_kernels_and_adam_for_the_rest():
+    shapes = {"linear": {"kernel": (6, 18), "bias": (18,)}, "conv": {"kernel": (3, 3, 4, 5)}, "table": (9, 2)}
+    rng = np.random.default_rng(0)
+    gradients = [
+        jax.tree.map(lambda s: rng.standard_normal(s), shapes, is_leaf=lambda s: isinstance(s, tuple)) for _ in range(3)
+    ]
+    directions = {}
+    for name in ("muon", "adam"):
+        optimizer, _ = make_optimizer(OptimizerConfig(name=name), 10)
+        state = optimizer.init(jax.tree.map(jnp.zeros_like, gradients[0]))
+        for gradient in gradients:
+            directions[name], state = optimizer.update(jax.tree.map(jnp.float32, gradient), state)
+    for name, shape in (("linear", (6, 18)), ("conv", (36, 5))):
+        expected = muon([gradient[name]["kernel"].reshape(shape) for gradient in gradients])
+        found = directions["muon"][name]["kernel"].reshape(shape)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for name in ("bias", "table"):
+        ours, adams = (optax.tree.get(directions[k], name) for k in ("muon", "adam"))
+        np.testing.assert_array_equal(ours, adams)
 
 
 def test_clipping_is_by_the_norm_over_all_parameters():

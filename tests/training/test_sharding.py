@@ -39,6 +39,15 @@ def test_four_devices_train_as_one(shard_optimizer, one_device, tmp_path):
     np.testing.assert_allclose(losses[str(tmp_path)], one_device[0][:4], rtol=1e-5)
 
 
+def test_muon_is_divided_and_resumed(tmp_path):
+    one, four = str(tmp_path / "one"), str(tmp_path / "four")
+    losses = run_workers({four: 4}, devices=4, shard_optimizer=4, name="muon")[four]
+    for until in (4, 6):
+        expected, _ = train(one, until, name="muon")
+        np.testing.assert_allclose(losses, expected, rtol=1e-5)
+        losses, _ = train(four, 6, name="muon")
+
+
 def test_ema_and_optimiser_are_split_and_parameters_are_not():
     state = jax.eval_shape(lambda: create_state(EXPERIMENT))
     mesh = jax.sharding.AbstractMesh((2, 4), ("data", "model"))
