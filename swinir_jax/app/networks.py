@@ -12,7 +12,7 @@ from swinir_jax.checkpoints.folders import is_two_ended
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Choice, Quality, choose_models
 from swinir_jax.checkpoints.store import read_config
-from swinir_jax.checkpoints.zoo import BUNDLED_LICENSE, bundled_models, license_of
+from swinir_jax.checkpoints.zoo import BUNDLED_LICENSE, license_of, model_path
 from swinir_jax.files import shortened
 from swinir_jax.images import read_header
 from swinir_jax.images.targets import result_ending, result_stem
@@ -125,7 +125,7 @@ def offers_of_models(names: Sequence[str], **options: Any) -> list[Offer]:
 
 def _strengths(name: str) -> list[float | None]:
     """Returns the default, the faithful and the sharp strength of a network with two ends, else None."""
-    folder = bundled_models().get(name, Path(name))
+    folder = model_path(name)
     if not is_two_ended(folder):
         return [None]
     _, content = read_config(folder)

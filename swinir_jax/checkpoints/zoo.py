@@ -128,6 +128,11 @@ def bundled_models() -> dict[str, Path]:
     return dict(sorted({**files, **{path.name: path for path in folder.iterdir() if is_two_ended(path)}}.items()))
 
 
+def model_path(name: str) -> Path:
+    """Returns the path of a bundled model, or the path that another name is."""
+    return bundled_models().get(name, Path(name))
+
+
 def bundled_name(name: str) -> str | None:
     """Returns the name of the bundled model that a name, or a file of the same content, stands for; None for others."""
     path, models = Path(name), bundled_models()

@@ -5,13 +5,12 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swinir_jax.checkpoints.architecture import RULES
 from swinir_jax.checkpoints.download import is_address
 from swinir_jax.checkpoints.folders import is_two_ended
-from swinir_jax.checkpoints.zoo import DEFAULT_MODEL, OFFICIAL, bundled_models, unknown_model
+from swinir_jax.checkpoints.zoo import DEFAULT_MODEL, OFFICIAL, bundled_models, model_path, unknown_model
 from swinir_jax.errors import InputError, option
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def check_model(name: str, strength: float | None) -> None:
       InputError: if there is no such file, folder or model, or the strength is out of its range or not the model's.
       OSError: if the name is no path that the system allows.
     """
-    path = bundled_models().get(name, Path(name))
+    path = model_path(name)
     if not (is_address(name) or "://" in name or name.removesuffix(".pth") in OFFICIAL):
         try:
             os.stat(path)

@@ -4,13 +4,12 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from swinir_jax.checkpoints.catalogue import Entry, list_models, list_purposes
 from swinir_jax.checkpoints.folders import is_two_ended
 from swinir_jax.checkpoints.purposes import PURPOSES, Choice, choose_models
-from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.checkpoints.zoo import model_path
 from swinir_jax.evaluation.report import format_score
 
 
@@ -52,7 +51,7 @@ def _enlargement(scale: int) -> str:
 def _describe(entry: Entry) -> str:
     """Formats an entry, plain words first: `lightweight_x2: enlarges by 2; fast; bundled; 2 MB, ...`."""
     facts = [_enlargement(entry.scale), entry.speed, entry.place]
-    facts += ["--strength 0..1"] * is_two_ended(bundled_models().get(entry.name, Path(entry.name)))
+    facts += ["--strength 0..1"] * is_two_ended(model_path(entry.name))
     facts += [f"{entry.bytes / 1e6:.0f} MB, {entry.parameters / 1e6:.1f} M parameters"]
     facts += [_scores(entry.scores[0]) if entry.scores else f"{entry.task} {entry.level}"]
     return f"{entry.name}: {'; '.join([*facts, str(entry.license)])}"

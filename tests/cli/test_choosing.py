@@ -18,7 +18,7 @@ from swinir_jax.checkpoints import download, purposes, zoo
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.store import save_model
-from swinir_jax.cli import model_options, models
+from swinir_jax.cli import model_options
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -287,8 +287,8 @@ def test_models_with_two_ends_are_marked_and_named_where_a_strength_is_refused(r
     for name in ("config.json", "sharp.safetensors"):
         open(f"ends/{name}", "w").close()
     known = {**zoo.bundled_models(), "jpeg_light": Path("ends")}
-    monkeypatch.setattr(models, "bundled_models", lambda: known)
-    monkeypatch.setattr(model_options, "bundled_models", lambda: known)
+    for module in (zoo, model_options):
+        monkeypatch.setattr(module, "bundled_models", lambda: known)
     assert main(["models"]) == 0
     assert re.findall(r"(\w+):.*; --strength 0..1; ", capsys.readouterr().out) == ["jpeg_light"]
     [line] = run("--for", "noise", "--strength", "0.5")[2]
