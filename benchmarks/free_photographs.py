@@ -8,7 +8,8 @@
 
 The wallpapers come from telephones and cameras, as JPEG of several megapixels: each is shrunk by 2, 3 and 4, which
 takes noise and the marks of JPEG away, and cut into tiles, of which the ones with texture are kept. The other pictures
-are small and are kept as they are. `swinir_jax/pretrained/README.md` names authors and licences.
+are small and are kept as they are. All are under CC-BY, CC-BY-SA or CC0, or in the public domain: the packages name
+authors and licences in `usr/share/doc/*/copyright`, in skimage's docstrings and in a README beside sklearn's pictures.
 """
 
 import argparse
