@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.erf import erf
-from swinir_jax.models.precision import product, product_precision, residual_dtype
+from swinir_jax.models.precision import add_bias, convolve, product, product_precision, residual_dtype
 from swinir_jax.models.windows import MASKED, in_windows, relative_position_index, shift_mask
 
 # The original truncates the normal distribution at +-2, 100 standard deviations away: no truncation in effect.
@@ -84,14 +84,14 @@ class WindowAttention(nn.Module):
         """
         c, m, heads = self.config, self.config.attention_window, self.num_heads
 
-        qkv = linear(3 * c.embed_dim, self.dtype, "qkv", use_bias=c.qkv_bias)(x)
+        qkv = Linear(3 * c.embed_dim, self.dtype, c.qkv_bias, name="qkv")(x)
         table = self.param("relative_position_bias_table", linear_init, ((2 * m - 1) ** 2, heads), jnp.float32)
         bias = table[relative_position_index(m)].transpose(2, 0, 1)  # [heads, N, N]
 
         drop = nn.Dropout(c.attn_drop_rate, deterministic=deterministic)
         y = attend(qkv, bias, regions, query_scale(c, heads), drop, self.fused)  # [B, H / M, W / M, N, C]
 
-        y = linear(c.embed_dim, self.dtype, "proj")(y)
+        y = Linear(c.embed_dim, self.dtype, name="proj")(y)
         return nn.Dropout(c.drop_rate, deterministic=deterministic)(y).astype(x.dtype)
 
 
@@ -175,8 +175,8 @@ class Mlp(nn.Module):
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
         """`[..., C]` -> `[..., C]`."""
         drop = nn.Dropout(self.drop_rate, deterministic=deterministic)
-        hidden = gelu(linear(self.hidden_dim, self.dtype, "fc1")(x))
-        y = linear(x.shape[-1], self.dtype, "fc2")(drop(hidden))
+        hidden = gelu(Linear(self.hidden_dim, self.dtype, name="fc1")(x))
+        y = Linear(x.shape[-1], self.dtype, name="fc2")(drop(hidden))
         return drop(y).astype(x.dtype)
 
 
@@ -185,11 +185,28 @@ def gelu(x: jax.Array) -> jax.Array:
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
-def linear(features: int, dtype: Any, name: str, use_bias: bool = True) -> nn.Dense:
-    """Returns a linear layer with the original's initialisation."""
-    return nn.Dense(
-        features, use_bias=use_bias, kernel_init=linear_init, dtype=dtype, precision=product_precision(dtype), name=name
-    )
+class Linear(nn.Module):
+    """Linear layer with the original's initialisation; `nn.Dense` would sum the gradient of the bias in `dtype`.
+
+    Attributes:
+      features: number of output channels.
+      dtype: dtype of the product.
+      use_bias: whether there is a bias.
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[..., C]` -> `[..., features]` in `dtype`."""
+        kernel = self.param("kernel", linear_init, (x.shape[-1], self.features), jnp.float32)
+        precision = product_precision(self.dtype)
+        y = jnp.matmul(x.astype(self.dtype), kernel.astype(self.dtype), precision=precision)
+        if not self.use_bias:
+            return y
+        return add_bias(y, self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32))
 
 
 def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
@@ -211,7 +228,7 @@ class Convolutions:
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
-        self._made: dict[str, nn.Conv] = {}
+        self._made: dict[str, Convolution] = {}
 
     def __call__(self, x: jax.Array, features: int, name: str, kernel: int = 3) -> jax.Array:
         """Convolves; a second call of one name uses the same parameters.
@@ -226,24 +243,34 @@ class Convolutions:
           `[B, H, W, features]` in the residual stream's dtype.
         """
         if name not in self._made:
-            self._made[name] = self._convolution(features, name, kernel, x.shape[-1])
+            self._made[name] = Convolution(features, kernel, self.dtype, name=name)
         return self._made[name](x).astype(residual_dtype(self.dtype))
 
-    def _convolution(self, features: int, name: str, kernel: int, in_features: int) -> nn.Conv:
-        bound = 1 / math.sqrt(kernel**2 * in_features)
+
+class Convolution(nn.Module):
+    """Convolution with zero padding, initialised as PyTorch's `Conv2d`; the bias is as in `Linear`.
+
+    Attributes:
+      features: number of output channels.
+      kernel: side of the kernel, odd.
+      dtype: dtype of the convolution.
+    """
+
+    features: int
+    kernel: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[B, H, W, C]` -> `[B, H, W, features]` in `dtype`."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        bound = 1 / math.sqrt(math.prod(shape[:-1]))
 
         def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-        return nn.Conv(
-            features,
-            (kernel, kernel),
-            kernel_init=uniform,
-            bias_init=uniform,
-            dtype=self.dtype,
-            precision=product_precision(self.dtype),
-            name=name,
-        )
+        y = convolve(x, self.param("kernel", uniform, shape, jnp.float32), 1, "SAME", self.dtype)
+        return add_bias(y, self.param("bias", uniform, (self.features,), jnp.float32))
 
 
 class Convolve(Protocol):

@@ -47,6 +47,15 @@ def product(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
     )
 
 
+def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
+    """Adds `[C]` to `[..., C]`, in the dtype of `y`; the gradient by the bias is a sum of float32 numbers.
+
+    Were the bias converted before it is broadcast, bfloat16 numbers would be summed over all pixels. The compiler
+    exchanges the two steps, so that they cost nothing.
+    """
+    return y + jnp.broadcast_to(bias, y.shape).astype(y.dtype)
+
+
 def convolve(
     x: jax.Array,
     kernel: jax.Array,

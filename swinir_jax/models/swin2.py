@@ -14,7 +14,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.models.layers import Convolutions, Mlp, layer_norm, linear, split_heads, weigh_values
+from swinir_jax.models.layers import Convolutions, Linear, Mlp, layer_norm, split_heads, weigh_values
 from swinir_jax.models.windows import in_windows, relative_coordinates, relative_position_index
 
 LARGEST_LOGIT_SCALE = math.log(100)
@@ -76,7 +76,7 @@ class CosineAttention(nn.Module):
         """Attends among the tokens of each window, as `WindowAttention`: `[B, H / M, W / M, N, C]` in and out."""
         c, heads = self.config, self.num_heads
 
-        qkv = linear(3 * c.embed_dim, self.dtype, "qkv", use_bias=False)(x)
+        qkv = Linear(3 * c.embed_dim, self.dtype, use_bias=False, name="qkv")(x)
         if c.qkv_bias:
             q_bias, v_bias = (
                 self.param(name, nn.initializers.zeros, (c.embed_dim,), jnp.float32) for name in ("q_bias", "v_bias")
@@ -92,14 +92,14 @@ class CosineAttention(nn.Module):
         q, k = (q * scale).astype(v.dtype), k.astype(v.dtype)
         y = weigh_values(q, k, v, self._position_bias(x.dtype), regions, drop)
 
-        y = linear(c.embed_dim, self.dtype, "proj")(y)
+        y = Linear(c.embed_dim, self.dtype, name="proj")(y)
         return nn.Dropout(c.drop_rate, deterministic=deterministic)(y).astype(x.dtype)
 
     def _position_bias(self, dtype: Any) -> jax.Array:
         """Computes the relative position bias of each query and key, `[heads, N, N]`, between 0 and 16."""
         m = self.config.attention_window
-        hidden = nn.relu(linear(_BIAS_WIDTH, dtype, "cpb_mlp_0")(relative_coordinates(m)))
-        table = linear(self.num_heads, dtype, "cpb_mlp_2", use_bias=False)(hidden)  # the ReLU has the number 1
+        hidden = nn.relu(Linear(_BIAS_WIDTH, dtype, name="cpb_mlp_0")(jnp.asarray(relative_coordinates(m))))
+        table = Linear(self.num_heads, dtype, use_bias=False, name="cpb_mlp_2")(hidden)  # the ReLU has the number 1
         return 16 * nn.sigmoid(table[relative_position_index(m)].transpose(2, 0, 1))
 
 

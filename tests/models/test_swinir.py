@@ -10,6 +10,8 @@ from PIL import Image
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.models.discriminator import BiasedConv
+from swinir_jax.models.layers import Convolution, Linear
 from swinir_jax.models.swinir import RSTB, pad_to_window
 
 
@@ -19,6 +21,24 @@ def tiny_params(config, seed=1):
 
 def image(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Linear(2, jnp.bfloat16), (5000, 3)),
+        (Convolution(2, 3, jnp.bfloat16), (1, 50, 100, 3)),
+        (BiasedConv(2, jnp.bfloat16), (1, 50, 100, 3)),
+    ],
+)
+def test_the_gradient_by_a_bias_is_no_sum_of_bfloat16(layer, shape):
+    """Which would end at a few hundred or thousand, where adding 1 changes nothing."""
+    params = layer.init(jax.random.key(0), jnp.zeros(shape))["params"]
+
+    def total(params):
+        return jnp.sum(layer.apply({"params": params}, jnp.zeros(shape)).astype(jnp.float32))
+
+    np.testing.assert_array_equal(jax.jit(jax.grad(total))(params)["bias"], [5000, 5000])
 
 
 @pytest.mark.parametrize("architecture", official_checkpoints()["architectures"].items(), ids=lambda item: item[0])
