@@ -22,7 +22,7 @@ from swinir_jax.images.tiff_writing import encode_tiff
 
 _JXL_EFFORT = 4  # 1 to 9; more is far slower and saves a few percent
 # For PNG: runs and frequent bytes are coded, longer repetitions are not looked for. Photographs have none, and their
-# files are as large as by zlib's usual strategy, which takes nine times as long (`benchmarks/NOTES.md`).
+# files are as large as by zlib's usual strategy, which takes seven times as long (`benchmarks/png.py`).
 _PNG = dict(filter=imagecodecs.PNG.FILTER.PAETH, strategy=imagecodecs.PNG.STRATEGY.RLE)
 
 

@@ -10,7 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from swinir_jax.models.precision import add_bias, convolve, residual_dtype
+from swinir_jax.models.layers import Convolution
+from swinir_jax.models.precision import convolve, residual_dtype
 
 SPECTRAL = "spectral_norm"
 """Collection of the singular vectors that the power iteration keeps."""
@@ -55,25 +56,6 @@ class SpectralConv(nn.Module):
         return self.convolution(x, kernel / sigma, self.stride, padding, self.dtype)
 
 
-class BiasedConv(nn.Module):
-    """A 3x3 convolution with a bias, as `models.layers.Convolution`, but initialised as the spectral ones.
-
-    Attributes:
-      features: output channels.
-      dtype: dtype of the products.
-    """
-
-    features: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, features]`."""
-        kernel = self.param("kernel", _INITIALIZER, (3, 3, x.shape[-1], self.features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        return add_bias(convolve(x, kernel, 1, "SAME", self.dtype), bias)
-
-
 class Discriminator(nn.Module):
     """Tells real photographs from restored ones, for each pixel.
 
@@ -104,7 +86,10 @@ class Discriminator(nn.Module):
             layer = SpectralConv(features, kernel, stride, self.dtype, self.convolution, name=f"conv{index}")
             return nn.leaky_relu(layer(x, training), 0.2)
 
-        x0 = nn.leaky_relu(BiasedConv(f, self.dtype, name="conv0")(image), 0.2)
+        def plain(name: str, features: int) -> Convolution:
+            return Convolution(features, 3, _INITIALIZER, dtype=self.dtype, name=name)
+
+        x0 = nn.leaky_relu(plain("conv0", f)(image), 0.2)
         x1 = step(1, x0, 2 * f, kernel=4, stride=2)
         x2 = step(2, x1, 4 * f, kernel=4, stride=2)
         x3 = step(3, x2, 8 * f, kernel=4, stride=2)
@@ -112,7 +97,7 @@ class Discriminator(nn.Module):
         x5 = step(5, _doubled(x4), 2 * f) + x1
         x6 = step(6, _doubled(x5), f) + x0
         out = step(8, step(7, x6, f), f)
-        return BiasedConv(1, self.dtype, name="conv9")(out).astype(residual_dtype(self.dtype))
+        return plain("conv9", 1)(out).astype(residual_dtype(self.dtype))
 
 
 def power_iteration(params: Mapping[str, Any], spectral: Mapping[str, Any]) -> dict[str, dict[str, jax.Array]]:

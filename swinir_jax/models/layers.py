@@ -1,6 +1,7 @@
 """Layers below the RSTB: convolution, MLP, window attention and the Swin Transformer layer."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -243,34 +244,38 @@ class Convolutions:
           `[B, H, W, features]` in the residual stream's dtype.
         """
         if name not in self._made:
-            self._made[name] = Convolution(features, kernel, self.dtype, name=name)
+            bound = 1 / math.sqrt(kernel**2 * x.shape[-1])
+
+            def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+                return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+            self._made[name] = Convolution(features, kernel, uniform, uniform, self.dtype, name=name)
         return self._made[name](x).astype(residual_dtype(self.dtype))
 
 
 class Convolution(nn.Module):
-    """Convolution with zero padding, initialised as PyTorch's `Conv2d`; the bias is as in `Linear`.
+    """Convolution with zero padding; `nn.Conv` would sum the gradient of the bias in `dtype`.
 
     Attributes:
       features: number of output channels.
       kernel: side of the kernel, odd.
+      kernel_init: initialiser of the kernel.
+      bias_init: initialiser of the bias.
       dtype: dtype of the convolution.
     """
 
     features: int
     kernel: int
+    kernel_init: Callable[..., jax.Array]
+    bias_init: Callable[..., jax.Array] = nn.initializers.zeros
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, H, W, C]` -> `[B, H, W, features]` in `dtype`."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        bound = 1 / math.sqrt(math.prod(shape[:-1]))
-
-        def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-        y = convolve(x, self.param("kernel", uniform, shape, jnp.float32), 1, "SAME", self.dtype)
-        return add_bias(y, self.param("bias", uniform, (self.features,), jnp.float32))
+        y = convolve(x, self.param("kernel", self.kernel_init, shape, jnp.float32), 1, "SAME", self.dtype)
+        return add_bias(y, self.param("bias", self.bias_init, (self.features,), jnp.float32))
 
 
 class Convolve(Protocol):
