@@ -36,7 +36,7 @@ autodoc_default_options = {
     "members": True,
     "special-members": "__call__",
     "ignore-module-all": True,
-    "exclude-members": "dtype,convolution",  # defaults that are a class or function would be listed as one
+    "exclude-members": "dtype,convolution,bias_init",  # defaults that are a class or function would be listed as one
 }
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
