@@ -91,7 +91,7 @@ def in_turn_beside(count: int) -> Callable[[list[FileRestoration]], None]:
 
     def run(restorations: list[FileRestoration]) -> None:
         stages = FileRestoration.read, FileRestoration.restore, FileRestoration.write
-        for outcome in overlapped(restorations, *stages, beside=count):
+        for _, outcome in overlapped(restorations, *stages, beside=count):
             outcome()
 
     return run

@@ -1,6 +1,7 @@
 """Warnings about faults of pictures that the chosen networks leave or enlarge."""
 
 import logging
+import threading
 from collections.abc import Sequence
 
 from swinir_jax.checkpoints.catalogue import purpose_of
@@ -25,6 +26,7 @@ class FaultWatch:
         self._names, self._enlarges_faults = chosen.names, purposes[0] == "clean"
         self._leaves_noise = None not in purposes and not _REMOVING_NOISE & {*purposes}
         self._pictures = self._noisy = 0
+        self._lock = threading.Lock()
 
     def look_at_headers(self, headers: Sequence[Header]) -> None:
         """Warns of JPEG files."""
@@ -34,12 +36,12 @@ class FaultWatch:
             self._warn(count, len(headers), what, "--for photo or jpeg removes them first")
 
     def look_at(self, picture: Picture, header: Header) -> None:
-        """Estimates the noise of a picture."""
-        self._pictures += 1
-        if self._enlarges_faults and header.format == "JPEG":
-            return
-        if self._enlarges_faults or self._leaves_noise:
-            self._noisy += noise_level(picture) > NOISY_LEVEL
+        """Estimates the noise of a picture, in any thread."""
+        is_watched = header.format != "JPEG" if self._enlarges_faults else self._leaves_noise
+        is_noisy = is_watched and noise_level(picture) > NOISY_LEVEL
+        with self._lock:
+            self._pictures += 1
+            self._noisy += is_noisy
 
     def tell(self) -> None:
         """Warns of noisy pictures among those that were looked at."""

@@ -35,7 +35,7 @@ from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.files import FileRestoration, FileRestorer, Restored
-from swinir_jax.inference.overlap import in_lanes, overlapped
+from swinir_jax.inference.overlap import Outcome, in_lanes, overlapped
 
 logger = logging.getLogger(__name__)
 
@@ -89,19 +89,27 @@ def restore(
         (make_result_folder if is_among_inputs else make_folder)(goal.folder)
         if args.compare:
             make_result_folder(goal.folder / COMPARISONS)
+
+    def finish(job: Job, restored: Restored) -> float:
+        """Returns the seconds alone: the pictures would stay in memory until those before them have ended."""
+        if args.compare:
+            _compare(job, restored)
+        _tell(job, restored)
+        if restored.before:
+            watch.look_at(restored.before, headers[job.source])
+        return sum(restored.seconds)
+
     settled = 0
     try:
         with answering_interrupts(), display.drawing(restorers, [headers[job.source].size for job in jobs]):
-            for job, outcome in zip(jobs, _outcomes(jobs, restorers, display, args), strict=True):
+            for job, outcome in _outcomes(jobs, restorers, finish, display, args):
                 with counting(job.source, tally):
-                    restored = outcome()
+                    seconds = outcome()
                     if goal.is_stream:
                         _print(goal.path)
-                    tally.finish(job.source.name, job.target, sum(restored.seconds))
+                    tally.finish(job.source.name, job.target, seconds)
                     if len(jobs) > 1:
                         unfinished.add(job.source.file, job.target)
-                    if restored.before:
-                        watch.look_at(restored.before, headers[job.source])
                 settled += 1
                 if tally.is_full:
                     break
@@ -218,9 +226,13 @@ def _print(result: Path) -> None:
 
 
 def _outcomes(
-    jobs: Sequence[Job], restorers: Sequence[FileRestorer], display: Display, args: argparse.Namespace
-) -> Iterator[Callable[[], Restored]]:
-    """Restores pictures; yields for each a function that waits for the result, or raises the error."""
+    jobs: Sequence[Job],
+    restorers: Sequence[FileRestorer],
+    finish: Callable[[Job, Restored], float],
+    display: Display,
+    args: argparse.Namespace,
+) -> Iterator[tuple[Job, Outcome[float]]]:
+    """Restores pictures; yields each once it has ended, and a function that returns what `finish` did, or raises."""
     count = len(restorers)
     limit, beside = largest_beside_others(count) / restorers[0].scale ** 2, files_beside(count)
 
@@ -229,25 +241,25 @@ def _outcomes(
         return args.memory is not None or not size or math.prod(size) > limit
 
     lanes = [
-        functools.partial(_lane, jobs, restorer, lane, display, args, beside) for lane, restorer in enumerate(restorers)
+        functools.partial(_lane, jobs, restorer, lane, finish, display, args, beside)
+        for lane, restorer in enumerate(restorers)
     ]
-    for alone, places in itertools.groupby(range(len(jobs)), is_alone):
-        if alone:
-            for place in places:
-                yield from lanes[0]([place])
-        else:
-            yield from in_lanes([*places], lanes)
+    for alone, places in itertools.groupby(range(len(jobs)), lambda place: place if is_alone(place) else None):
+        for place, outcome in in_lanes([*places], lanes if alone is None else lanes[:1]):
+            yield jobs[place], outcome
 
 
 def _lane(
     jobs: Sequence[Job],
     restorer: FileRestorer,
     lane: int,
+    finish: Callable[[Job, Restored], float],
     display: Display,
     args: argparse.Namespace,
     beside: int,
     places: Sequence[int],
-) -> Iterator[Callable[[], Restored]]:
+    stopped: Callable[[], bool],
+) -> Iterator[tuple[int, Outcome[float]]]:
     """Restores some of the pictures on one device, one after the other; `beside` others are read, and written."""
     under_way: dict[int, FileRestoration] = {}  # of the jobs by their places
 
@@ -271,14 +283,10 @@ def _lane(
         with display.picture(lane, place, jobs[place].source.name, jobs[place].size):
             under_way[place].restore()
 
-    def write(place: int) -> Restored:
-        restored = under_way.pop(place).write()
-        if args.compare:
-            _compare(jobs[place], restored)
-        _tell(jobs[place], restored)
-        return restored
+    def write(place: int) -> float:
+        return finish(jobs[place], under_way.pop(place).write())
 
-    return overlapped(places, read, restore, write, beside=beside)
+    return overlapped(places, read, restore, write, beside=beside, stopped=stopped)
 
 
 def _compare(job: Job, restored: Restored) -> None:

@@ -9,16 +9,26 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Outcome = Callable[[], Result]
+"""Returns the result of an item, or raises the error of the stage that failed."""
+Lane = Callable[[Sequence[Item], Callable[[], bool]], Iterable[tuple[Item, Outcome[Result]]]]
+"""`overlapped` as a function of the items and of `stopped`."""
+
+
+def never() -> bool:
+    """Returns that nothing asks for the end."""
+    return False
 
 
 def overlapped(
-    items: Sequence[Item],
+    items: Iterable[Item],
     read: Callable[[Item], Any],
     restore: Callable[[Item], Any],
     write: Callable[[Item], Result],
     *,
     beside: int = 1,
-) -> Iterator[Callable[[], Result]]:
+    stopped: Callable[[], bool] = never,
+) -> Iterator[tuple[Item, Outcome[Result]]]:
     """Takes items through three stages: while one is restored, the next ones are read and the last ones written.
 
     The items are restored in this thread; what is being written at Ctrl-C is finished.
@@ -29,30 +39,34 @@ def overlapped(
       restore: second stage; left out if the first one failed.
       write: third stage; left out if another one failed.
       beside: number of items that are read beside the one being restored, and of those that are written.
+      stopped: whether to restore no further item.
 
     Yields:
-      For each item, in order, once it has ended: a function that returns the result of `write`, or raises the error of
+      Each item, in order, once it has ended, and a function that returns the result of `write`, or raises the error of
       the stage that failed.
     """
-    ahead, reading, ending = iter(items), collections.deque[Future[Any]](), collections.deque[Future[Result]]()
+    ahead = iter(items)
+    reading, ending = collections.deque[tuple[Item, Future[Any]]](), collections.deque[tuple[Item, Future[Result]]]()
     with ThreadPoolExecutor(beside) as reader, ThreadPoolExecutor(beside) as writer:
 
         def read_ahead() -> None:
-            reading.extend(reader.submit(read, item) for item in itertools.islice(ahead, beside - len(reading)))
+            reading.extend((item, reader.submit(read, item)) for item in itertools.islice(ahead, beside - len(reading)))
 
         try:
-            for item in items:
+            read_ahead()
+            while reading and not stopped():
+                item, mine = reading.popleft()
+                wait([mine])
                 read_ahead()
-                mine, failure = reading.popleft(), None
+                failure = None
                 try:
                     mine.result()
-                    read_ahead()
                     restore(item)
                 except Exception as error:
                     failure = _failed(error)
                 if len(ending) == beside:
                     yield _ended(ending)
-                ending.append(failure or writer.submit(write, item))
+                ending.append((item, failure or writer.submit(write, item)))
             while ending:
                 yield _ended(ending)
         except KeyboardInterrupt:
@@ -61,9 +75,7 @@ def overlapped(
             raise
 
 
-def in_lanes(
-    items: Sequence[Item], lanes: Sequence[Callable[[Sequence[Item]], Iterable[Callable[[], Result]]]]
-) -> Iterator[Callable[[], Result]]:
+def in_lanes(items: Sequence[Item], lanes: Sequence[Lane[Item, Result]]) -> Iterator[tuple[Item, Outcome[Result]]]:
     """Divides items among lanes in turn: of n lanes, lane k takes the items k, k + n, ...
 
     A single lane runs in this thread, which alone receives signals; several have a thread each. At Ctrl-C, these finish
@@ -71,41 +83,41 @@ def in_lanes(
 
     Args:
       items: items, in order.
-      lanes: functions such as `overlapped`, of the items alone.
+      lanes: functions such as `overlapped`, of the items and of `stopped` alone.
 
     Yields:
       What the lanes yield, in the order of the items.
     """
     count = len(lanes)
     if count == 1:
-        yield from lanes[0](items)
+        yield from lanes[0](items, never)
         return
-    outcomes: list[Future[Callable[[], Result]]] = [Future() for _ in items]
+    waiting = collections.deque[Future[tuple[Item, Outcome[Result]]]](Future() for _ in items)
+    unsettled = [collections.deque([*waiting][k::count]) for k in range(count)]  # of each lane
     stopped = threading.Event()
 
     def run(k: int) -> None:
-        mine = outcomes[k::count]
+        mine = unsettled[k]
         try:
-            for future, outcome in zip(mine, lanes[k](items[k::count]), strict=True):
-                future.set_result(outcome)
-                if stopped.is_set():
-                    break
+            for ended in lanes[k](items[k::count], stopped.is_set):
+                mine.popleft().set_result(ended)
         finally:
-            for future in mine:
-                future.cancel()  # does nothing to those that have a result
+            while mine:
+                mine.popleft().cancel()
 
     with ThreadPoolExecutor(count) as threads:
         running = [threads.submit(run, k) for k in range(count)]
-        waiting = collections.deque(outcomes)
         try:
             while waiting:
-                yield waiting[0].result()
-                waiting.popleft()
+                wait([waiting[0]])
+                yield waiting.popleft().result()
         except KeyboardInterrupt:
             stopped.set()
             wait(running)
-            for future in itertools.takewhile(lambda future: not future.cancelled(), waiting):
-                yield future.result()
+            while waiting:
+                future = waiting.popleft()
+                if not future.cancelled():
+                    yield future.result()
             raise
         except CancelledError:
             for lane in running:
@@ -115,10 +127,11 @@ def in_lanes(
             stopped.set()
 
 
-def _ended(futures: collections.deque[Future[Result]]) -> Callable[[], Result]:
-    """Waits for the first of some futures, and takes it away; at Ctrl-C meanwhile, leaves it."""
-    wait([futures[0]])
-    return futures.popleft().result
+def _ended(ending: collections.deque[tuple[Item, Future[Result]]]) -> tuple[Item, Outcome[Result]]:
+    """Waits for the first of some items, and takes it away; at Ctrl-C meanwhile, leaves it."""
+    wait([ending[0][1]])
+    item, future = ending.popleft()
+    return item, future.result
 
 
 def _failed(error: Exception) -> Future[Any]:
