@@ -164,7 +164,12 @@ class Outcome:
 
 
 class Networks:
-    """The offers, and the networks of the last one in memory. Restores one picture at a time."""
+    """The offers, and the networks of the last one in memory. Restores one picture at a time.
+
+    Attributes:
+      offers: the offers by key.
+      memory: bytes that the process may hold; None for a share of the free memory.
+    """
 
     def __init__(self, offers: Sequence[Offer], **options: Any):
         """Keeps the offers; loads nothing.
@@ -174,7 +179,8 @@ class Networks:
           **options: options of a `StreamingRestorer`, such as `tile` and `memory`.
         """
         self.offers = {offer.key: offer for offer in offers}
-        self._memory, self._options = options.get("memory"), options
+        self.memory: int | None = options.get("memory")
+        self._options = options
         self._loaded: tuple[Offer, FileRestorer] | None = None
         self._sizes: set[tuple[int, int]] = set()
         self._done: Done = lambda tiles, total: None
@@ -200,7 +206,7 @@ class Networks:
         by_rows = restorer.size_if_fits(file) is None
         ending, choice = result_ending(Path(name), header.enlarged(restorer.scale), by_rows=by_rows)
         target = folder / f"result{ending}"
-        restored = FileRestoration(file, target, restorer, by_rows=by_rows, memory=self._memory).run()
+        restored = FileRestoration(file, target, restorer, by_rows=by_rows, memory=self.memory).run()
         return Outcome(
             target,
             shortened(result_stem(Path(name)), ending),

@@ -153,7 +153,13 @@ class Job(Draft):
 
 
 def choose_format(
-    source: Source, result: Header, size: tuple[int, int] | None, goal: Goal, *, flattened: bool = False
+    source: Source,
+    result: Header,
+    size: tuple[int, int] | None,
+    goal: Goal,
+    *,
+    flattened: bool = False,
+    memory: int | None = None,
 ) -> Draft:
     """Chooses the format of a result.
 
@@ -166,6 +172,7 @@ def choose_format(
       size: height and width of the input, as in `Draft`.
       goal: output with the user's choice of the format.
       flattened: whether alpha will be put onto a background.
+      memory: bytes that reading the picture may take; None for all free memory.
 
     Raises:
       InputError: if the format that the user chose cannot hold alpha, or the result of a named file.
@@ -176,7 +183,7 @@ def choose_format(
         return Draft(source, size, *result_ending(source.place, result, by_rows=by_rows))
     name = target_format(goal.ending)
     if result.has_alpha and not LIMITS[name].alpha:
-        if read_picture(source.file).is_translucent:
+        if read_picture(source.file, memory=memory).is_translucent:
             raise InputError(f"{source.name}: {name} cannot hold alpha; use --background white, or another format.")
         result = dataclasses.replace(result, has_alpha=False)
     objection = LIMITS[name].objection(name, result, by_rows=by_rows, rounding=True)

@@ -31,7 +31,6 @@ from swinir_jax.errors import InputError
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Header, Picture, write_picture
 from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
-from swinir_jax.images.row_writing import is_unfinished
 from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
 from swinir_jax.inference.files import FileRestoration, FileRestorer, Restored
@@ -180,7 +179,8 @@ def _plan(
     for source, header in headers.items():
         with counting(source, tally if args.shard.holds(source) else None):
             result, size = header.enlarged(first.scale), first.size_if_fits(source.file)
-            drafts.append(choose_format(source, result, size, goal, flattened=bool(args.background)))
+            flattened = bool(args.background)
+            drafts.append(choose_format(source, result, size, goal, flattened=flattened, memory=args.memory))
     jobs: list[Job] = []
     kept = 0
     for job in assign_targets(drafts, goal, [*headers], compare=args.compare):
@@ -195,7 +195,7 @@ def _plan(
             check_file_target(job.target)
             for note in job.notes:
                 logger.info("%s: %s", job.source.name, note)
-            by_rows = first.restores_by_rows and is_unfinished(job.target)
+            by_rows = first.continues(job.source.file, job.target)
             jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
     if kept:
         logger.info("goes on after an interruption: %d results are kept", kept)

@@ -18,7 +18,7 @@ def chunk(kind: bytes, payload: bytes) -> bytes:
 
 
 def heads(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yields name and length of each chunk, with the file positioned at the chunk's content."""
+    """Yields name and length of each chunk up to IEND, with the file positioned at the chunk's content."""
     position = len(MAGIC)
     while True:
         file.seek(position)
@@ -26,6 +26,8 @@ def heads(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
             return
         length, kind = struct.unpack(">I4s", head)
         yield kind, length
+        if kind == b"IEND":
+            return
         position += length + 12
 
 

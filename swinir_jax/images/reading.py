@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,12 +108,36 @@ def _read_header(file: BinaryIO) -> Header:
     return dataclasses.replace(header, height=h, width=w, format=name)
 
 
+class _Silence:
+    """Ignores warnings while any thread is inside: `warnings.catch_warnings` changes the filters of all threads."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()  # Pillow warns about damaged metadata
+
+
 @contextlib.contextmanager
 def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turns the decoders' errors into an InputError of one line that names the file."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about damaged metadata
+        with _SILENCE:
             yield
     except Exception as error:  # damaged files make the decoders raise errors of nearly any class
         raise InputError(printable(f"{os.fspath(path)}: {' '.join(_reason(error).splitlines())}")) from error

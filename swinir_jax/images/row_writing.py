@@ -50,15 +50,20 @@ def progress_file(target: Path) -> Path:
     return companion(target, ".partial.json")
 
 
-def is_unfinished(target: Path) -> bool:
-    """Returns whether a `RowWriter` was stopped before the target was written."""
-    return progress_file(target).is_file()
-
-
 def read_progress(target: Path) -> dict[str, Any] | None:
     """Returns the settings of an unfinished result; None if there is no unfinished result."""
     state = _State.read(target)
     return state.settings if state else None
+
+
+def drop_unfinished(target: Path) -> None:
+    """Removes what a `RowWriter` has left that was stopped before the target was written; raises OSError."""
+    progress_file(target).unlink(missing_ok=True)
+    _partial_file(target).unlink(missing_ok=True)
+
+
+def _partial_file(target: Path) -> Path:
+    return companion(target, ".partial")
 
 
 @dataclasses.dataclass
@@ -102,7 +107,7 @@ class RowWriter:
         self._head, self._height = fitted(head, name)[0], height
         self._state = _State(dict(settings))
         self._waiting: list[np.ndarray] = []  # rows that do not fill a group yet
-        self._partial = companion(target, ".partial")
+        self._partial = _partial_file(target)
         stored = _State.read(target)
         if stored and stored.settings == settings and _size(self._partial) >= stored.size:
             self._state = stored
@@ -123,7 +128,7 @@ class RowWriter:
         is_final = isinstance(error, InputError) and not isinstance(error.__cause__, OSError)
         if is_final or not self.rows:
             with contextlib.suppress(OSError):  # the first error is the one to report
-                self._remove_unfinished()
+                drop_unfinished(self._target)
 
     @property
     def rows(self) -> int:
@@ -161,13 +166,9 @@ class RowWriter:
         with new_file(self._target) as file:
             self._write_png(file) if self._is_png else self._write_tiff(file)
         try:
-            self._remove_unfinished()
+            drop_unfinished(self._target)
         except OSError as error:
             raise cannot_write(self._target, error) from error
-
-    def _remove_unfinished(self) -> None:
-        progress_file(self._target).unlink(missing_ok=True)
-        self._partial.unlink(missing_ok=True)
 
     def _store(self, rows: np.ndarray) -> None:
         for data in self._png_parts(rows) if self._is_png else _tiff_tiles(rows):

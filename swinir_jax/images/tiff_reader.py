@@ -57,7 +57,7 @@ def read(file: io.BytesIO) -> Picture:
         colours = 3 if is_lab else COLOURS.get(page.photometric)
         kind = page.sampleformat, page.bitspersample
         if not is_lab and kind in (_PILLOW_KINDS if colours else _PILLOW_OTHER_KINDS):
-            return _read_with_pillow(file, metadata, notes)
+            return _read_with_pillow(file, page, metadata, notes)
         if not colours or kind not in (_LAB_KINDS if is_lab else _KINDS):
             names = (getattr(value, "name", value) for value in (page.photometric, page.sampleformat))
             raise InputError("TIFF of the kind {}, {}, {} bits is not supported".format(*names, page.bitspersample))
@@ -76,8 +76,9 @@ def read_metadata(page: tifffile.TiffPage, content: Buffer) -> tuple[Metadata, t
     return collect(content, page.tags.valueof(XMP))
 
 
-def _read_with_pillow(file: io.BytesIO, metadata: Metadata, notes: tuple[str, ...]) -> Picture:
+def _read_with_pillow(file: io.BytesIO, page: tifffile.TiffPage, metadata: Metadata, notes: tuple[str, ...]) -> Picture:
     image = pillow_reader.open_image(file)
+    image.info["dpi"] = resolution(page)  # Pillow makes up 1 for a page that has none
     samples, profile, converted = pillow_reader.decode(image)
     return pillow_reader.assemble(image, samples, profile, metadata=metadata, notes=notes + converted)
 

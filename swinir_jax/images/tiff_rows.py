@@ -81,13 +81,14 @@ def _segment_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, first: int) 
     step, across = (page.tilelength, -(-w // page.tilewidth)) if page.is_tiled else (page.rowsperstrip, 1)
     down = -(-h // step)
     planes = len(page.dataoffsets) // (down * across)
+    jpeg = dict(jpegtables=page.jpegtables, jpegheader=page.jpegheader)  # of all segments
     for j in range(first // step, down):
         rows = np.empty((min(step, h - j * step), w, page.samplesperpixel), f"u{page.bitspersample // 8}")
         for plane, i in itertools.product(range(planes), range(across)):
             segment = (plane * down + j) * across + i
             tiff.filehandle.seek(page.dataoffsets[segment])
             data = tiff.filehandle.read(page.databytecounts[segment])
-            decoded, (channel, _, _, x, _), _ = page.decode(data, segment)
+            decoded, (channel, _, _, x, _), _ = page.decode(data, segment, **jpeg)
             if decoded is None:
                 raise InputError("the file is cut short: a part of the picture is missing")
             part = decoded[0, : len(rows), : w - x]

@@ -12,6 +12,7 @@ from swinir_jax.images.picture import Picture
 
 # tifffile refuses to write tags that point to directories, so each is written with the number before and then renamed.
 _TO_PLACEHOLDER = -1
+_LARGEST_CLASSIC = 2**32 - 2**25  # bytes of samples, beside which metadata fit into the 4 GB of a file without BigTIFF
 
 
 def encode_tiff(picture: Picture, samples: np.ndarray) -> bytes:
@@ -25,6 +26,7 @@ def encode_tiff(picture: Picture, samples: np.ndarray) -> bytes:
     write_tiff(
         buffer,
         picture,
+        bigtiff=samples.nbytes > _LARGEST_CLASSIC,
         data=samples,
         planarconfig="contig" if samples.ndim == 3 else None,
         extrasamples=None if picture.alpha is None else ["unassalpha"],

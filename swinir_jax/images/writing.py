@@ -15,7 +15,7 @@ from swinir_jax.images.header import Header
 from swinir_jax.images.picture import Picture
 from swinir_jax.images.targets import LIMITS, Limits, cannot_hold, target_format
 
-_MAX_SEGMENT = 65_500  # largest size of EXIF, XMP or IPTC data in JPEG, in bytes
+_MAX_SEGMENT = 65_500  # largest size of EXIF, XMP or IPTC data or a text in JPEG, in bytes
 
 
 def write_picture(
@@ -46,7 +46,13 @@ def write_picture(
     if not 1 <= quality <= 100:
         raise InputError(f"{path}: quality must be 1 to 100, not {quality}")
     fitting, notes = fitted(picture.without_metadata() if strip_metadata else picture, name)
-    write_bytes(path, ENCODERS[name](fitting, quality))
+    try:
+        data = ENCODERS[name](fitting, quality)
+    except MemoryError:
+        raise
+    except Exception as error:  # encoders raise errors of any class for metadata and sizes that they do not take
+        raise InputError(f"{path}: cannot be encoded as {name} ({type(error).__name__}: {error})") from error
+    write_bytes(path, data)
     return notes
 
 
@@ -95,6 +101,9 @@ def _fit_metadata(picture: Picture, name: str, limits: Limits) -> tuple[Picture,
             lost.append(f"date, camera, author and other metadata left out: {name} cannot hold them")
         return picture.without_metadata(), lost
     if not limits.text and metadata.text:
+        if name == "JPEG" and (keys := [key for key, text in metadata.text if len(text.encode()) > _MAX_SEGMENT]):
+            metadata = dataclasses.replace(metadata, text=tuple(text for text in metadata.text if text[0] not in keys))
+            lost.append(f"texts left out, too long for JPEG: {', '.join(keys)}")
         comments = tuple(text for text in metadata.text if text[0] == "Comment" and name == "JPEG")[:1]
         others = tuple(text for text in metadata.text if text not in comments)
         metadata, texts = dataclasses.replace(metadata, text=others).without_texts()

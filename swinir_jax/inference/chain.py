@@ -15,7 +15,7 @@ from swinir_jax.errors import InputError
 from swinir_jax.images import Picture, read_size
 from swinir_jax.inference.photographs import PhotoRestorer
 from swinir_jax.inference.restorer import ignore
-from swinir_jax.inference.streaming import StreamingRestorer, restore_by_rows, size_if_fits
+from swinir_jax.inference.streaming import StreamingRestorer, continues, restore_by_rows, size_if_fits
 from swinir_jax.models import SwinIR
 
 Network = tuple[SwinIR, Mapping[str, Any]]
@@ -98,6 +98,10 @@ class NetworkChain(PhotoRestorer):
         if size is None:
             self._check_rows(path)
         return size
+
+    def continues(self, path: Path, target: Path) -> bool:
+        """Returns whether `restore_file` would go on with an unfinished result, as `continues`."""
+        return self.restores_by_rows and continues(self._restorers, path, target)
 
     def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:
         """Restores an image of any size, a row of tiles of each network at a time, as `restore_by_rows`.

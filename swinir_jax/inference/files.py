@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swinir_jax.images import Picture, flatten, read_picture, write_picture
+from swinir_jax.images.row_writing import drop_unfinished
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.pictures import restore_picture
 from swinir_jax.inference.streaming import StreamingRestorer
@@ -120,6 +121,8 @@ class FileRestoration:
                 converted = write_picture(
                     self.target, self._after, quality=self.quality, strip_metadata=self.strip_metadata
                 )
+            with contextlib.suppress(OSError):  # the result is there
+                drop_unfinished(self.target)
             notes = (*notes, *converted)
         reading, restoring, writing = self._seconds
         return Restored(

@@ -94,18 +94,12 @@ class NetworkRows:
         return self._tiling
 
     def settings(self) -> dict[str, Any]:
-        """Returns everything that the answer depends on beside the source, as JSON values."""
+        """Returns everything that the answer depends on beside the source and the tiles, as JSON values."""
         model = hashlib.sha256(repr(self._restorer.model).encode())
         for leaf in jax.tree.leaves(self._engine.programs.weights):
             model.update(np.asarray(leaf).tobytes())
-        tiling = self._tiling
-        return {
-            "model": model.hexdigest(),
-            "tile": list(tiling.tile),
-            "overlap": tiling.overlap,
-            "blend": tiling.blend,
-            "pad": self._engine.layout.pad,
-        }
+        layout = self._engine.layout
+        return {"model": model.hexdigest(), "overlap": layout.overlap, "blend": layout.blend, "pad": layout.pad}
 
     def _blocks(self, begin: int) -> Iterator[Block]:
         """Yields the rows of the answer from row `begin` on, `[n, w * scale, C]`, a few at a time."""

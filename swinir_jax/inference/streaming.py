@@ -72,9 +72,32 @@ class StreamingRestorer(Restorer):
         """Whether `restore_file` takes images larger than memory, which it always does."""
         return True
 
+    def continues(self, path: Path, target: Path) -> bool:
+        """Returns whether `restore_file` would go on with an unfinished result, as `continues`."""
+        return continues([self], path, target)
+
     def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:
         """Restores an image of any size, a row of tiles at a time, as `restore_by_rows`."""
         return restore_by_rows([self], path, target, self._done, strip_metadata=strip_metadata)
+
+
+def continues(restorers: Sequence[Restorer], path: Path, target: Path) -> bool:
+    """Returns whether `restore_by_rows` would go on with an unfinished result, if the memory allows the same tiles.
+
+    Args:
+      restorers: the networks in the order in which they run, and their options.
+      path: file of the image.
+      target: file of the result.
+    """
+    unfinished = read_progress(target)
+    source = open_rows(path) if unfinished else None
+    if not unfinished or not source:
+        return False
+    try:
+        settings = _settings(path, _in_turn(restorers, source, lambda tiles: None))
+    except InputError:
+        return False
+    return all(unfinished.get(key) == value for key, value in settings.items())
 
 
 def restore_by_rows(
@@ -105,12 +128,10 @@ def restore_by_rows(
         not suffice, the file is damaged, or the target cannot be written.
     """
     engine = restorers[0].engine
-    source = rows = open_rows(path) or _decode(path, engine.unused_memory())
-    networks: list[NetworkRows] = []
+    source = open_rows(path) or _decode(path, engine.unused_memory())
     tilings: list[Tiling] = []
-    for restorer in restorers:
-        networks.append(NetworkRows(restorer, rows, lambda tiles: done(tiles, sum(map(len, tilings)))))
-        rows = networks[-1].answer
+    networks = _in_turn(restorers, source, lambda tiles: done(tiles, sum(map(len, tilings))))
+    rows = networks[-1].answer
     head = rows.head.without_metadata() if strip_metadata else rows.head
     check_target(target, rows.height, rows.width)
     unfinished = read_progress(target)
@@ -120,7 +141,7 @@ def restore_by_rows(
     tilings += map(NetworkRows.take, networks, tiles)
     sizes = " and ".join(f"{w}x{h}" for h, w in tiles)
     logger.info("%s: %dx%d, by rows of tiles of %s", path, source.width, source.height, sizes)
-    settings = _settings(path, networks)
+    settings = {**_settings(path, networks), "tile": [list(tile) for tile in tiles]}
     if unfinished and unfinished != settings:
         changed = ", ".join(key for key in settings if unfinished.get(key) != settings[key])
         logger.info("%s: an unfinished result is dropped, because of another %s", target, changed)
@@ -144,8 +165,16 @@ def _decode(path: Path, memory: int) -> RowSource:
     return decoded_rows(path)
 
 
+def _in_turn(restorers: Sequence[Restorer], source: RowSource, done: Callable[[int], None]) -> list[NetworkRows]:
+    """Lets each network restore the rows of the one before; `done` counts the tiles of all."""
+    networks: list[NetworkRows] = []
+    for restorer in restorers:
+        networks.append(NetworkRows(restorer, networks[-1].answer if networks else source, done))
+    return networks
+
+
 def _settings(path: Path, networks: Sequence[NetworkRows]) -> dict[str, Any]:
-    """Returns everything that the result depends on, to compare with the settings of an unfinished result."""
+    """Returns everything that the result depends on beside the tiles, to compare with that of an unfinished result."""
     file, settings = path.stat(), [network.settings() for network in networks]
     by_network = {key: [of_network[key] for of_network in settings] for key in settings[0]}
     return {"input": [str(path.resolve()), file.st_size, file.st_mtime_ns], **by_network}

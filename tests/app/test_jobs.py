@@ -10,10 +10,11 @@ import pytest
 from app_server import CONFIG, OFFER, PARAMS, png, run, serving
 from goldens import generated_weights
 
-from swinir_jax import SwinIR
+from swinir_jax import InputError, SwinIR
 from swinir_jax.app import jobs as jobs_module
 from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, offer_of_networks, offers_by_purpose, offers_of_models
+from swinir_jax.app.previews import write_preview
 from swinir_jax.checkpoints.ends import save_ends
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
@@ -157,8 +158,19 @@ def test_a_picture_larger_than_memory_is_restored_by_rows_without_a_preview(spoo
     run(test)
 
 
-def refuse(file, preview):
+def refuse(file, preview, memory):
     raise MemoryError
+
+
+def test_previews_keep_to_the_memory_allowed(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(png(60, 40))
+    needed = 60 * 40 * 3 * 3  # bytes, and those of the file
+    monkeypatch.setattr("swinir_jax.app.previews.resident_bytes", lambda: 10**9)
+    write_preview(tmp_path / "a.png", tmp_path / "b.png", 10**9 + 2 * needed)
+    assert (tmp_path / "b.png").is_file()
+    for memory in (10**9 + needed // 2, 10**9, 10**8):
+        with pytest.raises(InputError, match="allow more memory"):
+            write_preview(tmp_path / "a.png", tmp_path / "c.png", memory)
 
 
 def test_a_failure_that_nobody_foresaw_fails_one_picture_alone(spool, monkeypatch, caplog):

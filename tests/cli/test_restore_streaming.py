@@ -55,6 +55,21 @@ def test_interrupted_run_is_continued(model, capsys, interruption):
     assert "by rows" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("changed", [["--self-ensemble"], ["--tile", "0"], ["--blend", "average"], "input"])
+def test_an_unfinished_result_that_cannot_be_continued_is_dropped(model, capsys, interruption, changed):
+    command = ["restore", picture("large.png", 1000, 100, 3), "--model", model, "--out", "out", *TILES]
+    with interruption():
+        assert main(command) == 130
+    if changed == "input":
+        pixels = read_picture("large.png").pixels
+        write_picture("large.png", Picture(pixels, alpha=pixels[..., 0]))
+        changed = []
+    capsys.readouterr()
+    assert main([*command, "--memory", "9GB", *changed]) == 0
+    assert "continues" not in capsys.readouterr().err
+    assert os.listdir("out") == ["large.png"]
+
+
 def test_damaged_image_leaves_no_hidden_file(model, capsys):
     path = Path(picture("large.png", 1000, 100, 3))
     path.write_bytes(path.read_bytes()[:-20_000])

@@ -2,8 +2,11 @@ import contextlib
 import functools
 import io
 import struct
+import threading
 import tracemalloc
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import imagecodecs
 import numpy as np
@@ -28,6 +31,37 @@ from PIL import Image
 from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture, read_size, reading
 from swinir_jax.images.row_reading import open_rows
+
+
+@pytest.mark.parametrize("rest", [b"a signature of another program" * 2, bytes(100), png_chunk(b"tEXt", b"Title\0no")])
+def test_bytes_after_the_end_of_a_png_are_ignored(read_bytes, rest):
+    picture = read_bytes(pillow_bytes(make_pixels(3), "PNG") + rest)
+    np.testing.assert_array_equal(picture.pixels, make_pixels(3))
+    assert picture.notes == ()
+    assert not picture.metadata
+
+
+def test_threads_that_read_leave_the_filters_of_warnings_as_they_were(tmp_path):
+    """The first thread leaves while the second one reads, which warns."""
+    filters, inside, left = list(warnings.filters), threading.Event(), threading.Event()
+
+    def second():
+        with reading.refusing(tmp_path):
+            inside.set()
+            assert left.wait(20)
+            warnings.warn("damaged metadata", stacklevel=1)
+
+    with warnings.catch_warnings(record=True) as shown, ThreadPoolExecutor() as threads:
+        warnings.simplefilter("always")
+        within = list(warnings.filters)
+        with reading.refusing(tmp_path):
+            reader = threads.submit(second)
+            assert inside.wait(20)
+        left.set()
+        reader.result()
+        assert warnings.filters == within
+        assert not shown
+    assert warnings.filters == filters
 
 
 @pytest.mark.parametrize("read", [read_picture, read_size])

@@ -1,3 +1,4 @@
+import io
 import struct
 
 import imagecodecs
@@ -250,3 +251,11 @@ def test_bmp_with_alpha(read_bytes):
     picture = read_bytes((DATA / "b32a.bmp").read_bytes())
     assert picture.alpha is not None
     assert len(np.unique(picture.alpha)) > 1
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "RGB"])
+@pytest.mark.parametrize("dpi", [None, (300, 150)])
+def test_resolution_of_tiff_of_all_kinds(read_bytes, mode, dpi):
+    file = io.BytesIO()
+    Image.fromarray(make_pixels(3)).convert(mode).save(file, "TIFF", **({"dpi": dpi} if dpi else {}))
+    assert read_bytes(file.getvalue(), "a.tif").dpi == dpi

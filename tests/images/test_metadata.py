@@ -121,6 +121,16 @@ def test_png_texts(tmp_path, kind):
         assert image.info["comment"].decode() == text
 
 
+def test_a_comment_too_long_for_jpeg_is_left_out_alone(tmp_path):
+    longest = "ä" * 32_750  # 65,500 bytes
+    for text, notes in ((longest, ()), (longest + "!", ("texts left out, too long for JPEG: Comment",))):
+        picture = Picture(make_pixels(3), metadata=Metadata(text=(("Comment", text), ("Author", "Jürgen"))))
+        assert write_picture(tmp_path / "a.jpg", picture) == notes
+        metadata = read_picture(tmp_path / "a.jpg").metadata
+        assert metadata.text == (() if notes else (("Comment", text),))
+        assert "Jürgen".encode() in metadata.exif
+
+
 def test_texts_become_exif_data_in_formats_without_texts(tmp_path):
     picture = Picture(make_pixels(3), metadata=Metadata(text=TEXTS))
     assert write_picture(tmp_path / "a.png", picture) == ()

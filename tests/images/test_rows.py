@@ -11,10 +11,11 @@ from swinir_jax.errors import InputError
 from swinir_jax.files import companion
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.images.row_reading import decoded_rows, open_rows
-from swinir_jax.images.row_writing import RowWriter, check_target, is_unfinished, read_progress
+from swinir_jax.images.row_writing import RowWriter, check_target, progress_file, read_progress
 from swinir_jax.images.rows import RowWindow
 
 H, W = 211, 75
+ROWS_PER_STRIP = 278  # tag
 
 
 def assert_same_rows(path):
@@ -42,6 +43,17 @@ def test_png_by_rows(tmp_path, channels, dtype):
 def test_png_of_another_writer(tmp_path):
     (tmp_path / "a.png").write_bytes(pillow_bytes(make_pixels(3, np.uint8, H, W), "PNG", dpi=(11, 22)))
     assert_same_rows(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_tiff_whose_segments_share_jpeg_tables(tmp_path, channels):
+    """As libtiff compresses by JPEG."""
+    image = Image.fromarray(make_pixels(channels, np.uint8, H, W))
+    image.save(tmp_path / "a.tif", compression="jpeg", tiffinfo={ROWS_PER_STRIP: 64})
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.pages.first.jpegtables
+        assert len(tiff.pages.first.dataoffsets) > 1
+    assert_same_rows(tmp_path / "a.tif")
 
 
 LAYOUTS = [
@@ -147,7 +159,7 @@ def test_writing_by_rows(tmp_path, suffix, channels, dtype):
     assert written.icc_profile == picture.icc_profile
     assert written.dpi == pytest.approx(picture.dpi, abs=0.1)
     write(again, picture, {"a": 1}, 64, stop=600)
-    assert is_unfinished(again)
+    assert progress_file(again).is_file()
     assert read_progress(again) == {"a": 1}
     assert write(again, picture, {"a": 1}, 700) == 512
     assert again.read_bytes() == target.read_bytes()
@@ -186,7 +198,7 @@ def fail_after(target, rows, error, cause=None):
 def test_unfinished_file_is_kept_only_if_a_later_run_can_continue_it(tmp_path, rows, error, cause, kept):
     fail_after(tmp_path / "a.png", rows, error, cause)
     assert len(list(tmp_path.iterdir())) == kept
-    assert is_unfinished(tmp_path / "a.png") == bool(kept)
+    assert progress_file(tmp_path / "a.png").is_file() == bool(kept)
 
 
 def test_tiff_is_a_tiled_bigtiff(tmp_path):

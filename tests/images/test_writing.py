@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 from picture_files import DATA, H, W, assert_refused, assert_same_samples, make_picture, make_pixels, psnr
 
+from swinir_jax.errors import InputError
 from swinir_jax.images import (
     READABLE,
     WRITABLE,
     Header,
     Picture,
     cannot_hold,
+    encoding,
     fitting_ending,
     read_header,
     read_picture,
     read_size,
+    tiff_writing,
     write_picture,
 )
 
@@ -196,3 +199,22 @@ def test_documented_table_lists_all_formats():
     rows = re.findall(r"^\| ([A-Z]\w[^|]*) \| yes.*?\| (yes|no)", (DOCS / "pictures.md").read_text(), re.MULTILINE)
     formats = {name: written for names, written in rows for name in names.replace(" (HEIC)", "").split(", ")}
     assert formats == {name: "yes" if name in WRITABLE.values() else "no" for name in READABLE.values()}
+
+
+def test_any_error_of_an_encoder_names_the_file(tmp_path, monkeypatch):
+    def fail(picture, quality):
+        raise ValueError("too much of something")
+
+    monkeypatch.setitem(encoding.ENCODERS, "PNG", fail)
+    with pytest.raises(InputError, match=r"a\.png: cannot be encoded as PNG \(ValueError: too much of something\)"):
+        write_picture(tmp_path / "a.png", make_picture(3, False))
+    assert not list(tmp_path.iterdir())
+
+
+def test_tiff_of_more_samples_than_4_gb_hold_is_a_bigtiff(tmp_path, monkeypatch):
+    picture = make_picture(3, True)
+    for limit, magic in ((picture.pixels.nbytes + picture.alpha.nbytes, 42), (picture.pixels.nbytes, 43)):
+        monkeypatch.setattr(tiff_writing, "_LARGEST_CLASSIC", limit)
+        write_picture(tmp_path / "a.tif", picture)
+        assert (tmp_path / "a.tif").read_bytes()[2] == magic
+        assert_same_samples(read_picture(tmp_path / "a.tif"), picture)
