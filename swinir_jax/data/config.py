@@ -78,7 +78,7 @@ class DataConfig:
         `\,` and `\:` for a comma and a colon in a name.
       pairs: template of LQ names, where {} stands for the name of HQ: {}x2, X2/{}x2, LR_{}; empty for the usual names.
       skip_small: whether images smaller than a patch are left out; they are an error otherwise.
-      max_corrupt: greatest number of unreadable images; one more ends the run.
+      max_corrupt: greatest number of unreadable images in a process; one more ends the run.
       threads: threads of each process that read and degrade images ahead of the step; 0 to work only on request.
       cache_mb: memory of each process for decoded images, in MiB.
       data_dir: folder of tensorflow-datasets; empty for the default of that library.

@@ -10,6 +10,7 @@ from typing import Any
 from swinir_jax.data.config import LEVELS, SHRINKING
 from swinir_jax.errors import InputError, first_few, option
 from swinir_jax.features import FEATURE_NETWORKS
+from swinir_jax.metrics import SSIM_WINDOW_SIZE
 from swinir_jax.tasks import TASKS
 from swinir_jax.training.experiment import Experiment
 from swinir_jax.training.optimizer import make_optimizer
@@ -68,6 +69,12 @@ def check_experiment(experiment: Experiment) -> None:
             f"--validation.level {experiment.validation.level} does not fit --network.upscale {network.upscale}."
         )
 
+    side = experiment.data.patch_size * network.upscale
+    if experiment.loss.name == "l1_ssim" and side < SSIM_WINDOW_SIZE:
+        raise InputError(
+            f"--loss.name l1_ssim needs HQ patches of at least {SSIM_WINDOW_SIZE} pixels; --data.patch-size "
+            f"{experiment.data.patch_size} times --network.upscale {network.upscale} is {side}."
+        )
     _check_colour_losses(experiment)
 
 

@@ -235,7 +235,7 @@ class Experiment:
       ema_warmup: whether the decay rate rises to `ema_decay`, as (1 + t) / (10 + t) after t updates, so that the
         average of a short run follows the weights.
       dtype: dtype of the arithmetic; parameters are float32.
-      seed: seed of all random numbers.
+      seed: seed of all random numbers, below 2**32.
       init_from: weights to start from: a run, model folder, weight file or model name; empty for random weights.
       shard_optimizer: devices that share one copy of EMA and optimiser state.
       max_skipped: consecutive steps without a finite gradient that end the run.
@@ -276,6 +276,8 @@ class Experiment:
                 f"--batch-size {self.batch_size} must be a multiple of --optimizer.accumulate "
                 f"{self.optimizer.accumulate}."
             )
+        if self.seed >= 2**32:  # JAX would take the rest of the division
+            raise InputError(f"--seed must be below 2**32, got {self.seed}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all values as JSON types."""

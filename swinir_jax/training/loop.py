@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from swinir_jax.data.pipeline import TrainingBatches
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, UnwritableError
 from swinir_jax.evaluation.protocol import Pair
 from swinir_jax.training.agreement import from_first_process
 from swinir_jax.training.checkpoint import Checkpoints, read_config, write_config
@@ -93,7 +93,7 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
         run = _Run(experiment, mesh, state, batches, checkpoints, logs, pairs, start)
         try:
             received = run.train(profiler)
-        except OSError as error:
+        except (OSError, UnwritableError) as error:
             raise TrainingError(f"{workdir}: {error}; earlier checkpoints are kept.") from error
     if received == signal.SIGINT:
         raise KeyboardInterrupt
@@ -153,8 +153,7 @@ class _Run:
         try:
             batch, data_state = data.take(self._running)
         except InputError:
-            if self._step > self._start and jax.process_count() == 1:  # all processes would have to save together
-                self._save()
+            self._save_alone()
             raise
         self._batch, self._data_state = batch, data_state
 
@@ -180,12 +179,17 @@ class _Run:
         values = self._progress.summary(waited)
         skipped, in_row = values["skipped"], values.pop("skipped_in_row")
         corrupt = self._batches.corrupt
-        for problem in corrupt[self._corrupt_logged :]:
-            logger.warning("Skipped an unreadable image: %s", problem)
+        for problem in corrupt[self._corrupt_logged :]:  # of this process, of which all but the first log errors alone
+            level = logging.ERROR if jax.process_index() else logging.WARNING
+            logger.log(level, "Skipped an unreadable image: %s", problem)
         self._corrupt_logged = len(corrupt)
         if self._logs:
             numbers = {f"train/{name}": value for name, value in values.items()}
-            self._logs.write(self._step, numbers | {"train/corrupt": len(corrupt)})
+            try:
+                self._logs.write(self._step, numbers | {"train/corrupt": len(corrupt)})
+            except OSError:
+                self._save_alone()
+                raise
         self._progress.show(self._step, values)
         if in_row:
             logger.warning(
@@ -213,10 +217,17 @@ class _Run:
         if validating:
             try:
                 psnr = self._validate()
-            except InputError:  # an image is unreadable, and the weights are sound
+            except DivergenceError:
+                raise
+            except Exception:  # raised in all processes; an image is unreadable, or the logs cannot be written
                 self._save()
                 raise
         self._save(psnr)
+
+    def _save_alone(self) -> None:
+        """Saves sound weights before an error of this process; several processes would have to save together."""
+        if jax.process_count() == 1 and self._step > self._start and self._probe.is_sound(self._state, self._batch):
+            self._save()
 
     def _save(self, psnr: float | None = None) -> None:
         self._checkpoints.save(self._step, self._state, self._data_state, psnr, self._setting)

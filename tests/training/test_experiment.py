@@ -33,7 +33,7 @@ def test_a_run_stored_before_the_warm_up_of_the_average_continues_without(tmp_pa
 
 @pytest.mark.parametrize(
     "values",
-    [{"steps": 0}, {"batch_size": 0}, {"ema_decay": 1.0}, {"dtype": "float16"}, {"log_every": 0}, {"max_skipped": 0}],
+    [{"steps": 0}, {"batch_size": 0}, {"ema_decay": 1.0}, {"dtype": "float16"}, {"log_every": 0}, {"seed": 2**32}],
     ids=str,
 )
 def test_values_out_of_range_are_refused(values):

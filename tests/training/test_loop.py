@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import logging
 import shutil
@@ -9,7 +10,8 @@ import pytest
 from command_runs import make_images, metrics
 from training_runs import STILL
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, UnwritableError
+from swinir_jax.training import loop
 from swinir_jax.training.checkpoint import Checkpoints, write_config
 from swinir_jax.training.checks import check_experiment, check_resume, tell_rate_change
 from swinir_jax.training.divergence import DivergenceError, is_ruin
@@ -121,6 +123,39 @@ def test_a_diverging_run_leaves_the_last_sound_checkpoint(stopped, experiment, t
     assert not metrics(workdir, "validation/psnr_y")
 
 
+@pytest.mark.parametrize(
+    ("place", "error", "raised"),
+    [
+        ("_Run._measure", MemoryError("none left"), MemoryError),
+        ("_Run._measure", OSError(28, "No space left on device"), TrainingError),
+        ("_Run._measure", UnwritableError("pictures: cannot be written"), TrainingError),
+        ("_Run._measure", DivergenceError("NaN"), DivergenceError),
+        ("Logs.write", OSError(28, "No space left on device"), TrainingError),
+    ],
+)
+def test_sound_weights_are_saved_before_an_error_ends_the_run(
+    stopped, experiment, tmp_path, monkeypatch, place, error, raised
+):
+    workdir = tmp_path / "run"
+    shutil.copytree(stopped.workdir, workdir)
+    folder = experiment.data.hq.removeprefix("folder:")
+    small = tmp_path / "small"
+    small.mkdir()
+    shutil.copy(f"{folder}/0.png", small)
+    wanted = change(experiment, validation={"hq": str(small), "every": 10}, checkpoint={"every": 100}, log_every=10)
+
+    def fail(run, *arguments):
+        if getattr(run, "_step", arguments[0] if arguments else 0) == 10:
+            raise error
+
+    owner, method = place.split(".")
+    monkeypatch.setattr({"_Run": loop._Run, "Logs": Logs}[owner], method, fail)
+    with pytest.raises(raised):
+        train_and_evaluate(wanted, workdir)
+    with contextlib.closing(Checkpoints(workdir, wanted.checkpoint)) as checkpoints:
+        assert checkpoints.latest_step() == (8 if raised is DivergenceError else 10)
+
+
 def test_the_origin_of_parameters_is_logged_by_module():
     paths = [f"layers_{i}/residual_group/blocks_{j}/attn/qkv/kernel" for i in range(4) for j in range(6)]
     assert (
@@ -221,6 +256,7 @@ def test_a_jump_of_the_learning_rate_is_logged(caplog):
         ({"task": "real_sr"}, "needs --data.degradation.kind blind"),
         ({"task": "gray_dn"}, "--network.in-chans is 3"),
         ({"task": "color_dn"}, "needs --data.degradation.kind noise"),
+        ({"loss": {"name": "l1_ssim"}, "data": {"patch_size": 5}}, "l1_ssim needs HQ patches of at least 11 pixels"),
         ({"validation": {"level": 3}}, "validation.level 3 does not fit"),
         (
             {"data": {"degradation": dataclasses.replace(STILL.data.degradation, low=3, high=3)}},
