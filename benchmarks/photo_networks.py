@@ -35,7 +35,7 @@ SIDE = 400  # pixels of a crop's side, for the 16 blocks of 96x96 that NIQE need
 CLEANING = ((), ("jpeg_light",), ("color_denoise_light",), ("real_denoise",))
 NETWORKS = {
     1: CLEANING,
-    2: ((), *((*first, "lightweight_x2") for first in CLEANING), ("real_x2",)),
+    2: ((), *((*first, "lightweight_x2") for first in CLEANING), ("real_x2",), ("real_x2_free",)),
     4: ((), *((*first, "lightweight_x4") for first in CLEANING), ("real_x4",)),
 }
 METRICS = ("psnr_y", "ssim_y", "distance", "niqe")

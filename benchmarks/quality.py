@@ -56,6 +56,7 @@ BUNDLED: tuple[Row, ...] = (
     *(("jpeg_light", "color_jpeg_car", "classic5", quality, False) for quality in (10, 20, 30, 40)),
     ("real_denoise", "real_sr", "McMaster by `photo`", 1, False),
     ("real_x2", "real_sr", "McMaster by `photo`", 2, False),
+    ("real_x2_free", "real_sr", "McMaster by `photo`", 2, False),
     ("real_x4", "real_sr", "McMaster by `photo`", 4, False),
 )
 LEVEL_OPTIONS = {"dn": "--noise", "sr": "--scale", "car": "--jpeg"}

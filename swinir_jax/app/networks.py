@@ -12,7 +12,7 @@ from swinir_jax.checkpoints.folders import is_two_ended
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Choice, Quality, choose_models
 from swinir_jax.checkpoints.store import read_config
-from swinir_jax.checkpoints.zoo import BUNDLED_LICENSE, license_of, model_path
+from swinir_jax.checkpoints.zoo import RESEARCH_LICENSE, license_of, model_path
 from swinir_jax.files import shortened
 from swinir_jax.images import read_header
 from swinir_jax.images.targets import result_ending, result_stem
@@ -60,7 +60,7 @@ class Offer:
     def describe(self) -> Mapping[str, Any]:
         """Returns what the page has to know, as JSON values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        research = any(license_of(name) == BUNDLED_LICENSE for name in self.networks)
+        research = any(license_of(name) == RESEARCH_LICENSE for name in self.networks)
         return {
             "key": self.key,
             "research": research,

@@ -18,7 +18,9 @@ DEFAULT_MODEL = "lightweight_x2"
 OFFICIAL_LICENSE = "Apache-2.0"  # of both projects that publish them
 SWINIR_RELEASE = "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0"
 SWIN2SR_RELEASE = "https://github.com/mv-lab/swin2sr/releases/download/v0.0.1"
-BUNDLED_LICENSE = "research use, trained on BSDS500 (LICENSE-weights)"
+RESEARCH_LICENSE = "research use, trained on BSDS500 (LICENSE-weights)"
+FREE_LICENSE = "CC-BY-SA-4.0, trained on photographs with free licences (LICENSE-weights)"
+_FREE = {"real_x2_free"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,7 +161,7 @@ def bundled_scores() -> dict[str, list[dict[str, Any]]]:
 def license_of(name: str) -> str | None:
     """Returns the licence of a bundled or an official model; None for other names."""
     if name in bundled_models():
-        return BUNDLED_LICENSE
+        return FREE_LICENSE if name in _FREE else RESEARCH_LICENSE
     return OFFICIAL_LICENSE if name in OFFICIAL else None
 
 
@@ -169,10 +171,9 @@ def weight_metadata(name: str) -> dict[str, str]:
     Args:
       name: as for `load_pretrained`.
     """
-    if known := bundled_name(name):
-        return {"name": known, "license": BUNDLED_LICENSE}
-    known = Path(name).name.removesuffix(".pth")
-    weights_license = None if Path(name).exists() else license_of(known)
+    bundled = bundled_name(name)
+    known = bundled or Path(name).name.removesuffix(".pth")
+    weights_license = None if Path(name).exists() and not bundled else license_of(known)
     return {"name": known, **({"license": weights_license} if weights_license else {})}
 
 

@@ -25,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the site with the bundled networks."""
-    networks = {name: load_pretrained(str(file)) for name, file in bundled_models().items()}
-    make_site(args.out, offers_by_purpose(), networks, fetch_runtime())
+    offers = offers_by_purpose()
+    offered = {name for offer in offers for name in offer.networks}
+    networks = {name: load_pretrained(str(file)) for name, file in bundled_models().items() if name in offered}
+    make_site(args.out, offers, networks, fetch_runtime())
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())
     logger.info("%s: %.1f MB, for any host of static files", args.out, size / 1e6)
     return 0

@@ -112,22 +112,19 @@ class _Silence:
     """Ignores warnings while any thread is inside: `warnings.catch_warnings` changes the filters of all threads."""
 
     def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._filters = warnings.catch_warnings()
+        self._lock, self._inside, self._filters = threading.Lock(), 0, contextlib.ExitStack()
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.simplefilter("ignore")
+                self._filters.enter_context(warnings.catch_warnings(action="ignore"))
             self._inside += 1
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                self._filters.__exit__(None, None, None)
+                self._filters.close()
 
 
 _SILENCE = _Silence()  # Pillow warns about damaged metadata

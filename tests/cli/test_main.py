@@ -263,7 +263,8 @@ def test_models_lists_bundled_and_official_models(capsys):
     assert re.search(r"lightweight_x2: enlarges by 2; fast; .*; Set5: PSNR-Y \d\d\.\d\d \(baseline 33\.68\)", out)
     assert len(re.findall(r"^    00\d_.*; Apache-2\.0$", out, re.MULTILINE)) == 31
     for name in bundled_models():
-        assert re.search(rf"^    {name}: .*; research use, trained on BSDS500 \(LICENSE-weights\)$", out, re.MULTILINE)
+        terms = "CC-BY-SA-4.0, .* free licences" if name == "real_x2_free" else "research use, trained on BSDS500"
+        assert re.search(rf"^    {name}: .*; {terms} \(LICENSE-weights\)$", out, re.MULTILINE)
     assert main(["models", "--json"]) == 0
     licences = {model["name"]: model["license"] for model in json.loads(capsys.readouterr().out)["models"]}
     assert all(licences[name] == weight_metadata(name)["license"] for name in licences)
