@@ -109,8 +109,9 @@ def in_lanes(items: Sequence[Item], lanes: Sequence[Lane[Item, Result]]) -> Iter
         running = [threads.submit(run, k) for k in range(count)]
         try:
             while waiting:
-                wait([waiting[0]])
-                yield waiting.popleft().result()
+                ended = waiting[0].result()
+                waiting.popleft()
+                yield ended
         except KeyboardInterrupt:
             stopped.set()
             wait(running)

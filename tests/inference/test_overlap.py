@@ -174,6 +174,8 @@ def test_a_lane_that_breaks_down_ends_the_run_with_the_error():
         raise RuntimeError("no thread")
 
     outcomes = in_lanes(range(6), [Stages().outcomes, broken])
+    next(outcomes)
+    time.sleep(0.3)  # both lanes have ended, and the items of the broken one are cancelled, before they are waited for
     with pytest.raises(RuntimeError, match="no thread"):
         list(outcomes)
 
