@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE*", "swinir_jax", "tests")
 DATA_FILES = re.compile(r"swinir_jax/(pretrained/|web/|py\.typed|niqe_model\.npz)")
 LICENCES = {"LICENSE", "LICENSE-weights", "LICENSE-niqe", "swinir_jax/web/vendor/LICENSE.img-comparison-slider"}
-EXPRESSION = "Apache-2.0 AND MIT AND LicenseRef-swinir-jax-weights AND LicenseRef-NIQE"
+EXPRESSION = "Apache-2.0 AND MIT AND CC-BY-SA-4.0 AND LicenseRef-swinir-jax-weights AND LicenseRef-NIQE"
 
 
 def run(*command, cwd):

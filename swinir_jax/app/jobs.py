@@ -39,7 +39,6 @@ class Job:
       name: the picture's file name, as the browser told it; never used as a path.
       offer: what is done.
       folder: temporary folder with the job's files, whose names do not depend on `name`.
-      memory: bytes that the process may hold while a preview is made; None for all free memory.
       expiry: time at which the job is removed, in seconds of `time.monotonic`; infinite until the job is over.
       header: size and kind of the picture; None while it is uploaded.
       state: state of the job.
@@ -53,7 +52,6 @@ class Job:
     name: str
     offer: Offer
     folder: Path
-    memory: int | None = None
     expiry: float = math.inf
     header: Header | None = None
     state: State = "waiting"
@@ -106,8 +104,8 @@ class Job:
             )
         return described
 
-    async def preview(self, which: Literal["before", "after"]) -> Path:
-        """Returns a PNG file of the picture or of the result, which is written at the first call."""
+    async def preview(self, which: Literal["before", "after"], memory: int | None) -> Path:
+        """Returns a PNG file of the picture or of the result, which is written at the first call by `write_preview`."""
         if which == "before":
             source = self.upload
         elif self.outcome:
@@ -117,7 +115,7 @@ class Job:
         preview = self.folder / f"{which}.png"
         async with self._drawing:
             if not preview.exists():
-                await asyncio.to_thread(write_preview, source, preview, self.memory)
+                await asyncio.to_thread(write_preview, source, preview, memory)
         return preview
 
 
@@ -154,7 +152,7 @@ class Jobs:
     def new(self, name: str, offer: Offer) -> Job:
         """Makes a job with an empty folder, to upload a picture to."""
         key = new_key()
-        job = Job(key, name, offer, self.folder / key, self._networks.memory)
+        job = Job(key, name, offer, self.folder / key)
         job.folder.mkdir()
         self._jobs[key] = job
         return job

@@ -7,7 +7,7 @@ from swinir_jax.images.writing import fitted
 from swinir_jax.inference.memory import resident_bytes
 
 
-def write_preview(file: Path, preview: Path, memory: int | None = None) -> None:
+def write_preview(file: Path, preview: Path, memory: int | None) -> None:
     """Writes a picture file as an 8-bit PNG of the same size, upright, with the colour profile and alpha.
 
     Args:

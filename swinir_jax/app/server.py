@@ -109,7 +109,7 @@ class Handlers:
         """Answers with an 8-bit PNG of the picture or of the result, or without content if there can be none."""
         job, which = self._job(request), request.match_info["which"]
         try:
-            file = await job.preview("before" if which == "before" else "after")
+            file = await job.preview("before" if which == "before" else "after", self._networks.memory)
         except (InputError, OSError, MemoryError):
             return web.Response(status=204)
         return web.FileResponse(file, headers={"Content-Type": "image/png"})

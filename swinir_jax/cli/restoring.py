@@ -280,8 +280,10 @@ def _lane(
         under_way[place] = restoration
 
     def restore(place: int) -> None:
+        restoration = under_way.pop(place)  # one that fails is not kept
         with display.picture(lane, place, jobs[place].source.name, jobs[place].size):
-            under_way[place].restore()
+            restoration.restore()
+        under_way[place] = restoration
 
     def write(place: int) -> float:
         return finish(jobs[place], under_way.pop(place).write())
