@@ -2,7 +2,7 @@
 
     python benchmarks/border.py --sets TESTSETS
 
-TESTSETS holds `Set5/HR`, `Set5/LR_bicubic/X2` and `Set5/LR_bicubic/X4`.
+TESTSETS holds `Set5/HR` and `Set5/LR_bicubic`. Networks for photographs are scored on Set5 by the chain `photo`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from swinir_jax.evaluation.protocol import average, evaluate
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference.padding import MARGIN
 from swinir_jax.inference.streaming import StreamingRestorer
-from swinir_jax.tasks import TASKS
+from swinir_jax.tasks import TASKS, real_sr
 
 MARGINS = (0, 2, 4, 8, 16)
 COLOURS = np.array([*itertools.product((0, 255), repeat=3)], np.uint8)
@@ -61,12 +61,13 @@ def rims(model_name: str) -> list[str]:
 def scores(name: str, sets: Path) -> list[str]:
     """Measures PSNR on Set5 with the official padding and with the margin."""
     measured = bundled_scores()[name][0]
-    task, level = measured["task"], measured["level"]
-    scale = level if TASKS[task].level == "scale" else 1
-    lq = sets / "Set5" / "LR_bicubic" / f"X{scale}" if scale > 1 else None
+    blind, level = measured["task"] == "real_sr", measured["level"]
+    task = real_sr("photo") if blind else TASKS[measured["task"]]
+    scale = level if task.level == "scale" else 1
+    lq = sets / "Set5" / "LR_bicubic" / f"X{scale}" if scale > 1 and not blind else None
     pairs = find_images(sets / "Set5" / "HR", lq, scale=scale).pairs
-    metric, found = TASKS[task].metrics[0], {}
-    for pad in (TASKS[task].pad, "reflect"):
+    metric, found = task.metrics[0], {}
+    for pad in (task.pad, "reflect"):
         restorer = Restorer(*load_pretrained(name), tile=0, pad=pad, blend="average")
         found[pad] = average([result for result, _ in evaluate(task, level, restorer.restore, pairs)])[metric]
     return [f"{metric.upper().replace('_', '-')} {score:.3f}" for score in found.values()]
