@@ -94,7 +94,8 @@ def main() -> None:
         rows.append([name, *rims(name), *scores(name, args.sets)])
         print(*rows[-1], sep="  ", flush=True)
     head = ["network", *(f"rim behind {margin}" for margin in MARGINS), f"{MARGIN}, in tiles", f"{MARGIN}, by rows"]
-    text = "How far the border of flat saturated colours is off, of 255 levels, behind so many mirrored pixels:\n\n"
+    text = "How far the border of flat saturated colours is off, of 255 levels, behind so many mirrored pixels.\n"
+    text += "Networks for photographs are scored on Set5 by the chain `photo`:\n\n"
     text += markdown([*head, "Set5 in RGB, official", "Set5, reflect"], rows)
     times = []
     for side in (64, 128, 256):
