@@ -155,39 +155,35 @@ def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Formats the table of docs/benchmarks.md."""
+    """Formats the table of docs/benchmarks.md, a part for each machine."""
     measured = {name: row for name, row in rows.items() if not CASES[name].runtimes}
-    caption = (
-        f"{conditions(measured.values())}. float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless "
-        "said, in turns.\n\n"
-    )
-    lines = []
-    for name, row in measured.items():
-        theirs = ["-", "-", "-"]
-        if "times_faster" in row:
-            low, high = row["times_faster_from_to"]
-            theirs = [f"{row['pytorch_seconds']:.2f} s", f"{row['pytorch_peak_mb']:.0f} MB"]
-            theirs += [f"{row['times_faster']:.1f}x ({low:.1f} to {high:.1f})"]
-        cells = [
-            CASES[name].title,
-            f"{row['seconds']:.2f} s",
-            f"{row['compiling']:.1f} s",
-            f"{row['first_cold']:.1f} / {row['first_warm']:.1f} s",
-            f"{row['peak_mb']:.0f} MB",
-            *theirs,
-        ]
-        lines.append(cells)
-    head = (
-        "",
-        "swinir_jax",
-        "compiling",
-        "first, cold / warm cache",
-        "peak memory",
-        "PyTorch",
-        "peak memory",
-        "faster",
-    )
-    return caption + markdown(head, lines)
+    parts = []
+    for place in dict.fromkeys(row["machine"] for row in measured.values()):
+        here = {name: row for name, row in measured.items() if row["machine"] == place}
+        cells = [_cells(name, row) for name, row in here.items()]
+        parts.append(f"{conditions(here.values())}:\n\n{markdown(_HEAD, cells)}")
+    caption = "float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless said, in turns."
+    return "\n".join([f"{caption}\n", *parts])
+
+
+_HEAD = ("", "swinir_jax", "compiling", "first, cold / warm cache", "peak memory", "PyTorch", "peak memory", "faster")
+
+
+def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
+    """Formats a row of the table."""
+    theirs = ["-", "-", "-"]
+    if "times_faster" in row:
+        low, high = row["times_faster_from_to"]
+        theirs = [f"{row['pytorch_seconds']:.2f} s", f"{row['pytorch_peak_mb']:.0f} MB"]
+        theirs += [f"{row['times_faster']:.1f}x ({low:.1f} to {high:.1f})"]
+    return [
+        CASES[name].title,
+        f"{row['seconds']:.2f} s",
+        f"{row['compiling']:.1f} s",
+        f"{row['first_cold']:.1f} / {row['first_warm']:.1f} s",
+        f"{row['peak_mb']:.0f} MB",
+        *theirs,
+    ]
 
 
 def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -210,12 +206,13 @@ def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def machine() -> str:
-    """Describes processor, widest vectors and number of cores."""
+    """Describes processor, number of cores, widest vectors and units for bfloat16."""
     info = Path("/proc/cpuinfo").read_text().splitlines()
     found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in info)}
     flags = found.get("flags", "").split()
     vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "no AVX2"
-    return f"{found.get('model name', platform.processor())}, {os.cpu_count()} cores, {vectors}"
+    bfloat16 = ", AMX" if "amx_bf16" in flags else ", bf16" if "avx512_bf16" in flags else ""
+    return f"{found.get('model name', platform.processor())}, {os.cpu_count()} cores, {vectors}{bfloat16}"
 
 
 def versions(pytorch: str | None) -> str:

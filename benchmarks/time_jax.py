@@ -44,8 +44,7 @@ def restoring(model: swinir_jax.SwinIR, side: int, tile: int | str) -> tuple[Cal
     restorer = swinir_jax.Restorer(model, random_params(model.config), tile=tile, pad="minimal")
     lq = np.random.default_rng(0).random((side, side, 3), dtype=np.float32)
     start = time.perf_counter()
-    if tile != "auto":
-        restorer.engine.programs.compiled((1, tile or side, tile or side, 3))
+    restorer.prepare((side, side))
     return lambda: restorer.restore(lq), time.perf_counter() - start
 
 
@@ -56,7 +55,7 @@ def restoring_a_file(model: swinir_jax.SwinIR, side: int) -> tuple[Callable[[], 
 
     restorer, folder = swinir_jax.Restorer(model, random_params(model.config)), tempfile.TemporaryDirectory()
     start = time.perf_counter()
-    restorer.engine.programs.compiled((1, *restorer.engine.layout.padded((side, side)), 3))
+    restorer.prepare((side, side))
     seconds = time.perf_counter() - start
 
     def call() -> None:

@@ -18,6 +18,17 @@ def operands(masked=True):
     return jnp.asarray(rng.standard_normal((HEADS, N, N)), jnp.float32), qkv, regions
 
 
+def layer_weights(position):
+    c, rng = HEADS * D, np.random.default_rng(1)
+
+    def linear(inner, outer):
+        kernel = jnp.asarray(rng.standard_normal((inner, outer)) / np.sqrt(inner), jnp.float32)
+        return {"kernel": kernel, "bias": jnp.asarray(rng.standard_normal(outer), jnp.float32)}
+
+    w = {"qkv": linear(c, 3 * c), "proj": linear(c, c), "fc1": linear(c, 2 * c), "fc2": linear(2 * c, c)}
+    return w | {"position_bias": position}
+
+
 def textbook(position, qkv, regions):
     q, k, v = jnp.moveaxis(qkv.reshape(6, N, 3, HEADS, D), 2, 0)
     mask = 0 if regions is None else shift_mask(regions)[:, None]
@@ -29,7 +40,7 @@ def textbook(position, qkv, regions):
 @pytest.mark.parametrize("training", [False, True])
 def test_attention_and_gradients_are_those_of_the_textbook(masked, training):
     position, qkv, regions = operands(masked)
-    attend = functools.partial(layers.attention, dtype=jnp.float32, training=training)
+    attend = functools.partial(layers.attention, training=training)
     np.testing.assert_allclose(attend(position, qkv, regions), textbook(position, qkv, regions), atol=3e-6)
 
     def gradients(path):
@@ -39,14 +50,13 @@ def test_attention_and_gradients_are_those_of_the_textbook(masked, training):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * float(jnp.abs(theirs).max()))
 
 
-def test_bfloat16_keeps_scores_in_float32():
+def test_in_bfloat16_the_linear_layers_alone_multiply_in_it():
     position, qkv, regions = operands()
-    y = layers.attention(position, qkv, regions, jnp.bfloat16)
-    assert y.dtype == jnp.float32
-    np.testing.assert_allclose(y, textbook(position, qkv, regions), atol=0.03)
-    lines = str(jax.make_jaxpr(lambda *x: layers.attention(*x, regions, jnp.bfloat16))(position, qkv)).splitlines()
-    assert any("f32" in line for line in lines if " = exp " in line)
-    assert not any("bf16" in line for line in lines if " = exp " in line)
+    run = functools.partial(layers.on_windows, layers.swin_branches, dtype=jnp.bfloat16, training=False)
+    traced = jax.make_jaxpr(run)(layer_weights(position), qkv[..., : HEADS * D], regions, None)
+    lines = [line for line in str(traced).splitlines() if "bf16" in line]
+    assert len(lines) == 8  # two factors of each of four layers
+    assert all("convert_element_type" in line for line in lines)
 
 
 # One band; a prime number of rows, so a band per row; bands of one row, of two, of more than a group; a batch.
@@ -55,13 +65,7 @@ def test_bfloat16_keeps_scores_in_float32():
 def test_bands_and_groups_of_windows_equal_all_at_once_in_values_and_gradients(size, shift, monkeypatch):
     (batch, height, width), c = size, HEADS * D
     rng = np.random.default_rng(0)
-
-    def linear(inner, outer):
-        kernel = jnp.asarray(rng.standard_normal((inner, outer)) / np.sqrt(inner), jnp.float32)
-        return {"kernel": kernel, "bias": jnp.asarray(rng.standard_normal(outer), jnp.float32)}
-
-    w = {"qkv": linear(c, 3 * c), "proj": linear(c, c), "fc1": linear(c, 2 * c), "fc2": linear(2 * c, c)}
-    w["position_bias"] = jnp.asarray(rng.standard_normal((HEADS, N, N)), jnp.float32)
+    w = layer_weights(operands()[0])
     w["keep"] = jnp.asarray(2 * rng.random((batch, 2)), jnp.float32)
     x = jnp.asarray(rng.standard_normal((batch, height, width, c)), jnp.float32)
     regions = shift_regions(height, width, 8, shift) if shift else None
