@@ -88,6 +88,8 @@ def convert_blend(
         write_bytes(target, safetensors_bytes(tensors, float16=float16))
     elif float16:
         raise InputError(f"{target}: model folders hold float32; name a .safetensors file for float16.")
+    elif small:
+        raise InputError(f"{target}: model folders hold no masks; name a .safetensors file for small ones.")
     else:
         save_model(target, params, config)
     return config, _count(params)

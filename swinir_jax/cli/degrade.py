@@ -12,6 +12,7 @@ import numpy as np
 
 from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.inputs import find_inputs
+from swinir_jax.cli.planning import Draft, Goal, assign_targets
 from swinir_jax.data.blind import blind_chain, cut_to_scale
 from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
@@ -63,8 +64,9 @@ def run(args: argparse.Namespace) -> int:
         for problem in inputs.problems.values():
             logger.error("failed: %s", problem)
         failed = len(inputs.problems)
-        for source in inputs.sources:
-            target = args.out / source.place.with_name(f"{source.place.stem}.png")
+        drafts = [Draft(source, None, ".png", ()) for source in inputs.sources]
+        for job in assign_targets(drafts, Goal(args.out), inputs.sources):
+            source, target = job.source, job.target
             try:
                 image = cut_to_scale(read_uint8(source.file), chain.scale, source.name)
                 draws = args.contact_sheet or (1, 1)
@@ -77,6 +79,10 @@ def run(args: argparse.Namespace) -> int:
             else:
                 done += 1
                 logger.info("%s -> %s, %dx%d", source.name, target, sheet.shape[1], sheet.shape[0])
+                for note in job.notes:
+                    logger.info("  %s", note)
+        for line in inputs.describe_others():
+            logger.warning("%s", line)
     return code_of(failed, done)
 
 

@@ -23,7 +23,7 @@ from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair
 from swinir_jax.evaluation.published import published
 from swinir_jax.evaluation.report import Report, as_dict, format_score, format_scores, heading, write_csv, write_json
 from swinir_jax.features import FEATURE_NETWORKS
-from swinir_jax.files import make_folder
+from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.chain import make_restorer
 from swinir_jax.tasks import BLIND_CHAINS, DEFAULT_CHAIN, TASKS, Task, real_sr
@@ -189,6 +189,8 @@ def _check_outputs(args: argparse.Namespace) -> None:
     for folder in (args.save, args.report):
         if folder and not inputs.isdisjoint((folder.resolve(), *folder.resolve().parents)):
             raise InputError(f"{folder}: holds the images that are measured; choose another folder for the results.")
+    for file in filter(None, (args.json, args.csv)):
+        check_file_target(file)
     for folder in (args.save, *(path.parent for path in (args.json, args.csv) if path)):
         if folder:
             make_folder(folder)

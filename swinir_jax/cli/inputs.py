@@ -63,8 +63,13 @@ class Inputs:
         searched = {source.file.parents[len(source.place.parts) - 1] for source in self.sources}
         return any(_resolved(folder).is_relative_to(_resolved(place)) for place in searched)
 
+    def describe_others(self) -> list[str]:
+        """Counts the files that are not pictures, and the folders that were not searched."""
+        files = [describe_left_out(self.left_out)] if self.left_out else []
+        return files + ([_describe_subfolders(self.subfolders)] if self.subfolders else [])
 
-def describe_subfolders(subfolders: Sequence[Path]) -> str:
+
+def _describe_subfolders(subfolders: Sequence[Path]) -> str:
     """Counts folders that were not searched: `2 subfolders left out (--recursive takes them)`."""
     if len(subfolders) == 1:
         return "1 subfolder left out (--recursive takes it)"
@@ -139,9 +144,7 @@ def _in_folder(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> list
     inputs.left_out += inside.left_out
     inputs.subfolders += inside.subfolders
     if not sources:
-        others = [describe_left_out(inside.left_out)] if inside.left_out else []
-        others += [describe_subfolders(inside.subfolders)] if inside.subfolders else []
-        raise InputError("; ".join([f"{folder}: no pictures in this folder", *others]) + ".")
+        raise InputError("; ".join([f"{folder}: no pictures in this folder", *inside.describe_others()]) + ".")
     return sources
 
 
@@ -192,7 +195,7 @@ def _matching(pattern: str, inputs: Inputs, out: Path, recursive: bool) -> list[
             found = _search(folder, inputs, out, recursive)
             sources += [dataclasses.replace(source, place=folder.name / source.place) for source in found]
     if not sources:
-        others = f"; {describe_subfolders(passed_over)}" if passed_over else ""
+        others = f"; {_describe_subfolders(passed_over)}" if passed_over else ""
         raise InputError(f"{pattern}: no picture matches this pattern{others}.")
     return sources
 

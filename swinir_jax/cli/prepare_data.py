@@ -21,10 +21,10 @@ from swinir_jax.machine import usable_cores
 
 logger = logging.getLogger(__name__)
 
-_Options = Mapping[str, tuple[int, str]]  # default and help of each option that takes a number
+_Options = Mapping[str, tuple[int | None, str]]  # default and help of each option that takes a number
 _SUB_IMAGES: _Options = {
     "patch": (480, "cut square sub-images of N pixels a side"),
-    "step": (240, "cut a sub-image every N pixels"),
+    "step": (None, "cut a sub-image every N pixels"),
     "threads": (2, "decode in N threads"),
 }
 _POOL: _Options = {
@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "command continues after an interruption",
     )
     for name, (default, text) in {**_SUB_IMAGES, **_POOL}.items():
-        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"{text} (default: {default})")
+        shown = "half of --patch" if default is None else default
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"{text} (default: {shown})")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _summarise(args: argparse.Namespace) -> int:
     """Decodes all images, prints a summary, and writes sub-images if asked to."""
-    patch, step, threads = _numbers(args, _SUB_IMAGES, _POOL, "needs --degrade CHAIN")
+    numbers = _numbers(args, _SUB_IMAGES, _POOL, "needs --degrade CHAIN")
+    patch, threads = numbers["patch"], numbers["threads"]
     names, left_out = _find(args.folders)
     files = [*names]
     summary = _Summary()
@@ -73,8 +75,13 @@ def _summarise(args: argparse.Namespace) -> int:
     images = summary.count(decoded)
     lines = []
     if args.out:
-        count, size = write_records(args.out, _cut(images, names, patch, step))
-        lines = [f"{args.out}: {count} sub-images, {size / 1e6:.1f} MB; data.hq takes folder:{args.out}"]
+        step = numbers.get("step", max(1, patch // 2))
+        try:
+            count, size = write_records(args.out, _cut(images, names, patch, step))
+            lines = [f"{args.out}: {count} sub-images, {size / 1e6:.1f} MB; data.hq takes folder:{args.out}"]
+        except InputError:
+            if not summary.unreadable or summary.sizes:
+                raise
     else:
         for _ in images:
             pass
@@ -84,38 +91,38 @@ def _summarise(args: argparse.Namespace) -> int:
 
 
 def _write_pool(args: argparse.Namespace) -> int:
-    times, seed, processes = _numbers(
-        args, _POOL, _SUB_IMAGES, "does not go with --degrade, which keeps photographs whole"
-    )
+    numbers = _numbers(args, _POOL, _SUB_IMAGES, "does not go with --degrade, which keeps photographs whole")
     if not args.out:
         raise InputError("--degrade writes a pool: name the folder by --out DIR.")
-    recipe = Recipe(chain=args.degrade, times=times, seed=seed)
+    recipe = Recipe(chain=args.degrade, times=numbers["times"], seed=numbers["seed"])
     names, left_out = _find(args.folders)
-    outcomes = write_pool(args.out, names, recipe, processes)
+    outcomes = write_pool(args.out, names, recipe, numbers["processes"])
     failed = 0
     for error in tqdm(outcomes, total=len(names), disable=args.quiet or None, unit="photograph"):
         if error:
             failed += 1
             logger.error("failed: %s", error)
-    if not args.quiet:
-        count = len(names) - failed
-        line = f"{args.out}: {count * times} pairs of {count} photographs; data.hq takes folder:{args.out}"
+    count = len(names) - failed
+    if count and not args.quiet:
+        line = f"{args.out}: {count * recipe.times} pairs of {count} photographs; data.hq takes folder:{args.out}"
         print(line, *left_out, sep="\n")
-    return code_of(failed, len(names) - failed)
+    return code_of(failed, count)
 
 
-def _numbers(args: argparse.Namespace, options: _Options, others: _Options, problem: str) -> list[int]:
-    """Returns the values of options, or their defaults; raises InputError if one of the others was given."""
+def _numbers(args: argparse.Namespace, options: _Options, others: _Options, problem: str) -> dict[str, int]:
+    """Returns the values of options that have one, given or by default; raises InputError if another one was given."""
     for name in others:
         if getattr(args, name) is not None:
             raise InputError(f"--{name} {problem}.")
-    values = []
+    values = {}
     for name, (default, _) in options.items():
         value = default if (given := getattr(args, name)) is None else given
         least = 0 if name == "seed" else 1
+        if value is None:
+            continue
         if value < least:
             raise InputError(f"--{name} must be at least {least}, got {value}.")
-        values.append(value)
+        values[name] = value
     return values
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from swinir_jax.cli.exit_codes import code_of
-from swinir_jax.cli.inputs import Inputs, Source, describe_subfolders
+from swinir_jax.cli.inputs import Inputs, Source
 from swinir_jax.errors import InputError, listed, printable
-from swinir_jax.images import describe_left_out
 
 logger = logging.getLogger(__name__)
 
@@ -100,12 +99,8 @@ class Tally:
             parts.append(f"{len(skipped)} skipped, as their results exist")
         if failed:
             parts.append(f"{len(failed)} not restored: {listed([outcome.input for outcome in failed])}")
-        if self.inputs.left_out:
-            parts.append(describe_left_out(self.inputs.left_out))
-        if self.inputs.subfolders:
-            parts.append(describe_subfolders(self.inputs.subfolders))
-        incomplete = failed or self.inputs.left_out or self.inputs.subfolders
-        logger.log(logging.WARNING if incomplete else logging.INFO, "%s", "; ".join(parts))
+        others = self.inputs.describe_others()
+        logger.log(logging.WARNING if failed or others else logging.INFO, "%s", "; ".join(parts + others))
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the seconds of the run and the outcomes, as values of JSON."""

@@ -104,7 +104,7 @@ def _convolve_by_products(x: jax.Array, kernel: jax.Array, stride: int, padding:
 
 
 def _convolve_whole(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolves; in bfloat16, for which XLA has fast products but no fast convolution, by a product for each row of K."""
+    """Convolves; in bfloat16, where XLA's products are faster than its convolution, by a product for each row of K."""
     if x.dtype != jnp.bfloat16:
         return _convolve(x, kernel, 1, "SAME")
     side, _, c, features = kernel.shape
@@ -112,7 +112,8 @@ def _convolve_whole(x: jax.Array, kernel: jax.Array) -> jax.Array:
     x = jnp.pad(x, ((0, 0), *((side // 2,) * 2,) * 2, (0, 0)))
     beside = jnp.concatenate([x[:, :, i : i + w] for i in range(side)], axis=-1)
     rows = kernel.reshape(side, side * c, features)
-    return sum(product("bhwc,cd->bhwd", beside[:, i : i + h], rows[i]) for i in range(side))
+    products = (product("bhwc,cd->bhwd", beside[:, i : i + h], rows[i]) for i in range(side))
+    return functools.reduce(jnp.add, products)
 
 
 def _convolve(

@@ -203,9 +203,7 @@ def with_cosine_scores(qkv: jax.Array, logit_scale: jax.Array) -> jax.Array:
     return jnp.concatenate([q, k, v], axis=1).reshape(qkv.shape)
 
 
-def attention(
-    position_bias: jax.Array, qkv: jax.Array, regions: jax.Array | None, training: bool = False
-) -> jax.Array:
+def attention(position_bias: jax.Array, qkv: jax.Array, regions: jax.Array | None, training: bool = False) -> jax.Array:
     """Multi-head self-attention inside windows, in layouts for which XLA has fast products on a CPU.
 
     Scores have keys before queries. Then all products but two, forward and backward, multiply row-major matrices

@@ -12,7 +12,7 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def opencv_gray(image: np.ndarray) -> np.ndarray:
-    """Converts uint8 `[h, w]` or RGB `[h, w, 3]` to gray `[h, w]` in 0..255, as OpenCV does when it reads a file."""
+    """Converts uint8 `[h, w]` or RGB `[h, w, 3]` to gray `[h, w]` in 0..255, as OpenCV's `cvtColor` does."""
     return image if image.ndim == 2 else to_uint8(image @ np.array(FULL_RANGE_LUMA))
 
 

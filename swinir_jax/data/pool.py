@@ -62,10 +62,11 @@ def write_pool(
       processes: number of processes.
 
     Yields:
-      For each photograph, in order, the error of reading or None. Photographs with an error are left out.
+      For each photograph, in order, the error of reading or None. Photographs with an error are left out; if none is
+      left, the pool is not complete.
 
     Raises:
-      InputError: if the folder holds anything else or cannot be written, or no photograph can be degraded.
+      InputError: if the folder holds anything else or cannot be written.
     """
     index = {**dataclasses.asdict(recipe), "photographs": [*photographs.values()]}
     _check_target(folder, index)
@@ -83,9 +84,8 @@ def write_pool(
                 yield error
         except concurrent.futures.BrokenExecutor as error:
             raise InputError(f"{folder}: a process was killed; if memory is short, take fewer --processes.") from error
-    if not pairs:
-        raise InputError(f"{folder}: there is no photograph to degrade.")
-    _write_index(folder, {**index, "pairs": pairs})
+    if pairs:
+        _write_index(folder, {**index, "pairs": pairs})
 
 
 def is_pool(folder: Path) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from swinir_jax.errors import listed
 from swinir_jax.evaluation.protocol import Images, Measurement, border
-from swinir_jax.features import load_features, perceptual_distance
+from swinir_jax.features import FEATURE_NETWORKS, load_features, perceptual_distance
 from swinir_jax.niqe import BLOCK, RELIABLE_BLOCKS, niqe_and_blocks
 from swinir_jax.tasks import METRICS, Task
 
@@ -26,6 +26,8 @@ _UNDEFINED = f"undefined with fewer than 2 blocks of {BLOCK}x{BLOCK} pixels that
 def load_distance(name: str, weights_dir: str | os.PathLike[str] | None = None) -> Distance:
     """Returns the perceptual distance by a pretrained network, one of `swinir_jax.features.FEATURE_NETWORKS`.
 
+    The distance of images that are too small for the network is NaN.
+
     Raises:
       InputError: if the weights are not found; the message says how to get them.
     """
@@ -33,6 +35,8 @@ def load_distance(name: str, weights_dir: str | os.PathLike[str] | None = None) 
     compiled = jax.jit(functools.partial(perceptual_distance, name))
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
+        if min(a.shape[:2]) < FEATURE_NETWORKS[name].least_side:
+            return math.nan
         a, b = (np.divide(image[None], 255, dtype=np.float32) for image in (a, b))
         return float(compiled(params, a, b))
 

@@ -51,8 +51,8 @@ def published(task: str, model: str, path: str, level: int) -> Scores:
 
     Args:
       task: official name of the task.
-      model: "bicubic", or the name, file or folder of an official or bundled model; a bundled model is compared with
-        the paper's network of its size.
+      model: "bicubic", or the name, file or folder of an official or bundled model. An official model has scores of its
+        own task alone. A bundled model is compared with the paper's network for `lightweight_sr`, denoising or JPEG.
       path: path of the ground truth, with the name of the set as one part.
       level: scale, noise sigma or JPEG quality.
 
@@ -64,9 +64,10 @@ def published(task: str, model: str, path: str, level: int) -> Scores:
     network = task
     if model == "bicubic" and TASKS[task].training == "bicubic":
         network = model
-    elif not (name in bundled_models() or (name in OFFICIAL and OFFICIAL[name].release == SWINIR_RELEASE)):
+    elif name in OFFICIAL and (OFFICIAL[name].release, OFFICIAL[name].task) == (SWINIR_RELEASE, task):
+        if task == "classical_sr":
+            network = f"{task} {'DF2K' if 'DF2K' in name else 'DIV2K'}"
+    elif name not in bundled_models():
         return {}
-    elif task == "classical_sr":
-        network = f"{task} {'DF2K' if 'DF2K' in name else 'DIV2K'}"
     sets = [name for name in SETS if name.lower() in parts]
     return _PUBLISHED.get((network, sets[0], level), {}) if sets else {}

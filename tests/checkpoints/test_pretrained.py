@@ -187,6 +187,8 @@ def test_float16_that_cannot_be(tmp_path):
         convert(tmp_path / "model", tmp_path / "half.safetensors", float16=True)
     with pytest.raises(InputError, match="model folders hold float32"):
         convert(tmp_path / "model", tmp_path / "half", float16=True)
+    with pytest.raises(InputError, match="model folders hold no masks"):
+        convert(tmp_path / "model", tmp_path / "half", small=True)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 

@@ -68,6 +68,17 @@ def test_one_bad_file_does_not_stop_the_others(folder, capsys):
     assert degrade("in/c.png", "--chain", "photo_x4", "--out", "out") == 3
 
 
+def test_results_of_equal_names_get_others(folder, capsys):
+    write_picture("in/a.jpg", read_picture("in/b.png"))
+    Path("in/deep").mkdir()
+    write_picture("in/deep/a.png", read_picture("in/b.png"))
+    assert degrade("in", "in/deep/a.png", "--chain", "photo_x2", "--out", "out") == 0
+    written = {path.name for path in Path("out").iterdir()}
+    assert len(written) == 4
+    assert {"b.png", "a.jpg.png"} <= written
+    assert "1 subfolder left out (--recursive takes it)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("grid", ["4", "0x3", "30x30"])
 def test_a_grid_is_checked(folder, capsys, grid):
     with pytest.raises(SystemExit):

