@@ -87,6 +87,9 @@ class Handlers:
                 raise web.HTTPUnprocessableEntity(text=f"{text}\n") from error
             if isinstance(error, ConnectionError):  # the browser has gone, and nobody reads this
                 raise web.HTTPBadRequest(text="The file ended early.\n") from error
+            if isinstance(error, OSError):
+                text = f"{job.name}: cannot be kept by the server ({error.strerror}).\n"
+                raise web.HTTPInsufficientStorage(text=text) from error
             raise
         self._jobs.start(job, header)
         return web.json_response({"key": job.key}, status=201)

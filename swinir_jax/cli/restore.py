@@ -11,7 +11,7 @@ from typing import get_args
 
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.cli.choosing import add_purpose_options, choose, describe
-from swinir_jax.cli.inputs import STANDARD_STREAM, Source, find_inputs
+from swinir_jax.cli.inputs import STANDARD_STREAM, Inputs, Source, find_inputs
 from swinir_jax.cli.model_options import (
     SEVERAL,
     add_memory_option,
@@ -144,7 +144,7 @@ def _run(args: argparse.Namespace, report: Report) -> int:
             tally.fail(name, error)
         headers = _read_headers(inputs.sources, tally, args)
         report.networks = describe(args, choice)
-        if not _all_exist(headers, goal, choice, tally, args) and any(map(args.shard.holds, headers)):
+        if not _all_exist(inputs, headers, goal, choice, tally, args) and any(map(args.shard.holds, headers)):
             from swinir_jax.cli.restoring import restore
 
             report.networks = restore(inputs, headers, goal, choice, tally, args).as_dict()
@@ -184,7 +184,12 @@ def _read_headers(sources: list[Source], tally: Tally, args: argparse.Namespace)
 
 
 def _all_exist(
-    headers: Mapping[Source, Header], goal: Goal, choice: Choice | None, tally: Tally, args: argparse.Namespace
+    inputs: Inputs,
+    headers: Mapping[Source, Header],
+    goal: Goal,
+    choice: Choice | None,
+    tally: Tally,
+    args: argparse.Namespace,
 ) -> bool:
     """Returns whether all results exist and are to be kept, as far as that is known without the networks."""
     scale = choice.scale if choice else args.scale
@@ -195,7 +200,8 @@ def _all_exist(
             choose_format(source, header.enlarged(scale), header.size, goal, flattened=bool(args.background))
             for source, header in headers.items()
         ]
-        jobs = [job for job in assign_targets(drafts, goal, [*headers]) if args.shard.holds(job.source)]
+        jobs = assign_targets(drafts, goal, inputs.sources, compare=args.compare)
+        jobs = [job for job in jobs if args.shard.holds(job.source)]
         if all(job.target.is_file() for job in jobs):
             for job in jobs:
                 tally.skip(job.source.name, job.target)

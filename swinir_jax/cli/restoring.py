@@ -80,7 +80,7 @@ def restore(
     chosen = _load(args, choice)  # before the output folder is made, which may have the model's name
     restorers = _restorers(chosen, display, args)
     unfinished = Unfinished(goal.folder, _settings(chosen, args))
-    jobs = _plan(headers, goal, restorers, unfinished, tally, args)
+    jobs = _plan(inputs, headers, goal, restorers, unfinished, tally, args)
     watch = FaultWatch(chosen)
     watch.look_at_headers([headers[job.source] for job in jobs])
     if jobs:
@@ -163,6 +163,7 @@ def _settings(chosen: Chosen, args: argparse.Namespace) -> dict[str, str]:
 
 
 def _plan(
+    inputs: Inputs,
     headers: Mapping[Source, Header],
     goal: Goal,
     restorers: Sequence[FileRestorer],
@@ -183,7 +184,7 @@ def _plan(
             drafts.append(choose_format(source, result, size, goal, flattened=flattened, memory=args.memory))
     jobs: list[Job] = []
     kept = 0
-    for job in assign_targets(drafts, goal, [*headers], compare=args.compare):
+    for job in assign_targets(drafts, goal, inputs.sources, compare=args.compare):
         if not args.shard.holds(job.source):
             continue
         with counting(job.source, tally):

@@ -37,18 +37,19 @@ def read(file: io.BytesIO) -> Picture:
     # The comment is left out, as it names the encoder.
     metadata, notes = collect(image.info.get("exif"), image.info.get("xmp"))
     samples, profile, converted = pillow_reader.decode(image) if bits <= 8 else _decode(data, image, bits)
-    codes, named_profile, unknown = code_points(data)
-    profile = profile or _jpeg_2000_profile(data[:_BOX_BYTES]) or named_profile
+    codes, profile, unknown = colours(data, profile or _jpeg_2000_profile(data[:_BOX_BYTES]))
     notes += converted + unknown
     return pillow_reader.assemble(image, samples, profile, code_points=codes, metadata=metadata, notes=notes)
 
 
-def code_points(data: bytes) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
-    """Finds the code points of the colours in a file's boxes.
+def colours(data: bytes, profile: bytes | None) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
+    """Finds the code points of the colours in a file's boxes, unless an embedded profile overrules them.
 
     Returns:
-      The code points, the profile they stand for, and notes; None where the file has no code points.
+      The code points, the profile, embedded or what the code points stand for, and notes; None for what is not there.
     """
+    if profile:
+        return None, profile, ()
     match = _CODE_POINTS.search(data[:_BOX_BYTES])
     if not match or b"\2" in match.groups():  # 2 means unspecified
         return None, None, ()

@@ -74,7 +74,7 @@ class Exif:
                 tag: _parse_directory(data, order, big, _integer(main[tag], order)) if tag in main else {}
                 for tag in (EXIF_IFD, GPS_IFD)
             }
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:
             raise ValueError("a TIFF structure is cut short") from error
         main = {tag: entry for tag, entry in main.items() if tag in _KEPT}
         if ORIENTATION in main:

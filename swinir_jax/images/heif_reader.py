@@ -5,10 +5,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from swinir_jax.images.box_reader import code_points
+from swinir_jax.images.box_reader import colours
 from swinir_jax.images.header import Header, picture_bits
 from swinir_jax.images.metadata import collect
-from swinir_jax.images.picture import Picture, frame_note, full_range, split_alpha
+from swinir_jax.images.picture import Picture, frame_note, full_range, split_alpha, unpremultiply
 from swinir_jax.images.plugins import load_plugin
 
 
@@ -26,11 +26,13 @@ def read(file: io.BytesIO) -> Picture:
     image = images[0]
     stored, bits = np.asarray(image), _bits(image)
     samples = full_range(stored >> (16 - bits) if bits > 8 else stored, 2**bits - 1)  # libheif fills from the top bit
-    codes, named_profile, unknown = code_points(file.getvalue())
+    pixels, alpha = split_alpha(samples)
+    if alpha is not None and "a" in image.mode:
+        pixels = unpremultiply(pixels, alpha)
+    codes, profile, unknown = colours(file.getvalue(), image.info.get("icc_profile"))
     metadata, notes = collect(image.info.get("exif"), image.info.get("xmp"))
     notes += (*unknown, *frame_note(len(images)))
-    profile = image.info.get("icc_profile") or named_profile
-    return Picture(*split_alpha(samples), profile, code_points=codes, metadata=metadata, notes=notes)
+    return Picture(pixels, alpha, profile, code_points=codes, metadata=metadata, notes=notes)
 
 
 def _open(file: BinaryIO) -> Any:

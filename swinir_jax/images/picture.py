@@ -101,6 +101,15 @@ def split_alpha(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return colours, (samples[..., -1] if samples.shape[2] > 1 else None)
 
 
+def unpremultiply(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Divides colours by alpha and rounds; uint32 holds the largest sum, 65535 * 65535 + 32767."""
+    white = np.uint32(np.iinfo(colours.dtype).max)
+    divisor = np.maximum(alpha, 1).astype(np.uint32)
+    if colours.ndim == 3:
+        divisor = divisor[..., None]
+    return np.minimum((colours * white + divisor // 2) // divisor, white).astype(colours.dtype)
+
+
 def full_range(samples: np.ndarray, maximum: int) -> np.ndarray:
     """Scales integer samples from 0 to `maximum` to the range of uint8, or of uint16 if `maximum` is above 255."""
     dtype = np.uint8 if maximum <= 255 else np.uint16

@@ -1,5 +1,6 @@
 """PNG, decoded by libpng: Pillow cuts 16-bit colours to 8 bits and misreads tRNS in gray of 2 or 4 bits."""
 
+import dataclasses
 import io
 import struct
 import zlib
@@ -24,10 +25,12 @@ from swinir_jax.images.header import Header
 from swinir_jax.images.metadata import RAW_PROFILE, collect, from_raw_profile
 from swinir_jax.images.picture import CUT_AFTER_PIXELS, Picture
 
-_BITS_POSITION = 24  # offset of the bit depth in the file
+_BITS_POSITION = 24  # offset of the bit depth in the file, and then of the colour type
+_GRAY_TYPES = (0, 4)  # without alpha and with
 _PILLOW_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"acTL", b"fcTL"}
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _METADATA_CHUNKS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
+_RESOLUTION_BYTES = 9  # of a pHYs chunk that is not damaged
 _FIXED_POINT = 100_000  # units of 1 in gAMA and cHRM
 
 
@@ -36,8 +39,11 @@ def read_header(file: BinaryIO) -> tuple[Header, int]:
     image = _open(file, _raw_metadata(file))
     _check_sides(image.width)
     file.seek(_BITS_POSITION)
-    bits = 16 if file.read(1) == b"\x10" else 8
-    return pillow_reader.header_of(image, bits), pillow_reader.orientation_of(image)[0]
+    bits, colour_type = file.read(2)
+    header = pillow_reader.header_of(image, 16 if bits == 16 else 8)
+    if colour_type in _GRAY_TYPES:
+        header = dataclasses.replace(header, channels=1)  # Pillow reads gray of 16 bits with alpha as RGB
+    return header, pillow_reader.orientation_of(image)[0]
 
 
 def read(file: io.BytesIO) -> Picture:
@@ -68,7 +74,7 @@ def _open(file: BinaryIO, raw: _Raw) -> Image.Image:
     for kind, length in png_chunks.heads(file):
         if kind in (b"IDAT", b"IEND"):
             break
-        if kind in _PILLOW_CHUNKS:
+        if kind in _PILLOW_CHUNKS and (kind != b"pHYs" or length == _RESOLUTION_BYTES):
             parts.append(png_chunks.chunk(kind, file.read(length)))
     parts += [png_chunks.chunk(kind, b"") for kind in (b"IDAT", b"IEND")]
     image = pillow_reader.open_image(io.BytesIO(b"".join(parts)))

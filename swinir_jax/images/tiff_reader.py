@@ -12,7 +12,7 @@ from swinir_jax.images import lab, pillow_reader
 from swinir_jax.images.exif import ORIENTATION, XMP, Buffer
 from swinir_jax.images.header import Header, picture_bits
 from swinir_jax.images.metadata import Metadata, collect
-from swinir_jax.images.picture import UPRIGHT, Picture, frame_note, plausible_dpi, upright
+from swinir_jax.images.picture import UPRIGHT, Picture, frame_note, plausible_dpi, unpremultiply, upright
 
 # Without a handler, tifffile's warnings would be printed beside our error.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -119,7 +119,7 @@ def _samples(page: tifffile.TiffPage, colours: int) -> tuple[np.ndarray, np.ndar
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = np.iinfo(pixels.dtype).max - pixels
     if alpha is not None and tifffile.EXTRASAMPLE.ASSOCALPHA in extras:
-        pixels = _unpremultiply(pixels, alpha)
+        pixels = unpremultiply(pixels, alpha)
     return pixels, alpha, notes
 
 
@@ -131,15 +131,6 @@ def _from_floats(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         notes += (f"{np.count_nonzero(~inside) / inside.size:.1%} of the samples, outside 0 to 1, clipped",)
     scaled = np.clip(np.nan_to_num(samples.astype(np.float64), posinf=1, neginf=0), 0, 1) * 65535
     return np.rint(scaled).astype(np.uint16), notes
-
-
-def _unpremultiply(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Divides colours by alpha and rounds; uint32 holds the largest sum, 65535 * 65535 + 32767."""
-    white = np.uint32(np.iinfo(colours.dtype).max)
-    divisor = np.maximum(alpha, 1).astype(np.uint32)
-    if colours.ndim == 3:
-        divisor = divisor[..., None]
-    return np.minimum((colours * white + divisor // 2) // divisor, white).astype(colours.dtype)
 
 
 def orientation(page: tifffile.TiffPage) -> int:

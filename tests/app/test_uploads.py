@@ -1,7 +1,9 @@
 """What is uploaded: pictures and their results, names, files that are no pictures, limits."""
 
 import asyncio
+import errno
 import io
+import os
 from urllib.parse import unquote
 
 import numpy as np
@@ -10,6 +12,7 @@ from app_server import OFFER, png, run, serving
 from picture_files import make_pixels, pillow_bytes
 from PIL import Image
 
+from swinir_jax.app import server
 from swinir_jax.app.limits import Limits
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_size, write_picture
@@ -127,6 +130,21 @@ def test_what_is_no_picture_is_refused_in_one_line_and_removed(spool, data, reas
             assert text.startswith("notes.png: ")
             assert len(text.splitlines()) == 1
             assert str(spool) not in text
+            assert not list(spool.glob("*/*"))
+
+    run(test)
+
+
+def test_a_full_disk_is_told(spool, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(server, "receive", full)
+
+    async def test():
+        async with serving() as client:
+            status, text = await client.upload(png(), "a.png")
+            assert (status, text) == (507, "a.png: cannot be kept by the server (No space left on device).\n")
             assert not list(spool.glob("*/*"))
 
     run(test)

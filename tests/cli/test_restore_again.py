@@ -92,6 +92,14 @@ def test_networks_are_loaded_only_for_something_to_do(run, monkeypatch, scale):
     assert main(["restore", "notes.txt", "--json"]) == 3
 
 
+def test_skipping_knows_the_names_that_before_and_after_pictures_ask_for(run):
+    Path("in/a.tif").write_bytes(pillow_bytes(make_pixels(3), "TIFF"))
+    assert run("--scale", "2")[0] == 0
+    lines = run("--scale", "2", "--skip-existing", "--compare")[1]
+    assert not any("3 skipped" in line for line in lines)
+    assert Path("out/a.png.png").is_file()
+
+
 REFUSED = [
     (["none.png"], "none.png: no such file"),
     (["in", "--level", "25"], "Wrong level 25"),

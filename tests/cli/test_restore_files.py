@@ -314,6 +314,14 @@ def test_results_beside_the_inputs_are_no_inputs_of_the_next_run(run):
     assert lines[-1].endswith("in/a.png: an input would be overwritten by a result; choose another --out.")
 
 
+@pytest.mark.parametrize("content", [PNG[:30], pillow_bytes(make_pixels(3, h=1001, w=1000), "PNG")])
+def test_an_input_that_is_refused_is_not_overwritten_either(run, content):
+    put("in/a.jpg", JPEG), put("in/a.png", content)
+    code, lines = run("in/a.jpg", "in/a.png", "--out", "in", "--max-pixels", "1")
+    assert (code, Path("in/a.png").read_bytes()) == (2, content)
+    assert lines[-1].endswith("in/a.png: an input would be overwritten by a result; choose another --out.")
+
+
 def test_a_name_with_spaces_that_a_shell_divided_is_named_in_quotes(run):
     put("in/Opa im Garten.jpg", JPEG), put("b.jpg", JPEG)
     code, [line] = run("b.jpg", "in/Opa", "im", "Garten.jpg")

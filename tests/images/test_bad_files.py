@@ -41,6 +41,18 @@ def test_bytes_after_the_end_of_a_png_are_ignored(read_bytes, rest):
     assert not picture.metadata
 
 
+def test_a_damaged_resolution_of_a_png_is_ignored(read_bytes):
+    picture = read_bytes(insert_chunk(pillow_bytes(make_pixels(3), "PNG"), png_chunk(b"pHYs", b"\1")))
+    np.testing.assert_array_equal(picture.pixels, make_pixels(3))
+    assert picture.dpi is None
+
+
+def test_an_offset_beyond_all_bytes_is_damage_of_exif_data(read_bytes):
+    exif = b"Exif\0\0" + struct.pack("<2sHHHQ", b"II", 43, 8, 0, 2**63)
+    picture = read_bytes(pillow_bytes(make_pixels(3), "JPEG", exif=exif))
+    assert picture.notes == ("damaged EXIF data ignored",)
+
+
 def test_threads_that_read_leave_the_filters_of_warnings_as_they_were(tmp_path):
     """The first thread leaves while the second one reads, which warns."""
     filters, inside, left = list(warnings.filters), threading.Event(), threading.Event()

@@ -190,6 +190,13 @@ def test_data_that_are_no_profile_are_left_out_and_noted(read_bytes, tmp_path, n
     assert read_picture(tmp_path / "a.png").notes == ()
 
 
+def test_an_embedded_profile_overrules_code_points(read_bytes):
+    avif = pillow_bytes(make_pixels(3), "AVIF", icc_profile=P3)
+    at = avif.index(b"nclx") + 4
+    picture = read_bytes(avif[:at] + struct.pack(">HH", 1, 13) + avif[at + 4 :])
+    assert (picture.icc_profile, picture.code_points) == (P3, None)
+
+
 @pytest.mark.parametrize("suffix", [".webp", ".avif"])
 @pytest.mark.parametrize("source", ["file", "made"])
 def test_gray_profile_becomes_one_of_rgb_with_the_samples(tmp_path, suffix, source):

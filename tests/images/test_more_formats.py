@@ -47,6 +47,14 @@ def test_heic(read_bytes, alpha):
     assert picture.notes == ()
 
 
+def test_heic_with_colours_times_alpha_is_divided_by_it(read_bytes):
+    samples = np.full((64, 80, 4), (200, 0, 0, 100), np.uint8)
+    multiplied = Image.fromarray(samples).convert("RGBa")
+    picture = read_bytes(heic(np.frombuffer(multiplied.tobytes(), np.uint8).reshape(samples.shape), "RGBa"))
+    assert (picture.alpha == 100).all()
+    assert np.abs(picture.pixels.astype(int) - (200, 0, 0)).max() <= 5  # 2 levels of the stored colours
+
+
 def test_deep_heic_keeps_the_depth(read_bytes):
     samples = make_pixels(3, np.uint16, h=64, w=80)
     picture = read_bytes(heic(samples, "RGB;16"))

@@ -218,3 +218,10 @@ def test_tiff_of_more_samples_than_4_gb_hold_is_a_bigtiff(tmp_path, monkeypatch)
         write_picture(tmp_path / "a.tif", picture)
         assert (tmp_path / "a.tif").read_bytes()[2] == magic
         assert_same_samples(read_picture(tmp_path / "a.tif"), picture)
+
+
+def test_gray_of_16_bits_with_alpha_is_gray_in_the_header(tmp_path):
+    pixels = make_pixels(0, np.uint16)
+    write_picture(tmp_path / "a.png", Picture(pixels, pixels))
+    header = read_header(tmp_path / "a.png")
+    assert (header.channels, header.bits, header.has_alpha) == (1, 16, True)
