@@ -1,10 +1,9 @@
 """Times swinir_jax, PyTorch and runtimes of ONNX files in turns on this machine, each case in a process of its own.
 
-    python benchmarks/speed.py --pytorch OTHER_ENV/bin/python [--rounds 3] [--plot] [--case light_256 ...]
+    python benchmarks/speed.py --pytorch OTHER_ENV/bin/python [--rounds 3] [--case light_256 ...]
 
-OTHER_ENV holds torch and spandrel; without --pytorch, PyTorch is not timed. Writes `benchmarks/results/speed.json`, the
-tables of docs/benchmarks.md and docs/exporting.md, and with --plot `benchmarks/results/speed.png`, time against size.
-Needs `pip install '.[benchmark,train,onnx]' openvino`.
+OTHER_ENV holds torch and spandrel; without --pytorch, PyTorch is not timed. Writes `benchmarks/results/speed.json` and
+the tables of docs/benchmarks.md and docs/exporting.md. Needs `pip install '.[benchmark,train,onnx]' openvino`.
 """
 
 import argparse
@@ -25,7 +24,6 @@ from tables import ROOT, markdown, replace_table
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "speed.json"
-PLOT = HERE / "results" / "speed.png"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +60,6 @@ CASES: Mapping[str, Case] = {
         f"light_{side}": Case(f"lightweight x2, {side}x{side}", ("light", str(side)), beside=False)
         for side in (128, 512, 1024)
     },
-    "light_1024_tiled": Case(
-        "lightweight x2, 1024x1024, tiles of 256", ("light", "1024"), ("--tile", "256"), beside=False
-    ),
     "light_512_tiled": Case("lightweight x2, 512x512, tiles of 256", ("light", "512"), ("--tile", "256"), beside=False),
     **{
         f"{network}_{side}_onnx": Case(
@@ -86,11 +81,6 @@ CASES: Mapping[str, Case] = {
         )
         for network, side, title in (("light", "256", "lightweight x2"), ("classical", "128", "classical x4"))
     },
-}
-SIZES = {
-    name: int(case.both[1])
-    for name, case in CASES.items()
-    if case.both[0] == "light" and len(case.both) == 2 and not case.theirs and not case.runtimes
 }
 
 
@@ -197,12 +187,15 @@ def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         return f"{row[f'{runtime}_times_faster']:.1f}x ({low:.1f} to {high:.1f}); memory {memory:.1f}x"
 
     measured = {name: row for name, row in rows.items() if CASES[name].runtimes}
-    lines = [[CASES[name].title, *(cell(row, runtime) for runtime in RUNTIMES)] for name, row in measured.items()]
+    lines = [
+        [CASES[name].title, *(cell(row, runtime) for runtime in RUNTIMES), row["machine"], row["versions"]]
+        for name, row in measured.items()
+    ]
     caption = (
-        "Seconds and peak memory, divided by swinir_jax's; "
-        f"{conditions(measured.values())}; float32 unless said, medians, in turns.\n\n"
+        "Seconds and peak memory, divided by swinir_jax's: above 1, swinir_jax is faster or takes less. float32 unless "
+        "said; medians, in turns.\n\n"
     )
-    return caption + markdown(("", *RUNTIMES.values()), lines)
+    return caption + markdown(("", *RUNTIMES.values(), "machine", "versions"), lines)
 
 
 def machine() -> str:
@@ -229,30 +222,12 @@ def conditions(rows: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(dict.fromkeys(f"{row['machine']}, {row['versions']}" for row in rows))
 
 
-def plot(rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Plots seconds against pixels of the input."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 4))
-    for label, tiled in (("whole", False), ("tiles of 256", True)):
-        points = [
-            (side**2, rows[n]["seconds"]) for n, side in SIZES.items() if n in rows and n.endswith("tiled") == tiled
-        ]
-        if points:
-            axes.loglog(*zip(*sorted(points), strict=True), "o-", label=label)
-    axes.set(xlabel="pixels of the input", ylabel="seconds", title=f"lightweight x2, {machine()}")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(PLOT, dpi=120)
-
-
 def main() -> None:
     """Measures the cases, prints and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pytorch", metavar="PYTHON", help="an interpreter with torch and spandrel")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--plot", action="store_true")
     args = parser.parse_args()
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else {}
     RESULTS.parent.mkdir(exist_ok=True)
@@ -264,8 +239,6 @@ def main() -> None:
         RESULTS.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
     replace_table(ROOT / "docs" / "benchmarks.md", "speed table", table(rows))
     replace_table(ROOT / "docs" / "exporting.md", "runtimes table", runtimes_table(rows))
-    if args.plot:
-        plot(rows)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="small patches and batches, for a run of a minute")
     parser.add_argument("--out", type=Path, default=Path("out/fine_tuned"), help="a new folder; default: %(default)s")
     args = parser.parse_args()
+    if args.out.exists():  # before the work; save_pretrained refuses it
+        parser.error(f"{args.out}: exists; choose a new folder")
     model, params = swinir_jax.load_pretrained("lightweight_x2")
     with tempfile.TemporaryDirectory() as crops:
         if args.photos is None:

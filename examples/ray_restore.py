@@ -1,6 +1,6 @@
 """Restores the pictures of a folder or bucket on a cluster by Ray Data.
 
-    python examples/ray_restore.py photos restored --workers 2
+    python examples/ray_restore.py photos restored --cpus $(nproc)
     python examples/ray_restore.py s3://archive/photos s3://archive/restored --workers 8 --gpus 1 --for photo
 
 Each worker keeps the networks in memory and restores one picture at a time. The result of `a.jpg` is `a.jpg.png`, which

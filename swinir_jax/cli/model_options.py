@@ -64,8 +64,8 @@ def add_weight_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         "--strength",
         type=float,
         metavar="0..1",
-        help="choose between the two ends of a model that has them (`swinir-jax models` says which do): 0 is faithful, "
-        "1 sharp (default: the model's)",
+        help="choose between the two ends of a model that `convert --ends` wrote: 0 is faithful, 1 sharp (default: the "
+        "model's)",
     )
     advanced = parser.add_argument_group("advanced")
     advanced.add_argument(

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import Picture, read_size
+from swinir_jax.images import Picture, read_header, read_size
 from swinir_jax.images.row_reading import decoded_rows, open_rows
 from swinir_jax.images.row_writing import GROUP, RowWriter, check_target, read_progress
 from swinir_jax.images.rows import RowSource
@@ -33,15 +33,17 @@ def size_if_fits(path: Path, memory: int, scale: int, *, beside: int = 0) -> tup
       beside: bytes held beside samples and floats, for each pixel of the largest image.
 
     Returns:
-      Height and width of the image if its samples and floats, and twice those of the largest image, fit; else None.
+      Height and width of the image if its samples and floats, and those that are held of the largest image, fit; else
+      None.
 
     Raises:
       InputError: if the header cannot be read.
     """
-    source = open_rows(path)
-    h, w = (source.height, source.width) if source else read_size(path)
-    channels, itemsize = (source.channels, source.head.pixels.itemsize) if source else (3, 1)
-    bytes_a_pixel = channels * (itemsize + 4 + scale**2 * 2 * (4 + itemsize)) + scale**2 * beside
+    header = read_header(path)
+    h, w = header.size
+    channels, itemsize = header.channels + header.has_alpha, header.bits // 8
+    floats = (9 if header.channels == 3 else 7) + (4 if header.has_alpha else 0)  # of answers in RGB, seen in a profile
+    bytes_a_pixel = channels * (itemsize + 4) + scale**2 * (4 * floats + channels * itemsize + beside)
     return (h, w) if h * w * bytes_a_pixel <= memory else None
 
 

@@ -112,7 +112,7 @@ def test_images_larger_than_memory_are_refused_by_name_where_bicubic_needs_them_
     path = tmp_path / "large.png"
     write_picture(path, Picture(photo(100, 200, 3, dtype=np.uint8)))
     pixels = 100 * 200
-    held = 3 * (1 + 4 + 16 * 10) + 16 * 28
+    held = 3 * (1 + 4) + 16 * (4 * 9 + 3 + 28)
     assert NetworkChain([network(4)], 3, memory=pixels * held).size_if_fits(path) == (100, 200)
     reduced = NetworkChain([network(4)], 3, memory=pixels * held - 1)
     message = r"large\.png: 200x100 pixels are too many .* scale 3 ends with bicubic .* scale 4 does not \(--scale\)"
