@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -150,8 +150,9 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     parts = []
     for place in dict.fromkeys(row["machine"] for row in measured.values()):
         here = {name: row for name, row in measured.items() if row["machine"] == place}
+        used = "; ".join(dict.fromkeys(row["versions"] for row in here.values()))
         cells = [_cells(name, row) for name, row in here.items()]
-        parts.append(f"{conditions(here.values())}:\n\n{markdown(_HEAD, cells)}")
+        parts.append(f"{place}; {used}:\n\n{markdown(_HEAD, cells)}")
     caption = "float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless said, in turns."
     return "\n".join([f"{caption}\n", *parts])
 
@@ -215,11 +216,6 @@ def versions(pytorch: str | None) -> str:
         command = [pytorch, "-c", "import torch; print('torch', torch.__version__)"]
         named.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
     return ", ".join(named)
-
-
-def conditions(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Returns the machines and versions of rows, each once."""
-    return "; ".join(dict.fromkeys(f"{row['machine']}, {row['versions']}" for row in rows))
 
 
 def main() -> None:

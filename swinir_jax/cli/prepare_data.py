@@ -80,7 +80,7 @@ def _summarise(args: argparse.Namespace) -> int:
             count, size = write_records(args.out, _cut(images, names, patch, step))
             lines = [f"{args.out}: {count} sub-images, {size / 1e6:.1f} MB; data.hq takes folder:{args.out}"]
         except InputError:
-            if not summary.unreadable or summary.sizes:
+            if not summary.unreadable or summary.sizes:  # else no image can be read, as the summary tells
                 raise
     else:
         for _ in images:

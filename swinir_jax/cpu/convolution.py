@@ -52,7 +52,7 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Padding 
         computed by strips; K is odd then.
 
     Returns:
-      `[B, H', W', features]`; float32 for bfloat16 by strips.
+      `[B, H', W', features]` in the dtype of `x`; float32 if `x` is bfloat16 and `padding` is None.
     """
     if padding is None:
         return in_strips(lambda strip: _convolve_whole(strip, kernel), x, len(kernel) // 2)
@@ -104,7 +104,7 @@ def _convolve_by_products(x: jax.Array, kernel: jax.Array, stride: int, padding:
 
 
 def _convolve_whole(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolves; in bfloat16, where XLA's products are faster than its convolution, by a product for each row of K."""
+    """Convolves; in bfloat16, in which XLA multiplies faster than it convolves, by a product for each kernel row."""
     if x.dtype != jnp.bfloat16:
         return _convolve(x, kernel, 1, "SAME")
     side, _, c, features = kernel.shape

@@ -243,10 +243,8 @@ def test_an_image_too_small_to_measure_fails(capsys):
 def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(capsys, option):
     photo("set/a.png", 20, 20, 3)
     Path("taken").mkdir()
-    assert (
-        main(["evaluate", "--task", "color_dn", "--noise", "25", "--hq", "set", "--model", "input", option, "taken"])
-        == 2
-    )
+    command = ["evaluate", "--task", "color_dn", "--noise", "25", "--hq", "set", "--model", "input"]
+    assert main([*command, option, "taken"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "taken" in printed.err
