@@ -56,7 +56,7 @@ $(DEMO)/ready: pyproject.toml constraints.txt
 	$(DEMO)/bin/pip install --disable-pip-version-check --no-compile --constraint constraints.txt .
 	@touch $@
 
-# Twice, because most programs may compile in a quarter of the time and some have to be those of a user.
+# Twice, because most programs may compile in a tenth of the time and some have to be those of a user.
 test: $(VENV)/ready
 	$(PYTEST) -m as_shipped $(shell grep -rl as_shipped --include="test_*.py" tests)
 	$(PYTEST) -m "not as_shipped and not browser and not ray"

@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ def pytest_configure(config):
     """Sets how this process and those that its tests start compile, before JAX is imported."""
     if config.option.markexpr.startswith("not as_shipped"):
         os.environ["XLA_FLAGS"] = quick_programs.FLAGS
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job of a shell ignores
     # Not the user's folder, and one for each worker, because JAX may read a file that another process still writes.
     compiled = tempfile.mkdtemp()
     config.add_cleanup(lambda: shutil.rmtree(compiled, ignore_errors=True))

@@ -18,7 +18,6 @@ from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 
-pytestmark = pytest.mark.as_shipped
 PARAMS = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
 SMALL = SwinIRConfig(in_chans=1, embed_dim=6, depths=(1,), num_heads=(2,), img_size=4, window_size=4)
 SMALL_PARAMS = params_from_official(generated_weights(official_shapes(SMALL), 1), SMALL)

@@ -254,7 +254,7 @@ def _protocol(
         task.level: level,
         "model": args.model,
         "images": count,
-        "hq": str(args.hq),
+        "hq": str(args.hq or "none"),
         "lq": str(args.lq) if args.lq else "made from the ground truth",
         "degradation": _degradation(args, task, bicubic_of_y),
         "crop": border(task, level),

@@ -78,7 +78,7 @@ def _summarise(args: argparse.Namespace) -> int:
         step = numbers.get("step", max(1, patch // 2))
         try:
             count, size = write_records(args.out, _cut(images, names, patch, step))
-            lines = [f"{args.out}: {count} sub-images, {size / 1e6:.1f} MB; data.hq takes folder:{args.out}"]
+            lines = [f"{args.out}: {count} sub-images, {size / 1e6:.1f} MB; train.py takes --data.hq folder:{args.out}"]
         except InputError:
             if not summary.unreadable or summary.sizes:  # else no image can be read, as the summary tells
                 raise
@@ -104,7 +104,8 @@ def _write_pool(args: argparse.Namespace) -> int:
             logger.error("failed: %s", error)
     count = len(names) - failed
     if count and not args.quiet:
-        line = f"{args.out}: {count * recipe.times} pairs of {count} photographs; data.hq takes folder:{args.out}"
+        line = f"{args.out}: {count * recipe.times} pairs of {count} photographs; "
+        line += f"train.py takes --data.hq folder:{args.out}"
         print(line, *left_out, sep="\n")
     return code_of(failed, count)
 

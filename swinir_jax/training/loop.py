@@ -172,7 +172,8 @@ class _Run:
         start = time.perf_counter()
         self._train_step = compile_step(self._mesh, self._state).lower(self._state, self._batch).compile()
         self._probe = Probe(self._mesh, self._state, self._train_step)
-        logger.info("compiled in %.1f s, for %d devices", time.perf_counter() - start, self._mesh.size)
+        devices = "one device" if self._mesh.size == 1 else f"{self._mesh.size} devices"
+        logger.info("compiled in %.1f s, for %s", time.perf_counter() - start, devices)
 
     def _log(self, waited: float) -> None:
         """Logs the steps since the last entry; raises DivergenceError if the network no longer learns."""

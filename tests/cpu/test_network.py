@@ -50,8 +50,8 @@ def close(ours, theirs, tolerance):
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_answers_are_those_of_the_modules(options):
     config, params, lq = case(options)
-    ours = cpu.restore(cpu.prepare(params, config), lq, config)
-    assert relative_error(ours, SwinIR(config).apply({"params": params}, lq)) < 2e-6
+    ours = jax.jit(functools.partial(cpu.restore, config=config))(cpu.prepare(params, config), lq)
+    assert relative_error(ours, compiled(SwinIR(config))({"params": params}, lq)) < 2e-6
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -82,10 +82,12 @@ def test_answers_and_gradients_of_training_are_those_of_the_modules(options):
 def test_stochastic_depth_is_that_of_the_modules():
     config = dataclasses.replace(TINY, depths=(3, 2), drop_path_rate=0.6)
     params, lq = tiny_params(config), image(4, 16, 16, 3)
-    dropped, captured = SwinIR(config).apply(
-        {"params": params}, lq, deterministic=False, rngs={"dropout": jax.random.key(0)},
+    draw = functools.partial(
+        SwinIR(config).apply,
+        deterministic=False,
         capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
-    )  # fmt: skip
+    )
+    dropped, captured = jax.jit(draw)({"params": params}, lq, rngs={"dropout": jax.random.key(0)})
     keep = np.ones((4, 5, 2), np.float32)  # the factors that the modules drew
     blocks = [captured["intermediates"][f"layers_{i}"]["residual_group"][f"blocks_{j}"] for i, j in np.ndindex(2, 3)
               if j < config.depths[i]]  # fmt: skip
@@ -93,7 +95,8 @@ def test_stochastic_depth_is_that_of_the_modules():
         for branch, y in enumerate(block["Dropout_0"]["__call__"]):
             keep[:, i, branch] = np.any(np.asarray(y) != 0, axis=(1, 2, 3)) / (1 - rate)
     assert 0 < (keep == 0).sum() < keep.size // 2
-    ours = cpu.restore(cpu.prepare(params, config, jnp.asarray(keep), training=True), lq, config, training=True)
+    weights = cpu.prepare(params, config, jnp.asarray(keep), training=True)
+    ours = jax.jit(functools.partial(cpu.restore, config=config, training=True))(weights, lq)
     close(ours, dropped, 2e-6)
 
 

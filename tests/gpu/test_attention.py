@@ -74,9 +74,9 @@ def test_network_takes_the_kernel_where_it_is_asked_for_and_supported():
 def test_networks_agree():
     plain = SwinIR(SMALL, jnp.bfloat16)
     lq = np.random.default_rng(0).random((1, 24, 16, 3), dtype=np.float32)
-    params = plain.init(jax.random.key(0), lq)["params"]
+    params = jax.jit(plain.init)(jax.random.key(0), lq)["params"]
     restored, expected = (
-        model.apply({"params": params}, lq) for model in (plain.clone(fused=True), SwinIR(SMALL, jnp.float32))
+        jax.jit(model.apply)({"params": params}, lq) for model in (plain.clone(fused=True), SwinIR(SMALL, jnp.float32))
     )
     np.testing.assert_allclose(restored, expected, atol=0.02 * np.abs(expected).max())
 

@@ -150,7 +150,7 @@ def test_transformed_kernels_agree_with_the_modules(transform, one_gpu, params, 
         "scan": lambda batches: jax.lax.scan(lambda _, batch: (None, restore(batch)), None, batches)[1],
     }[transform]
     assert has_kernel(transformed, batches)
-    expected = jax.vmap(lambda batch: SwinIR(CONFIG).apply({"params": params}, batch))(batches)
+    expected = jax.jit(jax.vmap(lambda batch: SwinIR(CONFIG).apply({"params": params}, batch)))(batches)
     np.testing.assert_allclose(transformed(batches), expected, atol=0.02 * np.abs(expected).max())
 
 

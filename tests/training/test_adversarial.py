@@ -58,9 +58,10 @@ def test_least_squares_has_the_labels_one_and_zero():
     hq, restored = batch_of(0)["hq"], batch_of(1)["hq"]
     _, terms = discriminator_loss(adversary.params, adversary, restored, hq)
     variables = {"params": adversary.params, "spectral_norm": adversary.spectral}
+    judge = jax.jit(lambda variables, image: adversary.network.apply(variables, image, True, mutable=["spectral_norm"]))
     logits = []
     for image in (hq, hq, restored):  # the first pass stands for the generator's
-        judged, vectors = adversary.network.apply(variables, image, True, mutable=["spectral_norm"])
+        judged, vectors = judge(variables, image)
         variables |= vectors
         logits.append(judged)
     np.testing.assert_allclose(terms["real"], np.mean((logits[1] - 1) ** 2), rtol=1e-5)
@@ -99,9 +100,8 @@ def one_device(tmp_path_factory):
     return train(str(tmp_path_factory.mktemp("one")), 4, name="adversarial")
 
 
-@pytest.mark.parametrize("devices", [2, 4])
-def test_devices_train_as_one(devices, one_device, tmp_path):
-    losses = run_workers({str(tmp_path): 4}, devices=devices, shard_optimizer=2, name="adversarial")
+def test_four_devices_train_as_one(one_device, tmp_path):
+    losses = run_workers({str(tmp_path): 4}, devices=4, shard_optimizer=2, name="adversarial")
     np.testing.assert_allclose(losses[str(tmp_path)], one_device[0], rtol=1e-5)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import quick_programs
 from command_runs import EVERY, FIELDS, STEPS, make_images, metrics
 from training_runs import assert_same_bits
 
@@ -27,9 +26,7 @@ from swinir_jax.training.checkpoint import Checkpoints, read_config
 from swinir_jax.training.sharding import abstract_state, make_mesh
 from swinir_jax.training.state import create_state
 
-pytestmark = pytest.mark.as_shipped
 ROOT = Path(__file__).parents[2]
-QUICK = {"XLA_FLAGS": quick_programs.FLAGS}  # of runs whose numbers no test compares
 
 
 class Runs:
@@ -176,7 +173,7 @@ def test_a_full_disk_ends_with_1_and_keeps_the_last_good_checkpoint(whole, runs)
 
 def test_a_diverging_run_ends_with_1_and_advice(runs):
     short = ["--steps", "4", "--validation.every", "2", "--optimizer.learning-rate", "1e30"]
-    process = runs.start("diverged", *FIELDS, *runs.images, *short, **QUICK)
+    process = runs.start("diverged", *FIELDS, *runs.images, *short)
     _, output = process.communicate(timeout=300)
     assert process.returncode == 1, output
     assert "a lower --optimizer.learning-rate" in output
@@ -187,7 +184,7 @@ def test_a_diverging_run_ends_with_1_and_advice(runs):
 
 def test_two_steps_under_strict_promotion(runs):
     strict = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise"}
-    process = runs.start("strict", *FIELDS, *runs.images, "--steps", "2", **strict, **QUICK)
+    process = runs.start("strict", *FIELDS, *runs.images, "--steps", "2", **strict)
     _, output = process.communicate(timeout=300)
     assert process.returncode == 0, output
 
@@ -197,7 +194,7 @@ def test_two_processes_stop_at_the_same_step(runs):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     fields = [*FIELDS, *runs.images, "--steps", "100000", "--shard-optimizer", "2"]
-    both = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", **QUICK}
+    both = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
     processes = [runs.start("two", *fields, **both, JAX_PROCESS_ID=str(i)) for i in range(2)]
     workdir = runs.folder / "two"
     wait_for(processes[0], lambda: (workdir / "metrics.jsonl").exists() and metrics(workdir, "train/loss"))
