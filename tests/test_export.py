@@ -54,6 +54,7 @@ def rewritten(source, target, **members):
     return target
 
 
+@pytest.mark.as_shipped
 @pytest.mark.parametrize("shape", [(2, 16, 24, 3), (1, 61, 51, 3)])  # 12 windows, and 56 after padding
 def test_exported_network_of_any_size_equals_the_model(dynamic, shape):
     lq = images(*shape)
@@ -63,6 +64,7 @@ def test_exported_network_of_any_size_equals_the_model(dynamic, shape):
     assert relative_error(restored, expected) < 1e-6
 
 
+@pytest.mark.as_shipped
 @pytest.mark.parametrize("config", [TINY_SWIN2SR, TINY_UNSHUFFLED], ids=["swin2sr", "unshuffled"])
 def test_relatives_of_any_size(config, folder):
     config = dataclasses.replace(config, depths=(2,), num_heads=(2,))
@@ -134,6 +136,7 @@ def test_arrays_that_cannot_be_restored_are_refused(dynamic, lq, word):
         load_exported(dynamic)(lq)
 
 
+@pytest.mark.as_shipped
 @pytest.mark.parametrize("shape", [(2, 16, 24, 3), (1, 61, 51, 3)])
 def test_file_for_cpus_only_has_the_cpu_program(tmp_path, shape):
     export_network(SwinIR(TINY), PARAMS, tmp_path / "cpu", platforms=("cpu",))

@@ -104,9 +104,8 @@ def _write_pool(args: argparse.Namespace) -> int:
             logger.error("failed: %s", error)
     count = len(names) - failed
     if count and not args.quiet:
-        line = f"{args.out}: {count * recipe.times} pairs of {count} photographs; "
-        line += f"train.py takes --data.hq folder:{args.out}"
-        print(line, *left_out, sep="\n")
+        made = f"{count * recipe.times} pairs of {count} photographs"
+        print(f"{args.out}: {made}; train.py takes --data.hq folder:{args.out}", *left_out, sep="\n")
     return code_of(failed, count)
 
 

@@ -46,6 +46,7 @@ def restore(*options):
     [
         (["--devices", "3"], [(0, False), (1, False), (2, False)]),
         (["--devices", "2", "--tile", "16"], [(0, False), (1, False)]),
+        (["--devices", "1"], [(0, True)]),
         ([], [(0, True)]),  # a CPU
     ],
 )

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from goldens import compiled
 
 from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.gpu import attention
@@ -76,7 +77,7 @@ def test_networks_agree():
     lq = np.random.default_rng(0).random((1, 24, 16, 3), dtype=np.float32)
     params = jax.jit(plain.init)(jax.random.key(0), lq)["params"]
     restored, expected = (
-        jax.jit(model.apply)({"params": params}, lq) for model in (plain.clone(fused=True), SwinIR(SMALL, jnp.float32))
+        compiled(model)({"params": params}, lq) for model in (plain.clone(fused=True), SwinIR(SMALL, jnp.float32))
     )
     np.testing.assert_allclose(restored, expected, atol=0.02 * np.abs(expected).max())
 

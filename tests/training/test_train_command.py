@@ -99,6 +99,7 @@ def last_checkpoint(workdir):
     return jax.tree.map(np.asarray, state.replace(key=jax.random.key_data(state.key))), data_state, batch
 
 
+@pytest.mark.as_shipped
 def test_stopped_killed_and_resumed_gives_the_same_bits(runs, whole, capsys):
     workdir = runs.folder / "broken"
     process = runs.start("broken", *FIELDS, *runs.images)
