@@ -12,12 +12,13 @@ import numpy as np
 
 from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.inputs import find_inputs
-from swinir_jax.cli.planning import Draft, Goal, assign_targets
+from swinir_jax.cli.planning import Draft, Goal, assign_targets, check_folder
 from swinir_jax.data.blind import blind_chain, cut_to_scale
 from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
+from swinir_jax.images.formats import format_by_name
 
 if typing.TYPE_CHECKING:
     from swinir_jax.data.blind.chains import Chain
@@ -58,6 +59,9 @@ def run(args: argparse.Namespace) -> int:
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}.")
     chain = blind_chain(args.chain)
+    if format_by_name(args.out) and not args.out.is_dir():
+        raise InputError(f"{args.out}: is the name of a picture; --out takes a folder.")
+    check_folder(args.out)
     failed = done = 0
     with tempfile.TemporaryDirectory() as spool:
         inputs = find_inputs(args.images, args.out, Path(spool), recursive=args.recursive)

@@ -128,4 +128,6 @@ def _names(text: str) -> list[str]:
 
 
 def _shape(text: str) -> list[int]:
+    if not re.fullmatch(r"\d+([x,]\d+)*", text):
+        raise argparse.ArgumentTypeError(f"a shape is like 256x256 or 1,256,256,3, not {text!r}")
     return [int(side) for side in re.split("[x,]", text)]

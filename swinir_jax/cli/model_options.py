@@ -195,7 +195,10 @@ def size_in_bytes(text: str) -> int:
     if not match:
         raise argparse.ArgumentTypeError(f"a size is like 2GB or 500MB, not {text!r}")
     number, unit, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** (1 + "kmgt".index(unit)))
+    size = int(float(number) * (1024 if binary else 1000) ** (1 + "kmgt".index(unit)))
+    if not size:
+        raise argparse.ArgumentTypeError(f"a size is above 0, not {text!r}")
+    return size
 
 
 def pixels_in_millions(text: str) -> int:
@@ -210,4 +213,6 @@ def pixels_in_millions(text: str) -> int:
 
 
 def _tile(text: str) -> int | str:
+    if text != "auto" and not re.fullmatch(r"-?\d+", text):
+        raise argparse.ArgumentTypeError(f"must be auto or a number of pixels, not {text!r}")
     return text if text == "auto" else int(text)

@@ -70,12 +70,12 @@ class Goal:
             return cls(spool / f"result{ending}", is_file=True, is_stream=True, ending=ending)
         is_folder = out.endswith(os.sep) or os.path.isdir(path)
         if is_folder or format_by_name(path) is None:
-            _check_folder(path)
+            check_folder(path)
             return cls(path, ending=ending, is_doubtful=not is_folder and bool(_FILE_ENDING.fullmatch(path.suffix)))
         if ending and target_format(path) != target_format(ending):
             raise InputError(f"{path}: --format asks for {target_format(ending)}; leave one of the two out.")
         target_format(path)  # raises if the format cannot be written
-        _check_folder(path.parent)
+        check_folder(path.parent)
         return cls(path, is_file=True, ending=path.suffix)
 
     @property
@@ -108,7 +108,7 @@ class Goal:
             )
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Refuses a folder that cannot be made or written into, before networks are loaded."""
     place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
     if place and not os.path.isdir(place):

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=[ending.removeprefix(".") for ending in FIRST_ENDINGS],
-        help="write the results in this format (default: the input's if it is lossless, else png)",
+        help="write the results in this format (default: the input's, by name, if it is lossless, else png)",
     )
     parser.add_argument(
         "--quality",

@@ -200,19 +200,22 @@ def _plan(
             jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
     if kept:
         logger.info("goes on after an interruption: %d results are kept", kept)
-    _tell_replaced(jobs, goal)
+    _tell_replaced(jobs, goal, args.compare)
     for restorer in restorers[: len(jobs)]:
         restorer.plan(job.size for job in jobs if job.size)
     return jobs
 
 
-def _tell_replaced(jobs: Sequence[Job], goal: Goal) -> None:
-    """Says how many results in a folder will be replaced; the file that a user names is meant to be."""
+def _tell_replaced(jobs: Sequence[Job], goal: Goal, compare: bool) -> None:
+    """Says how many files will be replaced; the file that a user names is meant to be."""
     count = 0 if goal.is_file else sum(job.target.is_file() for job in jobs)
     if count == 1:
         logger.info("1 result exists already and is replaced; --skip-existing keeps it")
     elif count:
         logger.info("%d results exist already and are replaced; --skip-existing keeps them", count)
+    for job in jobs if compare else ():
+        if job.comparison.is_file():
+            logger.info("%s: exists already and is replaced", job.comparison)
 
 
 def _print(result: Path) -> None:

@@ -1,4 +1,4 @@
-"""AVIF and JPEG 2000: opened by Pillow, and decoded by libavif and OpenJPEG where samples are deeper than 8 bits."""
+"""AVIF and JPEG 2000: opened by Pillow, and decoded by libavif and OpenJPEG where samples do not have 8 bits."""
 
 import io
 import re
@@ -36,7 +36,8 @@ def read(file: io.BytesIO) -> Picture:
     bits = _bits(data[:_BOX_BYTES])
     # The comment is left out, as it names the encoder.
     metadata, notes = collect(image.info.get("exif"), image.info.get("xmp"))
-    samples, profile, converted = pillow_reader.decode(image) if bits <= 8 else _decode(data, image, bits)
+    by_pillow = bits == 8 or image.mode == "P"  # of a palette, these are the bits of its indices
+    samples, profile, converted = pillow_reader.decode(image) if by_pillow else _decode(data, image, bits)
     codes, profile, unknown = colours(data, profile or _jpeg_2000_profile(data[:_BOX_BYTES]))
     notes += converted + unknown
     return pillow_reader.assemble(image, samples, profile, code_points=codes, metadata=metadata, notes=notes)
@@ -58,7 +59,7 @@ def colours(data: bytes, profile: bytes | None) -> tuple[bytes | None, bytes | N
 
 
 def _decode(data: bytes, image: Image.Image, bits: int) -> tuple[np.ndarray, bytes | None, tuple[str, ...]]:
-    """Decodes samples deeper than 8 bits; returns what `pillow_reader.decode` returns."""
+    """Decodes samples that do not have 8 bits; returns what `pillow_reader.decode` returns."""
     decode = imagecodecs.avif_decode if image.format == "AVIF" else imagecodecs.jpeg2k_decode
     samples = decode(data)
     if samples.ndim > 2 + (samples.shape[-1] <= 4):  # the first axis counts frames

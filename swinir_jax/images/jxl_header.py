@@ -12,16 +12,19 @@ _GRAY = 1
 _LINEAR, _SRGB = 8, 13  # transfer curves
 
 
-def parse_header(codestream: bytes) -> Header:
+def parse_header(codestream: bytes) -> tuple[Header, int]:
     """Reads the header of the upright picture that libjxl decodes.
 
     Args:
       codestream: beginning of a codestream, with the signature.
 
+    Returns:
+      The header, and the bits of the samples that libjxl returns, from 1; alpha has those of the colours.
+
     Raises:
       InputError: if the header is damaged, or announces a preview or frames.
     """
-    return _parse(_Bits(codestream[2:]))[0]
+    return _parse(_Bits(codestream[2:]))[:2]
 
 
 def mark_as_srgb(codestream: bytes) -> bytes:
@@ -31,7 +34,7 @@ def mark_as_srgb(codestream: bytes) -> bytes:
     """
     head, rest = codestream[2:_HEAD_BYTES], codestream[_HEAD_BYTES:]
     bits = _Bits(head)
-    header, is_described = _parse(bits)
+    header, _, is_described = _parse(bits)
     if not is_described:
         return codestream
     bits.choice(*_ENUM)  # white
@@ -45,11 +48,11 @@ def mark_as_srgb(codestream: bytes) -> bytes:
     return codestream[:2] + changed.to_bytes(len(head), "little") + rest
 
 
-def _parse(bits: "_Bits") -> tuple[Header, bool]:
-    """Reads the header up to the colour space; also returns whether white, primaries and curve follow."""
+def _parse(bits: "_Bits") -> tuple[Header, int, bool]:
+    """Reads the header up to the colour space, the bits of samples, and whether white, primaries and curve follow."""
     h, w = _size(bits)
     if bits.flag():  # everything else has default values
-        return Header(h, w), False
+        return Header(h, w), 8, False
     orientation = 1
     if bits.flag():
         orientation = bits.number(3) + 1
@@ -67,7 +70,7 @@ def _parse(bits: "_Bits") -> tuple[Header, bool]:
         channels = 1 if bits.choice(*_ENUM) == _GRAY else 3
     if orientation > 4:
         h, w = w, h
-    return Header(h, w, channels, picture_bits(depth), _EXTRA_ALPHA in extras), is_described
+    return Header(h, w, channels, picture_bits(depth), _EXTRA_ALPHA in extras), depth, is_described
 
 
 class _Bits:

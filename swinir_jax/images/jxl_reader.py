@@ -10,7 +10,7 @@ from swinir_jax.errors import InputError
 from swinir_jax.images.header import Header
 from swinir_jax.images.jxl_header import parse_header
 from swinir_jax.images.metadata import Metadata, collect
-from swinir_jax.images.picture import Picture, split_alpha
+from swinir_jax.images.picture import Picture, full_range, split_alpha
 from swinir_jax.images.plugins import load_plugin
 
 _SIGNATURE = b"\xff\x0a"
@@ -20,27 +20,33 @@ _SRGB_NAMES = (b"sRGB", b"Gra_D65_Rel_SRG")  # names of libjxl's own sRGB profil
 
 def read_header(file: BinaryIO) -> tuple[Header, int]:
     """Reads the header of the upright picture; returns it with the orientation 1."""
-    if file.read(2) == _SIGNATURE:
-        file.seek(0)
-        return parse_header(file.read(_HEADER_BYTES)), 1
-    for kind, size in _boxes(file):
-        if kind in (b"jxlc", b"jxlp"):
-            content = file.read(min(size, _HEADER_BYTES))
-            return parse_header(content[4:] if kind == b"jxlp" else content), 1  # jxlp begins with a part number
-    raise InputError("the file is cut short")
+    return parse_header(_codestream(file))[0], 1
 
 
 def read(file: io.BytesIO) -> Picture:
     """Decodes a whole file; raises libjxl's errors."""
     plugin = load_plugin("pillow_jxl", "JPEG XL")  # imagecodecs does not return the colour profile
-    header, _ = read_header(file)
+    header, bits = parse_header(_codestream(file))
     data = file.getvalue()
     samples = imagecodecs.jpegxl_decode(data)
     if samples.shape[:2] != (header.height, header.width):
         raise InputError("JPEG XL with frames or further channels is not supported")
+    samples = full_range(samples, 2**bits - 1)
     profile = plugin.Decoder()(data)[3]
     metadata, notes = _metadata(file)
     return Picture(*split_alpha(samples), None if _is_srgb(profile) else profile, metadata=metadata, notes=notes)
+
+
+def _codestream(file: BinaryIO) -> bytes:
+    """Reads the beginning of the codestream, which lies in the file as it is or in a box."""
+    if file.read(2) == _SIGNATURE:
+        file.seek(0)
+        return file.read(_HEADER_BYTES)
+    for kind, size in _boxes(file):
+        if kind in (b"jxlc", b"jxlp"):
+            content = file.read(min(size, _HEADER_BYTES))
+            return content[4:] if kind == b"jxlp" else content  # jxlp begins with a part number
+    raise InputError("the file is cut short")
 
 
 def _is_srgb(profile: bytes) -> bool:

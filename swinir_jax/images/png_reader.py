@@ -21,6 +21,7 @@ from swinir_jax.images.colour import (
     profile_of_code_points,
     profile_of_gamma,
 )
+from swinir_jax.images.exif import EXIF_PREFIX
 from swinir_jax.images.header import Header
 from swinir_jax.images.metadata import RAW_PROFILE, collect, from_raw_profile
 from swinir_jax.images.picture import CUT_AFTER_PIXELS, Picture
@@ -31,6 +32,7 @@ _PILLOW_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"acTL", b"fcTL"}
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _METADATA_CHUNKS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
 _RESOLUTION_BYTES = 9  # of a pHYs chunk that is not damaged
+_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"  # of a segment in a JPEG
 _FIXED_POINT = 100_000  # units of 1 in gAMA and cHRM
 
 
@@ -189,7 +191,9 @@ def _raw_metadata(file: BinaryIO) -> _Raw:
             raw_profiles[keyword[len(RAW_PROFILE) :].lower()] = from_raw_profile(value)
         else:
             text.append((keyword, value))
-    exif = exif or raw_profiles.get("exif", b"")
-    xmp = xmp or raw_profiles.get("xmp", b"").decode("utf-8", "replace")
-    resources = raw_profiles.get("iptc", b"")
+    segment = raw_profiles.get("app1", b"")  # of the JPEG that the picture once was
+    exif = exif or raw_profiles.get("exif") or (segment if segment.startswith(EXIF_PREFIX) else b"")
+    in_segment = segment[len(_XMP_PREFIX) :] if segment.startswith(_XMP_PREFIX) else b""
+    xmp = xmp or raw_profiles.get("xmp", in_segment).decode("utf-8", "replace")
+    resources = raw_profiles.get("iptc") or raw_profiles.get("8bim", b"")
     return _Raw(exif, xmp, iptc.from_resources(resources) or resources, text, is_damaged)

@@ -10,6 +10,7 @@ from swinir_jax.images.png_rows import open_png
 from swinir_jax.images.reading import read_picture, refusing
 from swinir_jax.images.rows import RowSource
 from swinir_jax.images.tiff_rows import open_tiff
+from swinir_jax.images.transparency import flatten
 
 
 def open_rows(path: str | os.PathLike[str]) -> RowSource | None:
@@ -31,15 +32,24 @@ def open_rows(path: str | os.PathLike[str]) -> RowSource | None:
         return None
 
 
-def decoded_rows(path: str | os.PathLike[str]) -> RowSource:
+def decoded_rows(path: str | os.PathLike[str], background: str | None = None) -> RowSource:
     """Decodes a whole picture of any format, as a source of rows.
 
+    Args:
+      path: picture that `read_picture` reads.
+      background: colour that the picture is put onto, as for `flatten`; None if alpha is opaque everywhere.
+
     Raises:
-      InputError: if the file cannot be read, or has alpha.
+      InputError: if the file cannot be read, or is translucent and there is no background.
     """
     picture = read_picture(path)
-    if picture.alpha is not None:
-        raise InputError(f"{os.fspath(path)}: a picture with alpha cannot be restored by rows; raise --memory.")
-    head = dataclasses.replace(picture, pixels=picture.pixels[:1])
+    if background:
+        picture = flatten(picture, background)
+    if picture.is_translucent:
+        raise InputError(
+            f"{os.fspath(path)}: a translucent picture cannot be restored by rows; raise --memory, or choose a "
+            "--background."
+        )
+    head = dataclasses.replace(picture, pixels=picture.pixels[:1], alpha=None)
     pixels = picture.pixels
     return RowSource.of_file(Path(path), head, len(pixels), pixels.nbytes, lambda first: iter([(0, pixels)]))

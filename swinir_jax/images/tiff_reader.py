@@ -33,14 +33,16 @@ _LAB_KINDS = {(_UINT, 8), (_UINT, 16), (_INT, 8), (_INT, 16)}  # a* and b* are s
 _PILLOW_KINDS = {(_UINT, 1), (_UINT, 2), (_UINT, 4)}
 _PILLOW_OTHER_KINDS = {*_PILLOW_KINDS, (_UINT, 8)}  # kinds of palettes, CMYK and YCbCr
 
-_X_RESOLUTION, _RESOLUTION_UNIT, ICC_PROFILE = 282, 296, 34675  # tags
+_X_RESOLUTION, _RESOLUTION_UNIT, _SUB_IFDS, ICC_PROFILE, _DNG_VERSION = 282, 296, 330, 34675, 50706  # tags
+_MAKER_AT = 8  # where raw files of Canon say CR
+_REDUCED = 1  # bit of a page's kind
 _LARGEST_TILE = 1 << 26  # tiles up to this number of pixels may be larger than the picture
 
 
 def read_header(file: BinaryIO) -> tuple[Header, int]:
     """Reads the header of the stored picture and the orientation; raises tifffile's errors."""
     with tifffile.TiffFile(file) as tiff:
-        page = _first_page(tiff)
+        page = first_page(tiff)
         colours = COLOURS.get(page.photometric, 3)
         has_alpha = any(kind in _ALPHA for kind in page.extrasamples)
         bits = picture_bits(page.bitspersample)
@@ -50,7 +52,7 @@ def read_header(file: BinaryIO) -> tuple[Header, int]:
 def read(file: io.BytesIO) -> Picture:
     """Decodes the first page; raises the decoders' errors."""
     with tifffile.TiffFile(file) as tiff:
-        page = _first_page(tiff)
+        page = first_page(tiff)
         check_segments(page, len(file.getbuffer()))
         metadata, notes = read_metadata(page, file.getbuffer())
         is_lab = page.photometric in _LAB
@@ -59,14 +61,13 @@ def read(file: io.BytesIO) -> Picture:
         if not is_lab and kind in (_PILLOW_KINDS if colours else _PILLOW_OTHER_KINDS):
             return _read_with_pillow(file, page, metadata, notes)
         if not colours or kind not in (_LAB_KINDS if is_lab else _KINDS):
-            names = (getattr(value, "name", value) for value in (page.photometric, page.sampleformat))
-            raise InputError("TIFF of the kind {}, {}, {} bits is not supported".format(*names, page.bitspersample))
+            raise _unsupported(page)
         pixels, alpha, left_out = _samples(page, colours)
         profile = page.tags.valueof(ICC_PROFILE) or None
         if is_lab:
             pixels, converted = lab.to_srgb(pixels, signed=page.photometric == tifffile.PHOTOMETRIC.CIELAB)
             left_out, profile = (*left_out, *converted), None
-        notes += left_out + frame_note(len(tiff.pages))
+        notes += left_out + frame_note(len(tiff.pages) - page.index)
         picture = Picture(pixels, alpha, profile, plausible_dpi(resolution(page)), metadata=metadata, notes=notes)
         return upright(picture, orientation(page))
 
@@ -77,14 +78,29 @@ def read_metadata(page: tifffile.TiffPage, content: Buffer) -> tuple[Metadata, t
 
 
 def _read_with_pillow(file: io.BytesIO, page: tifffile.TiffPage, metadata: Metadata, notes: tuple[str, ...]) -> Picture:
-    image = pillow_reader.open_image(file)
+    try:
+        image = pillow_reader.open_image(file)
+        image.seek(page.index)
+    except SyntaxError as error:  # by which Pillow says that the kind is unknown
+        raise _unsupported(page) from error
     image.info["dpi"] = resolution(page)  # Pillow makes up 1 for a page that has none
     samples, profile, converted = pillow_reader.decode(image)
     return pillow_reader.assemble(image, samples, profile, metadata=metadata, notes=notes + converted)
 
 
-def _first_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
-    page = tiff.pages.first
+def _unsupported(page: tifffile.TiffPage) -> InputError:
+    names = [getattr(value, "name", value) for value in (page.photometric, page.sampleformat, *page.extrasamples)]
+    return InputError(f"TIFF of the kind {', '.join(map(str, names))}, {page.bitspersample} bits is not supported")
+
+
+def first_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
+    """Returns the first page that is no reduced copy of another; raises InputError for camera raw files."""
+    pages = (page for page in tiff.pages if isinstance(page, tifffile.TiffPage))
+    page = next((page for page in pages if not page.subfiletype & _REDUCED), tiff.pages.first)
+    is_preview = page.subfiletype & _REDUCED and _SUB_IFDS in page.tags  # the samples lie in one of these
+    tiff.filehandle.seek(_MAKER_AT)
+    if is_preview or _DNG_VERSION in tiff.pages.first.tags or tiff.filehandle.read(2) == b"CR":
+        raise InputError("camera raw files are not supported: develop it to a TIFF or JPEG first")
     limit = max(4 * page.imagelength * page.imagewidth, _LARGEST_TILE)
     if page.tilelength * page.tilewidth > limit:
         raise InputError(f"tiles of {page.tilewidth} x {page.tilelength} pixels are above the limit of {limit}")

@@ -19,7 +19,7 @@ from swinir_jax.images.rows import BLOCK_ROWS, Block, RowSource
 def open_tiff(path: Path) -> RowSource | None:
     """Reads the header of the first page; returns None for a picture that cannot be decoded by rows."""
     with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
+        page = tiff_reader.first_page(tiff)
         h, w = page.imagelength, page.imagewidth
         channels = tiff_reader.COLOURS.get(page.photometric)
         if (
@@ -42,7 +42,7 @@ def open_tiff(path: Path) -> RowSource | None:
             page.tags.valueof(tiff_reader.ICC_PROFILE) or None,
             plausible_dpi(tiff_reader.resolution(page)),
             metadata=metadata,
-            notes=notes + frame_note(len(tiff.pages)),
+            notes=notes + frame_note(len(tiff.pages) - page.index),
         )
         block_rows = BLOCK_ROWS if page.is_contiguous else page.chunks[page.axes.index("Y") - page.ndim]
     return RowSource.of_file(
@@ -52,7 +52,7 @@ def open_tiff(path: Path) -> RowSource | None:
 
 def _tiff_blocks(path: Path, first: int) -> Iterator[Block]:
     with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
+        page = tiff_reader.first_page(tiff)
         read = _contiguous_rows if page.is_contiguous else _segment_rows
         for y, rows in read(tiff, page, first):
             if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:

@@ -17,7 +17,7 @@ def flatten(picture: Picture, background: str) -> Picture:
       background: `white`, `black`, another CSS name, or `#rrggbb`, in the colours of the picture's profile.
 
     Returns:
-      The picture without alpha. Gray stays gray on a gray background, and becomes RGB on other backgrounds.
+      The picture without alpha, with a note. Gray stays gray on a gray background, and becomes RGB on others.
 
     Raises:
       InputError: if the background is not a colour.
@@ -33,9 +33,8 @@ def flatten(picture: Picture, background: str) -> Picture:
     behind = np.array(colour[: pixels.shape[2]], np.uint32) * (white // 255)
     alpha = picture.alpha[..., None].astype(np.uint32)
     flat = ((pixels * alpha + behind * (white - alpha) + white // 2) // white).astype(dtype)  # at most 65535 * 65535
-    return dataclasses.replace(
-        picture, pixels=flat.reshape(flat.shape if flat.shape[2] == 3 else flat.shape[:2]), alpha=None
-    )
+    pixels = flat.reshape(flat.shape if flat.shape[2] == 3 else flat.shape[:2])
+    return dataclasses.replace(picture, pixels=pixels, alpha=None).noting(f"put onto a {background} background")
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:

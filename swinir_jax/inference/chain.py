@@ -103,14 +103,18 @@ class NetworkChain(PhotoRestorer):
         """Returns whether `restore_file` would go on with an unfinished result, as `continues`."""
         return self.restores_by_rows and continues(self._restorers, path, target)
 
-    def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:
+    def restore_file(
+        self, path: Path, target: Path, *, background: str | None = None, strip_metadata: bool = False
+    ) -> tuple[int, Picture]:
         """Restores an image of any size, a row of tiles of each network at a time, as `restore_by_rows`.
 
         Raises:
           InputError: as `restore_by_rows` does, or if bicubic reduces the answer.
         """
         self._check_rows(path)
-        return restore_by_rows(self._restorers, path, target, self._done, strip_metadata=strip_metadata)
+        return restore_by_rows(
+            self._restorers, path, target, self._done, background=background, strip_metadata=strip_metadata
+        )
 
     def _check_rows(self, path: Path) -> None:
         if self._is_reduced:

@@ -49,7 +49,7 @@ class FileRestoration:
       target: file to write, in an existing folder; the ending decides the format.
       restorer: restorer of any networks.
       by_rows: whether to restore row after row of tiles, for a picture larger than memory, all in the second stage; the
-        background and the quality do not apply then.
+        quality does not apply then.
       memory: bytes that reading may take; None for all free memory.
       background: colour behind a picture with alpha; None to keep alpha.
       quality: quality of JPEG and AVIF, 1 to 100.
@@ -91,7 +91,7 @@ class FileRestoration:
         with self._timed(0):
             picture = read_picture(self.file, memory=self.memory)
             if self.background and picture.alpha is not None:
-                picture = flatten(picture, self.background).noting(f"put onto a {self.background} background")
+                picture = flatten(picture, self.background)
             self._before = picture
 
     def restore(self) -> None:
@@ -106,7 +106,7 @@ class FileRestoration:
                 self._height = len(self._after.pixels)
             else:
                 self._height, self._after = self.restorer.restore_file(
-                    self.file, self.target, strip_metadata=self.strip_metadata
+                    self.file, self.target, background=self.background, strip_metadata=self.strip_metadata
                 )
 
     def write(self) -> Restored:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import Picture, read_header, read_size
+from swinir_jax.images import Picture, read_header
 from swinir_jax.images.row_reading import decoded_rows, open_rows
 from swinir_jax.images.row_writing import GROUP, RowWriter, check_target, read_progress
 from swinir_jax.images.rows import RowSource
@@ -78,9 +78,11 @@ class StreamingRestorer(Restorer):
         """Returns whether `restore_file` would go on with an unfinished result, as `continues`."""
         return continues([self], path, target)
 
-    def restore_file(self, path: Path, target: Path, *, strip_metadata: bool = False) -> tuple[int, Picture]:
+    def restore_file(
+        self, path: Path, target: Path, *, background: str | None = None, strip_metadata: bool = False
+    ) -> tuple[int, Picture]:
         """Restores an image of any size, a row of tiles at a time, as `restore_by_rows`."""
-        return restore_by_rows([self], path, target, self._done, strip_metadata=strip_metadata)
+        return restore_by_rows([self], path, target, self._done, background=background, strip_metadata=strip_metadata)
 
 
 def continues(restorers: Sequence[Restorer], path: Path, target: Path) -> bool:
@@ -108,6 +110,7 @@ def restore_by_rows(
     target: Path,
     done: Callable[[int, int], None],
     *,
+    background: str | None = None,
     strip_metadata: bool = False,
 ) -> tuple[int, Picture]:
     """Restores an image of any size by networks in turn, with one row of tiles of each network in memory.
@@ -120,6 +123,7 @@ def restore_by_rows(
       path: file that `read_picture` reads. Gray and RGB files of PNG and TIFF are read by rows, others whole.
       target: PNG or TIFF file to write (TIFF as a tiled BigTIFF).
       done: called with (tiles just finished, tiles of the image in all networks).
+      background: colour behind an image with alpha, as for `flatten`; None if alpha is opaque everywhere.
       strip_metadata: whether to leave out date, camera, place, author and texts.
 
     Returns:
@@ -130,7 +134,7 @@ def restore_by_rows(
         not suffice, the file is damaged, or the target cannot be written.
     """
     engine = restorers[0].engine
-    source = open_rows(path) or _decode(path, engine.unused_memory())
+    source = open_rows(path) or _decode(path, background, engine.unused_memory())
     tilings: list[Tiling] = []
     networks = _in_turn(restorers, source, lambda tiles: done(tiles, sum(map(len, tilings))))
     rows = networks[-1].answer
@@ -143,7 +147,7 @@ def restore_by_rows(
     tilings += map(NetworkRows.take, networks, tiles)
     sizes = " and ".join(f"{w}x{h}" for h, w in tiles)
     logger.info("%s: %dx%d, by rows of tiles of %s", path, source.width, source.height, sizes)
-    settings = {**_settings(path, networks), "tile": [list(tile) for tile in tiles]}
+    settings = {**_settings(path, networks), "background": background, "tile": [list(tile) for tile in tiles]}
     if unfinished and unfinished != settings:
         changed = ", ".join(key for key in settings if unfinished.get(key) != settings[key])
         logger.info("%s: an unfinished result is dropped, because of another %s", target, changed)
@@ -160,11 +164,10 @@ def restore_by_rows(
     return rows.height, head
 
 
-def _decode(path: Path, memory: int) -> RowSource:
-    h, w = read_size(path)
-    if h * w * 3 * 2 > memory:  # the decoder's copy and ours
+def _decode(path: Path, background: str | None, memory: int) -> RowSource:
+    if 2 * read_header(path).sample_bytes > memory:  # the decoder's copy and ours
         raise InputError(f"{path}: the image exceeds the memory allowed, and its format cannot be read by rows.")
-    return decoded_rows(path)
+    return decoded_rows(path, background)
 
 
 def _in_turn(restorers: Sequence[Restorer], source: RowSource, done: Callable[[int], None]) -> list[NetworkRows]:

@@ -51,10 +51,12 @@ def test_a_contact_sheet_shows_different_draws(folder):
         (["in", "--chain", "bsrgan"], "No degradation chain is called 'bsrgan'; there are bsrgan_x2"),
         (["in", "--seed", "-1"], "--seed must be at least 0"),
         (["none"], "none"),
+        (["in", "--out", "new.png"], "new.png: is the name of a picture; --out takes a folder"),
+        (["in", "--out", "in/a.png/out"], "in/a.png: is not a folder"),
     ],
 )
 def test_bad_input_is_one_line(folder, capsys, arguments, words):
-    assert degrade(*arguments, "--out", "out") == 2
+    assert degrade("--out", "out", *arguments) == 2
     message = capsys.readouterr().err
     assert words in message
     assert message.count("\n") == 1

@@ -112,7 +112,7 @@ def test_killed_run_is_continued(model, capsys):
         assert a.read() == b.read()
 
 
-@pytest.mark.parametrize("size", ["8", "8 bananas", "-1GB", "GB"])
+@pytest.mark.parametrize("size", ["8", "8 bananas", "-1GB", "GB", "0GB"])
 def test_bad_sizes_are_refused(size, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["restore", "a.png", "--out", "b.png", "--memory", size])

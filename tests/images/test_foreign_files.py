@@ -4,6 +4,7 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from picture_files import (
     DATA,
     ICC,
@@ -20,7 +21,8 @@ from picture_files import (
 )
 from PIL import Image, ImageCms
 
-from swinir_jax.images import Picture, read_picture
+from swinir_jax.images import Picture, read_header, read_picture
+from swinir_jax.images.row_reading import open_rows
 
 
 def test_content_decides_the_format(read_bytes):
@@ -156,12 +158,59 @@ def test_first_of_several_frames(read_bytes):
         assert picture.notes == ("first of 3 frames",)
 
 
+def pages(*pictures):
+    """Makes a TIFF of a page for each pair of samples and options."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as tiff:
+        for samples, options in pictures:
+            tiff.write(samples, metadata=None, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "rgb"])
+def test_preview_before_the_picture_is_left_out(tmp_path, read_bytes, photometric):
+    samples = make_pixels(3) if photometric == "rgb" else make_pixels(0) > 99  # of one bit, which Pillow reads
+    data = pages((make_pixels(3)[::2, ::2], {"subfiletype": 1}), (samples, {"photometric": photometric}))
+    expected = samples * np.uint8(255) if samples.dtype == bool else samples
+    picture = read_bytes(data, "a.tif")
+    np.testing.assert_array_equal(picture.pixels, expected)
+    assert read_header(tmp_path / "a.tif").size == expected.shape[:2]
+    if rows := open_rows(tmp_path / "a.tif"):
+        np.testing.assert_array_equal(next(rows.blocks(0))[1], expected)
+        assert picture.notes == rows.head.notes == ()
+
+
+def test_page_marked_as_preview_is_read_if_it_is_the_only_one(read_bytes):
+    np.testing.assert_array_equal(read_bytes(pages((make_pixels(3), {"subfiletype": 1}))).pixels, make_pixels(3))
+
+
+def camera_raw(kind):
+    preview = {"subfiletype": 1, "subifds": 1}
+    if kind == "DNG":
+        preview["extratags"] = [(50706, 1, 4, bytes([1, 4, 0, 0]), True)]
+    if kind != "CR2":
+        return pages((make_pixels(3), preview), (make_pixels(0, np.uint16), {}))
+    data = tiff_bytes(make_pixels(3))
+    directory = data[8 : 8 + 2 + 12 * int.from_bytes(data[8:10], "little") + 4]  # makes room for the maker's mark
+    return data[:4] + len(data).to_bytes(4, "little") + b"CR" + data[10:] + directory
+
+
+@pytest.mark.parametrize("kind", ["DNG", "NEF", "CR2"])
+def test_camera_raw_files_are_refused(tmp_path, kind):
+    path = tmp_path / "a"
+    path.write_bytes(camera_raw(kind))
+    for read in (read_picture, read_header):
+        assert_refused(read, path, "camera raw files are not supported: develop it")
+    assert open_rows(path) is None
+
+
 @pytest.mark.parametrize(
     ("samples", "options"),
     [
         (make_pixels(0).astype(np.uint32), {"photometric": "minisblack"}),
         (make_pixels(0).astype(np.int16), {"photometric": "minisblack"}),
         (make_pixels(4, np.uint16), {"photometric": "separated"}),
+        (np.zeros((8, 8, 5), np.uint8), {"photometric": "separated", "extrasamples": ["unassalpha"]}),
         (make_pixels(3).astype(np.complex64), {"photometric": "rgb"}),
     ],
 )

@@ -43,6 +43,7 @@ IPTC_FILES = {
         Image.fromarray(make_pixels(0)).convert("P"), "TIFF", tiffinfo={33723: IPTC}
     ),
     "PNG": lambda: insert_chunk(pillow_bytes(make_pixels(3), "PNG"), raw_profile("iptc", RESOURCES)),
+    "PNG of resources": lambda: insert_chunk(pillow_bytes(make_pixels(3), "PNG"), raw_profile("8bim", RESOURCES)),
 }
 
 

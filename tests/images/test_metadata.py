@@ -146,14 +146,19 @@ def test_texts_become_exif_data_in_formats_without_texts(tmp_path):
             assert exif[Base.ImageDescription].encode("latin-1").decode() == "雪"
 
 
-def test_exif_and_xmp_texts_of_imagemagick_are_decoded(tmp_path):
-    chunks = raw_profile("exif", b"Exif\0\0" + photo_exif()) + raw_profile("xmp", XMP)
+@pytest.mark.parametrize("segments", [False, True])
+def test_exif_and_xmp_texts_of_imagemagick_are_decoded(tmp_path, segments):
+    chunks = raw_profile("APP1" if segments else "exif", b"Exif\0\0" + photo_exif())
+    chunks += raw_profile("xmp", XMP)
     (tmp_path / "a.png").write_bytes(insert_chunk(pillow_bytes(make_pixels(3), "PNG"), chunks))
     picture = read_picture(tmp_path / "a.png")
     assert picture.pixels.shape == (W, H, 3)
     assert picture.metadata.parsed_exif().main[Base.Make].data == b"Camera Co\0"
     assert AUTHOR in picture.metadata.xmp
     assert picture.metadata.text == ()
+    chunks = raw_profile("APP1", b"http://ns.adobe.com/xap/1.0/\0" + XMP)
+    (tmp_path / "a.png").write_bytes(insert_chunk(pillow_bytes(make_pixels(3), "PNG"), chunks))
+    assert AUTHOR in read_picture(tmp_path / "a.png").metadata.xmp
 
 
 def test_pictures_with_damaged_metadata_are_read_and_written(tmp_path):

@@ -26,8 +26,14 @@ from swinir_jax.images import Picture, plugins, read_header, read_picture, write
 
 
 def spread(samples, bits):
-    """Scales samples of `bits` bits to 16 bits."""
-    return np.rint(samples * (65535 / (2**bits - 1))).astype(np.uint16)
+    """Scales samples of `bits` bits to 8 bits, or to 16 if there are more than 8."""
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    return np.rint(samples * (np.iinfo(dtype).max / (2**bits - 1))).astype(dtype)
+
+
+def samples_of(bits, channels):
+    """Makes samples of `bits` bits, as codecs take them."""
+    return (make_pixels(channels, np.uint16) >> (16 - bits)).astype(np.uint8 if bits <= 8 else np.uint16)
 
 
 def heic(samples, mode, **options):
@@ -116,6 +122,16 @@ def test_jpeg_xl(read_bytes, dtype, channels, container):
     assert_same_samples(picture, Picture(colours, samples[..., -1] if channels in (2, 4) else None))
 
 
+@pytest.mark.parametrize("bits", [1, 4, 10, 12])
+@pytest.mark.parametrize("channels", [0, 3, 4])
+def test_jpeg_xl_of_other_depths_is_spread_over_the_whole_range(read_bytes, bits, channels):
+    samples = samples_of(bits, channels)
+    picture = read_bytes(bytes(imagecodecs.jpegxl_encode(samples, lossless=True, bitspersample=bits)))
+    expected = spread(samples, bits)
+    alpha = expected[..., 3] if channels == 4 else None
+    assert_same_samples(picture, Picture(expected if channels == 0 else expected[..., :3], alpha))
+
+
 @pytest.mark.parametrize("colours", [0, 3])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_written_jpeg_xl_of_16_bits_is_srgb(tmp_path, colours, alpha):
@@ -146,14 +162,13 @@ def test_first_frame_of_a_gif_and_its_transparency(read_bytes):
     np.testing.assert_array_equal(picture.pixels[:, 0], [[10, 20, 30], [70, 80, 90]])
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("bits", [1, 4, 8, 10, 12, 16])
 @pytest.mark.parametrize("channels", [0, 3])
 @pytest.mark.parametrize("codec", ["jp2", "j2k"])
 def test_jpeg_2000(read_bytes, bits, channels, codec):
-    samples = make_pixels(channels, np.uint16) >> (16 - bits)
-    stored = samples if bits > 8 else samples.astype(np.uint8)
-    data = imagecodecs.jpeg2k_encode(stored, level=0, reversible=True, bitspersample=bits, codecformat=codec)
-    assert_same_samples(read_bytes(bytes(data)), Picture(stored if bits == 8 else spread(samples, bits)))
+    samples = samples_of(bits, channels)
+    data = imagecodecs.jpeg2k_encode(samples, level=0, reversible=True, bitspersample=bits, codecformat=codec)
+    assert_same_samples(read_bytes(bytes(data)), Picture(spread(samples, bits)))
 
 
 PPM = {

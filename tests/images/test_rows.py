@@ -9,7 +9,7 @@ from PIL import Image
 
 from swinir_jax.errors import InputError
 from swinir_jax.files import companion
-from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.images import Picture, flatten, read_picture, write_picture
 from swinir_jax.images.row_reading import decoded_rows, open_rows
 from swinir_jax.images.row_writing import RowWriter, check_target, progress_file, read_progress
 from swinir_jax.images.rows import RowWindow
@@ -120,8 +120,21 @@ def test_decoded_rows(tmp_path):
     (tmp_path / "a.jpg").write_bytes(pillow_bytes(make_pixels(3), "JPEG"))
     picture, source = read_picture(tmp_path / "a.jpg"), decoded_rows(tmp_path / "a.jpg")
     np.testing.assert_array_equal(RowWindow(source, 3).read(3, 9), picture.pixels[3:9] / np.float32(255))
-    (tmp_path / "a.png").write_bytes(pillow_bytes(make_pixels(4), "PNG"))
-    assert_refused(decoded_rows, tmp_path / "a.png", "alpha")
+
+
+def test_rows_of_pictures_with_alpha(tmp_path):
+    pixels = make_pixels(4)
+    (tmp_path / "a.png").write_bytes(pillow_bytes(pixels, "PNG"))
+    assert_refused(decoded_rows, tmp_path / "a.png", "translucent", "--background")
+    white = decoded_rows(tmp_path / "a.png", "white")
+    flat = flatten(read_picture(tmp_path / "a.png"), "white").pixels
+    np.testing.assert_array_equal(next(white.blocks(0))[1], flat)
+    assert white.head.notes == ("put onto a white background",)
+    pixels[..., 3] = 255
+    (tmp_path / "a.png").write_bytes(pillow_bytes(pixels, "PNG"))
+    opaque = decoded_rows(tmp_path / "a.png")
+    np.testing.assert_array_equal(next(opaque.blocks(0))[1], pixels[..., :3])
+    assert opaque.head.alpha is None
 
 
 @pytest.mark.parametrize(("damage", "message"), [(slice(-400, -390), "damaged"), (slice(-400, None), "cut short")])

@@ -215,10 +215,13 @@ def test_less_memory_than_the_process_holds_is_refused(tmp_path, tile):
         StreamingRestorer(MODEL, WEIGHTS[1], tile=tile, memory=10**6).restore_file(source, tmp_path / "b.png")
 
 
-def test_alpha_is_refused(tmp_path):
+def test_translucent_image_needs_a_background(tmp_path):
     source = photo(tmp_path / "a.png", H, W, 3, alpha=np.zeros((H, W), np.uint8))
-    with pytest.raises(InputError, match="alpha"):
+    with pytest.raises(InputError, match="translucent"):
         restorer(**TILES).restore_file(source, tmp_path / "b.png")
+    restorer(**TILES).restore_file(source, tmp_path / "b.png", background="white")
+    white = restorer(**TILES)(np.full((H, W, 3), 255, np.uint8))
+    np.testing.assert_array_equal(read_picture(tmp_path / "b.png").pixels, white)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process its peak")
