@@ -143,6 +143,8 @@ class SwinIRConfig:
         for heads in self.num_heads:
             if self.embed_dim % heads:
                 raise InputError(f"embed_dim={self.embed_dim} is not a multiple of num_heads={heads}.")
+        if self.resi_connection == "3conv" and self.embed_dim < 4:  # the middle convolution has a quarter
+            raise InputError(f"resi_connection=3conv needs an embed_dim of at least 4, got {self.embed_dim}.")
         if self.window_size % self.attention_window:
             raise InputError(
                 f"img_size={self.img_size} is smaller than window_size={self.window_size} and does not divide it."

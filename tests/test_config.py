@@ -55,6 +55,7 @@ def test_windows_shift_only_where_the_image_was_larger(img_size, shift):
         ({"window_size": 0}, "window_size"),
         ({"window_size": 8, "img_size": 5}, "does not divide"),
         ({"resi_connection": "2conv"}, "2conv"),
+        ({"resi_connection": "3conv", "embed_dim": 3, "num_heads": (1,) * 6}, "embed_dim of at least 4"),
         ({"depths": ()}, "depths"),
         ({"upscale": 2}, r"upsampler='' enlarges by 1, got upscale=2; upsamplers for it: 'pixelshuffle', "),
         ({"upscale": 3, "upsampler": "nearest+conv"}, "enlarges by 2 or 4 or 8, got upscale=3; .*'pixelshuffledirect'"),

@@ -67,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
 def _summarise(args: argparse.Namespace) -> int:
     """Decodes all images, prints a summary, and writes sub-images if asked to."""
     numbers = _numbers(args, _SUB_IMAGES, _POOL, "needs --degrade CHAIN")
+    if not args.out and (args.patch or args.step):
+        raise InputError("--patch and --step need --out, the folder of the sub-images.")
     patch, threads = numbers["patch"], numbers["threads"]
     names, left_out = _find(args.folders)
     files = [*names]

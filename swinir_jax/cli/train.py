@@ -9,6 +9,7 @@ import jax
 
 from swinir_jax.cli.dataclass_arguments import FieldParser, with_fields
 from swinir_jax.configs import families, load_experiment
+from swinir_jax.errors import InputError
 from swinir_jax.training.checkpoint import SaveError, read_config
 from swinir_jax.training.experiment import Experiment
 from swinir_jax.training.loop import TrainingError, train_and_evaluate
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Trains to the last step, or until the run is asked to stop."""
     recipe = load_experiment(args.experiment)
     options = parse_options(args, recipe)
+    if options.profile < 0:
+        raise InputError(f"--profile must be at least 0, got {options.profile}.")
     stored = read_config(options.workdir)
     experiment = with_fields(stored if stored and stored.name == recipe.name else recipe, vars(options))
     initialize_distributed()
@@ -95,7 +98,7 @@ def parse_options(args: argparse.Namespace, experiment: Experiment) -> argparse.
     )
     parser.add_argument(
         "--profile", type=int, metavar="INT", default=0,
-        help="trace this many steps with JAX's profiler, into profile/ beside the logs (default: 0)",
+        help="trace this many steps by JAX's profiler, after the first three, into profile/ by the logs (default: 0)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", default=args.quiet, help="print errors only")
     parser.add_argument("--debug", action="store_true", default=args.debug, help="show the traceback of an error")

@@ -111,7 +111,8 @@ def open_pairs(
         sources = [part.source for part in open_parts(text, scale=scale, pairs=pairs, data_dir=data_dir, option=option)]
     else:
         sources = [_open_folder(Path(os.path.expanduser(text)), None, scale=scale, template=pairs)]
-    usable_images(JoinedSource(sources), side=scale, scale=scale, skip_small=False)
+    hint = f"leave it out of {option}"
+    usable_images(JoinedSource(sources), side=scale, scale=scale, skip_small=False, need="a pixel of LQ", hint=hint)
     for source in sources:
         if isinstance(source, FileSource):
             yield from source.pairs
@@ -145,21 +146,31 @@ def _open_folder(hq: Path, lq: Path | None, *, scale: int, template: str) -> Ima
     return FileSource(images.pairs)
 
 
-def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: bool) -> dict[int, Sizes]:
-    """Finds the images that are large enough for a patch, from their headers.
+def usable_images(
+    source: ImageSource,
+    *,
+    side: int,
+    scale: int,
+    skip_small: bool,
+    need: str = "a patch",
+    hint: str = "take a smaller --data.patch-size, or --data.skip-small",
+) -> dict[int, Sizes]:
+    """Finds the images that are large enough, from their headers.
 
     Args:
       source: all images.
-      side: side of an HQ patch, in pixels.
+      side: least side of an HQ image, in pixels.
       scale: HQ / LQ side ratio.
       skip_small: leave out smaller images, which are an error otherwise.
+      need: what is `side` wide, and
+      hint: what to do about smaller images, both for messages.
 
     Returns:
       Sizes by index in the source, in order; at least one.
 
     Raises:
-      InputError: if a file cannot be read, the sizes of a pair do not fit the scale, or images are smaller than the
-        patch; the message names the first few images and the number of the others.
+      InputError: if a file cannot be read, the sizes of a pair do not fit the scale, or images are too small; the
+        message names the first few images and the number of the others.
     """
     unreadable, unfit, small = [], [], []
     usable: dict[int, Sizes] = {}
@@ -174,16 +185,16 @@ def usable_images(source: ImageSource, *, side: int, scale: int, skip_small: boo
             if lq is not None and not sizes_fit((h, w), lq, scale):
                 unfit.append(f"{name}: the LQ image of {lq[1]}x{lq[0]}, enlarged by {scale}, is not {w}x{h}")
             elif min(h, w) < side:
-                small.append(f"{name}: {w}x{h} is smaller than a patch of {side}x{side}")
+                small.append(f"{name}: {w}x{h} is smaller than {need} of {side}x{side}")
             else:
                 usable[index] = found
-    for problems, hint in (
+    for problems, advice in (
         (unreadable, "swinir-jax prepare-data FOLDER lists them"),
         (unfit, "pairs must have the scale of the network"),
-        (small if not (skip_small and usable) else [], "take a smaller --data.patch-size, or --data.skip-small"),
+        (small if not (skip_small and usable) else [], hint),
     ):
         if problems:
-            raise InputError(f"{first_few(problems)}; {hint}.")
+            raise InputError(f"{first_few(problems)}; {advice}.")
     if small:
         logger.warning("%d of %d images skipped: %s", len(small), len(source), first_few(small))
     return usable

@@ -44,8 +44,9 @@ def check_experiment(experiment: Experiment) -> None:
     task = TASKS.get(experiment.task)
     if task is None or task.training is None:
         trained = [name for name, task in TASKS.items() if task.training]
-        near = difflib.get_close_matches(experiment.task, trained, n=1) or trained
-        raise InputError(f"--task {experiment.task} cannot be trained; the nearest is {', '.join(near)}.")
+        near = difflib.get_close_matches(experiment.task, trained, n=1)
+        hint = f"the nearest is {near[0]}" if near else f"use one of {', '.join(trained)}"
+        raise InputError(f"--task {experiment.task} cannot be trained; {hint}.")
     network, degradation = experiment.network, experiment.data.degradation
     if network.in_chans != task.channels:
         raise InputError(
@@ -113,6 +114,8 @@ def check_resume(stored: Experiment, wanted: Experiment) -> None:
     Raises:
       InputError: if a field must not change; the message names the first few options and counts the others.
     """
+    if stored.name != wanted.name:
+        raise InputError(f"The run in the workdir is one of {stored.name}, not {wanted.name}; name a new --workdir.")
     new = dict(_flatten(wanted))
     changes = {
         name: f"{option(name)} from {old!r} to {new[name]!r}" for name, old in _flatten(stored) if old != new[name]

@@ -165,6 +165,8 @@ class GanConfig:
     def __post_init__(self) -> None:
         _check_choices(self, "gan.")
         _check_at_least(self, "gan.", weight=0, features=1, warmup_steps=0, feature_matching=0, artifacts=0)
+        if self.loss == "none" and (self.feature_matching or self.artifacts):
+            raise InputError("--gan.feature-matching and --gan.artifacts need a --gan.loss; set them to 0 without one.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -238,7 +240,7 @@ class Experiment:
       seed: seed of all random numbers, below 2**32.
       init_from: weights to start from: a run, model folder, weight file or model name; empty for random weights.
       shard_optimizer: devices that share one copy of EMA and optimiser state.
-      max_skipped: consecutive steps without a finite gradient that end the run.
+      max_skipped: consecutive steps without a finite gradient that end the run, at the next log entry.
       log_every: steps between two log entries.
 
     Raises:

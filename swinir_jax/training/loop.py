@@ -74,6 +74,7 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
             check_resume(stored, experiment)
             tell_rate_change(stored, experiment, start)
         if start >= experiment.steps:
+            write_config(workdir, experiment)
             logger.info("%s: all %d steps are done.", workdir, start)
             return
         batches = stack.enter_context(contextlib.closing(_open_data(experiment)))
@@ -123,7 +124,7 @@ class _Run:
         self._corrupt_logged = 0
 
     def train(self, profiler: Profiler) -> signal.Signals | None:
-        """Trains to the last step; returns the signal that stopped the run earlier, or None."""
+        """Trains to the last step, or until a signal stops the run; returns the signal received, or None."""
         data = Prefetched(self._batches, functools.partial(place_batch, self._mesh))
         stop = False
         # The profiler is closed first, because it traces the threads that the other contexts stop.
@@ -146,7 +147,7 @@ class _Run:
             self._checkpoints.wait()
         if stop:
             logger.info("Stopped by a signal, saved after step %d; the same command continues the run.", self._step)
-        return self._interruption.received if stop else None
+        return self._interruption.received
 
     def _take_batch(self, data: Prefetched) -> None:
         """Waits for the next batch; saves the run if the data cannot be read."""
@@ -247,6 +248,9 @@ class _Run:
             self._experiment, self._state.model, params, self._pairs, lambda: self._interruption.received is not None
         )
         if measured is None:
+            logger.warning(
+                "The validation after step %d was broken off; swinir-jax evaluate measures a run.", self._step
+            )
             return math.nan
         self._logs.write(self._step, {f"validation/{name}": value for name, value in measured.scores.items()})
         for name, picture in measured.pictures.items():

@@ -19,6 +19,7 @@ from swinir_jax.training.logs import Logs
 from swinir_jax.training.loop import TrainingError, _brief, train_and_evaluate
 from swinir_jax.training.prefetch import Prefetched
 from swinir_jax.training.progress import Progress
+from swinir_jax.training.validation import validate
 
 
 def change(experiment, **parts):
@@ -83,6 +84,22 @@ def test_ctrl_c_saves_the_current_step(stopped, experiment):
     checkpoints.close()
     assert list(metrics(stopped.workdir, "train/loss")) == [1, 2, 4, 6, 8]  # the first step, too
     assert signal.getsignal(signal.SIGINT) is stopped.handler
+
+
+def test_ctrl_c_in_the_last_validation_keeps_the_run_without_a_score(experiment, tmp_path, monkeypatch, caplog):
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        return validate(*args)
+
+    monkeypatch.setattr(loop, "validate", interrupted)
+    places = {"hq": experiment.data.hq.replace("folder:", "") + "/0.png"}
+    with pytest.raises(KeyboardInterrupt):
+        train_and_evaluate(change(experiment, steps=1, validation=places), tmp_path)
+    assert "The validation after step 1 was broken off; swinir-jax evaluate measures" in caplog.text
+    checkpoints = Checkpoints(tmp_path, experiment.checkpoint)
+    assert checkpoints.latest_step() == 1
+    checkpoints.close()
+    assert not metrics(tmp_path, "validation/psnr_y")
 
 
 def test_a_damaged_record_is_named_once_and_counted(stopped):
@@ -253,6 +270,7 @@ def test_a_jump_of_the_learning_rate_is_logged(caplog):
     [
         ({"task": "lightweight_st"}, "nearest is lightweight_sr"),
         ({"task": "compressed_sr"}, "compressed_sr cannot be trained"),
+        ({"task": "x"}, "use one of classical_sr, "),
         ({"task": "real_sr"}, "needs --data.degradation.kind blind"),
         ({"task": "gray_dn"}, "--network.in-chans is 3"),
         ({"task": "color_dn"}, "needs --data.degradation.kind noise"),

@@ -222,7 +222,7 @@ def test_another_experiment_in_the_workdir(whole, capsys):
     assert "seed from 0 to 1" in error
     assert "--batch-size from 4 to 8" in error
     assert main(["train", "lightweight_sr_x3", "--workdir", workdir]) == 2
-    assert "name from 'lightweight_sr_x2' to 'lightweight_sr_x3'" in capsys.readouterr().err
+    assert "is one of lightweight_sr_x2, not lightweight_sr_x3; name a new --workdir" in capsys.readouterr().err
 
 
 def test_a_finished_run(whole, capsys):
@@ -230,6 +230,7 @@ def test_a_finished_run(whole, capsys):
     error = capsys.readouterr().err
     assert "Changed: --log-every from 10 to 7" in error
     assert f"all {STEPS} steps are done" in error
+    assert read_config(whole[0]).log_every == 7
 
 
 @pytest.mark.parametrize(
@@ -238,6 +239,8 @@ def test_a_finished_run(whole, capsys):
         ("lightwight_sr_x2 --workdir x", ["lightwight_sr_x2: no such experiment", "lightweight_sr_x2"]),
         ("gray_dn_noise25 --workdir x --optimizer.learning-rat 1", ["--optimizer.learning-rat,", "learning-rate"]),
         ("gray_dn_noise25 --workdir x --steps many", ["--steps", "'many'"]),
+        ("gray_dn_noise25 --workdir x --profile -1", ["--profile must be at least 0, got -1"]),
+        ("gray_dn_noise25 --workdir x --gan.artifacts 1", ["--gan.artifacts need a --gan.loss"]),
         ("gray_dn_noise25 --workdir x --steps 0", ["swinir-jax: error: --steps must be at least 1, got 0"]),
         ("gray_dn_noise25 --steps 1", ["required", "--workdir"]),
         ("gray_dn_noise25 --workdir x --network.depths 6 6", ["depths=(6, 6)"]),

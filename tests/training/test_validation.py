@@ -28,6 +28,10 @@ def described(experiment):
 
 
 def test_unmeasurable_images_are_named_before_training(folder):
+    write_picture(folder / "line.png", Picture(np.zeros((1, 40, 3), np.uint8)))
+    with pytest.raises(InputError, match=r"line.png: 40x1 is smaller than a pixel of LQ of 2x2; .* --validation.hq"):
+        validation_pairs(validated(folder))
+    (folder / "line.png").unlink()
     photo = (folder / "0.png").read_bytes()
     (folder / "cut.png").write_bytes(photo[: len(photo) // 2])  # its header is whole
     write_picture(folder / "small.png", Picture(np.zeros((14, 40, 3), np.uint8)))  # 10 pixels high without its border
