@@ -100,7 +100,7 @@ def first_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
     is_preview = page.subfiletype & _REDUCED and _SUB_IFDS in page.tags  # the samples lie in one of these
     tiff.filehandle.seek(_MAKER_AT)
     if is_preview or _DNG_VERSION in tiff.pages.first.tags or tiff.filehandle.read(2) == b"CR":
-        raise InputError("camera raw files are not supported: develop it to a TIFF or JPEG first")
+        raise InputError("camera raw files are not supported: develop this one to a TIFF or JPEG first")
     limit = max(4 * page.imagelength * page.imagewidth, _LARGEST_TILE)
     if page.tilelength * page.tilewidth > limit:
         raise InputError(f"tiles of {page.tilewidth} x {page.tilelength} pixels are above the limit of {limit}")

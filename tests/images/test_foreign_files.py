@@ -200,7 +200,7 @@ def test_camera_raw_files_are_refused(tmp_path, kind):
     path = tmp_path / "a"
     path.write_bytes(camera_raw(kind))
     for read in (read_picture, read_header):
-        assert_refused(read, path, "camera raw files are not supported: develop it")
+        assert_refused(read, path, "camera raw files are not supported: develop this one")
     assert open_rows(path) is None
 
 
