@@ -27,7 +27,7 @@ from swinir_jax.cli.interrupts import answering_interrupts
 from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
 from swinir_jax.cli.tally import Tally, counting
 from swinir_jax.cli.unfinished import Unfinished
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, first_few
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Header, Picture, write_picture
 from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
@@ -213,9 +213,8 @@ def _tell_replaced(jobs: Sequence[Job], goal: Goal, compare: bool) -> None:
         logger.info("1 result exists already and is replaced; --skip-existing keeps it")
     elif count:
         logger.info("%d results exist already and are replaced; --skip-existing keeps them", count)
-    for job in jobs if compare else ():
-        if job.comparison.is_file():
-            logger.info("%s: exists already and is replaced", job.comparison)
+    if compare and (known := [str(job.comparison) for job in jobs if job.comparison.is_file()]):
+        logger.info("before/after pictures that exist already are replaced: %s", first_few(known))
 
 
 def _print(result: Path) -> None:

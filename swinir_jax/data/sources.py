@@ -162,8 +162,8 @@ def usable_images(
       side: least side of an HQ image, in pixels.
       scale: HQ / LQ side ratio.
       skip_small: leave out smaller images, which are an error otherwise.
-      need: what is `side` wide, and
-      hint: what to do about smaller images, both for messages.
+      need: name of a square of that side, for messages.
+      hint: what to do about smaller images, for the error.
 
     Returns:
       Sizes by index in the source, in order; at least one.

@@ -134,7 +134,10 @@ def restore_by_rows(
         not suffice, the file is damaged, or the target cannot be written.
     """
     engine = restorers[0].engine
-    source = open_rows(path) or _decode(path, background, engine.unused_memory())
+    if source := open_rows(path):
+        background = None  # because there is no alpha
+    else:
+        source = _decode(path, background, engine.unused_memory())
     tilings: list[Tiling] = []
     networks = _in_turn(restorers, source, lambda tiles: done(tiles, sum(map(len, tilings))))
     rows = networks[-1].answer
