@@ -25,7 +25,7 @@ from swinir_jax.evaluation.protocol import average, evaluate
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference.padding import MARGIN
 from swinir_jax.inference.streaming import StreamingRestorer
-from swinir_jax.tasks import TASKS, real_sr
+from swinir_jax.tasks import PAD, TASKS, real_sr
 
 RESULTS = ROOT / "benchmarks" / "results" / "border.json"
 TIMED = "lightweight_x2"
@@ -72,7 +72,7 @@ def scores(name: str, sets: Path) -> list[str]:
     lq = sets / "Set5" / "LR_bicubic" / f"X{scale}" if scale > 1 and not blind else None
     pairs = find_images(sets / "Set5" / "HR", lq, scale=scale).pairs
     metric, found = task.metrics[0], {}
-    for pad in (task.pad, "reflect"):
+    for pad in (PAD, "reflect"):
         restorer = Restorer(*load_pretrained(name), tile=0, pad=pad, blend="average")
         found[pad] = average([result for result, _ in evaluate(task, level, restorer.restore, pairs)])[metric]
     return [f"{metric.upper().replace('_', '-')} {score:.3f}" for score in found.values()]

@@ -14,7 +14,7 @@ from tables import ROOT
 from swinir_jax import Restorer, load_pretrained
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.evaluation.protocol import evaluate
-from swinir_jax.tasks import TASKS, real_sr
+from swinir_jax.tasks import PAD, TASKS, real_sr
 
 OUT = ROOT / "docs" / "crops.jpg"
 CROP = (72, 8, 168, 104)  # left, top, right, bottom: the face
@@ -37,7 +37,7 @@ def panels(model: str, task: str, level: int) -> list[Image.Image]:
     """Returns crops of the network's input, the answer and the truth."""
     network, params = load_pretrained(model)
     protocol = real_sr("photo") if task == "real_sr" else TASKS[task]
-    restorer = Restorer(network, params, pad=protocol.pad)
+    restorer = Restorer(network, params, pad=PAD)
     ((_, images),) = evaluate(protocol, level, restorer.restore, [(PHOTO, None)])
     full = [Image.fromarray(np.asarray(image)) for image in (images.lq, images.restored, images.hq)]
     size = full[-1].size

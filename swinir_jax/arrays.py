@@ -34,6 +34,9 @@ def as_batch(lq: Any, channels: int) -> jax.Array | np.ndarray:
     check_batch(batch, channels)
     if isinstance(batch, np.ndarray):
         check_values(batch)
+        # JAX would take other byte orders for native values without a word, and has no longer floats.
+        dtype = np.float64 if batch.dtype.itemsize > 8 else batch.dtype.newbyteorder("=")
+        batch = batch.astype(dtype, copy=False)
     return batch
 
 
@@ -71,8 +74,12 @@ def _mended(shape: Sequence[int], channels: int) -> str:
     return ""
 
 
-def check_image(image: np.ndarray) -> None:
+def check_image(image: np.ndarray, channels: int) -> None:
     """Refuses an array that is not one image, `[h, w]` or `[h, w, C]`.
+
+    Args:
+      image: any array.
+      channels: channels of the network, which an image of few rows may have as its last axis.
 
     Raises:
       InputError: if the array has other axes or is empty; the message says how to mend it.
@@ -81,7 +88,7 @@ def check_image(image: np.ndarray) -> None:
     hint = ""
     if image.ndim == 4:
         hint = "; for batches, call swinir_jax.fast_apply(model, params)"
-    elif image.ndim == 3 and shape[0] <= _MOST_CHANNELS < shape[-1]:
+    elif image.ndim == 3 and shape[0] <= _MOST_CHANNELS < shape[-1] != channels:
         hint = "; channels come last: image.transpose(1, 2, 0)"
     if image.ndim not in (2, 3) or 0 in shape or hint:
         raise InputError(f"An image is [h, w] or [h, w, C], got an array of shape {shape}{hint}.")

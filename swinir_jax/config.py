@@ -112,6 +112,7 @@ class SwinIRConfig:
         self._check_types()
         if self.img_sides[0] == self.img_sides[1]:
             object.__setattr__(self, "img_size", self.img_sides[0])
+        self._check_choices()
         self._check_sizes()
         self._check_upscale()
         for name in ("drop_rate", "attn_drop_rate", "drop_path_rate"):
@@ -128,6 +129,16 @@ class SwinIRConfig:
             ):
                 kind = getattr(field.type, "__name__", field.type)
                 raise InputError(f"{field.name} must be of type {kind} and finite, got {value!r}.")
+
+    def _check_choices(self) -> None:
+        if self.family not in FAMILIES:
+            raise InputError(f"family must be one of {FAMILIES}, got {self.family!r}.")
+        if self.family == "swin2sr" and self.qk_scale is not None:
+            raise InputError(f"A swin2sr learns the scale of its scores; qk_scale={self.qk_scale} has no effect.")
+        if self.upsampler not in UPSCALES:
+            raise InputError(f"upsampler must be one of {list(UPSCALES)}, got {self.upsampler!r}.")
+        if self.resi_connection not in RESI_CONNECTIONS:
+            raise InputError(f"resi_connection must be one of {RESI_CONNECTIONS}, got {self.resi_connection!r}.")
 
     def _check_sizes(self) -> None:
         for name in ("in_chans", "img_sides", "window_size", "embed_dim", "mlp_hidden_dim", "unshuffle"):
@@ -155,14 +166,6 @@ class SwinIRConfig:
             raise InputError(f"ape=True: img_size={self.img_size} is not a multiple of window_size={self.window_size}.")
 
     def _check_upscale(self) -> None:
-        if self.family not in FAMILIES:
-            raise InputError(f"family must be one of {FAMILIES}, got {self.family!r}.")
-        if self.family == "swin2sr" and self.qk_scale is not None:
-            raise InputError(f"A swin2sr learns the scale of its scores; qk_scale={self.qk_scale} has no effect.")
-        if self.upsampler not in UPSCALES:
-            raise InputError(f"upsampler must be one of {list(UPSCALES)}, got {self.upsampler!r}.")
-        if self.resi_connection not in RESI_CONNECTIONS:
-            raise InputError(f"resi_connection must be one of {RESI_CONNECTIONS}, got {self.resi_connection!r}.")
         allowed = UPSCALES[self.upsampler]
         if self.upscale < 1 or (allowed is not None and self.enlargement not in allowed):
             factors = "any factor from 1 on" if allowed is None else " or ".join(map(str, allowed))

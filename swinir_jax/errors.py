@@ -1,8 +1,10 @@
 """Errors that a user can cause, and the texts of their messages."""
 
 import difflib
+import numbers
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 _SHOWN = 3  # problems or names in a message
 
@@ -56,6 +58,11 @@ def nearest(name: object, names: Iterable[object]) -> str:
     """Returns the end of a message on an unknown name: `, the nearest is NAME`; empty if none is near."""
     found = difflib.get_close_matches(str(name), map(str, names), n=1)
     return f", the nearest is {found[0]}" if found else ""
+
+
+def is_int(value: Any) -> bool:
+    """Returns whether a value is an integer, also one of NumPy, and not a bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def option(field: str) -> str:

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from swinir_jax.errors import InputError
+from swinir_jax.checkpoints.names import check_network
+from swinir_jax.errors import InputError, is_int
 from swinir_jax.exported import SelfTest, pack, samples
 from swinir_jax.files import write_bytes
 from swinir_jax.inference.network import network_for
@@ -44,8 +45,10 @@ def export_network(
       shape: fixed `[B, H, W, C]` of the input, H and W multiples of the window; None for any batch and size.
 
     Raises:
-      InputError: if the network cannot be exported with this shape, dtype or platform, or the file cannot be written.
+      InputError: if the parameters do not fit the network, it cannot be exported with this shape, dtype or platform, or
+        the file cannot be written.
     """
+    check_network(model, params)
     config, dtype = model.config, jnp.dtype(model.dtype).name
     unknown = [name for name in platforms if name not in PLATFORMS]
     if unknown or not platforms:
@@ -58,6 +61,7 @@ def export_network(
         raise InputError(f"This network, with ape, takes only one size: shape=(B, {height}, {width}, C).")
     if shape is not None:
         _check_shape(shape, model)
+        shape = tuple(map(int, shape))  # of integers of NumPy, too
 
     network = network_for(model, "cpu", fast=set(platforms) == {"cpu"})
     weights = network.prepare(params)
@@ -65,11 +69,11 @@ def export_network(
     def restore(lq: jax.Array) -> Any:
         return network.restore(weights, lq)
 
-    dims = jax.export.symbolic_shape(f"b, {m}*h, {m}*w, {config.in_chans}") if shape is None else tuple(shape)
+    dims = jax.export.symbolic_shape(f"b, {m}*h, {m}*w, {config.in_chans}") if shape is None else shape
     with _without_source_lines():
         program = jax.export.export(jax.jit(restore), platforms=platforms)(jax.ShapeDtypeStruct(dims, jnp.float32))
     # The input of the default self-test needs padding, and has shifted windows.
-    test_shape = (2, 2 * m + 3, 3 * m - 2, config.in_chans) if shape is None else tuple(shape)
+    test_shape = (2, 2 * m + 3, 3 * m - 2, config.in_chans) if shape is None else shape
     test = SelfTest(seed=0, shape=test_shape, tolerance=TOLERANCES[dtype])
     expected = samples(np.asarray(jax.jit(restore)(test.input())))
     write_bytes(Path(path), pack(program, config, dtype, test, expected))
@@ -89,7 +93,7 @@ def _without_source_lines() -> Iterator[None]:
 
 def _check_shape(shape: Sequence[int], model: SwinIR) -> None:
     config, text = model.config, ",".join(map(str, shape))
-    if len(shape) != 4 or min(shape) < 1 or shape[3] != config.in_chans:
+    if len(shape) != 4 or not all(map(is_int, shape)) or min(shape) < 1 or shape[3] != config.in_chans:
         raise InputError(f"The shape must be [B, H, W, {config.in_chans}] for this network, got {text}.")
     if shape[1] % config.side_multiple or shape[2] % config.side_multiple:
         raise InputError(f"H and W of a shape must be multiples of {config.side_multiple}, got {text}.")

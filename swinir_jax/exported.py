@@ -96,8 +96,11 @@ class ExportedNetwork:
 
     def runs_here(self) -> bool:
         """Returns whether the file is for JAX's default platform."""
-        backend = jax.default_backend()
-        return not {"gpu": {"cuda", "rocm"}}.get(backend, {backend}).isdisjoint(self.platforms)
+        platform = jax.default_backend()
+        if platform == "gpu":
+            is_amd = getattr(jax.devices()[0], "compute_capability", "").startswith("gfx")
+            platform = "rocm" if is_amd else "cuda"
+        return platform in self.platforms
 
     def self_test(self) -> float:
         """Runs the self-test; returns `||y - expected|| / ||expected||`, which must be at most `test.tolerance`."""

@@ -38,6 +38,12 @@ def name_hash(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yields a hidden path beside `target`, and renames it to `target` at the end; removes it after an error.

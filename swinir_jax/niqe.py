@@ -54,6 +54,8 @@ def niqe_and_blocks(image: np.ndarray, crop: int = 0) -> tuple[float, int]:
     """
     image = np.asarray(image)
     check_values(image, "image")
+    if crop < 0:
+        raise InputError(f"Cannot cut {crop} pixels from each side of an image.")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
     luma = image if image.ndim == 2 else rgb_to_y(image)  # refuses other shapes

@@ -42,6 +42,10 @@ def _shrink_and_compress(hq: np.ndarray, scale: int) -> np.ndarray:
     return jpeg(imresize(hq, 1 / scale), _CHALLENGE_QUALITY) / 255
 
 
+PAD: Literal["official"] = "official"
+"""Padding to multiples of the window, in all protocols."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
     """One task of the papers.
@@ -56,8 +60,6 @@ class Task:
       channels: number of channels of the networks.
       metrics: reported metrics, keys of METRICS.
       protocol: description of the degradation for logs.
-      crops_scale: whether a border as wide as the scale is cropped before measuring.
-      pad: padding to multiples of the window.
       has_truth: whether images to evaluate usually have a ground truth; degraded images are taken alone otherwise.
     """
 
@@ -68,8 +70,6 @@ class Task:
     channels: int
     metrics: tuple[str, ...]
     protocol: str
-    crops_scale: bool = False
-    pad: Literal["official", "minimal"] = "official"
     has_truth: bool = True
 
 
@@ -90,7 +90,6 @@ _SR = Task(
     training="bicubic",
     colours=as_rgb,
     channels=3,
-    crops_scale=True,
     metrics=_COLOUR,
     protocol="MATLAB's bicubic imresize (uint8)",
 )

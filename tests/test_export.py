@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +84,16 @@ def test_network_inside_jit_and_scan(dynamic):
     np.testing.assert_allclose(restored, [network(frame) for frame in lq], atol=1e-5)
 
 
+@pytest.mark.parametrize(("capability", "platform"), [("9.0", "cuda"), ("gfx942", "rocm")])
+def test_files_for_gpus_of_one_maker(dynamic, monkeypatch, capability, platform):
+    network = load_exported(dynamic)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [SimpleNamespace(compute_capability=capability)])
+    for name in ("cuda", "rocm", "tpu"):
+        monkeypatch.setattr(network, "platforms", (name,))
+        assert network.runs_here() == (name == platform)
+
+
 def test_attributes_of_a_loaded_network(dynamic, small):
     network = load_exported(dynamic)
     assert (network.config, network.dtype, network.platforms) == (TINY, "float32", ("cpu", "cuda", "tpu"))
@@ -98,7 +109,7 @@ def test_self_tests(dynamic, small):
 
 
 def test_equal_exports_are_equal_files(small, tmp_path):
-    export_network(SwinIR(SMALL, dtype=jnp.bfloat16), SMALL_PARAMS, tmp_path / "again", shape=(1, 8, 12, 1))
+    export_network(SwinIR(SMALL, dtype=jnp.bfloat16), SMALL_PARAMS, tmp_path / "again", shape=np.array([1, 8, 12, 1]))
     assert (tmp_path / "again").read_bytes() == small.read_bytes()
 
 
@@ -134,6 +145,12 @@ def test_files_contain_no_source_paths(dynamic):
 def test_arrays_that_cannot_be_restored_are_refused(dynamic, lq, word):
     with pytest.raises(InputError, match=word):
         load_exported(dynamic)(lq)
+
+
+def test_what_is_not_a_network_with_its_parameters(tmp_path):
+    for arguments, word in (((SwinIR(TINY), {"params": PARAMS}), "pass variables"), ((None, PARAMS), "got NoneType")):
+        with pytest.raises(InputError, match=word):
+            export_network(*arguments, tmp_path / "x")
 
 
 @pytest.mark.as_shipped

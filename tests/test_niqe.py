@@ -54,3 +54,8 @@ def test_flat_blocks_are_not_counted():
 def test_arrays_that_are_no_images_are_refused(image):
     with pytest.raises(InputError):
         niqe_and_blocks(image)
+
+
+def test_a_negative_border_is_refused():
+    with pytest.raises(InputError, match="Cannot cut -5 pixels"):
+        niqe_and_blocks(np.zeros((192, 192)), crop=-5)

@@ -46,6 +46,7 @@ class Job:
       text: why the job failed, in one line.
       outcome: the result, once there is one.
       stopping: whether the user has stopped the job.
+      news: event that the next change sets; each change makes a new one.
     """
 
     key: str

@@ -19,12 +19,8 @@ from swinir_jax.app.security import add_headers, only_own_page
 from swinir_jax.app.upload import receive
 from swinir_jax.errors import InputError, printable
 
-_TYPES = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}  # ending -> content type of the page's files
+# Content types of the page's files by ending.
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _ALIVE_SECONDS = 15  # between signs of life in a stream of events
 _SWEEP_SECONDS = 10
 
@@ -70,7 +66,7 @@ class Handlers:
     async def choices(self, request: web.Request) -> web.Response:
         """Answers with what can be done, and the limits."""
         choices = [offer.describe() for offer in self._networks.offers.values()]
-        limits = {"bytes": self._limits.file_bytes, "pixels": self._limits.pixels}
+        limits = {"bytes": self._limits.file_bytes}
         return web.json_response({"choices": choices, "limits": limits})
 
     async def upload(self, request: web.Request) -> web.Response:
@@ -85,8 +81,8 @@ class Handlers:
             if isinstance(error, InputError):
                 text = str(error).replace(str(job.upload), job.name)
                 raise web.HTTPUnprocessableEntity(text=f"{text}\n") from error
-            if isinstance(error, ConnectionError):  # the browser has gone, and nobody reads this
-                raise web.HTTPBadRequest(text="The file ended early.\n") from error
+            if isinstance(error, ConnectionError | web.RequestPayloadError):  # the browser has gone, or is none
+                raise web.HTTPBadRequest(text="The file did not arrive whole.\n") from error
             if isinstance(error, OSError):
                 text = f"{job.name}: cannot be kept by the server ({error.strerror}).\n"
                 raise web.HTTPInsufficientStorage(text=text) from error
@@ -98,14 +94,15 @@ class Handlers:
         """Sends the job's state at each change, as server-sent events, until the job is over."""
         job = self._job(request)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        while True:
-            news = job.news
-            await response.write(b"data: %s\n\n" % json.dumps(job.describe()).encode())
-            if job.is_over:
-                break
-            while not await _happens(news):
-                await response.write(b": alive\n\n")
+        with contextlib.suppress(ConnectionError):  # the page was closed or loaded again
+            await response.prepare(request)
+            while True:
+                news = job.news
+                await response.write(b"data: %s\n\n" % json.dumps(job.describe()).encode())
+                if job.is_over:
+                    break
+                while not await _happens(news):
+                    await response.write(b": alive\n\n")
         return response
 
     async def preview(self, request: web.Request) -> web.StreamResponse:

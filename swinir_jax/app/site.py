@@ -17,7 +17,7 @@ from swinir_jax.app.networks import Offer
 from swinir_jax.caches import user_cache
 from swinir_jax.checkpoints.zoo import weight_metadata
 from swinir_jax.errors import InputError
-from swinir_jax.files import cannot_write, make_folder
+from swinir_jax.files import cannot_write, file_sha256, make_folder
 from swinir_jax.inference.chain import Network
 from swinir_jax.onnx.check import TOLERANCE, check_onnx
 from swinir_jax.onnx.export import export_onnx
@@ -108,7 +108,7 @@ def fetch_runtime() -> Path:
             except subprocess.CalledProcessError as error:
                 raise InputError(f"{package}: npm could not fetch it ({error.stderr.strip()}).") from error
             (Path(folder) / file.name).replace(file)
-    if hashlib.sha256(file.read_bytes()).hexdigest() != _RUNTIME_SHA256:
+    if file_sha256(file) != _RUNTIME_SHA256:
         raise InputError(f"{file}: is not {package} as it was published; remove the file.")
     return file
 

@@ -7,7 +7,7 @@ from typing import Any
 import flax
 import numpy as np
 
-from swinir_jax.checkpoints.names import shape_problems
+from swinir_jax.checkpoints.names import check_params, shape_problems
 from swinir_jax.errors import InputError, first_few
 
 
@@ -24,9 +24,12 @@ def blend(networks: Sequence[tuple[Mapping[str, Any], float]]) -> dict[str, Any]
       The weighted mean, float32; a network of weight 1 beside weights of 0 stays the same bit for bit.
 
     Raises:
-      InputError: if the weights do not sum to 1, or names or shapes of parameters differ.
+      InputError: if the weights do not sum to 1, names or shapes of parameters differ, or something else is given for
+        parameters.
     """
     check_weights([weight for _, weight in networks])
+    for params, _ in networks:
+        check_params(params)
     trees = [flax.traverse_util.flatten_dict(dict(params), sep="/") for params, _ in networks]
     shapes = [{path: np.shape(leaf) for path, leaf in tree.items()} for tree in trees]
     for number, found in enumerate(shapes[1:], 2):

@@ -24,7 +24,8 @@ from swinir_jax.files import make_folder, write_bytes
 
 logger = logging.getLogger(__name__)
 
-# Fields of a configuration in which networks to blend may differ: `img_range` is aligned, others only serve training.
+# Fields of a configuration in which networks to blend may differ: `img_range` is aligned, what follows from `img_size`
+# and `mlp_ratio` is compared, and the others serve training alone.
 _FREE = (
     *("img_range", "img_size", "mlp_ratio"),
     *("drop_rate", "attn_drop_rate", "drop_path_rate", "use_checkpoint"),
@@ -33,6 +34,7 @@ _FREE = (
 # Convolutions that take or give images.
 _FROM_IMAGES = {"conv_first", "conv_first_1", "conv_bicubic", "conv_after_aux_0"}
 _TO_IMAGES = {"conv_last", "conv_aux", "conv_last_hf"}
+_LARGEST_FACTOR = 1e6  # between two values of img_range
 
 
 def convert(
@@ -185,14 +187,16 @@ def with_img_range(
       The new parameters and configuration.
 
     Raises:
-      InputError: if `img_range` is not positive and finite.
+      InputError: if `img_range` is not positive and finite, or so far from the network's that float32 loses digits.
     """
+    new_config = dataclasses.replace(config, img_range=img_range)
     factor = np.float32(img_range / config.img_range)
-    config = dataclasses.replace(config, img_range=img_range)
+    if not 1 / _LARGEST_FACTOR <= factor <= _LARGEST_FACTOR:
+        raise InputError(f"img_range={img_range:g} is too far from {config.img_range:g}, the network's own.")
     rewritten = dict(params)
     for name in _FROM_IMAGES & params.keys():
         rewritten[name] = {**params[name], "kernel": params[name]["kernel"] / factor}
     to_images = {"upsample_0"} if config.upsampler == "pixelshuffledirect" else _TO_IMAGES
     for name in to_images & params.keys():
         rewritten[name] = {leaf: value * factor for leaf, value in params[name].items()}
-    return rewritten, config
+    return rewritten, new_config

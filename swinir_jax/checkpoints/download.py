@@ -18,7 +18,7 @@ from tqdm import tqdm
 from swinir_jax.caches import user_cache
 from swinir_jax.checkpoints.zoo import OFFICIAL, OfficialModel, bundled_models
 from swinir_jax.errors import DownloadError, InputError
-from swinir_jax.files import cannot_write, make_folder, replacing
+from swinir_jax.files import cannot_write, file_sha256, make_folder, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def locate_address(address: str, *, progress: bool = False) -> Path:
     address, is_pinned, pin = address.partition("#sha256=")
     if is_pinned and not re.fullmatch("[0-9a-fA-F]{64}", pin):
         raise InputError(f"{address}: a SHA-256 has 64 hexadecimal digits, got {pin!r}.")
-    path = _check(address).path
+    path = _parsed(address).path
     name = re.sub(r"[^\w.-]", "_", urllib.parse.unquote(path).rpartition("/")[2])[-100:].lstrip(".") or "weights"
     target = cache_folder() / hashlib.sha256(address.encode()).hexdigest()[:16] / name
 
@@ -172,13 +172,8 @@ def locate_address(address: str, *, progress: bool = False) -> Path:
     return target
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _check_digest(path: Path, pin: str) -> None:
-    if (digest := _digest(path)) != pin.lower():
+    if (digest := file_sha256(path)) != pin.lower():
         raise InputError(f"{path}: has the SHA-256 {digest}, not {pin.lower()}.")
 
 
@@ -191,7 +186,8 @@ def _check_swinir(path: Path) -> None:
     params_from_official(tensors, infer_config(tensors))
 
 
-def _check(address: str) -> urllib.parse.SplitResult:
+def _parsed(address: str) -> urllib.parse.SplitResult:
+    """Parses an address; raises InputError unless it is https, or http on this machine."""
     try:
         parts = urllib.parse.urlsplit(address)
         host = parts.hostname
@@ -208,7 +204,7 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
         old, new = map(urllib.parse.urlsplit, (req.full_url, newurl))
         if (old.scheme, old.hostname) != (new.scheme, new.hostname):  # the host itself, a mirror, may lack https
-            _check(newurl)
+            _parsed(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -230,7 +226,7 @@ def _fetch(address: str, target: Path, progress: bool, check: Callable[[Path], A
             except InputError as error:
                 reason = str(error).replace(f"{temporary}: ", "").removesuffix(".")
                 raise InputError(f"{address}: was downloaded, and is not the network wanted ({reason}).") from error
-            digest = _digest(temporary)
+            digest = file_sha256(temporary)
     except OSError as error:
         raise cannot_write(target, error) from error
     logger.info("%s: downloaded, %d bytes, SHA-256 %s", target, target.stat().st_size, digest)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from swinir_jax.checkpoints.blending import blend
 from swinir_jax.checkpoints.folders import FAITHFUL, SHARP
 from swinir_jax.checkpoints.names import params_from_official, params_to_official, split_buffers
@@ -67,6 +69,7 @@ def load_ends(folder: Path, strength: float | None = None) -> tuple[dict[str, An
     config, content = read_config(folder)
     chosen: Any = content.get("strength") if strength is None else strength
     _check_strength(chosen)
+    chosen = float(chosen)
     ends = []
     for name in (FAITHFUL, SHARP):
         tensors, _ = read_weight_file(folder / name)
@@ -78,5 +81,5 @@ def load_ends(folder: Path, strength: float | None = None) -> tuple[dict[str, An
 
 
 def _check_strength(strength: Any) -> None:
-    if not (isinstance(strength, int | float) and 0 <= strength <= 1):
+    if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
         raise InputError(f"strength (--strength) must be 0 to 1, got {strength!r}.")

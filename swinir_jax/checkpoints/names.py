@@ -182,12 +182,21 @@ def check_network(model: SwinIR, params: Mapping[str, Any]) -> None:
     _flatten(params, model.config)
 
 
-def _flatten(params: Mapping[str, Any], config: SwinIRConfig) -> dict[str, Any]:
-    """Returns the leaves of a Flax parameter tree by path (`a/b/c`), once they fit."""
+def check_params(params: Any) -> None:
+    """Refuses what is no nested dictionary, or the variables around the parameters.
+
+    Raises:
+      InputError: in these cases.
+    """
     if not isinstance(params, Mapping):
         raise InputError(f"Parameters are a nested dictionary, got {type(params).__name__}.")
     if "params" in params:
         raise InputError("These are variables, the parameters are an entry of them: pass variables['params'].")
+
+
+def _flatten(params: Mapping[str, Any], config: SwinIRConfig) -> dict[str, Any]:
+    """Returns the leaves of a Flax parameter tree by path (`a/b/c`), once they fit."""
+    check_params(params)
     flat = flax.traverse_util.flatten_dict(dict(params), sep="/")
     problems = shape_problems({path: np.shape(leaf) for path, leaf in flat.items()}, parameter_shapes(config))
     if problems:

@@ -105,8 +105,8 @@ def save_pretrained(folder: str | os.PathLike[str], model: SwinIR, params: Mappi
         float32 is stored.
 
     Raises:
-      InputError: if the parameters do not fit the network, or the folder is not empty, has a weight file's suffix or
-        cannot be written.
+      InputError: if the parameters do not fit the network or are not finite floats, or the folder is not empty, has a
+        weight file's suffix or cannot be written.
     """
     if Path(folder).suffix.lower() in SUFFIXES:
         raise InputError(f"{folder}: save_pretrained writes a folder; `swinir-jax convert` makes a .safetensors of it.")
@@ -120,6 +120,8 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
     A folder without a model, such as a folder of results, does not hide a model of the same name.
     """
     path, text = Path(name), os.fspath(name)
+    if not text:
+        raise InputError("The name of the model is empty.")
     if is_address(name):
         return locate_address(text, progress=progress)
     files = _weight_files(path)
@@ -131,6 +133,8 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
         return locate_official(OFFICIAL[stem], weights_dir, progress=progress)
     if files:
         raise InputError(f"{path}: not a converted model but a folder of weights; name the file: {listed(files)}.")
+    if path.is_dir() and (models := sorted(entry.name for entry in path.iterdir() if is_model(entry))):
+        raise InputError(f"{path}: not a converted model but a folder of models; name one: {listed(models)}.")
     if store.is_orbax(path):
         raise store.lacks_config(path)
     if path.exists():

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from swinir_jax.checkpoints.download import Place, place_of
 from swinir_jax.checkpoints.zoo import bundled_models
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, is_int
 
 SCALES = (1, 2, 3, 4, 8)
 """Enlargements that can be asked for; every purpose has an answer for each."""
@@ -216,6 +216,9 @@ def choose_models(
       level: sigma of the noise or quality of the JPEG, one of the purpose's `levels`; None for the default.
       weights_dir: folder in which official files are looked for first.
 
+    Returns:
+      The choice, for `load_restorer`; `str(choice)` describes it in a line.
+
     Raises:
       InputError: if an argument has another value.
     """
@@ -225,7 +228,7 @@ def choose_models(
         raise InputError(f"The quality must be one of {', '.join(get_args(Quality))}, got {quality!r}.")
     entry = PURPOSES[purpose]
     scale = entry.scale if scale is None else scale
-    if scale not in SCALES:
+    if not is_int(scale) or scale not in SCALES:
         raise InputError(f"The scale must be one of {', '.join(map(str, SCALES))}, got {scale!r}.")
     if level is not None and level not in entry.levels:
         known = f"takes the levels {', '.join(map(str, entry.levels))}" if entry.levels else "takes no level"

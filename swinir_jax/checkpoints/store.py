@@ -1,8 +1,10 @@
 """Stores converted models: folders with `config.json` and the parameters as an Orbax checkpoint."""
 
 import contextlib
+import errno
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,12 +12,13 @@ from typing import Any
 
 import flax
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from swinir_jax.checkpoints.folders import CONFIG_FILE, PARAMS_FOLDER
 from swinir_jax.checkpoints.names import flat_params, parameter_shapes, shape_problems
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError, first_few
+from swinir_jax.errors import InputError, UnwritableError, first_few
 from swinir_jax.files import cannot_write, holding_interrupts, make_folder, replacing
 
 FORMAT_VERSION = 1
@@ -30,16 +33,29 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
       config: network configuration.
 
     Raises:
-      InputError: if the parameters do not fit the configuration, or the folder is not empty or cannot be written.
+      InputError: if the parameters do not fit the configuration or are not finite floats, or the folder is not empty or
+        cannot be written.
     """
     import orbax.checkpoint as ocp  # slow to import, and reading .safetensors does not need Orbax
 
-    flat = {path: leaf.astype(np.float32) for path, leaf in flat_params(params, config).items()}
+    flat = {path: _as_float32(path, leaf) for path, leaf in flat_params(params, config).items()}
     tree = flax.traverse_util.unflatten_dict(flat, sep="/")
     with new_model(folder) as temporary:
+        if shutil.disk_usage(temporary).free < sum(leaf.nbytes for leaf in flat.values()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # about which Orbax would print tracebacks
         with holding_interrupts(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
             checkpointer.save(temporary / PARAMS_FOLDER, args=ocp.args.StandardSave(tree))
         write_config(temporary, config, PARAMS_FOLDER)
+
+
+def _as_float32(path: str, leaf: np.ndarray) -> np.ndarray:
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        raise InputError(f"Parameters are floats, {path} has {leaf.dtype}.")
+    with np.errstate(over="ignore"):
+        values = leaf.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise InputError(f"The parameter {path} has values that float32 cannot hold or that are not finite.")
+    return values
 
 
 @contextlib.contextmanager
@@ -65,7 +81,7 @@ def new_model(folder: str | os.PathLike[str]) -> Iterator[Path]:
     except InputError:
         raise
     except ValueError as error:  # raised by TensorStore when the disk is full
-        raise InputError(f"{folder}: cannot be written ({' '.join(str(error).split())[:200]}).") from error
+        raise UnwritableError(f"{folder}: cannot be written ({' '.join(str(error).split())[:200]}).") from error
 
 
 def write_config(folder: Path, config: SwinIRConfig, part: str = "", **others: Any) -> None:

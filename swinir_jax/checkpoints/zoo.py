@@ -12,7 +12,7 @@ from typing import Any
 
 from swinir_jax.checkpoints.folders import is_model, is_two_ended
 from swinir_jax.config import SIZES, SwinIRConfig
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, printable
 
 DEFAULT_MODEL = "lightweight_x2"
 OFFICIAL_LICENSE = "Apache-2.0"  # of both projects that publish them
@@ -172,8 +172,9 @@ def weight_metadata(name: str) -> dict[str, str]:
       name: as for `load_pretrained`.
     """
     bundled = bundled_name(name)
-    known = bundled or Path(name).name.removesuffix(".pth")
-    weights_license = None if Path(name).exists() and not bundled else license_of(known)
+    known = bundled or printable(Path(name).name.removesuffix(".pth"))
+    unknown_source = Path(name).exists() or "://" in name
+    weights_license = None if unknown_source and not bundled else license_of(known)
     return {"name": known, **({"license": weights_license} if weights_license else {})}
 
 

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import threading
 import webbrowser
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from swinir_jax.cli.model_options import (
     model_names,
     size_in_bytes,
 )
+from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """Serves the page until Ctrl-C."""
     if not 0 <= args.port <= 65535:
         raise InputError(f"--port must be 0 to 65535, got {args.port}.")
+    if args.tile != "auto" and 0 != args.tile < SwinIRConfig.window_size:
+        raise InputError(f"--tile must be auto, 0 or at least {SwinIRConfig.window_size}, got {args.tile}.")
     limits = Limits(file_bytes=args.max_file, pixels=args.max_pixels)
     if args.model is None:
         offers = offers_by_purpose(args.weights_dir)
@@ -87,7 +91,8 @@ async def _serve(app: web.Application, port: int, *, opening: bool) -> None:
         address = f"http://{_HOST}:{runner.addresses[0][1]}/"
         logger.info("the page is at %s; Ctrl-C ends it", address)
         if opening:
-            loop.run_in_executor(None, webbrowser.open, address)
+            # Some browsers run until they are closed, which the end of the command would wait for in an executor.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         await ended.wait()
         logger.info("ends as soon as no tile is being restored")
     finally:

@@ -73,11 +73,10 @@ class Display:
           restorers: restorer of each lane.
           sizes: height and width of each picture.
         """
-        bar = tqdm(total=1.0, disable=self._hidden or None, bar_format=_FORMAT, leave=False, dynamic_ncols=True)
         if self._hidden or not sizes:
-            bar.close()
             yield
             return
+        bar = tqdm(total=1.0, disable=None, bar_format=_FORMAT, leave=False, dynamic_ncols=True)
         self._restorers, self._works = restorers, [restorers[0].work(size) for size in sizes]
         if not bar.disable:  # who reads a log waits for the first tile
             self._pace = Pace(measured_pace(restorers[0].models[0].config))

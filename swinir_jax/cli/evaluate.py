@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.model_options import SEVERAL, add_restorer_options, add_weight_options, load_model, model_names
 from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.folders import find_images
-from swinir_jax.errors import InputError, listed
+from swinir_jax.errors import InputError, listed, printable
 from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, explain, judge, load_distance
 from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair, average, baseline, border, evaluate
 from swinir_jax.evaluation.published import published
@@ -26,7 +26,7 @@ from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.chain import make_restorer
-from swinir_jax.tasks import BLIND_CHAINS, DEFAULT_CHAIN, TASKS, Task, real_sr
+from swinir_jax.tasks import BLIND_CHAINS, DEFAULT_CHAIN, PAD, TASKS, Task, real_sr
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if distance:
         protocol["distance"] = args.perceptual or DEFAULT_DISTANCE
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
-    _check_outputs(args)
+    _check_outputs(args, pairs.values())
     report = Report(args.report) if args.report else None
     _say(args, title)
     start = time.perf_counter()
@@ -122,10 +122,13 @@ def run(args: argparse.Namespace) -> int:
             write_picture(target, Picture(images.restored))
         if report:
             report.add(name, images)
+    averages = average(results)
+    if args.json:
+        measured = {**protocol, "images": len(results), "device": jax.devices()[0].device_kind}
+        write_json(args.json, {**as_dict(measured, results, averages), "failed": failed})
     if not results:
         logger.error("None of the %d images could be measured.", len(failed))
         return code_of(len(failed), 0)
-    averages = average(results)
     paper = published(args.task, args.model, str(args.hq), level)
     _say(args, _row("average", _formatted(averages, averages), f"{time.perf_counter() - start:.2f} in all"))
     if paper:
@@ -133,9 +136,6 @@ def run(args: argparse.Namespace) -> int:
     notes = explain(results, averages)
     for note in notes:
         _say(args, note)
-    if args.json:
-        measured = {**protocol, "images": len(results), "device": jax.devices()[0].device_kind}
-        write_json(args.json, {**as_dict(measured, results, averages), "failed": failed})
     if args.csv:
         write_csv(args.csv, results, averages)
     if report:
@@ -164,7 +164,7 @@ def _distance(args: argparse.Namespace, task: Task) -> Distance | None:
     if args.perceptual == "none":
         return None
     try:
-        return load_distance(args.perceptual or DEFAULT_DISTANCE, args.weights_dir)
+        return load_distance(args.perceptual or DEFAULT_DISTANCE, args.weights_dir, progress=not args.quiet)
     except InputError as error:
         if args.perceptual:
             raise
@@ -183,14 +183,19 @@ def _level(args: argparse.Namespace, task: Task) -> int:
     return level
 
 
-def _check_outputs(args: argparse.Namespace) -> None:
+def _check_outputs(args: argparse.Namespace, pairs: Iterable[Pair]) -> None:
     """Refuses to write among the measured images, and makes the output folders before the work."""
     inputs = {(place if place.is_dir() else place.parent).resolve() for place in (args.hq, args.lq) if place}
     for folder in (args.save, args.report):
         if folder and not inputs.isdisjoint((folder.resolve(), *folder.resolve().parents)):
             raise InputError(f"{folder}: holds the images that are measured; choose another folder for the results.")
+    measured = {file.resolve() for pair in pairs for file in pair if isinstance(file, Path)}
     for file in filter(None, (args.json, args.csv)):
+        if file.resolve() in measured:
+            raise InputError(f"{file}: is one of the images that are measured; choose another file for the results.")
         check_file_target(file)
+    if args.json and args.csv and args.json.resolve() == args.csv.resolve():
+        raise InputError(f"{args.csv}: --json and --csv name one file.")
     for folder in (args.save, *(path.parent for path in (args.json, args.csv) if path)):
         if folder:
             make_folder(folder)
@@ -241,7 +246,7 @@ def _network(args: argparse.Namespace, task: Task, scale: int) -> Network:
             raise InputError(
                 f"{args.task} is for networks of {task.channels} channels, {name} has {model.config.in_chans}."
             )
-    options = {"tile": args.tile, "pad": task.pad, "self_ensemble": args.self_ensemble}
+    options = {"tile": args.tile, "pad": PAD, "self_ensemble": args.self_ensemble}
     return make_restorer(networks, scale, blend="average", **options).restore
 
 
@@ -262,7 +267,7 @@ def _protocol(
     if args.model in BASELINES:
         return protocol
     settings = {name: getattr(args, name) for name in ("weights", "dtype", "tile", "self_ensemble")}
-    return {**protocol, "pad": task.pad, **settings}
+    return {**protocol, "pad": PAD, **settings}
 
 
 def _degradation(args: argparse.Namespace, task: Task, bicubic_of_y: bool) -> str:
@@ -276,7 +281,7 @@ def _formatted(metrics: Mapping[str, float], scores: Mapping[str, float]) -> dic
 
 
 def _row(name: str, cells: Mapping[str, str], last: str) -> str:
-    return f"{name:24}" + "".join(f"{cells[metric]:>{_width(metric)}}" for metric in cells) + f"  {last}"
+    return f"{printable(name):24}" + "".join(f"{cells[metric]:>{_width(metric)}}" for metric in cells) + f"  {last}"
 
 
 def _width(metric: str) -> int:

@@ -19,7 +19,7 @@ _LEAST_ROWS = 16  # rows of a strip, however wide the image: lower strips would 
 
 
 def conv(w: Weights, x: jax.Array, dtype: Any) -> jax.Array:
-    """Convolves by strips as `models.layers.conv`: `[B, H, W, C]` -> `[B, H, W, features]`."""
+    """Convolves by strips as a convolution of `models.layers`; returns `[B, H, W, features]` in the residual dtype."""
     return _with_bias(convolve, w, x, dtype)
 
 

@@ -29,7 +29,7 @@ def window_layer(
     dtype: Any,
     training: bool,
 ) -> jax.Array:
-    """Applies a Swin Transformer layer as `models.layers.SwinTransformerBlock`.
+    """Applies a Swin Transformer layer as `FAMILIES[family].layer` of `models.families`.
 
     Goes over bands of rows of windows; each result overwrites its input. So nothing as large as the image is copied,
     neither for shifting windows nor for making tokens. In training all rows are one band, because a derivative would

@@ -35,10 +35,11 @@ def prepare(
         over their layers keeps for the backward pass.
 
     Returns:
-      The parameters, with `conv_embedded`, the first convolution and that of `patch_embed` in one, or None, and with
-      `rstbs` in place of `layers_0` and so on: a list with an entry for each run of RSTBs of equal
-      depth and heads. The leaves of an entry have a leading axis of RSTBs. In it, `pairs` are pairs of a W-MSA and an
-      SW-MSA layer, with a second leading axis, and `last` is the layer that an odd depth leaves; each can be None.
+      The parameters, with two entries in place of `layers_0` and so on:
+      `conv_embedded`: the first convolution and that of `patch_embed` in one; None without the second.
+      `rstbs`: a list with an entry for each run of RSTBs of equal depth and heads, whose leaves have a leading axis of
+      RSTBs. In an entry, `pairs` are pairs of a W-MSA and an SW-MSA layer, with a second leading axis, and `last` is
+      the layer that an odd depth leaves; each can be None.
     """
     rest = {name: leaf for name, leaf in params.items() if not name.startswith("layers_")}
     rest["conv_embedded"] = None

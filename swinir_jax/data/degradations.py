@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, is_int
 
 _CUBIC_SUPPORT = 4.0  # width of the cubic kernel, in pixels of the coarser image
 _OFFICIAL_NOISE_SEED = 0
@@ -88,7 +88,9 @@ def gaussian_noise(image: Any, sigma: float, rng: np.random.Generator | Any) -> 
     if not isinstance(rng, np.random.Generator):
         import jax  # here, because the data pipeline works without it
 
-        return image + jax.random.normal(rng, image.shape, image.dtype) * image.dtype.type(sigma / 255)
+        _check_for_noise(image, 0 if isinstance(sigma, jax.Array) else sigma)
+        noise = jax.random.normal(rng, image.shape, image.dtype)
+        return image + noise * jax.numpy.asarray(sigma / 255, image.dtype)
     image = np.asarray(image)
     _check_for_noise(image, sigma)
     noise = rng.standard_normal(image.shape, dtype=image.dtype)
@@ -146,8 +148,8 @@ def _output_geometry(
             raise InputError(f"The scale must be a positive number, got {scale}.")
         return (math.ceil(h * scale), math.ceil(w * scale)), (scale, scale)
     if size is not None and scale is None:
-        if min(size) < 1:
-            raise InputError(f"The size must be positive, got {size}.")
+        if len(size) != 2 or not all(map(is_int, size)) or min(size) < 1:
+            raise InputError(f"The size must be two whole numbers of at least 1, got {size}.")
         return size, (size[0] / h, size[1] / w)
     raise InputError(f"Resizing needs either a scale or a size, got {scale=} and {size=}.")
 

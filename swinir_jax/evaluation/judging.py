@@ -23,15 +23,15 @@ _UNRELIABLE = f"fewer than {RELIABLE_BLOCKS} blocks of {BLOCK}x{BLOCK} pixels th
 _UNDEFINED = f"undefined with fewer than 2 blocks of {BLOCK}x{BLOCK} pixels that are not flat"
 
 
-def load_distance(name: str, weights_dir: str | os.PathLike[str] | None = None) -> Distance:
+def load_distance(name: str, weights_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Distance:
     """Returns the perceptual distance by a pretrained network, one of `swinir_jax.features.FEATURE_NETWORKS`.
 
-    The distance of images that are too small for the network is NaN.
+    The distance of images that are too small for the network is NaN. `progress` draws a bar while downloading.
 
     Raises:
       InputError: if the weights are not found; the message says how to get them.
     """
-    params = load_features(name, weights_dir)
+    params = load_features(name, weights_dir, progress=progress)
     compiled = jax.jit(functools.partial(perceptual_distance, name))
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -142,8 +142,8 @@ def _scale(task: Task, level: int) -> int:
 
 
 def border(task: Task, level: int) -> int:
-    """Returns the pixels to cut from each side before measuring."""
-    return _scale(task, level) if task.crops_scale else 0
+    """Returns the pixels to cut from each side before measuring: as many as the scale, none of denoising and JPEG."""
+    return level if task.level == "scale" else 0
 
 
 def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -170,10 +170,9 @@ def _evaluate_one(
     hq = None if stored is None else task.colours(stored)
     if lq is not None:
         lq = lq / 255
-    elif hq is not None:
-        lq = task.degrade(hq, level)
     else:
-        raise InputError("the pair has neither an LQ file nor a ground truth to make LQ from.")
+        assert hq is not None
+        lq = task.degrade(hq, level)
     image = (lq if lq.ndim == 3 else lq[..., None]).astype(np.float32)
     start = time.perf_counter()
     restored = network(image)
@@ -188,13 +187,13 @@ def _evaluate_one(
 
 
 def average(results: Sequence[Measurement]) -> dict[str, float]:
-    """Averages each score over the images, as in the paper's tables; NaN where all scores have remarks."""
+    """Averages each score over the images, as in the paper's tables; NaN where all have remarks, {} of no image."""
 
     def mean(metric: str) -> float:
         scores = [result.scores[metric] for result in results if metric not in result.remarks]
         return float(np.mean(scores)) if scores else math.nan
 
-    return {metric: mean(metric) for metric in results[0].scores}
+    return {metric: mean(metric) for metric in (results[0].scores if results else ())}
 
 
 def _as_uint8(image: np.ndarray) -> np.ndarray:

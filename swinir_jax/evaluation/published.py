@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from swinir_jax.checkpoints.zoo import OFFICIAL, SWINIR_RELEASE, bundled_models
+from swinir_jax.checkpoints.zoo import OFFICIAL, SWINIR_RELEASE, bundled_models, bundled_name
 from swinir_jax.tasks import TASKS
 
 Scores = Mapping[str, float]
@@ -60,7 +60,7 @@ def published(task: str, model: str, path: str, level: int) -> Scores:
       Scores by metric; empty if the model or the set is unknown, or the paper has no scores of them.
     """
     parts = {part.lower() for part in Path(path).parts}
-    name = Path(model).name.removesuffix(".pth")
+    name = bundled_name(model) or Path(model).name.removesuffix(".pth")
     network = task
     if model == "bicubic" and TASKS[task].training == "bicubic":
         network = model

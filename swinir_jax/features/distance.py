@@ -36,7 +36,8 @@ def perceptual_losses(
       Scalars, means over the batch.
 
     Raises:
-      InputError: if there is no network of that name, or a side is shorter than its `least_side`.
+      InputError: if there is no network of that name, the shapes differ or are others, or a side is shorter than the
+        network's `least_side`.
     """
     network, hq = feature_network(name), jax.lax.stop_gradient(hq)
     pairs = _feature_pairs(network, params, restored, hq, key, dtype)
@@ -55,7 +56,7 @@ def perceptual_loss(
     return jnp.stack(perceptual_losses(name, params, restored, hq, key, dtype)).sum()
 
 
-def perceptual_distance(name: str, params: Params, a: jax.Array, b: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
+def perceptual_distance(name: str, params: Params, a: jax.Array, b: jax.Array) -> jax.Array:
     """Computes the distance between images of LPIPS (Zhang et al. 2018), with equal weights of all channels.
 
     Features are scaled to length 1 over the channels; their squared differences are summed over channels and layers and
@@ -66,21 +67,23 @@ def perceptual_distance(name: str, params: Params, a: jax.Array, b: jax.Array, d
       params: parameters from `load_features`.
       a: `[B, H, W, 3]` RGB in [0, 1].
       b: images of the same shape.
-      dtype: dtype of the products.
 
     Returns:
       A scalar, the mean over the batch: 0 for equal images, at most 4 for each feature.
 
     Raises:
-      InputError: if there is no network of that name, or a side is shorter than its `least_side`.
+      InputError: if there is no network of that name, the shapes differ or are others, or a side is shorter than the
+        network's `least_side`.
     """
-    pairs = _feature_pairs(feature_network(name), params, a, b, None, dtype)
+    pairs = _feature_pairs(feature_network(name), params, a, b, None, jnp.float32)
     return jnp.stack([jnp.mean(jnp.sum(jnp.square(_unit(x) - _unit(y)), axis=-1)) for x, y in pairs]).sum()
 
 
 def _feature_pairs(
     network: FeatureNetwork, params: Params, a: jax.Array, b: jax.Array, key: jax.Array | None, dtype: Any
 ) -> Iterator[tuple[jax.Array, jax.Array]]:
+    if a.ndim != 4 or a.shape[-1] != 3 or a.shape != b.shape:
+        raise InputError(f"Images to compare are [B, H, W, 3] of one shape, got {a.shape} and {b.shape}.")
     height, width = a.shape[1:3]
     if min(height, width) < network.least_side:
         least = f"{network.least_side}x{network.least_side}"

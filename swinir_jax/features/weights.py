@@ -1,7 +1,6 @@
 """Finds, checks and reads the weights of feature networks."""
 
 import contextlib
-import hashlib
 import importlib.metadata
 import logging
 import os
@@ -19,6 +18,7 @@ from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.errors import InputError, missing_package
 from swinir_jax.features.network import FeatureNetwork
 from swinir_jax.features.zoo import feature_network
+from swinir_jax.files import file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -139,8 +139,7 @@ def _check_download(network: FeatureNetwork, path: Path) -> None:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
 

@@ -73,11 +73,12 @@ def read_picture(path: str | os.PathLike[str], *, memory: int | None = None) -> 
     with refusing(path):
         with open(path, "rb") as opened:
             header = _read_header(opened)
-        needed, available = _COPIES * header.sample_bytes + os.path.getsize(path), memory or free_machine_bytes()
+        needed = _COPIES * header.sample_bytes + os.path.getsize(path)
+        available = free_machine_bytes() if memory is None else memory
         if needed > available:
             raise InputError(
                 f"reading {header.width} x {header.height} pixels takes {needed / 1e9:.2f} GB, and "
-                f"{available / 1e9:.2f} GB are {'allowed' if memory else 'free'}; "
+                f"{available / 1e9:.2f} GB are {'free' if memory is None else 'allowed'}; "
                 "allow more memory (--memory), or make the picture smaller"
             )
         file = io.BytesIO(Path(path).read_bytes())

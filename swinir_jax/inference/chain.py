@@ -11,7 +11,7 @@ import numpy as np
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.data.degradations import imresize
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, is_int
 from swinir_jax.images import Picture, read_size
 from swinir_jax.inference.photographs import PhotoRestorer
 from swinir_jax.inference.restorer import ignore
@@ -48,11 +48,13 @@ class NetworkChain(PhotoRestorer):
           **options: other options of a `StreamingRestorer`, for each network.
 
         Raises:
-          InputError: if the networks enlarge by less than `scale`, or an option has a wrong value.
+          InputError: if the networks enlarge by less than `scale`, or an argument has a wrong value.
         """
         self._restorers = [StreamingRestorer(*network, done=self._count, **options) for network in networks]
         enlarged = math.prod(restorer.scale for restorer in self._restorers)
         self._scale = enlarged if scale is None else scale
+        if not is_int(self._scale) or self._scale < 1:
+            raise InputError(f"The scale must be a whole number of at least 1, got {scale!r}.")
         if self._scale > enlarged:
             raise InputError(f"The networks enlarge by {enlarged}, which is less than the scale of {scale}.")
         self._is_reduced, self._largest = self._scale < enlarged, enlarged
@@ -176,6 +178,10 @@ def load_restorer(
       weights_dir: folder in which official files are looked for first.
       progress: whether to draw a progress bar while downloading.
       **options: options of a `StreamingRestorer`, such as `memory` and `done`.
+
+    Returns:
+      A `StreamingRestorer` if one network gives the scale, else a `NetworkChain`: both are called with an image
+      `[h, w]` or `[h, w, C]`, as a `Restorer`.
 
     Raises:
       InputError: if weights cannot be loaded, or an option has a wrong value.

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, is_int
 from swinir_jax.inference.memory import free_bytes, resident_bytes
-from swinir_jax.inference.plan import MAX_AUTO_TILE, Layout, is_int
+from swinir_jax.inference.plan import MAX_AUTO_TILE, Layout
 from swinir_jax.inference.programs import Programs
 from swinir_jax.inference.tiling import Shape
 from swinir_jax.models import SwinIR
@@ -61,10 +61,12 @@ class Engine:
           memory: as the attribute.
 
         Raises:
-          InputError: if `batch_size` is not a positive integer or the mesh has devices of other processes.
+          InputError: if `batch_size` or `memory` has another value, or the mesh has devices of other processes.
         """
         if batch_size is not None and (not is_int(batch_size) or batch_size < 1):
             raise InputError(f"batch_size must be at least 1, got {batch_size}.")
+        if memory is not None and (not is_int(memory) or memory < 0):
+            raise InputError(f"memory must be a number of bytes, got {memory!r}.")
         self.layout, self.memory = layout, memory
         self.programs = Programs(model, params, mesh, fast=fast)
         devices = self.programs.devices

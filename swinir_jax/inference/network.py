@@ -67,8 +67,8 @@ def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array 
 
     Returns:
       `lq -> restored` with the shapes of `SwinIR.__call__`, compiled for each new shape. Can be called inside `jit`,
-      `vmap` and `lax.scan`. Raises InputError if `lq` has another layout or dtype; if a NumPy array holds values that
-      are not finite or clearly not in [0, 1]. Reading the values of JAX's arrays would wait for the device.
+      `vmap` and `lax.scan`. Raises InputError if `lq` has another layout or dtype, or is a NumPy array with values that
+      are not finite or clearly not in [0, 1]; reading the values of JAX's arrays would wait for the device.
 
     Raises:
       InputError: if the parameters are not those of the network.

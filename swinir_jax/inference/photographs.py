@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,13 +63,7 @@ class PhotoRestorer(abc.ABC):
           InputError: if the network cannot restore images of this shape or dtype, or floats are not finite or clearly
             not in [0, 1].
         """
-        if isinstance(image, jax.core.Tracer):
-            raise not_traceable("A Restorer")
-        try:
-            image = np.asarray(image)
-        except ValueError as error:
-            raise InputError(f"Not an image: {error}") from error
-        check_image(image)
+        image = self._as_image(image)
         lq = _to_floats(image if image.ndim == 3 else image[..., None])
         alpha = None
         if lq.shape[-1] in (2, 4) and lq.shape[-1] != self.models[0].config.in_chans:
@@ -92,13 +87,20 @@ class PhotoRestorer(abc.ABC):
           InputError: if the network cannot restore images of C channels, the image is clearly not in [0, 1], a value of
             the image or of the result is not finite, or the memory of the device does not suffice.
         """
-        if isinstance(image, jax.core.Tracer):
-            raise not_traceable("A Restorer")
-        image = np.asarray(image)
-        check_image(image)
-        if image.ndim != 3 or not np.issubdtype(image.dtype, np.floating):
+        image = self._as_image(image)
+        if image.ndim != 3 or not jnp.issubdtype(image.dtype, jnp.floating):
             raise InputError(f"restore takes [h, w, C] floats in [0, 1], got {image.dtype} {image.shape}.")
         return self._restore(_to_floats(image))
+
+    def _as_image(self, image: Any) -> np.ndarray:
+        if isinstance(image, jax.core.Tracer):
+            raise not_traceable("A Restorer")
+        try:
+            image = np.asarray(image)
+        except ValueError as error:
+            raise InputError(f"Not an image: {error}") from error
+        check_image(image, self.models[0].config.in_chans)
+        return image
 
 
 def to_samples(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:

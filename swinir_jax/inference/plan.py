@@ -4,12 +4,12 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, is_int
 from swinir_jax.inference.padding import Pad, padded_side
 from swinir_jax.inference.tiling import Blend, Shape, Tiling, tile_starts
 
@@ -173,11 +173,6 @@ class Layout:
         count = np.where(length <= side, 1, np.ceil((length - self.overlap) / np.maximum(step, 1)))
         possible = (length <= side) | (step > 0)
         return np.where(possible, count * side, np.inf)
-
-
-def is_int(value: Any) -> bool:
-    """Returns whether a value is an integer and not a bool."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _ladder(window: int, largest: int) -> np.ndarray:

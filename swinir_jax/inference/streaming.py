@@ -62,7 +62,8 @@ class StreamingRestorer(Restorer):
         Raises:
           InputError: as a Restorer does.
         """
-        memory = memory or resident_bytes() + int(MEMORY_SHARE * free_bytes(jax.devices("cpu")[0]))
+        if memory is None:
+            memory = resident_bytes() + int(MEMORY_SHARE * free_bytes(jax.devices("cpu")[0]))
         super().__init__(model, params, memory=memory, **options)
 
     def size_if_fits(self, path: Path) -> tuple[int, int] | None:

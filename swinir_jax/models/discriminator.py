@@ -22,8 +22,8 @@ _INITIALIZER = nn.initializers.orthogonal(0.2)  # as in KAIR's options
 class SpectralConv(nn.Module):
     """A convolution without bias, whose kernel is divided by its largest singular value.
 
-    The singular vectors `u` and `v` of the kernel as a matrix `[kernel * kernel * in, out]` are estimated by one step
-    of power iteration in each call in training.
+    The singular vectors `u` and `v` of the kernel as a matrix `[kernel * kernel * in, out]` lie in the collection
+    `SPECTRAL`; `power_iteration` improves them.
 
     Attributes:
       features: output channels.
@@ -40,18 +40,16 @@ class SpectralConv(nn.Module):
     convolution: Callable[..., jax.Array] = convolve
 
     @nn.compact
-    def __call__(self, x: jax.Array, training: bool) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, H, W, C]` -> `[B, H / stride, W / stride, features]`."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", _INITIALIZER, shape, jnp.float32)
         matrix = kernel.reshape(-1, self.features)
-        vectors = {
-            name: self.variable(SPECTRAL, name, lambda side=side: _normalised(jnp.ones(side, matrix.dtype)))
+        u, v = (
+            self.variable(SPECTRAL, name, lambda side=side: _normalised(jnp.ones(side, matrix.dtype))).value
             for name, side in (("u", self.features), ("v", len(matrix)))
-        }
-        if training:
-            vectors["u"].value, vectors["v"].value = _singular_vectors(kernel, vectors["u"].value)
-        sigma = vectors["v"].value @ matrix @ vectors["u"].value
+        )
+        sigma = v @ matrix @ u
         padding = (((self.kernel - 1) // 2,) * 2,) * 2
         return self.convolution(x, kernel / sigma, self.stride, padding, self.dtype)
 
@@ -70,12 +68,11 @@ class Discriminator(nn.Module):
     convolution: Callable[..., jax.Array] = convolve
 
     @nn.compact
-    def __call__(self, image: jax.Array, training: bool = False) -> jax.Array:
-        """Judges images; in training, the collection `SPECTRAL` must be mutable.
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """Judges images.
 
         Args:
           image: `[B, H, W, 3]` RGB in [0, 1]; sides are multiples of 8.
-          training: whether the singular vectors advance.
 
         Returns:
           `[B, H, W, 1]` logits, above 0 for real.
@@ -84,7 +81,7 @@ class Discriminator(nn.Module):
 
         def step(index: int, x: jax.Array, features: int, kernel: int = 3, stride: int = 1) -> jax.Array:
             layer = SpectralConv(features, kernel, stride, self.dtype, self.convolution, name=f"conv{index}")
-            return nn.leaky_relu(layer(x, training), 0.2)
+            return nn.leaky_relu(layer(x), 0.2)
 
         def plain(name: str, features: int) -> Convolution:
             return Convolution(features, 3, _INITIALIZER, dtype=self.dtype, name=name)
@@ -101,14 +98,14 @@ class Discriminator(nn.Module):
 
 
 def power_iteration(params: Mapping[str, Any], spectral: Mapping[str, Any]) -> dict[str, dict[str, jax.Array]]:
-    """Improves the singular vectors by one power iteration, without a pass through the network.
+    """Improves the singular vectors by one power iteration, which PyTorch makes in each pass in training.
 
     Args:
       params: parameters of a `Discriminator`.
       spectral: the collection `SPECTRAL`.
 
     Returns:
-      The collection that a call in training would leave behind.
+      The improved collection.
     """
     improved = {}
     for layer, vectors in spectral.items():

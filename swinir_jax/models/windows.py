@@ -5,7 +5,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 MASKED = -100.0  # added to masked scores; the official value, not -inf
 
@@ -55,8 +54,6 @@ def window_reverse(windows: jax.Array, window_size: int) -> jax.Array:
 def roll(x: jax.Array, shift: int) -> jax.Array:
     """Moves the pixels of feature maps down and to the right, and those that leave to the other end.
 
-    Equals `jnp.roll(x, (shift, shift), axis=(1, 2))`, which JAX 0.12 refuses where an explicit mesh divides rows.
-
     Args:
       x: `[B, H, W, C]`.
       shift: shift in pixels, below H and W; negative for up and to the left.
@@ -64,14 +61,14 @@ def roll(x: jax.Array, shift: int) -> jax.Array:
     Returns:
       `[B, H, W, C]`.
     """
-    if shift == 0:
-        return x
-    for axis in (1, 2):
-        size = x.shape[axis]
-        first = -shift if shift < 0 else size - shift  # pixel that becomes the first one
-        parts = [lax.slice_in_dim(x, first, size, axis=axis), lax.slice_in_dim(x, 0, first, axis=axis)]
-        x = lax.concatenate(parts, axis)
-    return x
+
+    def moved(x: jax.Array) -> jax.Array:
+        return jnp.roll(x, (shift, shift), axis=(1, 2))
+
+    sharding = jax.typeof(x).sharding
+    if shift and any(sharding.spec[1:3]):  # axes of an explicit mesh, which would have to divide each slice, too
+        return jax.sharding.auto_axes(moved, out_sharding=sharding)(x)
+    return moved(x) if shift else x
 
 
 def in_windows(

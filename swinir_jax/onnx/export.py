@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from swinir_jax.checkpoints.names import check_network
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, is_int
 from swinir_jax.files import write_bytes
 from swinir_jax.inference.network import network_for
 from swinir_jax.models import SwinIR
@@ -48,10 +49,11 @@ def export_onnx(
       Relative change `||y - exact|| / ||exact||` that float16 storage makes in JAX's answers; 0 for float32.
 
     Raises:
-      InputError: if the network cannot be exported with this shape or dtype, weights are too large for float16, the
-        package `onnx` is not installed, or the file cannot be written.
+      InputError: if the parameters do not fit the network, it cannot be exported with this shape or dtype, weights are
+        too large for float16, the package `onnx` is not installed, or the file cannot be written.
     """
     needed("onnx")
+    check_network(model, params)
     c, dtype = model.config, jnp.dtype(model.dtype).name
     if dtype != "float32":
         raise InputError(f"ONNX files compute in float32, not in {dtype}.")
@@ -74,7 +76,7 @@ def export_onnx(
 
 
 def _check_shape(shape: Sequence[int] | None, config: SwinIRConfig) -> None:
-    if shape is not None and (len(shape) != 2 or min(shape) < 1):
+    if shape is not None and (len(shape) != 2 or not all(map(is_int, shape)) or min(shape) < 1):
         raise InputError(f"The shape of an ONNX file's image is HxW, such as 256x256; got {','.join(map(str, shape))}.")
     if config.ape and (shape is None or tuple(s + -s % config.side_multiple for s in shape) != config.example_sides):
         height, width = config.example_sides

@@ -18,6 +18,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from swinir_jax.checkpoints.run import (
     CHECKPOINTS_FOLDER,
     EXPERIMENT_FILE,
+    ITEMS,
     best_first,
     checkpoint_metrics,
     comparable_scores,
@@ -32,7 +33,7 @@ from swinir_jax.training.state import TrainState
 logger = logging.getLogger(__name__)
 
 # Folders of a checkpoint; `checkpoints.run` reads parameters and EMA alone.
-_PARAMS, _EMA, _REST, _DATA = "params", "ema", "training", "data"
+_PARAMS, _EMA, _REST, _DATA = ITEMS["raw"], ITEMS["ema"], "training", "data"
 _REST_FIELDS = ("step", "opt_state", "key", "skipped", "skipped_in_row")
 _ADVERSARY, _ADVERSARY_FIELDS = "adversary", ("params", "spectral", "opt_state")
 _REMOVAL_ATTEMPTS = 20  # at intervals of 0.1 s, while threads of a failed save still write

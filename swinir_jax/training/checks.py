@@ -1,14 +1,13 @@
 """Checks of an experiment: fit of the parts, and changes of a resumed run."""
 
 import dataclasses
-import difflib
 import logging
 import math
 from collections.abc import Iterator
 from typing import Any
 
 from swinir_jax.data.config import LEVELS, SHRINKING
-from swinir_jax.errors import InputError, first_few, option
+from swinir_jax.errors import InputError, first_few, nearest, option
 from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.metrics import SSIM_WINDOW_SIZE
 from swinir_jax.tasks import TASKS
@@ -44,8 +43,7 @@ def check_experiment(experiment: Experiment) -> None:
     task = TASKS.get(experiment.task)
     if task is None or task.training is None:
         trained = [name for name, task in TASKS.items() if task.training]
-        near = difflib.get_close_matches(experiment.task, trained, n=1)
-        hint = f"the nearest is {near[0]}" if near else f"use one of {', '.join(trained)}"
+        hint = nearest(experiment.task, trained).removeprefix(", ") or f"use one of {', '.join(trained)}"
         raise InputError(f"--task {experiment.task} cannot be trained; {hint}.")
     network, degradation = experiment.network, experiment.data.degradation
     if network.in_chans != task.channels:

@@ -92,7 +92,7 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiscriminatorOptimizerConfig(OptimizerConfig):
-    """Adam of the discriminator and its learning rate schedule; micro-batches are those of the generator."""
+    """Optimiser of the discriminator and its learning rate schedule; micro-batches are those of the generator."""
 
     learning_rate: float = 1e-4
 

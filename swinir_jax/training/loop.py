@@ -44,6 +44,8 @@ from swinir_jax.training.validation import describe_setting, validate, validatio
 
 logger = logging.getLogger(__name__)
 
+_UNSAVED_SECONDS = 1800  # after which a single process saves at a log entry, between checkpoints at steps far apart
+
 
 def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], *, profile: int = 0) -> None:
     """Trains a network, or continues the run in `workdir`; all processes of the run must call this.
@@ -122,6 +124,7 @@ class _Run:
         self._interruption = Interruption(self._progress.pace)
         self._running: Metrics | None = None  # metrics of the step that the devices compute
         self._corrupt_logged = 0
+        self._saved = time.monotonic()
 
     def train(self, profiler: Profiler) -> signal.Signals | None:
         """Trains to the last step, or until a signal stops the run; returns the signal received, or None."""
@@ -181,7 +184,7 @@ class _Run:
         values = self._progress.summary(waited)
         skipped, in_row = values["skipped"], values.pop("skipped_in_row")
         corrupt = self._batches.corrupt
-        for problem in corrupt[self._corrupt_logged :]:  # of this process, of which all but the first log errors alone
+        for problem in corrupt[self._corrupt_logged :]:  # each process logs its own; all but the first log errors alone
             level = logging.ERROR if jax.process_index() else logging.WARNING
             logger.log(level, "Skipped an unreadable image: %s", problem)
         self._corrupt_logged = len(corrupt)
@@ -206,7 +209,13 @@ class _Run:
         """Validates and saves if due after this step; ruined weights are not saved."""
         config = self._experiment
         validating = bool(self._pairs) and not stop and (last or self._step % config.validation.every == 0)
-        if not (last or validating or self._step % config.checkpoint.every == 0):
+        # Several processes would have to save together, and their clocks differ.
+        overdue = (
+            self._step % config.log_every == 0
+            and jax.process_count() == 1
+            and time.monotonic() - self._saved > _UNSAVED_SECONDS
+        )
+        if not (last or validating or overdue or self._step % config.checkpoint.every == 0):
             return
         if not self._probe.is_sound(self._state, self._batch):
             if last:
@@ -233,6 +242,7 @@ class _Run:
 
     def _save(self, psnr: float | None = None) -> None:
         self._checkpoints.save(self._step, self._state, self._data_state, psnr, self._setting)
+        self._saved = time.monotonic()
 
     def _validate(self) -> float | None:
         """Validates in the first process; returns the PSNR of the EMA weights, or None if no PSNR ranks them."""

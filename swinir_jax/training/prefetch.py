@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,8 +14,8 @@ from swinir_jax.training.step import Batch
 _AHEAD = 2  # batches in the memory of the devices
 
 
-class Prefetched(Iterator[tuple[Batch, dict[str, Any]]]):
-    """Iterator that draws and places batches in a separate thread.
+class Prefetched:
+    """Batches that a separate thread draws and places.
 
     Attributes:
       waited: seconds in which the devices were idle for lack of data.
@@ -35,12 +35,11 @@ class Prefetched(Iterator[tuple[Batch, dict[str, Any]]]):
         self._thread = threading.Thread(target=self._draw, name="prefetch", daemon=True)
         self._thread.start()
 
-    def __next__(self) -> tuple[Batch, dict[str, Any]]:
-        """Returns the next batch, and the position of the data after it."""
-        return self.take(None)
-
     def take(self, running: Any) -> tuple[Batch, dict[str, Any]]:
-        """Returns the next batch like `next`; `waited` does not count the time until `running` is computed.
+        """Returns the next batch, and the position of the data after it.
+
+        Args:
+          running: arrays that the devices compute; `waited` does not count the time until they are done.
 
         Raises:
           InputError: if the data cannot be read.

@@ -29,9 +29,8 @@ class Progress:
         """
         self._steps, self._batch_size = steps, batch_size
         silent = not logger.isEnabledFor(logging.INFO)
-        self._bar = tqdm(
-            total=steps, initial=start, unit="step", disable=silent or None
-        )  # None disables the bar without a terminal
+        # None disables the bar without a terminal.
+        self._bar = tqdm(total=steps, initial=start, unit="step", disable=silent or None)
         self.restart(0.0)
         self._step_start = self._step_seconds = math.nan  # before the first step
 

@@ -28,6 +28,9 @@ _BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _LAUNCHERS = ("SLURM_STEP_NODELIST", "OMPI_COMM_WORLD_SIZE", "JOB_COMPLETION_INDEX")
 # XLA flag that sets the number of CPU devices.
 _DEVICE_COUNT_FLAG = "xla_force_host_platform_device_count"
+# XLA flag for the seconds after which a process is aborted whose devices wait for each other.
+_WAIT_FLAG = "xla_cpu_collective_call_terminate_timeout_seconds"
+_LONGEST_WAIT = 7 * 24 * 3600
 
 
 def initialize_distributed() -> None:
@@ -85,6 +88,10 @@ def divide_cpu(images: int, unit: int = 1) -> None:
             jax.config.update("jax_num_cpu_devices", max(fitting))
         except RuntimeError:
             logger.debug("JAX has started already; the number of CPU devices stays the same.")
+            return
+        flags = os.environ.get("XLA_FLAGS", "")
+        if _WAIT_FLAG not in flags:  # 40 by default, which a process that is stopped and continued exceeds
+            os.environ["XLA_FLAGS"] = f"{flags} --{_WAIT_FLAG}={_LONGEST_WAIT}".lstrip()
 
 
 def make_mesh(shard_optimizer: int = 1) -> Mesh:

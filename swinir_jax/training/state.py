@@ -1,5 +1,6 @@
 """All that a training run carries from step to step."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from swinir_jax.training.adversary import Adversary, create_adversary
 from swinir_jax.training.experiment import Experiment, LossConfig
 from swinir_jax.training.losses import Loss, make_loss
 from swinir_jax.training.optimizer import make_optimizer
+
+logger = logging.getLogger(__name__)
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -113,7 +116,8 @@ def perceptual_features(config: LossConfig) -> Any:
     """
     if config.perceptual == "none":
         return None
-    return jax.tree.map(jnp.asarray, load_features(config.perceptual, config.weights_dir or None))
+    progress = logger.isEnabledFor(logging.INFO)
+    return jax.tree.map(jnp.asarray, load_features(config.perceptual, config.weights_dir or None, progress=progress))
 
 
 def init_params(model: SwinIR, key: jax.Array) -> Any:

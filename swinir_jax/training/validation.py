@@ -16,7 +16,7 @@ from swinir_jax.errors import InputError, NotFiniteError, first_few
 from swinir_jax.evaluation.protocol import File, Images, Measurement, Pair, average, check_pair, evaluate
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.models import SwinIR
-from swinir_jax.tasks import TASKS, Task, real_sr
+from swinir_jax.tasks import PAD, TASKS, Task, real_sr
 from swinir_jax.training.divergence import DivergenceError
 from swinir_jax.training.experiment import Experiment
 
@@ -126,7 +126,7 @@ def validate(
     """
     start = time.perf_counter()
     config = experiment.validation
-    restorer = Restorer(model, params, tile=config.tile or "auto", pad=TASKS[experiment.task].pad)
+    restorer = Restorer(model, params, tile=config.tile or "auto", pad=PAD)
 
     def restore(lq: np.ndarray) -> np.ndarray:
         try:

@@ -3,7 +3,7 @@
 //
 //   list() -> Promise<{choices, limits, kept}>
 //     choices: what can be done, an array of Choice; the first one is the default.
-//     limits:  {bytes, pixels}, the largest file and picture.
+//     limits:  {bytes}, the largest file.
 //     kept:    pictures from before a reload of the page, for `restore`: an array of {name, choice, ...}.
 //   restore(picture, choice, onProgress) -> Promise<Result>
 //     picture: a File, or an entry of `kept`.

@@ -1,9 +1,8 @@
 // The engine of the site that needs no server: the browser restores the pictures itself. See engine.js for the interface.
 import { isKept, keepOffline } from "./browser/offline.js";
-import { MOST_PIXELS } from "./browser/restoring.js";
 import { Trouble } from "./trouble.js";
 
-const LIMITS = { bytes: 500e6, pixels: MOST_PIXELS };
+const LIMITS = { bytes: 500e6 };
 const PATIENCE = 1000; // milliseconds that a tile may take to its end after "stop"
 
 let site = null; // what choices.json holds

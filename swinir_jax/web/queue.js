@@ -50,6 +50,7 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
       items.splice(index, 1);
       item.element.root.remove();
       if (item === queue.shown) queue.show(items[Math.min(index, items.length - 1)] ?? null);
+      item.state = "removed"; // which is not announced
       onChange(item);
     },
   };

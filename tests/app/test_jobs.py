@@ -70,6 +70,21 @@ def gate(monkeypatch):
     return Gate(monkeypatch)
 
 
+def test_a_page_that_is_closed_meanwhile_is_no_error(spool, gate, caplog):
+    async def test():
+        async with serving() as client:
+            key = await client.upload(png(60, 60))
+            async with client.session.get(f"/api/jobs/{key}/events") as answer:
+                await answer.content.readline()
+                await gate.reach()
+                answer.close()
+            gate.opened.set()
+            assert (await client.end(key))["state"] == "done"
+
+    run(test)
+    assert not caplog.records
+
+
 def test_stop_ends_between_two_tiles_and_the_next_picture_is_restored(spool, gate):
     async def test():
         async with serving() as client:

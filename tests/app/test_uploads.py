@@ -206,6 +206,16 @@ def test_an_upload_that_breaks_off_leaves_nothing(spool, caplog):
     assert not caplog.records
 
 
+def test_a_body_that_is_not_as_encoded_as_it_says_is_refused(spool):
+    async def test():
+        async with serving() as client:
+            status, _ = await client.upload(png(), headers={"Content-Encoding": "gzip"})
+            assert status == 400
+            assert not list(spool.glob("*/*"))
+
+    run(test)
+
+
 async def wait_until(condition):
     while not condition():
         await asyncio.sleep(0.01)

@@ -92,6 +92,8 @@ def test_a_weight_of_1_keeps_a_network_bit_for_bit():
         ([(FIRST, 0.5), (SECOND, 0.4)], r"must sum to 1, but 0.5 \+ 0.4 is 0.9"),
         ([(FIRST, float("nan")), (SECOND, 1)], "is nan"),
         ([], "no weight is 0"),
+        ([("lightweight_x2", 1)], "nested dictionary, got str"),
+        ([({"params": FIRST}, 1)], r"pass variables\['params'\]"),
         ([(FIRST, 0.5), (generated(3, WIDER), 0.5)], r"Network 2 does not fit the first one: .* has shape"),
     ],
 )
@@ -139,6 +141,12 @@ def test_bad_input_is_one_line_and_writes_nothing(capsys, arguments, words):
     assert not Path("o").exists()
 
 
+@pytest.mark.parametrize("img_range", [1e-300, 1e-39, 1e300])
+def test_ranges_that_float32_cannot_bridge_are_refused(img_range):
+    with pytest.raises(InputError, match="too far from 1, the network's own"):
+        with_img_range(SECOND, TINY, img_range)
+
+
 def test_configurations_that_only_training_uses_may_differ():
     save_model("c", SECOND, dataclasses.replace(TINY, drop_path_rate=0.3))
     assert run("--blend", "a:0.5,c:0.5", "--out", "blend") == 0
@@ -148,6 +156,7 @@ def test_strength_chooses_between_two_ends(caplog):
     assert run("--ends", "a,b", "--out", "model", "--strength", "0.4") == 0
     assert bits(load("model", strength=0)) == bits(FIRST)
     assert bits(load("model", strength=1)) == bits(SECOND)
+    assert bits(load("model", strength=np.float32(0.25))) == bits(load("model", strength=0.25))
     assert_close(load("model", strength=0.25), swinir_jax.blend([(FIRST, 0.75), (SECOND, 0.25)]))
     with caplog.at_level(logging.INFO):
         assert bits(load("model")) == bits(load("model", strength=0.4))

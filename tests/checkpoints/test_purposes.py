@@ -125,6 +125,8 @@ def test_files_on_this_machine_are_cached(tmp_path):
     [
         (("portrait",), {}, "portrait"),
         (("photo", 5), {}, "1, 2, 3, 4, 8, got 5"),
+        (("photo", 2.0), {}, "got 2.0"),
+        (("photo", True), {}, "got True"),
         (("photo",), {"quality": "good"}, "good"),
         (("noise",), {"level": 20}, "Wrong level 20 .--level.: .* noise .* levels 15, 25, 50"),
         (("clean",), {"level": 25}, "Wrong level 25 .--level.: .* clean .--for. takes no level"),

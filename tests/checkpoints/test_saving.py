@@ -1,6 +1,7 @@
 """`save_pretrained`, and the folders of parameters that it has not written."""
 
 import dataclasses
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import swinir_jax
 from swinir_jax import InputError, SwinIR
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.config import SwinIRConfig
+from swinir_jax.errors import UnwritableError
 
 CONFIGS = {
     "colour": TINY,
@@ -89,12 +91,30 @@ def test_a_weight_files_name_is_no_folder(tmp_path):
             lambda params: {**params, "norm": {"scale": np.zeros(12), "bias": np.zeros(11)}},
             r"norm/bias has shape \(11,\)",
         ),
+        (lambda params: jax.tree.map(np.int32, params), "are floats, .* has int32"),
+        (lambda params: jax.tree.map(np.complex64, params), "are floats, .* has complex64"),
+        (lambda params: jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), params), "not finite"),
+        (lambda params: jax.tree.map(lambda leaf: np.full(leaf.shape, 1e300), params), "float32 cannot hold"),
     ],
 )
 def test_parameters_of_another_network_are_not_written(change, words, tmp_path):
     with pytest.raises(InputError, match=words):
         swinir_jax.save_pretrained(tmp_path / "model", SwinIR(TINY), change(params_of(TINY)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_before_orbax_writes(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
+    with pytest.raises(UnwritableError, match=r"model: cannot be written \(No space left on device\)"):
+        swinir_jax.save_pretrained(tmp_path / "model", SwinIR(TINY), params_of(TINY))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_models_names_them(tmp_path):
+    for name in ("b", "a"):
+        swinir_jax.save_pretrained(tmp_path / name, SwinIR(TINY), params_of(TINY))
+    assert "a folder of models; name one: a, b" in refusal(swinir_jax.load_pretrained, tmp_path)
 
 
 def test_a_checkpoint_of_orbax_alone_names_save_pretrained(tmp_path):

@@ -1,7 +1,10 @@
 """`swinir-jax app` before it serves; `tests/app` and `tests/web` ask the server."""
 
+import os
 import socket
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -23,6 +26,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
         (["--port", "70000"], "--port must be 0 to 65535, got 70000."),
         (["--max-pixels", "0"], "argument --max-pixels: must be a number of millions above 0, got '0'"),
         (["--max-file", "many"], "a size is like 2GB or 500MB"),
+        (["--tile", "-1"], "--tile must be auto, 0 or at least 8, got -1."),
+        (["--tile", "4"], "--tile must be auto, 0 or at least 8, got 4."),
         (["--model", "no_such_model"], "no_such_model: no such file"),
         (["--model", "jpeg_light,no_such_model"], "no_such_model: no such file"),
         (["--model", "jpeg_light,"], "a name is empty"),
@@ -45,3 +50,16 @@ def test_a_port_in_use_is_named(capsys):
     [line] = capsys.readouterr().err.splitlines()
     assert f"--port {port}: cannot be listened on" in line
     assert f"the page may be open already at http://127.0.0.1:{port}/" in line
+
+
+def test_a_browser_that_stays_open_does_not_hold_the_command(tmp_path):
+    browser = tmp_path / "browser"
+    browser.write_text("#!/bin/sh\nexec sleep 60\n")
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "swinir_jax.cli.main", "app", "--port", "0"]
+    environment = {**os.environ, "BROWSER": str(browser)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert "the page is at" in process.stderr.readline()
+        time.sleep(0.5)  # in which the browser starts
+        process.terminate()
+        assert process.wait(20) == 0

@@ -9,7 +9,7 @@ import pytest
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.tasks import TASKS
+from swinir_jax.tasks import PAD
 
 SR = ["evaluate", "--task", "classical_sr", "--scale", "2", "--model", "bicubic"]
 
@@ -146,7 +146,7 @@ def test_networks_in_turn_are_measured_as_they_restore(model):
     lq = ["--task", "real_sr", "--scale", "4", "--lq", "set", "--save", "out", "--json", "e.json"]
     assert main(["evaluate", *lq, *command]) == 0
     assert json.loads(Path("e.json").read_text())["protocol"]["model"] == f"{model},{model}"
-    assert main(["restore", "set/a.png", "--out", "twice.png", "--pad", TASKS["real_sr"].pad, *command]) == 0
+    assert main(["restore", "set/a.png", "--out", "twice.png", "--pad", PAD, *command]) == 0
     np.testing.assert_array_equal(read_picture("out/a.png").pixels, read_picture("twice.png").pixels)
 
 

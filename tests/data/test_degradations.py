@@ -127,6 +127,8 @@ def test_halves_round_up():
         (np.zeros((4, 4)), {"scale": -1}, "got -1"),
         (np.zeros((4, 4)), {"scale": math.nan}, "got nan"),
         (np.zeros((4, 4)), {"size": (0, 3)}, r"got \(0, 3\)"),
+        (np.zeros((4, 4)), {"size": (8, 8, 3)}, r"got \(8, 8, 3\)"),
+        (np.zeros((4, 4)), {"size": (8.0, 8.0)}, r"got \(8.0, 8.0\)"),
     ],
 )
 def test_unresizable_images_are_refused(image, arguments, message):
@@ -258,3 +260,19 @@ def test_noise_from_a_jax_key_is_a_pure_function_of_it():
     np.testing.assert_allclose(np.std(noisy), 25 / 255, rtol=0.01)
     np.testing.assert_allclose(np.mean(noisy), 0.5, atol=0.002)
     assert not np.array_equal(noisy, degradations.gaussian_noise(image, 25, jax.random.key(1)))
+
+
+def test_sigma_may_be_traced_beside_a_jax_key():
+    image, key = jnp.full((8, 8, 3), 0.5, jnp.float32), jax.random.key(0)
+    noisy = jax.jit(degradations.gaussian_noise)(image, 25.0, key)
+    np.testing.assert_allclose(noisy, degradations.gaussian_noise(image, 25.0, key), atol=1e-6)
+    assert noisy.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("image", "sigma", "message"),
+    [(jnp.zeros((8, 8), jnp.uint8), 25, "got uint8"), (jnp.zeros((8, 8), jnp.float32), -25, "got -25")],
+)
+def test_images_of_jax_unfit_for_noise_are_refused(image, sigma, message):
+    with pytest.raises(InputError, match=message):
+        degradations.gaussian_noise(image, sigma, jax.random.key(0))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from swinir_jax import InputError
+from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg, to_uint8
 from swinir_jax.data.pairs import match_pairs
@@ -235,8 +236,30 @@ def test_bad_options(capsys, options, word):
 
 def test_an_image_too_small_to_measure_fails(capsys):
     photo("tiny/a.png", 4, 4, 3)
-    assert main(["evaluate", "--task", "color_dn", "--noise", "25", "--hq", "tiny", "--model", "input"]) == 3
+    command = ["evaluate", "--task", "color_dn", "--noise", "25", "--hq", "tiny", "--model", "input"]
+    assert main([*command, "--json", "e.json"]) == 3
     assert "tiny/a.png: SSIM needs" in capsys.readouterr().err
+    content = json.loads(Path("e.json").read_text())
+    assert (content["images"], content["average"], content["failed"]) == ([], {}, ["a"])
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+@pytest.mark.parametrize("name", ["set/a.png", "link.png"])
+def test_measured_images_are_never_replaced(capsys, option, name):
+    photo("set/a.png", 20, 20, 3)
+    Path("link.png").symlink_to("set/a.png")
+    before = Path("set/a.png").read_bytes()
+    command = ["evaluate", "--task", "color_dn", "--noise", "25", "--hq", "set", "--model", "input"]
+    assert main([*command, option, name]) == 2
+    assert f"{name}: is one of the images that are measured" in capsys.readouterr().err
+    assert Path("set/a.png").read_bytes() == before
+
+
+def test_one_file_for_two_kinds_of_results_is_refused(capsys):
+    photo("set/a.png", 20, 20, 3)
+    command = ["evaluate", "--task", "color_dn", "--noise", "25", "--hq", "set", "--model", "input"]
+    assert main([*command, "--json", "s/e", "--csv", "s/../s/e"]) == 2
+    assert "--json and --csv name one file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv"])
@@ -254,6 +277,8 @@ def test_published_figures_are_found_by_name():
     assert published("lightweight_sr", "lightweight_x2", "data/Set5/HR", 2)["psnr_y"] == 38.14
     assert published("classical_sr", "001_classicalSR_DF2K_s64w8_SwinIR-M_x4", "Set5", 4)["psnr_y"] == 32.92
     assert published("classical_sr", "001_classicalSR_DIV2K_s48w8_SwinIR-M_x4", "Set5", 4)["psnr_y"] == 32.72
+    file = str(bundled_models()["lightweight_x2"])
+    assert published("lightweight_sr", file, "Set5", 2)["psnr_y"] == 38.14
     assert published("jpeg_car", "input", "classic5", 10) == {}
     assert published("real_sr", "bicubic", "Set5", 4) == {}
     assert published("lightweight_sr", "my_own", "Set5", 2) == {}

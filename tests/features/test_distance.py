@@ -85,6 +85,14 @@ def test_images_too_small_for_the_features_are_refused(function):
         function("vgg19", {}, image, image)
 
 
+@pytest.mark.parametrize(
+    ("a", "b"), [((2, 32, 32, 3), (1, 32, 32, 3)), ((1, 32, 32, 1), (1, 32, 32, 1)), ((32, 32, 3), (32, 32, 3))]
+)
+def test_other_shapes_are_refused(a, b):
+    with pytest.raises(InputError, match=r"are \[B, H, W, 3\] of one shape, got"):
+        perceptual_distance("vgg19", {}, jnp.zeros(a), jnp.zeros(b))
+
+
 @pytest.mark.parametrize("name", FEATURE_NETWORKS)
 def test_the_least_side_is_enough_for_all_features(name):
     network = FEATURE_NETWORKS[name]

@@ -101,6 +101,12 @@ def test_networks_that_enlarge_too_little_are_refused():
         NetworkChain([network(1), network(2)], 3)
 
 
+@pytest.mark.parametrize("scale", [0, -1, 1.5, True])
+def test_scales_that_are_no_whole_numbers_are_refused(scale):
+    with pytest.raises(InputError, match=f"whole number of at least 1, got {scale}"):
+        NetworkChain([network(2)], scale)
+
+
 def test_one_network_at_its_own_scale_is_not_a_chain():
     assert isinstance(make_restorer([network(2)], 2), StreamingRestorer)
     assert isinstance(make_restorer([network(2)], 1), NetworkChain)

@@ -1,12 +1,15 @@
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from goldens import TINY, generated_weights
 from restorers import photo
 
-from swinir_jax import InputError, Restorer, fast_apply
+from swinir_jax import InputError, Restorer, SwinIR, fast_apply
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.data.degradations import gaussian_noise_official
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -150,6 +153,34 @@ def test_an_answer_that_is_not_finite_is_an_error(tiny):
 def test_byte_order_does_not_matter(tiny):
     image = photo(16, 16, 3, dtype=np.uint16)
     np.testing.assert_array_equal(Restorer(*tiny)(image.astype(">u2")), Restorer(*tiny)(image))
+
+
+def test_byte_order_does_not_matter_in_batches_either(tiny):
+    restore, lq = fast_apply(*tiny), photo(1, 16, 16, 3, dtype=np.float32)
+    expected = restore(lq)
+    np.testing.assert_array_equal(restore(lq.astype(">f4")), expected)
+    np.testing.assert_array_equal(restore(lq.astype(np.longdouble)), expected)
+
+
+def test_floats_of_all_kinds_and_lists(tiny):
+    image = photo(16, 16, 3, dtype=np.float32)
+    halves = image.astype(jnp.bfloat16)
+    held = Restorer(*tiny)
+    np.testing.assert_array_equal(held.restore(halves), held.restore(halves.astype(np.float32)))
+    with pytest.raises(InputError, match="Not an image"):
+        held.restore([[1, 2], [3]])
+
+
+def test_rows_of_many_channels_are_no_planes():
+    config = dataclasses.replace(TINY, in_chans=5)
+    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    assert Restorer(SwinIR(config), params)(photo(4, 9, 5)).shape == (8, 18, 5)
+
+
+@pytest.mark.parametrize("memory", ["2GB", -1, 1.5, True])
+def test_memory_is_a_number_of_bytes(tiny, memory):
+    with pytest.raises(InputError, match=f"memory must be a number of bytes, got {memory!r}"):
+        Restorer(*tiny, memory=memory)
 
 
 COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)], np.uint8)

@@ -137,7 +137,12 @@ def test_other_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "word"), [({"shape": (1, 8, 8, 3)}, "HxW.*got 1,8,8,3"), ({"shape": (0, 8)}, "got 0,8")]
+    ("options", "word"),
+    [
+        ({"shape": (1, 8, 8, 3)}, "HxW.*got 1,8,8,3"),
+        ({"shape": (0, 8)}, "got 0,8"),
+        ({"shape": (16.5, 16)}, "got 16.5,16"),
+    ],
 )
 def test_bad_shapes_are_refused(tmp_path, options, word):
     with pytest.raises(InputError, match=word):
@@ -162,6 +167,11 @@ def test_shape_of_a_position_embedding_behind_an_unshuffle(tmp_path):
         export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=(16, 24))
     export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=(30, 48))
     assert check_onnx(tmp_path / "x.onnx") < 1e-6
+
+
+def test_variables_in_place_of_parameters_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"pass variables\['params'\]"):
+        export_onnx(SwinIR(TINY), {"params": {}}, tmp_path / "x.onnx")
 
 
 def test_other_dtypes_are_refused(tmp_path):
@@ -238,3 +248,5 @@ def test_licence_of_known_weights():
     official = next(iter(OFFICIAL))
     assert weight_metadata(f"{official}.pth") == {"name": official, "license": "Apache-2.0"}
     assert weight_metadata(__file__) == {"name": "test_export.py"}
+    assert weight_metadata(f"https://example.com/{official}.pth") == {"name": official}  # anybody's
+    assert weight_metadata("a\udcff.pth")["name"] == "a\\udcff"

@@ -102,6 +102,12 @@ def test_ctrl_c_in_the_last_validation_keeps_the_run_without_a_score(experiment,
     assert not metrics(tmp_path, "validation/psnr_y")
 
 
+def test_a_run_whose_last_checkpoint_is_long_ago_is_saved_at_a_log_entry(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_UNSAVED_SECONDS", 0)
+    train_and_evaluate(change(experiment, steps=3, checkpoint={"every": 1000}), tmp_path)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"2", "3"}
+
+
 def test_a_damaged_record_is_named_once_and_counted(stopped):
     assert metrics(stopped.workdir, "train/corrupt")[8] >= 1
     named = [record for record in stopped.records if "damaged.png" in record]

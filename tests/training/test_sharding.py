@@ -1,3 +1,5 @@
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -86,7 +88,7 @@ def devices(monkeypatch):
     monkeypatch.setattr(jax.config, "update", lambda name, value: asked.append((name, value)))
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)), raising=False)
     monkeypatch.setitem(jax.config.values, "jax_num_cpu_devices", -1)
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    monkeypatch.setenv("XLA_FLAGS", "")
     return asked
 
 
@@ -94,6 +96,16 @@ def devices(monkeypatch):
 def test_a_cpu_is_divided_into_devices_with_equal_shares(images, unit, expected, devices):
     divide_cpu(images, unit)
     assert devices == [("jax_num_cpu_devices", expected)]
+
+
+@pytest.mark.parametrize("flags", ["", "--xla_cpu_enable_fast_math=false"])
+def test_devices_wait_for_each_other_while_the_process_is_stopped(flags, devices, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    divide_cpu(4)
+    chosen = f"{flags} --xla_cpu_collective_call_terminate_timeout_seconds=604800".strip()
+    assert os.environ["XLA_FLAGS"] == chosen
+    divide_cpu(4)
+    assert os.environ["XLA_FLAGS"] == chosen
 
 
 def test_a_chosen_number_of_devices_stays(devices, monkeypatch):

@@ -11,13 +11,7 @@ from swinir_jax.data.blind.combine import draw_one
 from swinir_jax.data.blind.step import Range
 from swinir_jax.data.degradations import imresize
 
-_INTERPOLATIONS = {
-    "nearest": cv2.INTER_NEAREST,
-    "bilinear": cv2.INTER_LINEAR,
-    "bicubic": cv2.INTER_CUBIC,
-    "area": cv2.INTER_AREA,
-}
-INTERPOLATIONS = ("bilinear", "bicubic", "area")  # the original chains draw from these
+INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
 
 
 def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -38,24 +32,24 @@ def _separated(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
     """Resizes `[h, w, 3]` float32 to (height, width) as OpenCV does, clipped to [0, 1]."""
     height, width = max(size[0], 1), max(size[1], 1)
-    return np.clip(cv2.resize(image, (width, height), interpolation=_INTERPOLATIONS[interpolation]), 0, 1)
+    return np.clip(cv2.resize(image, (width, height), interpolation=INTERPOLATIONS[interpolation]), 0, 1)
 
 
-def sharpen(image: np.ndarray, weight: float = 0.5, side: int = 51, threshold: float = 10) -> np.ndarray:
+def sharpen(image: np.ndarray) -> np.ndarray:
     """Sharpens by an unsharp mask, as Real-ESRGAN sharpens its truth.
+
+    Half of the difference to the blurred image is added, where it is above 10 on the 0..255 scale.
 
     Args:
       image: `[h, w, 3]` float32 in [0, 1].
-      weight: share of the difference to the blurred image that is added.
-      side: side of the Gaussian in pixels; its sigma is that of OpenCV.
-      threshold: difference on the 0..255 scale below which nothing is added.
 
     Returns:
       The sharpened image, of the same shape and dtype, in [0, 1].
     """
-    residual = image - cv2.GaussianBlur(image, (side, side), 0)
-    mask = cv2.GaussianBlur((np.abs(residual) * 255 > threshold).astype(np.float32), (side, side), 0)
-    sharpened = np.clip(image + np.float32(weight) * residual, 0, 1)
+    side = (51, 51)  # of the Gaussian, whose sigma OpenCV derives
+    residual = image - cv2.GaussianBlur(image, side, 0)
+    mask = cv2.GaussianBlur((np.abs(residual) * 255 > 10).astype(np.float32), side, 0)
+    sharpened = np.clip(image + np.float32(0.5) * residual, 0, 1)
     return mask * sharpened + (1 - mask) * image
 
 
@@ -192,4 +186,4 @@ class ShiftedDownscale:
 
 
 def _draw_interpolation(rng: np.random.Generator) -> str:
-    return INTERPOLATIONS[int(rng.integers(len(INTERPOLATIONS)))]
+    return list(INTERPOLATIONS)[int(rng.integers(len(INTERPOLATIONS)))]

@@ -93,7 +93,7 @@ def bsrgan(scale: int) -> Chain:
     return Chain(scale=scale, steps=InOrder((steps, Jpeg(quality=(30, 95)))))
 
 
-def bsrgan_plus(scale: int, shuffled: float = 0.1, sharpened: bool = True) -> Chain:
+def bsrgan_plus(scale: int) -> Chain:
     """Returns the chain of BSRGAN extended by Real-ESRGAN's noises, with two rounds of each step."""
 
     def one_round(resize_scale: int) -> tuple[Step, ...]:
@@ -105,11 +105,11 @@ def bsrgan_plus(scale: int, shuffled: float = 0.1, sharpened: bool = True) -> Ch
             Maybe(0.1, _bsrgan_noise(multiplied=True)),
         )
 
-    rounds = Shuffled(steps=(*one_round(4), Jpeg(quality=(30, 95)), *one_round(scale)), probability=shuffled)
-    return Chain(scale=scale, steps=InOrder((rounds, ResizeToTarget(), Jpeg(quality=(30, 95)))), sharpen=sharpened)
+    rounds = Shuffled(steps=(*one_round(4), Jpeg(quality=(30, 95)), *one_round(scale)), probability=0.1)
+    return Chain(scale=scale, steps=InOrder((rounds, ResizeToTarget(), Jpeg(quality=(30, 95)))), sharpen=True)
 
 
-def real_esrgan(scale: int, sharpened: bool = True) -> Chain:
+def real_esrgan(scale: int) -> Chain:
     """Returns Real-ESRGAN's second-order chain."""
 
     def blur(sigma: tuple[float, float]) -> Blur:
@@ -143,7 +143,7 @@ def real_esrgan(scale: int, sharpened: bool = True) -> Chain:
         noise((1, 25), (0.05, 2.5)),
         Shuffled(steps=(to_lq, jpeg), probability=1.0),
     )
-    return Chain(scale=scale, steps=InOrder(steps), sharpen=sharpened)
+    return Chain(scale=scale, steps=InOrder(steps), sharpen=True)
 
 
 def photo(scale: int) -> Chain:
