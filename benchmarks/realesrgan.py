@@ -23,7 +23,7 @@ from tables import ROOT
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError
 from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, explain, judge, load_distance
-from swinir_jax.evaluation.protocol import Network, average, evaluate
+from swinir_jax.evaluation.protocol import RestoreImage, average, evaluate
 from swinir_jax.evaluation.report import as_dict, write_json
 from swinir_jax.tasks import BLIND_CHAINS, real_sr
 
@@ -133,7 +133,7 @@ def _convolve(x: jax.Array, kernel: jax.Array, bias: jax.Array, slope: float) ->
     return jnp.where(y < 0, slope * y, y)
 
 
-def load(folder: Path) -> Network:
+def load(folder: Path) -> RestoreImage:
     """Returns Real-ESRGAN's x4plus from the package's folder `models`; raises the errors of `read_ncnn`."""
     layers = read_ncnn(folder / f"{NAME}.param", folder / f"{NAME}.bin")
     return lambda lq: np.asarray(run_graph(layers, jnp.asarray(lq[None]))[0])

@@ -11,7 +11,7 @@ from swinir_jax.checkpoints.pickled_values import UnreadTensor
 
 Weights = Literal["ema", "raw"]
 Tensor = np.ndarray | UnreadTensor
-Network = dict[str, Tensor]  # parameters and buffers by official name
+Tensors = dict[str, Tensor]  # parameters and buffers by official name
 
 _ANCHOR = re.compile(r"(?:\A|(?<=\.))conv_first\.(1\.)?weight\Z")  # a tensor of every SwinIR
 _BODY = "layers.0.residual_group.blocks.0."  # prefix of tensors of every SwinIR, and of few other networks
@@ -26,7 +26,7 @@ _MOMENTS = re.compile(r"exp_avg|square_avg|avg_sq")  # an optimiser's averages o
 _MOST_LISTED = 4  # parts of a file in one note
 
 
-def choose_network(tensors: Mapping[str, Tensor], weights: Weights, file_name: str) -> tuple[Network, list[str]]:
+def choose_network(tensors: Mapping[str, Tensor], weights: Weights, file_name: str) -> tuple[Tensors, list[str]]:
     """Chooses the SwinIR that is wanted among the tensors of a file.
 
     A network is all tensors with the same prefix as a `conv_first.weight` whose names go on as official names do.
@@ -78,12 +78,12 @@ def choose_network(tensors: Mapping[str, Tensor], weights: Weights, file_name: s
     return networks[chosen], notes
 
 
-def _networks(tensors: Mapping[str, Tensor]) -> dict[str, Network]:
+def _networks(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
     """Groups tensors by the prefix of their network; only SwinIRs, if there are any."""
     anchored = {name[: match.start()] for name in tensors if (match := _ANCHOR.search(name))}
     swinirs = anchored & {name[:i] for name in tensors if (i := f".{name}".find(f".{_BODY}")) >= 0}
     prefixes = swinirs or anchored
-    networks: dict[str, Network] = {}
+    networks: dict[str, Tensors] = {}
     for name, tensor in tensors.items():
         for end in (*(i + 1 for i in range(len(name) - 1, -1, -1) if name[i] == "."), 0):
             if name[:end] in prefixes and (not swinirs or _PARTS.match(name, end)):
@@ -92,7 +92,7 @@ def _networks(tensors: Mapping[str, Tensor]) -> dict[str, Network]:
     return networks
 
 
-def _is_averaged(prefix: str, tensors: Mapping[str, Tensor], networks: Mapping[str, Network]) -> bool:
+def _is_averaged(prefix: str, tensors: Mapping[str, Tensor], networks: Mapping[str, Tensors]) -> bool:
     return prefix + _COUNTER in tensors or _sounds_averaged(prefix) or _is_teacher(prefix, networks)
 
 
@@ -101,7 +101,7 @@ def _sounds_averaged(prefix: str) -> bool:
     return any(word.lower() in _AVERAGED for word in words)
 
 
-def _is_teacher(prefix: str, networks: Mapping[str, Network]) -> bool:
+def _is_teacher(prefix: str, networks: Mapping[str, Tensors]) -> bool:
     """Returns whether a student of the same shapes lies beside a network, which is the student's average then."""
     student = prefix.replace("teacher", "student").replace("Teacher", "Student")
     return student != prefix and student in networks and _shapes(networks[student]) == _shapes(networks[prefix])
@@ -122,7 +122,7 @@ def _averaged_containers(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, T
     return containers
 
 
-def _averaged_copy(tensors: Mapping[str, Tensor], parameters: Network, prefix: str) -> Network | None:
+def _averaged_copy(tensors: Mapping[str, Tensor], parameters: Tensors, prefix: str) -> Tensors | None:
     """Returns `tensors` by the names of parameters, if they are numbered in the same order or named without dots.
 
     Names without dots may begin with a part of the network's prefix.

@@ -19,7 +19,16 @@ from swinir_jax.data.blind import blind_chain
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError, listed, printable
 from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, explain, judge, load_distance
-from swinir_jax.evaluation.protocol import BASELINES, Measurement, Network, Pair, average, baseline, border, evaluate
+from swinir_jax.evaluation.protocol import (
+    BASELINES,
+    Measurement,
+    Pair,
+    RestoreImage,
+    average,
+    baseline,
+    border,
+    evaluate,
+)
 from swinir_jax.evaluation.published import published
 from swinir_jax.evaluation.report import Report, as_dict, format_score, format_scores, heading, write_csv, write_json
 from swinir_jax.features import FEATURE_NETWORKS
@@ -233,7 +242,7 @@ def _by_numbers(path: Path) -> list[int | str]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())]
 
 
-def _network(args: argparse.Namespace, task: Task, scale: int) -> Network:
+def _network(args: argparse.Namespace, task: Task, scale: int) -> RestoreImage:
     if args.model in BASELINES:
         return baseline(args.model, scale)
     names = model_names(args.model)

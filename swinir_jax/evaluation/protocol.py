@@ -22,7 +22,7 @@ from swinir_jax.tasks import METRICS, TASKS, Task
 
 logger = logging.getLogger(__name__)
 
-Network = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] to [h * scale, w * scale, C], not clipped
+RestoreImage = Callable[[np.ndarray], np.ndarray]  # float32 [h, w, C] to [h * scale, w * scale, C], not clipped
 File = Path | StoredImage
 Pair = tuple[File | None, File | None]  # HQ and LQ; one of them may be None
 
@@ -67,7 +67,7 @@ class Images:
         return _as_uint8(imresize(np.divide(self.lq, 255, dtype=np.float32), size=self.restored.shape[:2]))
 
 
-def baseline(name: str, scale: int) -> Network:
+def baseline(name: str, scale: int) -> RestoreImage:
     """Returns a function that stands in for a network.
 
     Args:
@@ -85,7 +85,7 @@ def baseline(name: str, scale: int) -> Network:
 
 
 def evaluate(
-    task: Task | str, level: int, network: Network, pairs: Sequence[Pair], *, bicubic_of_y: bool = False
+    task: Task | str, level: int, network: RestoreImage, pairs: Sequence[Pair], *, bicubic_of_y: bool = False
 ) -> Iterator[tuple[Measurement, Images]]:
     """Restores and measures images, one at a time.
 
@@ -163,7 +163,7 @@ def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.nda
 
 
 def _evaluate_one(
-    name: str, task: Task, level: int, network: Network, pair: Pair, bicubic_of_y: bool
+    name: str, task: Task, level: int, network: RestoreImage, pair: Pair, bicubic_of_y: bool
 ) -> tuple[Measurement, Images]:
     scale, crop = _scale(task, level), border(task, level)
     stored, lq = _open(task, level, pair)

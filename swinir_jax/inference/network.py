@@ -14,7 +14,7 @@ from swinir_jax.config import SwinIRConfig
 from swinir_jax.models import SwinIR
 
 
-class Network(NamedTuple):
+class Functions(NamedTuple):
     """A network as two functions, called as `restore(prepare(params), lq)`.
 
     Attributes:
@@ -26,7 +26,7 @@ class Network(NamedTuple):
     restore: Callable[[Any, jax.Array], Any]
 
 
-def network_for(model: SwinIR, platform: str, *, fast: bool = True, fused: bool = False) -> Network:
+def network_for(model: SwinIR, platform: str, *, fast: bool = True, fused: bool = False) -> Functions:
     """Returns the functions for a platform.
 
     Args:
@@ -37,7 +37,7 @@ def network_for(model: SwinIR, platform: str, *, fast: bool = True, fused: bool 
         machine, and for several devices.
     """
     if fast and platform == "cpu":
-        return Network(
+        return Functions(
             functools.partial(_prepare, model.config),
             functools.partial(cpu.restore, config=model.config, dtype=model.dtype),
         )
@@ -47,7 +47,7 @@ def network_for(model: SwinIR, platform: str, *, fast: bool = True, fused: bool 
     def restore(params: Any, lq: jax.Array) -> Any:
         return model.apply({"params": params}, lq)
 
-    return Network(lambda params: params, restore)
+    return Functions(lambda params: params, restore)
 
 
 def _prepare(config: SwinIRConfig, params: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from swinir_jax import gpu
 from swinir_jax.errors import InputError
-from swinir_jax.inference.network import Network, network_for
+from swinir_jax.inference.network import Functions, network_for
 from swinir_jax.models import SwinIR
 
 _AXIS = "devices"
@@ -77,7 +77,7 @@ class Devices:
                 jax.ShapeDtypeStruct(shape, np.float32),
             ).compile()
 
-    def network(self, model: SwinIR) -> Network:
+    def network(self, model: SwinIR) -> Functions:
         """Returns the functions that suit the devices."""
         return network_for(model, self.first.platform, fast=self._fast, fused=self._fast and gpu.runs_on(self.first))
 

@@ -10,7 +10,7 @@ import numpy as np
 Blend = Literal["smooth", "average"]
 Shape = tuple[int, int]
 """Height and width, in pixels."""
-Network = Callable[[np.ndarray], np.ndarray]
+RunBatch = Callable[[np.ndarray], np.ndarray]
 """`[B, h, w, C]` -> `[B, h * scale, w * scale, C]`."""
 
 
@@ -78,7 +78,7 @@ class Tiling:
         """Width of the image that the grid covers, in pixels."""
         return self.cols[-1] + self.tile[1]
 
-    def restore(self, image: np.ndarray, run: Network, batch_size: int, done: Callable[[int], None]) -> np.ndarray:
+    def restore(self, image: np.ndarray, run: RunBatch, batch_size: int, done: Callable[[int], None]) -> np.ndarray:
         """Runs the network over all tiles and blends the results.
 
         Args:
@@ -106,7 +106,7 @@ class Tiling:
         self,
         read: Callable[[int, int], np.ndarray],
         channels: int,
-        run: Network,
+        run: RunBatch,
         batch_size: int,
         done: Callable[[int], None],
         *,
@@ -164,7 +164,7 @@ class Tiling:
 
 
 def _run_all(
-    tiles: Iterator[np.ndarray], run: Network, batch_size: int, done: Callable[[int], None]
+    tiles: Iterator[np.ndarray], run: RunBatch, batch_size: int, done: Callable[[int], None]
 ) -> Iterator[np.ndarray]:
     while batch := list(itertools.islice(tiles, batch_size)):
         restored = run(np.stack(batch + [batch[-1]] * (batch_size - len(batch))))
