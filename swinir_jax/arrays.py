@@ -34,7 +34,7 @@ def as_batch(lq: Any, channels: int) -> jax.Array | np.ndarray:
     check_batch(batch, channels)
     if isinstance(batch, np.ndarray):
         check_values(batch)
-        # JAX would take other byte orders for native values without a word, and has no longer floats.
+        # JAX would take other byte orders for native ones without a word, and has no floats of more than 64 bits.
         dtype = np.float64 if batch.dtype.itemsize > 8 else batch.dtype.newbyteorder("=")
         batch = batch.astype(dtype, copy=False)
     return batch
