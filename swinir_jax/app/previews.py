@@ -18,7 +18,7 @@ def write_preview(file: Path, preview: Path, memory: int | None) -> None:
     Raises:
       InputError: if the file cannot be read, or does not fit into memory.
     """
-    left = None if memory is None else max(1, memory - resident_bytes())
+    left = None if memory is None else max(0, memory - resident_bytes())
     picture = read_picture(file, memory=left).without_metadata()
     picture, _ = fitted(picture, "WebP")  # has what browsers show: 8 bits, RGB, alpha
     write_picture(preview, picture)

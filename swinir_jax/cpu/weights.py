@@ -35,7 +35,7 @@ def prepare(
         over their layers keeps for the backward pass.
 
     Returns:
-      The parameters, with two entries in place of `layers_0` and so on:
+      The parameters without `layers_0` and so on, and with two more entries:
       `conv_embedded`: the first convolution and that of `patch_embed` in one; None without the second.
       `rstbs`: a list with an entry for each run of RSTBs of equal depth and heads, whose leaves have a leading axis of
       RSTBs. In an entry, `pairs` are pairs of a W-MSA and an SW-MSA layer, with a second leading axis, and `last` is

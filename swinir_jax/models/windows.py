@@ -1,5 +1,6 @@
 """Windows of feature maps: partition, shift and its mask, relative positions."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -61,14 +62,13 @@ def roll(x: jax.Array, shift: int) -> jax.Array:
     Returns:
       `[B, H, W, C]`.
     """
-
-    def moved(x: jax.Array) -> jax.Array:
-        return jnp.roll(x, (shift, shift), axis=(1, 2))
-
+    if shift == 0:
+        return x
+    move = functools.partial(jnp.roll, shift=(shift, shift), axis=(1, 2))
     sharding = jax.typeof(x).sharding
-    if shift and any(sharding.spec[1:3]):  # axes of an explicit mesh, which would have to divide each slice, too
-        return jax.sharding.auto_axes(moved, out_sharding=sharding)(x)
-    return moved(x) if shift else x
+    if any(sharding.spec[1:3]):  # axes of an explicit mesh, which would have to divide each slice, too
+        move = jax.sharding.auto_axes(move, out_sharding=sharding)
+    return move(x)
 
 
 def in_windows(

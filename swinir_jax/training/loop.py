@@ -217,6 +217,7 @@ class _Run:
         )
         if not (last or validating or overdue or self._step % config.checkpoint.every == 0):
             return
+        self._saved = time.monotonic()  # also if it is not, so that ruined weights are told once in this time
         if not self._probe.is_sound(self._state, self._batch):
             if last:
                 raise DivergenceError(
@@ -242,7 +243,6 @@ class _Run:
 
     def _save(self, psnr: float | None = None) -> None:
         self._checkpoints.save(self._step, self._state, self._data_state, psnr, self._setting)
-        self._saved = time.monotonic()
 
     def _validate(self) -> float | None:
         """Validates in the first process; returns the PSNR of the EMA weights, or None if no PSNR ranks them."""

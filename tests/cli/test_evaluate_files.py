@@ -133,6 +133,23 @@ def test_set_without_a_measured_image_exits_with_3(capsys):
     assert (content["images"], content["average"], content["failed"]) == ([], {}, ["a"])
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+@pytest.mark.parametrize("name", ["set/a.png", "link.png"])
+def test_measured_images_are_never_replaced(capsys, option, name):
+    photo("set/a.png")
+    Path("link.png").symlink_to("set/a.png")
+    before = Path("set/a.png").read_bytes()
+    assert main([*SR, "--hq", "set", option, name]) == 2
+    assert f"{name}: is one of the images that are measured" in capsys.readouterr().err
+    assert Path("set/a.png").read_bytes() == before
+
+
+def test_one_file_for_two_kinds_of_results_is_refused(capsys):
+    photo("set/a.png")
+    assert main([*SR, "--hq", "set", "--json", "s/e", "--csv", "s/../s/e"]) == 2
+    assert "--json and --csv name one file" in capsys.readouterr().err
+
+
 def test_degradation_of_given_lq_files_is_unknown(capsys):
     save("lq/a.png", imresize(photo("hq/a.png"), 1 / 2))
     for lq, degradation in ((["--lq", "lq"], "unknown: LQ files are given"), ([], "Y is rounded")):
