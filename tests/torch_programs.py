@@ -28,8 +28,8 @@ def storage(kind: str = "FloatStorage", count: int = 6, key: str = "0") -> bytes
     return b"(" + value("storage") + name(f"torch.{kind}") + value(key) + value("cuda:3") + value(count) + b"tQ"
 
 
-def tensor(source: bytes, offset: object, shape: object, strides: object) -> bytes:
-    rest = value(False) + call("collections.OrderedDict")
+def tensor(source: bytes, offset: object, shape: object, strides: object, *marks: bytes) -> bytes:
+    rest = value(False) + call("collections.OrderedDict") + b"".join(marks)
     return call("torch._utils._rebuild_tensor_v2", source, value(offset), value(shape), value(strides), rest)
 
 

@@ -68,7 +68,7 @@ class Reference:
             return UnreadTensor(self.name)
         module, _, last = self.name.rpartition(".")
         if module.split(".")[0] in sys.stdlib_module_names:
-            is_value = module in _VALUE_MODULES or (module == "builtins" and last in _BUILTIN_VALUES)
+            is_value = module in _VALUE_MODULES or self.name in _VALUES
         else:
             is_value = last[:1].isupper() or module.startswith(_NUMPY_MAKERS)
         if not is_value:
@@ -117,9 +117,19 @@ class Storage:
     limit: int
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.ndarray | UnreadTensor:
+def _tensor(
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    requires_grad: Any = False,
+    hooks: Any = None,
+    marks: Any = None,
+) -> np.ndarray | UnreadTensor:
     if type(storage) is UnreadTensor:
         return storage
+    if marks:  # that the values are to be negated or conjugated
+        return UnreadTensor("torch.Tensor")
     if type(storage) is not Storage:
         raise pickle.UnpicklingError("a tensor without a storage")
     numbers = (offset, *shape, *strides)
@@ -139,11 +149,11 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.
 
 
 def _tensor_of_dtype(
-    storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any, hooks: Any, dtype: Any, *_: Any
+    storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any, hooks: Any, dtype: Any, *marks: Any
 ) -> np.ndarray | UnreadTensor:
     if not isinstance(dtype, np.dtype):
         return UnreadTensor(dtype.name)
-    return _tensor(dataclasses.replace(storage, dtype=dtype), offset, shape, strides)
+    return _tensor(dataclasses.replace(storage, dtype=dtype), offset, shape, strides, requires_grad, hooks, *marks)
 
 
 def _tensor_of_class(function: Any, tensor_class: Any, arguments: Any, *_: Any) -> Any:
@@ -256,13 +266,20 @@ _CALLABLES: Mapping[str, Callable[..., Any]] = {
     },
 }
 
-# Classes of Python's standard library whose objects are plain values.
-_VALUE_MODULES = ("collections", "datetime", "decimal", "fractions", "pathlib", "pathlib._local", "random", "uuid")
-_BUILTIN_VALUES = {
+# Modules and classes of Python's standard library whose objects are plain values.
+_VALUE_MODULES = (
+    *("array", "collections", "datetime", "decimal", "fractions", "ipaddress", "pathlib", "pathlib._local", "random"),
+    "uuid",
+)
+_BUILTIN_VALUES = (
     *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object"),
-    *("range", "set", "slice", "str", "tuple"),
+    *("range", "set", "slice", "str", "tuple", "xrange"),
+)
+_VALUES = {
+    *(f"builtins.{name}" for name in _BUILTIN_VALUES),
+    *("re._compile", "time.struct_time", "types.SimpleNamespace"),
 }
-_NUMPY_MAKERS = ("numpy.random",)  # make random generators
+_NUMPY_MAKERS = ("numpy.ma", "numpy.random")  # make masked arrays and random generators
 # PyTorch's functions that make tensors, and a part of sparse ones.
 _MAKERS_OF_TENSORS = re.compile(r"torch\.(_utils|_tensor)\._rebuild\w*|torch\.serialization\._get_layout")
 _PYTHON_2 = {"__builtin__": "builtins"}  # protocol 2 writes names as Python 2 had them

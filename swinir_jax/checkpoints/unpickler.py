@@ -153,7 +153,8 @@ class Unpickler(pickle._Unpickler):
 def _checked_key(key: Any, number: int) -> Any:
     """Returns a key that is cheap to hash and rarely collides: a text, None, bytes, a float or an integer of 60 bits.
 
-    A class or a short tuple is replaced by a text with the number, because no weights are looked for under it.
+    A class, a short tuple or another number is replaced by a text with the number of items, because no weights are
+    looked for under it.
 
     Raises:
       pickle.UnpicklingError: for all other keys.
@@ -161,7 +162,7 @@ def _checked_key(key: Any, number: int) -> Any:
     plain = (str, float, bool, bytes, type(None))
     if type(key) in plain or (type(key) is int and abs(key) < 2**60):
         return key
-    if type(key) in (Reference, Placeholder) or (
+    if isinstance(key, int | np.generic | Reference | Placeholder) or (
         type(key) is tuple and len(key) <= _LONGEST_KEY and all(type(part) in (*plain, int) for part in key)
     ):
         return f"{type(key).__name__} {number}"

@@ -1,12 +1,18 @@
 """Tensors of all kinds, and values of all pickle protocols."""
 
+import array
+import ipaddress
 import pickle
+import re
+import time
+import types
 from collections import OrderedDict
 
 import ml_dtypes
 import numpy as np
 import pytest
 from torch_programs import (
+    SIX,
     call,
     items,
     name,
@@ -19,6 +25,7 @@ from torch_programs import (
     write_zip,
 )
 
+from swinir_jax.checkpoints.pickled_values import Reference, UnreadTensor
 from swinir_jax.checkpoints.torch_file import read_torch_file
 from swinir_jax.errors import InputError
 
@@ -77,6 +84,37 @@ def test_weights_of_eight_bits_are_read(tmp_path):
     for write in (write_archive, write_legacy_of_one):
         found = read_torch_file(write(tmp_path / "a.pt", program, {"x": expected.tobytes()}))
         np.testing.assert_array_equal(found, expected, strict=True)
+
+
+@pytest.mark.parametrize("mark", ["neg", "conj"])
+def test_a_tensor_of_other_values_than_those_of_its_storage_is_not_read(tmp_path, mark):
+    marked, plain = (tensor(storage(), 0, (6,), (1,), value(marks)) for marks in ({mark: True}, {}))
+    found = read_torch_file(write_zip(tmp_path / "a.pt", items(marked=marked, plain=plain), SIX))
+    assert type(found["marked"]) is UnreadTensor
+    np.testing.assert_array_equal(found["plain"], np.arange(6))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        range(3),
+        types.SimpleNamespace(lr=1e-4),
+        array.array("f", [1.0]),
+        re.compile("x+"),
+        time.gmtime(0),
+        ipaddress.ip_address("127.0.0.1"),
+        np.ma.array([1.0, 2.0], mask=[True, False]),
+        {np.int64(3): 1, (1, "a"): 2, 2**60: 3, 2**63: 4},
+    ],
+    ids=lambda beside: type(beside).__name__,
+)
+def test_harmless_values_beside_the_weights_are_read_over(tmp_path, beside):
+    program = items(x=tensor(storage(), 0, (6,), (1,)), beside=pickle.dumps(beside, 2)[2:-1])
+    found = read_torch_file(write_zip(tmp_path / "a.pt", program, SIX))
+    np.testing.assert_array_equal(found["x"], np.arange(6, dtype=np.float32), strict=True)
+    assert not isinstance(found["beside"], np.ndarray | Reference)
+    if isinstance(beside, dict):
+        assert sorted(found["beside"].values()) == [1, 2, 3, 4]
 
 
 def test_a_quantized_tensor_in_an_old_file_is_not_read(tmp_path):
