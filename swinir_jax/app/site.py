@@ -58,20 +58,22 @@ _HEADERS = {
 
 
 def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Network], runtime: Path) -> None:
-    """Writes the site, in place of files of the same names.
+    """Writes the site, in place of an earlier one.
 
     Args:
-      folder: folder to write into.
+      folder: folder that does not exist, is empty, or holds an earlier site; hidden files do not count.
       offers: what can be done, the default first; those that need other networks than the given ones are left out.
       networks: RGB networks by name; stored as ONNX files with float16 weights, which are tested.
       runtime: package of ONNX Runtime from `fetch_runtime`.
 
     Raises:
-      InputError: if a network is not RGB, cannot be exported or fails the test, packages are missing, or a file cannot
-        be written.
+      InputError: if the folder holds other files, a network is not RGB, cannot be exported or fails the test, packages
+        are missing, or a file cannot be written.
     """
     make_folder(folder)
     try:
+        if any(_files(folder)) and not (folder / "browser" / "worker.js").exists():
+            raise InputError(f"{folder}: holds other files than a site; choose a new folder.")
         files = _write_page(folder)
         _write_runtime(folder / "runtime", runtime)
         entries = {name: _write_network(folder, name, network) for name, network in networks.items()}
@@ -186,6 +188,13 @@ def _write_network(folder: Path, name: str, network: Network) -> dict[str, Any]:
     return {**entry, "scale": model.config.upscale, "window": model.config.side_multiple}
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """Yields the files that are not hidden, such as those of a version control."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
 def _write_json(file: Path, values: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
 
@@ -193,7 +202,7 @@ def _write_json(file: Path, values: Mapping[str, Any]) -> None:
 def _write_release(folder: Path, page: list[str]) -> None:
     """Writes for the service worker a version, which changes with any file, and the names of files to keep at once."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "release.js"):
+    for file in sorted(path for path in _files(folder) if path.name != "release.js"):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
     release = {"version": digest.hexdigest()[:16], "files": page, "headers": _HEADERS}
     (folder / "release.js").write_text(f"self.release = {json.dumps(release, indent=1)};\n")

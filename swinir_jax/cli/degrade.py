@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from swinir_jax.cli.exit_codes import code_of
-from swinir_jax.cli.inputs import find_inputs
-from swinir_jax.cli.planning import Draft, Goal, assign_targets, check_folder
+from swinir_jax.cli.inputs import STANDARD_STREAM, find_inputs
+from swinir_jax.cli.planning import Draft, Goal, assign_targets, check_folder, is_folder_name, local_path
 from swinir_jax.data.blind import blind_chain, cut_to_scale
 from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="start the random numbers from N (default: %(default)s)"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="write the degraded photographs into this folder, as PNG"
+        "--out", required=True, metavar="DIR", help="write the degraded photographs into this folder, as PNG"
     )
     parser.add_argument("--recursive", action="store_true", help="degrade the photographs in subfolders, too")
     parser.add_argument(
@@ -59,17 +59,19 @@ def run(args: argparse.Namespace) -> int:
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}.")
     chain = blind_chain(args.chain)
-    if format_by_name(args.out) and not args.out.is_dir():
-        raise InputError(f"{args.out}: is the name of a picture; --out takes a folder.")
-    check_folder(args.out)
+    goal = Goal(local_path(args.out))
+    if args.out == STANDARD_STREAM or (format_by_name(goal.path) and not is_folder_name(args.out)):
+        raise InputError(f"{args.out}: degraded photographs go into a folder, not into a file.")
+    check_folder(goal.path)
     failed = done = 0
     with tempfile.TemporaryDirectory() as spool:
-        inputs = find_inputs(args.images, args.out, Path(spool), recursive=args.recursive)
+        inputs = find_inputs(args.images, goal.path, Path(spool), recursive=args.recursive)
         for problem in inputs.problems.values():
             logger.error("failed: %s", problem)
         failed = len(inputs.problems)
         drafts = [Draft(source, None, ".png", ()) for source in inputs.sources]
-        for job in assign_targets(drafts, Goal(args.out), inputs.sources):
+        goal.make_folder(inputs, args.recursive)
+        for job in assign_targets(drafts, goal, inputs.sources):
             source, target = job.source, job.target
             try:
                 image = cut_to_scale(read_uint8(source.file), chain.scale, source.name)
@@ -77,8 +79,9 @@ def run(args: argparse.Namespace) -> int:
                 sheet = contact_sheet(image, chain, args.seed, *draws)
                 make_folder(target.parent)
                 write_picture(target, Picture(sheet))
-            except InputError as error:
-                logger.error("failed: %s", source.renamed(error))
+            except (InputError, MemoryError) as error:
+                is_short = isinstance(error, MemoryError)
+                logger.error("failed: %s", f"{source.name}: not enough memory" if is_short else source.renamed(error))
                 failed += 1
             else:
                 done += 1

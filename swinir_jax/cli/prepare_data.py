@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import logging
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from swinir_jax.cli.exit_codes import code_of
+from swinir_jax.cli.planning import local_path
 from swinir_jax.data.folders import find_images, read_uint8
-from swinir_jax.data.places import FolderPlace, is_place, parse_places
+from swinir_jax.data.places import FolderPlace, folder_text, is_place, parse_places
 from swinir_jax.data.pool import Recipe, write_pool
 from swinir_jax.data.records import write_records
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, printable
 from swinir_jax.machine import usable_cores
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
         metavar="DIR",
         help="write sub-images (array_record), or the photographs of --degrade, into this new folder (default: none is "
         "written, and the images are only checked)",
@@ -67,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
 def _summarise(args: argparse.Namespace) -> int:
     """Decodes all images, prints a summary, and writes sub-images if asked to."""
     numbers = _numbers(args, _SUB_IMAGES, _POOL, "needs --degrade CHAIN")
-    if not args.out and (args.patch or args.step):
+    out = None if args.out is None else local_path(args.out)
+    if not out and (args.patch or args.step):
         raise InputError("--patch and --step need --out, the folder of the sub-images.")
     patch, threads = numbers["patch"], numbers["threads"]
     names, left_out = _find(args.folders)
@@ -76,11 +78,11 @@ def _summarise(args: argparse.Namespace) -> int:
     decoded = tqdm(_decode(files, threads), total=len(files), disable=args.quiet or None, unit="image")
     images = summary.count(decoded)
     lines = []
-    if args.out:
+    if out:
         step = numbers.get("step", max(1, patch // 2))
         try:
-            count, size = write_records(args.out, _cut(images, names, patch, step))
-            lines = [f"{args.out}: {count} sub-images, {size / 1e6:.1f} MB; train.py takes --data.hq folder:{args.out}"]
+            count, size = write_records(out, _cut(images, names, patch, step))
+            lines = [f"{out}: {count} sub-images, {size / 1e6:.1f} MB; {_advice(out)}"]
         except InputError:
             if not summary.unreadable or summary.sizes:  # else no image can be read, as the summary tells
                 raise
@@ -88,17 +90,18 @@ def _summarise(args: argparse.Namespace) -> int:
         for _ in images:
             pass
     if not args.quiet:
-        print(*summary.lines(), *lines, *left_out, sep="\n")
+        print(*map(printable, [*summary.lines(), *lines, *left_out]), sep="\n")
     return code_of(summary.unreadable, summary.sizes.total())
 
 
 def _write_pool(args: argparse.Namespace) -> int:
     numbers = _numbers(args, _POOL, _SUB_IMAGES, "does not go with --degrade, which keeps photographs whole")
-    if not args.out:
+    if args.out is None:
         raise InputError("--degrade writes a pool: name the folder by --out DIR.")
+    out = local_path(args.out)
     recipe = Recipe(chain=args.degrade, times=numbers["times"], seed=numbers["seed"])
     names, left_out = _find(args.folders)
-    outcomes = write_pool(args.out, names, recipe, numbers["processes"])
+    outcomes = write_pool(out, names, recipe, numbers["processes"])
     failed = 0
     for error in tqdm(outcomes, total=len(names), disable=args.quiet or None, unit="photograph"):
         if error:
@@ -107,8 +110,12 @@ def _write_pool(args: argparse.Namespace) -> int:
     count = len(names) - failed
     if count and not args.quiet:
         made = f"{count * recipe.times} pairs of {count} photographs"
-        print(f"{args.out}: {made}; train.py takes --data.hq folder:{args.out}", *left_out, sep="\n")
+        print(*map(printable, [f"{out}: {made}; {_advice(out)}", *left_out]), sep="\n")
     return code_of(failed, count)
+
+
+def _advice(out: Path) -> str:
+    return f"train.py takes --data.hq {shlex.quote(folder_text(out))}"
 
 
 def _numbers(args: argparse.Namespace, options: _Options, others: _Options, problem: str) -> dict[str, int]:

@@ -84,8 +84,7 @@ def restore(
     watch = FaultWatch(chosen)
     watch.look_at_headers([headers[job.source] for job in jobs])
     if jobs:
-        is_among_inputs = args.recursive and inputs.surround(goal.path)
-        (make_result_folder if is_among_inputs else make_folder)(goal.folder)
+        goal.make_folder(inputs, args.recursive)
         if args.compare:
             make_result_folder(goal.folder / COMPARISONS)
 

@@ -79,6 +79,11 @@ def parse_places(text: str, option: str) -> list[FolderPlace | TfdsPlace]:
         ) from error
 
 
+def folder_text(folder: Path) -> str:
+    """Returns the value of an option that names a folder of HQ images."""
+    return "folder:" + re.sub(r"([,:])", r"\\\1", str(folder))
+
+
 def is_place(text: str) -> bool:
     """Tells whether a text follows the grammar; otherwise it is the path of a folder."""
     return text.startswith(_KINDS)

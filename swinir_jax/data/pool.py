@@ -23,8 +23,10 @@ from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder, write_bytes
 from swinir_jax.images import Picture, write_picture
+from swinir_jax.images.result_folders import make_result_folder
 
-_INDEX = "pool.json"  # {"chain", "times", "seed", "photographs": names, "pairs": [HQ file, LQ file] once complete}
+# {"chain", "times", "seed", "photographs": {name: CRC of the file}, "pairs": [HQ file, LQ file] once complete}
+_INDEX = "pool.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,9 +70,10 @@ def write_pool(
     Raises:
       InputError: if the folder holds anything else or cannot be written.
     """
-    index = {**dataclasses.asdict(recipe), "photographs": [*photographs.values()]}
+    index = {**dataclasses.asdict(recipe), "photographs": {name: _crc(file) for file, name in photographs.items()}}
     _check_target(folder, index)
-    for part in (folder, folder / "HQ", folder / "LQ"):
+    make_result_folder(folder)
+    for part in (folder / "HQ", folder / "LQ"):
         make_folder(part)
     _write_index(folder, index)
     stems = [f"{number:05d}" for number in range(len(photographs))]
@@ -116,6 +119,14 @@ def _check_target(folder: Path, index: Mapping[str, Any]) -> None:
             raise InputError(f"{folder}: holds a pool with other {' and '.join(changed)}; choose a new folder.")
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists; choose a new folder.")
+
+
+def _crc(file: Path) -> int | None:
+    """Returns a number that tells a file from others; None if it cannot be read, which degrading reports."""
+    try:
+        return zlib.crc32(file.read_bytes())
+    except OSError:
+        return None
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
 from swinir_jax.data.degradations import to_uint8
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, UnwritableError
 from swinir_jax.files import make_folder, replacing, write_bytes
 
 _INDEX = "records.json"  # {"shards": file names, "names": record names, "sizes": [height, width] of each record}
@@ -76,7 +76,8 @@ def write_records(folder: Path, images: Iterable[tuple[str, np.ndarray]]) -> tup
       Number of records, and their size in bytes.
 
     Raises:
-      InputError: if the folder is not empty or cannot be written, or there are no images; no folder is left behind.
+      InputError: if the folder is not empty, or there are no images; no folder is left behind.
+      UnwritableError: if the folder cannot be written; no folder is left behind, either.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists; choose a new folder.")
@@ -105,7 +106,8 @@ def write_records(folder: Path, images: Iterable[tuple[str, np.ndarray]]) -> tup
             writer.close()
             write_bytes(temporary / _INDEX, json.dumps({"shards": shards, "names": names, "sizes": sizes}).encode())
     except (OSError, RuntimeError) as error:  # array_record raises no OSError
-        raise InputError(f"{folder}: cannot be written ({' '.join(str(error).split())}).") from error
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UnwritableError(f"{folder}: cannot be written ({reason}).") from error
     return len(names), total
 
 

@@ -31,9 +31,12 @@ class Found:
 
 
 def describe_left_out(left_out: Sequence[Path]) -> str:
-    """Counts and names files that were left out: `2 left out, not pictures: a/notes.txt, a/film.mp4`."""
-    noun = "a picture" if len(left_out) == 1 else "pictures"
-    return f"{len(left_out)} left out, not {noun}: {listed([*map(str, left_out)])}"
+    """Counts and names what was left out: `2 left out, not pictures: a/notes.txt, a/film.mp4`."""
+    closed = [path for path in left_out if path.is_dir()]
+    others = [path for path in left_out if path not in closed]
+    noun = "a picture" if len(others) == 1 else "pictures"
+    groups = ((others, f"not {noun}"), (closed, "cannot be opened"))
+    return "; ".join(f"{len(group)} left out, {why}: {listed([*map(str, group)])}" for group, why in groups if group)
 
 
 def find_pictures(

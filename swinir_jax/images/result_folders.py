@@ -28,7 +28,7 @@ def make_result_folder(folder: Path) -> None:
 
 def is_result_folder(folder: Path) -> bool:
     """Returns whether a folder was made by `make_result_folder`, and logs that a search leaves it out."""
-    if not (folder / _MARK).is_file():
+    if not os.path.isfile(folder / _MARK):  # False where the folder cannot be searched, too
         return False
     logger.info("%s: left out, as swinir-jax wrote the pictures in it", folder)
     return True

@@ -87,6 +87,22 @@ def test_the_command_offers_what_bundled_networks_reach(tmp_path, runtime, monke
     assert "changes the result by" in capsys.readouterr().err
 
 
+def test_a_site_is_written_again_and_other_files_stay(tmp_path, runtime):
+    release = []
+    for _ in range(2):
+        (tmp_path / ".git").mkdir(exist_ok=True)
+        (tmp_path / ".git" / f"of {len(release)}").touch()
+        make_site(tmp_path, [], {}, runtime)
+        release.append((tmp_path / "release.js").read_text())
+    assert release[0] == release[1]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "index.html").write_text("mine")
+    with pytest.raises(InputError, match="other: holds other files than a site; choose a new folder"):
+        make_site(other, [], {}, runtime)
+    assert [path.name for path in other.iterdir()] == ["index.html"]
+
+
 def test_a_gray_network_is_refused(tmp_path, runtime):
     network = SwinIR(SwinIRConfig(in_chans=1, embed_dim=4, depths=(2,), num_heads=(1,))), {}
     with pytest.raises(InputError, match="gray: browsers decode to RGB; the network has 1 channels"):

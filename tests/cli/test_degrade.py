@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swinir_jax.cli import degrade as command
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
 
@@ -51,7 +52,9 @@ def test_a_contact_sheet_shows_different_draws(folder):
         (["in", "--chain", "bsrgan"], "No degradation chain is called 'bsrgan'; there are bsrgan_x2"),
         (["in", "--seed", "-1"], "--seed must be at least 0"),
         (["none"], "none"),
-        (["in", "--out", "new.png"], "new.png: is the name of a picture; --out takes a folder"),
+        (["in", "--out", "new.png"], "new.png: degraded photographs go into a folder, not into a file"),
+        (["in", "--out", ""], "The name of --out is empty"),
+        (["in", "--out", "s3://a/b"], "s3://a/b: results are written into local folders"),
         (["in", "--out", "in/a.png/out"], "in/a.png: is not a folder"),
     ],
 )
@@ -68,6 +71,27 @@ def test_one_bad_file_does_not_stop_the_others(folder, capsys):
     assert "failed: in/c.png" in capsys.readouterr().err
     assert read_picture("out/b.png").pixels.shape == (12, 17, 3)
     assert degrade("in/c.png", "--chain", "photo_x4", "--out", "out") == 3
+
+
+def test_short_memory_concerns_one_photograph(folder, capsys, monkeypatch):
+    sheet = command.contact_sheet
+
+    def short_of_memory(image, *arguments):
+        if image[0, 0, 0] == first[0, 0, 0]:
+            raise MemoryError
+        return sheet(image, *arguments)
+
+    first = read_picture("in/a.png").pixels
+    monkeypatch.setattr(command, "contact_sheet", short_of_memory)
+    assert degrade("in", "--chain", "photo_x2", "--out", "new.png/") == 1
+    assert "failed: in/a.png: not enough memory" in capsys.readouterr().err
+    assert [path.name for path in Path("new.png").iterdir()] == ["b.png"]
+
+
+def test_results_among_the_photographs_are_left_out_later(folder):
+    for out in ("in/first", "second"):
+        assert degrade("in", "--recursive", "--chain", "photo_x2", "--out", out) == 0
+    assert sorted(path.name for path in Path("second").rglob("*.png")) == ["a.png", "b.png"]
 
 
 def test_results_of_equal_names_get_others(folder, capsys):

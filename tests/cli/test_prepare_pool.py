@@ -1,6 +1,8 @@
 import json
+import shlex
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +45,16 @@ def files(folder="pool"):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in Path(folder).rglob("*.*")}
 
 
+def index_of(chain, times):
+    numbers = {name.removeprefix("in/"): zlib.crc32(Path(name).read_bytes()) for name in sorted(SHAPES)}
+    return {"chain": chain, "times": times, "seed": 0, "photographs": numbers}
+
+
 def test_a_pool_is_the_same_for_any_number_of_processes():
     assert prepare() == prepare(out="two", processes=2) == prepare("--seed", 1, out="other") == 0
     assert files() == files("two")
     names = {f"HQ/0000{i}.png" for i in range(3)} | {f"LQ/0000{i}_{time}.png" for i in range(3) for time in range(2)}
-    assert files().keys() == names | {"pool.json"}
+    assert files().keys() == names | {"pool.json", ".swinir-jax-results"}
     assert len({content for name, content in files().items() if "LQ" in name}) == 6
     assert files()["LQ/00000_0.png"] != files("other")["LQ/00000_0.png"]
 
@@ -118,6 +125,28 @@ def test_a_pool_that_was_cut_off_goes_on(capsys):
     assert Path("pool/HQ/00000.png").stat().st_mtime_ns == written
 
 
+def test_a_pool_of_other_photographs_of_the_same_names_is_refused(capsys):
+    assert prepare() == 0
+    write_picture("in/b.png", Picture(np.zeros((48, 53), np.uint8)))
+    assert prepare() == 2
+    assert "pool: holds a pool with other photographs; choose a new folder" in capsys.readouterr().err
+
+
+def test_a_pool_among_its_photographs_is_no_input_and_goes_on(capsys):
+    assert prepare(out="in/pool") == 0
+    assert prepare(out="in/pool") == 0
+    assert len(open_source("folder:in/pool", scale=4)) == 6
+    assert main(["prepare-data", "in"]) == 0
+    assert "3 images" in capsys.readouterr().out
+
+
+def test_a_name_with_commas_and_colons_is_printed_as_training_takes_it(capsys):
+    assert main(["prepare-data", "in", "--degrade", "bsrgan_x4", "--times", "1", "--out", "a,b:4 c"]) == 0
+    advice = capsys.readouterr().out.splitlines()[0].partition("--data.hq ")[2]
+    [text] = shlex.split(advice)
+    assert len(open_source(text, scale=4)) == 3
+
+
 def test_processes_stop_with_a_command_that_is_killed():
     code = """if True:
         from pathlib import Path
@@ -145,13 +174,14 @@ def test_processes_stop_with_a_command_that_is_killed():
         (["in", "--degrade", "photo_x4", "--out", "out", "--patch", "9"], "--patch does not go with --degrade"),
         (["in", "--out", "out", "--times", "2"], "--times needs --degrade CHAIN"),
         (["in", "--degrade", "photo_x4", "--out", "in"], "in: exists; choose a new folder"),
+        (["in", "--degrade", "photo_x4", "--out", ""], "The name of --out is empty"),
+        (["in", "--degrade", "photo_x4", "--out", "s3://a/b"], "s3://a/b: results are written into local folders"),
         (["in", "--degrade", "photo_x4", "--out", "old"], "old: holds a pool with other chain; choose a new folder"),
     ],
 )
 def test_bad_input_is_one_line(capsys, arguments, words):
     Path("old").mkdir()
-    index = {"chain": "photo_x2", "times": 8, "seed": 0, "photographs": ["a.png", "b.png", "deep/c.png"]}
-    Path("old/pool.json").write_text(json.dumps(index))
+    Path("old/pool.json").write_text(json.dumps(index_of("photo_x2", 8)))
     assert main(["prepare-data", *arguments]) == 2
     [line] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert words in line
@@ -159,8 +189,7 @@ def test_bad_input_is_one_line(capsys, arguments, words):
 
 def test_a_target_that_cannot_be_written_is_one_line(capsys):
     Path("pool/LQ/00001_0.png/folder").mkdir(parents=True)
-    index = {"chain": "bsrgan_x4", "times": 2, "seed": 0, "photographs": ["a.png", "b.png", "deep/c.png"]}
-    Path("pool/pool.json").write_text(json.dumps(index))
+    Path("pool/pool.json").write_text(json.dumps(index_of("bsrgan_x4", 2)))
     assert prepare() == exit_codes.NOT_WRITABLE
     [line] = capsys.readouterr().err.splitlines()
     assert "pool/LQ/00001_0.png: cannot be written" in line

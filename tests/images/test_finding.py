@@ -84,6 +84,33 @@ def test_broken_links_are_pictures_and_pipes_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("recursive", [False, True])
+def test_a_folder_that_cannot_be_opened_is_left_out(tmp_path, monkeypatch, recursive):
+    save(tmp_path / "good.jpg")
+    closed = tmp_path / "lost+found"
+    closed.mkdir()
+    (tmp_path / "notes.txt").touch()
+
+    def of_another_user(function, is_opening):
+        def checked(path, *arguments, **options):
+            if closed in Path(path).parents or (is_opening and Path(path) == closed):
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *arguments, **options)
+
+        return checked
+
+    # The tests may run as a user for whom no folder is closed.
+    monkeypatch.setattr(os, "stat", of_another_user(os.stat, False))
+    monkeypatch.setattr(os, "scandir", of_another_user(os.scandir, True))
+    found = find_pictures(tmp_path, recursive=recursive)
+    assert names(found.pictures, tmp_path) == ["good.jpg"]
+    others = f"1 left out, not a picture: {tmp_path / 'notes.txt'}"
+    if recursive:
+        assert describe_left_out(found.left_out) == f"{others}; 1 left out, cannot be opened: {closed}"
+    else:
+        assert names(found.subfolders, tmp_path) == ["lost+found"]
+
+
+@pytest.mark.parametrize("recursive", [False, True])
 def test_links_that_lead_back_to_themselves_are_left_out(tmp_path, recursive):
     save(tmp_path / "good.jpg")
     (tmp_path / "a.png").symlink_to("b.png")
