@@ -216,9 +216,10 @@ def table(rows: Mapping[str, Mapping[str, Any]], device: str) -> str:
 def write_tables(path: Path) -> None:
     """Writes the figures of a file into the notes."""
     stored = json.loads(path.read_text())
-    notes, reference = HERE / "NOTES.md", stored["rows"].pop("reference")
+    notes, reference = HERE / "NOTES.md", stored["rows"].pop("reference", None)
     replace_table(notes, "table of whole networks", f"{table(stored['rows'], stored['device'])}\n")
-    replace_table(notes, "table of reference outputs", reference_table(reference))
+    if reference:
+        replace_table(notes, "table of reference outputs", reference_table(reference))
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ Each row shows one model: the input, the answer and the truth. The photograph is
 test sets.
 """
 
+import argparse
+
 import numpy as np
 from networks import PHOTO
 from PIL import Image, ImageDraw
@@ -46,6 +48,7 @@ def panels(model: str, task: str, level: int) -> list[Image.Image]:
 
 def main() -> None:
     """Draws all rows and writes the picture."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # refuses options
     rows = [row for row in ROWS if row[0] in bundled_models()]
     sheet = Image.new("RGB", (3 * SIDE, len(rows) * (SIDE + LABEL)), "white")
     pen = ImageDraw.Draw(sheet)

@@ -3,8 +3,8 @@
 make site && python benchmarks/site_sizes.py site
 """
 
+import argparse
 import gzip
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,7 +22,9 @@ def size(files: Iterable[Path]) -> Size:
 
 def main() -> None:
     """Writes the table."""
-    site = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("site", type=Path, help="folder that `swinir-jax site` wrote")
+    site = parser.parse_args().site
     networks = sorted((site / "networks").iterdir())
     runtimes = {name: size([site / "runtime" / file]) for name, file in RUNTIMES.items()}
     everything = [file for file in site.rglob("*") if file.is_file()]

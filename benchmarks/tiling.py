@@ -5,6 +5,7 @@
 Restores docs/astronaut.png by the default model.
 """
 
+import argparse
 from typing import get_args
 
 import numpy as np
@@ -25,6 +26,7 @@ CASES: tuple[tuple[int, Blend], ...] = (
 
 def main() -> None:
     """Measures all cases and writes the table."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # refuses options
     image = np.asarray(Image.open(ROOT / "docs" / "astronaut.png").convert("RGB"))
     model, params = load_pretrained(DEFAULT_MODEL)
     whole = Restorer(model, params, tile=0)(image)

@@ -6,6 +6,7 @@ The photograph is docs/astronaut.png, shrunk and damaged in several ways. Each p
 `swinir-jax restore --for PURPOSE --scale SCALE` does. The page's table of choices is written, too.
 """
 
+import argparse
 import functools
 from collections.abc import Sequence
 
@@ -114,6 +115,7 @@ def table() -> str:
 
 def main() -> None:
     """Writes the pictures and the table of the page."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # refuses options
     truth = np.asarray(Image.open(PHOTO).convert("RGB"))
     draw("which_model_x1.jpg", damages(truth, 1), truth.shape[0])
     draw("which_model_x2.jpg", damages(truth, 2), truth.shape[0])

@@ -80,8 +80,8 @@ class Batcher:
     async def restore(self, image: np.ndarray) -> np.ndarray:
         """Restores `[h, w, 3]` uint8 to `[h * scale, w * scale, 3]` uint8, as a Restorer with `tile=0` does."""
         h, w, _ = image.shape
-        window, scale = self._config.window_size, self._config.upscale
-        height, width = padded_side(h, window, "reflect"), padded_side(w, window, "reflect")
+        multiple, scale = self._config.side_multiple, self._config.upscale
+        height, width = padded_side(h, multiple, "reflect"), padded_side(w, multiple, "reflect")
         padded = pad_image(image.astype(np.float32) / 255, height, width, "reflect")
         job = Job(padded, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
@@ -240,8 +240,13 @@ def main() -> None:
         parser.add_argument(f"--{field.name}", type=field.type, default=field.default, help="default: %(default)s")
     args = parser.parse_args()
     limits = Limits(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Limits)})
+    if not all(limit > 0 for limit in dataclasses.astuple(limits)):
+        parser.error("each limit must be above 0")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    app = make_app(*swinir_jax.load_pretrained(args.model), limits, args.warm)
+    model, params = swinir_jax.load_pretrained(args.model)
+    if model.config.in_chans != 3 or model.config.ape:
+        parser.error(f"--model {args.model} is not a network for RGB pictures of any size")
+    app = make_app(model, params, limits, args.warm)
     web.run_app(app, host=args.host, port=args.port, shutdown_timeout=2 * limits.seconds)
 
 

@@ -130,7 +130,10 @@ def _first_convolution(tensors: Tensors) -> tuple[int, int, int]:
         embed_dim, in_chans = _tensor(tensors, "conv_first.weight", 4).shape[:2]
         return embed_dim, in_chans, 1
     embed_dim, channels = _tensor(tensors, "conv_first.1.weight", 4).shape[:2]
-    in_chans = 1 if math.isqrt(channels) ** 2 == channels else 3
+    if "conv_last.weight" in tensors:
+        in_chans = len(tensors["conv_last.weight"])
+    else:
+        in_chans = 1 if math.isqrt(channels) ** 2 == channels else 3
     return embed_dim, in_chans, math.isqrt(channels // in_chans)
 
 

@@ -84,10 +84,11 @@ def convert_blend(
     config, networks = _load_alike([name for name, _ in sources], to_img_range, **options)
     params = blend([*zip(networks, (weight for _, weight in sources), strict=True)])
     if suffix == ".safetensors":
-        make_folder(target.parent)
         tensors = params_to_official(params, config, small=small)
+        data = safetensors_bytes(tensors, float16=float16)
         _warn_of_losses(tensors, config)
-        write_bytes(target, safetensors_bytes(tensors, float16=float16))
+        make_folder(target.parent)
+        write_bytes(target, data)
     elif float16:
         raise InputError(f"{target}: model folders hold float32; name a .safetensors file for float16.")
     elif small:
@@ -120,8 +121,11 @@ def convert_ends(
       The configuration of both networks, and the number of parameters of each.
 
     Raises:
-      InputError: as for `convert`, or if the architectures differ.
+      InputError: as for `convert`, if the target is named like a file, or if the architectures differ.
     """
+    target = Path(target)
+    if target.suffix.lower() in SUFFIXES:
+        raise InputError(f"{target}: a model with two ends is a folder; name one without {target.suffix}.")
     config, (faithful, sharp) = _load_alike(ends, to_img_range, **options)
     save_ends(target, faithful, sharp, config, DEFAULT_STRENGTH if strength is None else strength, float16=float16)
     return config, _count(faithful)
