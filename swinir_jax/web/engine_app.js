@@ -1,4 +1,5 @@
 // The engine of `swinir-jax app`: the server that also serves the page. See engine.js for the interface.
+import { read, write } from "./storage.js";
 import { Trouble } from "./trouble.js";
 
 const KEPT = "swinir-jax jobs"; // in the tab's storage, which outlives a reload
@@ -28,6 +29,9 @@ async function restore(picture, choice, onProgress) {
     return await follow(running.key, abort.signal, onProgress);
   } catch (error) {
     forget(running.key);
+    if (error.code === "unreachable" && picture instanceof File && !(await isReadable(picture))) {
+      throw new Trouble("changed");
+    }
     throw error;
   } finally {
     running = null;
@@ -83,12 +87,17 @@ async function ask(address, options) {
   return answer;
 }
 
+// Tells whether a file is still as it was when it was chosen; a folder, which can be dropped, too, is not.
+function isReadable(file) {
+  return file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+}
+
 function readKept() {
-  return JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
+  return read("sessionStorage", KEPT, []);
 }
 
 function writeKept(jobs) {
-  sessionStorage.setItem(KEPT, JSON.stringify(jobs));
+  write("sessionStorage", KEPT, jobs);
 }
 
 function forget(key) {

@@ -12,9 +12,14 @@ const get = (id) => document.getElementById(id);
 fillTexts(document);
 get("formats").textContent = texts.formats[engine.name];
 
-const { choices, limits, kept } = await engine.list();
+const listed = engine.list();
+takePictures(get("file"), get("veil"), async (files) => {
+  await listed;
+  for (const file of files) queue.add(file, settings.choice());
+});
+const { choices, limits, kept } = await listed;
 const settings = makeSettings(get("settings"), choices);
-const stage = makeStage(get("stage"));
+const stage = makeStage(get("stage"), (result) => queue.lose(result));
 const queue = makeQueue({ engine, limits, list: get("list"), onShow: show, onChange: change });
 
 const actions = {
@@ -23,7 +28,7 @@ const actions = {
   again: () => queue.restart(queue.shown, settings.choice()),
   remove: () => queue.remove(queue.shown),
   fullscreen: () => stage.toggleFullscreen(),
-  zip: () => saveZip(queue.results()).catch((trouble) => say(texts.troubles[trouble.code] ?? trouble.message)),
+  zip: () => saveZip(queue.results(), queue.lose).then(() => explain(""), (error) => explain(texts.troubles[error.code] ?? error)),
 };
 
 document.addEventListener("click", (event) => {
@@ -31,9 +36,6 @@ document.addEventListener("click", (event) => {
   if (button) actions[button.dataset.do]();
 });
 
-takePictures(get("file"), get("veil"), (files) => {
-  for (const file of files) queue.add(file, settings.choice());
-});
 for (const job of kept) queue.add(job, job.choice);
 document.body.dataset.ready = "";
 
@@ -49,6 +51,11 @@ function change(item) {
   if (item.state === "done") say(texts.finished(item.result.name));
   else if (item.state === "failed") say(`${item.name}: ${texts.troubles[item.trouble.code]}`);
   else if (item.state === "stopped") say(`${item.name}: ${texts.states.stopped}`);
+}
+
+// Says below the list why there is no ZIP file.
+function explain(text) {
+  get("unsaved").textContent = text;
 }
 
 function say(text) {

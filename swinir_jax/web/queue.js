@@ -43,13 +43,22 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
       next();
     },
 
+    // Notes that a result is not kept any more.
+    lose(result) {
+      const item = items.find((each) => each.result === result);
+      Object.assign(item, { result: null, trouble: new Trouble("gone") });
+      change(item, "failed");
+    },
+
     remove(item) {
       if (item === running) engine.stop();
       if (item.result) engine.stop(item.result);
       const index = items.indexOf(item);
       items.splice(index, 1);
+      const following = items[Math.min(index, items.length - 1)] ?? null;
+      if (item.element.root.contains(document.activeElement)) following?.element.pick.focus();
       item.element.root.remove();
-      if (item === queue.shown) queue.show(items[Math.min(index, items.length - 1)] ?? null);
+      if (item === queue.shown) queue.show(following);
       item.state = "removed"; // which is not announced
       onChange(item);
     },

@@ -1,4 +1,5 @@
 // The form that chooses what is done. Each control shows what the controls before it leave to choose.
+import { read, write } from "./storage.js";
 import { texts } from "./texts.js";
 
 const KEPT = "swinir-jax settings";
@@ -6,7 +7,7 @@ const CONTROLS = ["purpose", "scale", "quality", "level", "strength"];
 
 // Fills the form from the engine's choices. Returns {choice}, a function that returns the chosen Choice.
 export function makeSettings(form, choices) {
-  const wanted = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+  const wanted = read("localStorage", KEPT, {});
 
   const chosen = () => {
     let left = choices;
@@ -48,7 +49,7 @@ export function makeSettings(form, choices) {
       const { scale, level, strength } = first; // the purpose's defaults
       Object.assign(wanted, { scale, level, strength });
     }
-    localStorage.setItem(KEPT, JSON.stringify(wanted));
+    write("localStorage", KEPT, wanted);
     draw();
   });
   draw();

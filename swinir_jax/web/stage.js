@@ -7,9 +7,9 @@ const TICK = 500; // milliseconds between updates of the time left
 
 const get = (id) => document.getElementById(id);
 
-// Returns {show, toggleFullscreen} for the element of the stage.
-export function makeStage(stage) {
-  const viewer = makeViewer(get("viewport"), get("slider"), get("zoom"));
+// Returns {show, toggleFullscreen} for the element of the stage. Calls `onGone(result)` if a result is not kept any more.
+export function makeStage(stage, onGone) {
+  const viewer = makeViewer(get("viewport"), get("slider"), get("zoom"), onGone);
   let item = null;
 
   setInterval(() => item?.progress && stage.dataset.state === "working" && drawProgress(item.progress), TICK);
@@ -68,20 +68,20 @@ function within(element, [x, y]) {
 }
 
 // Shows two pictures with a divider. Zoomed beyond the viewport, they are moved by scrolling or by dragging.
-function makeViewer(viewport, slider, buttons) {
+function makeViewer(viewport, slider, buttons, onGone) {
   let zoom = "fit";
-  let size = { width: 1, height: 1 };
+  let shown = { width: 1, height: 1 }; // a Result
   let grip = null; // where a drag of the zoomed picture began
 
   function lay() {
     const { clientWidth, clientHeight } = viewport;
-    const fit = Math.min(clientWidth / size.width, clientHeight / size.height);
+    const fit = Math.min(clientWidth / shown.width, clientHeight / shown.height);
     const scale = zoom === "fit" ? fit : Number(zoom) / devicePixelRatio;
     const frame = viewport.getBoundingClientRect();
     const middle = [frame.left + clientWidth / 2, frame.top + clientHeight / 2];
     const [x, y] = within(slider, middle); // what is in the middle stays there
-    slider.style.width = `${size.width * scale}px`;
-    slider.style.height = `${size.height * scale}px`;
+    slider.style.width = `${shown.width * scale}px`;
+    slider.style.height = `${shown.height * scale}px`;
     slider.classList.toggle("pixels", scale * devicePixelRatio >= 2);
     viewport.classList.toggle("zoomed", scale > fit);
     const box = slider.getBoundingClientRect();
@@ -119,7 +119,12 @@ function makeViewer(viewport, slider, buttons) {
   });
   slider.addEventListener("slide", () => slider.setAttribute("aria-valuenow", Math.round(slider.value)));
   new ResizeObserver(lay).observe(viewport);
-  get("after").addEventListener("error", () => showUnseen(true));
+  get("after").addEventListener("error", async () => {
+    const result = shown;
+    const isKept = await fetch(result.after).then((answer) => answer.ok, () => true);
+    if (!isKept) onGone(result);
+    else if (result === shown) showUnseen(true); // too large a picture
+  });
 
   function showUnseen(unseen) {
     get("unseen").hidden = !unseen;
@@ -130,7 +135,7 @@ function makeViewer(viewport, slider, buttons) {
     load(result) {
       if (get("after").getAttribute("src") === result.after) return;
       showUnseen(false);
-      size = result;
+      shown = result;
       slider.value = 50;
       slider.setAttribute("aria-valuenow", 50);
       get("before").src = result.before;

@@ -4,14 +4,18 @@ import { Trouble } from "./trouble.js";
 const LIMIT = 2 ** 32 - 1; // of sizes and places in a ZIP file of the old kind
 const NEW_YEAR = 0x5a21; // 1 January 2025, as MS-DOS writes dates
 
-// Fetches the results and hands the ZIP file to the browser's downloads.
-export async function saveZip(results) {
+// Fetches the results and hands the ZIP file to the browser's downloads. Results that are not kept any more are left out,
+// and `onGone(result)` is called for each.
+export async function saveZip(results, onGone) {
   const parts = [];
   const directory = [];
   let place = 0;
-  for (const { name, url } of withoutDoubles(results)) {
-    const answer = await fetch(url);
-    if (!answer.ok) throw new Trouble("gone");
+  for (const { name, result } of withoutDoubles(results)) {
+    const answer = await fetch(result.url);
+    if (!answer.ok) {
+      onGone(result);
+      continue;
+    }
     const data = new Uint8Array(await answer.arrayBuffer());
     const entry = { name: new TextEncoder().encode(name), size: data.length, sum: crc32(data), place };
     const head = header(0x04034b50, entry, 30);
@@ -20,6 +24,7 @@ export async function saveZip(results) {
     place += head.length + data.length;
     if (place > LIMIT) throw new Trouble("zipTooLarge");
   }
+  if (!directory.length) return;
   const end = new DataView(new ArrayBuffer(22));
   const length = directory.reduce((sum, entry) => sum + entry.length, 0);
   end.setUint32(0, 0x06054b50, true);
@@ -57,12 +62,13 @@ function header(mark, { name, size, sum, place }, length) {
 // Numbers equal names as browsers do: `a.png`, `a (1).png`.
 function withoutDoubles(results) {
   const taken = new Set();
-  return results.map(({ name, url }) => {
+  return results.map((result) => {
+    const { name } = result;
     const dot = name.lastIndexOf(".");
     let unique = name;
     for (let n = 1; taken.has(unique); n += 1) unique = `${name.slice(0, dot)} (${n})${name.slice(dot)}`;
     taken.add(unique);
-    return { name: unique, url };
+    return { name: unique, result };
   });
 }
 

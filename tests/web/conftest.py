@@ -28,7 +28,10 @@ FLAGS = [
     "--disable-sync",
 ]
 # Chromium logs what the page explains and that it has no graphics card, Playwright that a test blocks service workers.
-EXPECTED = re.compile(r"with a status of (413|422)|No available adapters|Service Worker registration blocked")
+EXPECTED = re.compile(
+    r"with a status of (413|422)|status of 404 .*/jobs/[^/]*/(result|after)$|net::ERR_UPLOAD_FILE_CHANGED"
+    "|No available adapters|Service Worker registration blocked"
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -108,7 +111,12 @@ def page(browser, address, context_options):
     page = context.new_page()
     problems, outside = [], []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: message.type in ("error", "warning") and problems.append(message.text))
+
+    def note(message):
+        if message.type in ("error", "warning"):
+            problems.append(f"{message.text} {message.location['url']}")
+
+    page.on("console", note)
     own = address, f"blob:{address[: address.index('/', 8)]}/"
     page.on("request", lambda request: request.url.startswith(own) or outside.append(request.url))
     page.goto(address)

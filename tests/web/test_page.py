@@ -203,6 +203,60 @@ def test_a_result_that_cannot_be_shown_is_downloaded(page, pictures):
     assert download(page).path().read_bytes() == expected.read_bytes()
 
 
+def test_a_result_that_is_not_kept_any_more_is_not_called_complete(page, pictures):
+    page.route("**/after", lambda route: route.fulfill(status=404))
+    page.set_input_files("#file", pictures["photo30.png"][0])
+    finish(page, "failed")
+    assert page.text_content("#trouble") == "This picture is not kept any more."
+    assert not page.is_visible("#list .get")
+    page.unroute("**/after")
+    page.locator("#failed [data-do=again]").click()
+    finish(page)
+    assert_shown(page, 76, 60)
+
+
+def test_an_archive_leaves_out_results_that_are_not_kept_any_more(page, pictures):
+    page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png", "photo20.png")])
+    page.wait_for_selector("#list li:nth-child(3)[data-state=done]", timeout=NETWORK_SECONDS)
+    first = page.get_attribute("#list li:nth-child(1) .get", "href")
+    page.route(f"**/{first}", lambda route: route.fulfill(status=404))
+    archive = download(page, "#zip")
+    with zipfile.ZipFile(io.BytesIO(archive.path().read_bytes())) as files:
+        assert files.namelist() == ["photo30.png", "photo20.png"]
+    assert page.text_content("#list li:nth-child(1) .state") == "This picture is not kept any more."
+
+
+def test_a_browser_that_keeps_nothing_for_the_page(page, pictures):
+    page.add_init_script(
+        """for (const name of ["localStorage", "sessionStorage"]) {
+          Object.defineProperty(window, name, { get() { throw new DOMException("blocked", "SecurityError"); } });
+        }"""
+    )
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    page.set_input_files("#file", pictures["photo30.png"][0])
+    finish(page)
+    assert download(page).path().read_bytes() == pictures["photo30.png"][1].read_bytes()
+
+
+def test_a_file_that_changes_in_the_queue_is_named_as_the_cause(page, pictures, tmp_path):
+    changing = tmp_path / "changing.png"
+    changing.write_bytes(pictures["photo30.png"][0].read_bytes())
+    page.set_input_files("#file", [pictures["photo200.png"][0], changing])
+    changing.write_bytes(pictures["photo40.png"][0].read_bytes())
+    page.wait_for_selector("#list li:nth-child(2)[data-state=failed]", timeout=NETWORK_SECONDS)
+    assert "has changed meanwhile" in page.text_content("#list li:nth-child(2) .state")
+
+
+def test_the_keyboard_stays_in_the_list_when_a_line_is_removed(page, pictures):
+    page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
+    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=NETWORK_SECONDS)
+    page.focus("#list li:nth-child(1) .remove")
+    page.keyboard.press("Enter")
+    assert page.locator("#list li").count() == 1
+    assert page.evaluate("document.activeElement.className") == "pick"
+
+
 def test_the_keyboard_reaches_everything(page, pictures):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.dataset.do") == "choose"

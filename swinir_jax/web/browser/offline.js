@@ -1,5 +1,7 @@
 // The service worker, which keeps the site for use without a connection and isolates the page: the browser gives several
 // threads to isolated pages alone.
+import { read, write } from "../storage.js";
+
 const TRIED = "swinir-jax isolation"; // in the tab's storage
 const PATIENCE = 10_000; // milliseconds for the service worker to keep the page's files
 
@@ -7,10 +9,9 @@ const PATIENCE = 10_000; // milliseconds for the service worker to keep the page
 export async function keepOffline() {
   const workers = navigator.serviceWorker; // absent on insecure addresses and in some private windows
   const registration = await workers?.register("service_worker.js").catch(() => null);
-  if (!registration || crossOriginIsolated || sessionStorage.getItem(TRIED)) return;
+  if (!registration || crossOriginIsolated || read("sessionStorage", TRIED, false)) return;
   const isReady = await Promise.race([workers.ready.then(() => true), wait(PATIENCE)]);
-  if (!isReady) return;
-  sessionStorage.setItem(TRIED, "yes");
+  if (!isReady || !write("sessionStorage", TRIED, true)) return; // else the page would be loaded for ever
   location.reload();
   await new Promise(() => {});
 }

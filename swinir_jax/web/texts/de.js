@@ -25,7 +25,6 @@ export default {
   pictures: "Bilder",
   add: "Hinzufügen",
   saveAll: "Alle als ZIP speichern",
-  moment: "einen Augenblick",
 
   purpose: "Was soll geschehen?",
   purposes: {
@@ -72,6 +71,7 @@ export default {
     failed: "Dieses Bild ließ sich nicht verbessern.",
     stopped: "Angehalten.",
     gone: "Dieses Bild ist nicht mehr vorhanden.",
+    changed: "Diese Datei lässt sich nicht lesen: Sie wurde inzwischen geändert oder ist ein Ordner.",
     full: "Es sind zu viele Bilder vorhanden. Speichern oder entfernen Sie einige.",
     unreachable: "Das Programm antwortet nicht. Läuft es noch?",
     offline: "Das Netz ließ sich nicht laden. Besteht eine Verbindung?",

@@ -25,7 +25,6 @@ export default {
   pictures: "Pictures",
   add: "Add",
   saveAll: "Download all as ZIP",
-  moment: "a moment",
 
   purpose: "What should be done?",
   purposes: {
@@ -72,6 +71,7 @@ export default {
     failed: "This picture could not be restored.",
     stopped: "Stopped.",
     gone: "This picture is not kept any more.",
+    changed: "This file cannot be read: it has changed meanwhile, or is a folder.",
     full: "Too many pictures are kept. Download or remove some.",
     unreachable: "The program that restores does not answer. Is it still running?",
     offline: "The network could not be fetched. Is there a connection?",

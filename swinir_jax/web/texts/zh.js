@@ -25,7 +25,6 @@ export default {
   pictures: "图片",
   add: "添加",
   saveAll: "全部下载（ZIP）",
-  moment: "片刻",
 
   purpose: "需要做什么？",
   purposes: {
@@ -72,6 +71,7 @@ export default {
     failed: "未能修复这张图片。",
     stopped: "已停止。",
     gone: "这张图片已不再保留。",
+    changed: "无法读取此文件：它已被更改，或是一个文件夹。",
     full: "保留的图片太多。请下载或移除一些。",
     unreachable: "修复程序没有响应。它还在运行吗？",
     offline: "无法下载网络。是否已联网？",
