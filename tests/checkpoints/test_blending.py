@@ -132,6 +132,7 @@ def test_networks_of_another_img_range_are_rewritten():
         (["a", "o", "--out", "o"], "Name one target"),
         (["--ends", "a", "--out", "o"], "the ends are two names with a comma between, not 'a'"),
         (["--ends", "a,b", "--out", "a"], "a: exists already"),
+        (["--ends", "a,b", "--out", "o.safetensors"], "o.safetensors: a model with two ends is a folder; name one"),
         (["--ends", "a,b", "--strength", "1.5", "--out", "o"], "strength (--strength) must be 0 to 1, got 1.5"),
         (["a", "--strength", "0.5", "--out", "o"], "a: has no two ends; leave out the strength"),
     ],

@@ -184,7 +184,7 @@ def test_float16_that_cannot_be(tmp_path):
     params["conv_first"]["bias"] = np.full_like(params["conv_first"]["bias"], 1e5)
     save_model(tmp_path / "model", params, TINY)
     with pytest.raises(InputError, match=r"conv_first\.bias has values that float16 cannot hold"):
-        convert(tmp_path / "model", tmp_path / "half.safetensors", float16=True)
+        convert(tmp_path / "model", tmp_path / "new" / "half.safetensors", float16=True)
     with pytest.raises(InputError, match="model folders hold float32"):
         convert(tmp_path / "model", tmp_path / "half", float16=True)
     with pytest.raises(InputError, match="model folders hold no masks"):

@@ -42,6 +42,7 @@ RELATIVES = {
     "swin2sr aux": smallest(upsampler="pixelshuffle_aux", upscale=4),
     "swin2sr hf": smallest(upsampler="pixelshuffle_hf"),
     "unshuffled": TINY_UNSHUFFLED,
+    "unshuffled, of four channels": dataclasses.replace(TINY_UNSHUFFLED, in_chans=4),
 }
 each_relative = pytest.mark.parametrize("config", RELATIVES.values(), ids=RELATIVES)
 

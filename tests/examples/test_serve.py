@@ -288,6 +288,23 @@ def test_command_line_sets_the_limits(monkeypatch):
     assert started[0]["port"] == 81
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--batch", "0"], "each limit must be above 0"),
+        (["--seconds", "-1"], "each limit must be above 0"),
+        (["--model", "gray"], "--model gray is not a network for RGB pictures"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_at_the_start(monkeypatch, capsys, options, message):
+    gray = swinir_jax.SwinIR(swinir_jax.SwinIRConfig(in_chans=1))
+    monkeypatch.setattr(swinir_jax, "load_pretrained", lambda name: (gray, {}))
+    monkeypatch.setattr("sys.argv", ["serve.py", *options])
+    with pytest.raises(SystemExit, match="2"):
+        serve.main()
+    assert message in capsys.readouterr().err
+
+
 def test_sizes_are_compiled_before_the_port_opens(monkeypatch):
     """Programs are compiled by padded size; requests of a warm size compile nothing."""
     compiled = []
