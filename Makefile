@@ -13,12 +13,14 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
 NEEDS_PYTHON := 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 
+EXTRAS ?= dev
+
 # Rebuilt when one of these files changes.
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c $(NEEDS_PYTHON)
-	@echo "Installing the package with all tools of the tests and the documentation into $(VENV), about 2.1 GB; takes minutes:"
+	@echo "Installing the package with the extras $(EXTRAS) into $(VENV), up to 2.1 GB; takes minutes:"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
 # PyTorch, to compare with; without it, the tests that need it are skipped.
@@ -32,7 +34,8 @@ $(VENV)/torch-ready: $(VENV)/ready
 FAST := $(addprefix tests/, models/test_transformations.py models/test_windows.py models/test_attention.py checkpoints \
 	test_config.py test_configs.py)
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# The tests of a file share what its fixtures made and what was compiled for them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo site npm test test-fast test-newest test-torch test-ray test-web newest lint docs dist clean
 # The package alone, in an environment of its own; then the example, and the line to type next.
@@ -88,11 +91,12 @@ test-ray: $(VENV)/ready
 	$(BIN)/python -m pytest tests/examples/test_ray.py -m ray
 
 test-newest:
-	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) test-fast,@echo "No newer Python is found to test with.")
+	$(if $(NEWEST),$(MAKE) $(OF_NEWEST) test-fast,@echo "No newer Python is found to test with.")
 
 # The environment of `test-newest`.
+OF_NEWEST = VENV=.venv-newest PYTHON=$(NEWEST) EXTRAS=train,formats,perceptual,test
 newest:
-	$(if $(NEWEST),$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) .venv-newest/ready)
+	$(if $(NEWEST),$(MAKE) $(OF_NEWEST) .venv-newest/ready)
 
 test-torch: $(VENV)/torch-ready
 	$(BIN)/python -m pytest tests/test_pytorch.py

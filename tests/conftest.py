@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import signal
@@ -18,6 +19,16 @@ def pytest_configure(config):
     config.add_cleanup(lambda: shutil.rmtree(compiled, ignore_errors=True))
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the files that take longest first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: "training" not in item.path.parts)
+
+
+def pytest_collection_finish():
+    """Leaves what was imported out of each later collection of garbage, a twentieth of the time of the tests."""
+    gc.freeze()
 
 
 @pytest.fixture
