@@ -28,7 +28,11 @@ const actions = {
   again: () => queue.restart(queue.shown, settings.choice()),
   remove: () => queue.remove(queue.shown),
   fullscreen: () => stage.toggleFullscreen(),
-  zip: () => saveZip(queue.results(), queue.lose).then(() => explain(""), (error) => explain(texts.troubles[error.code] ?? error)),
+  zip: () =>
+    saveZip(queue.results(), queue.lose).then(
+      () => explain(""),
+      (error) => explain(texts.troubles[error.code] ?? error),
+    ),
 };
 
 document.addEventListener("click", (event) => {

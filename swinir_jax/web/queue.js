@@ -43,9 +43,10 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
       next();
     },
 
-    // Notes that a result is not kept any more.
+    // Notes that a result is not kept any more, unless the picture has been removed meanwhile.
     lose(result) {
       const item = items.find((each) => each.result === result);
+      if (!item) return;
       Object.assign(item, { result: null, trouble: new Trouble("gone") });
       change(item, "failed");
     },

@@ -121,7 +121,7 @@ function makeViewer(viewport, slider, buttons, onGone) {
   new ResizeObserver(lay).observe(viewport);
   get("after").addEventListener("error", async () => {
     const result = shown;
-    const isKept = await fetch(result.after).then((answer) => answer.ok, () => true);
+    const isKept = await fetch(result.after).then((answer) => answer.ok, () => false);
     if (!isKept) onGone(result);
     else if (result === shown) showUnseen(true); // too large a picture
   });
