@@ -8,6 +8,9 @@ NEWEST ?= $(firstword $(shell for version in 3.13 3.12; do \
 	for python in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python$$version; do \
 	$$python -c "" 2> /dev/null && command -v $$python; done; done))
 
+# What `test-newest` needs, in an environment of its own.
+OF_NEWEST = VENV=.venv-newest PYTHON=$(NEWEST) EXTRAS=train,formats,perceptual,test
+
 # Python compiles what it imports; pip would compile all that is installed.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
@@ -94,7 +97,6 @@ test-newest:
 	$(if $(NEWEST),$(MAKE) $(OF_NEWEST) test-fast,@echo "No newer Python is found to test with.")
 
 # The environment of `test-newest`.
-OF_NEWEST = VENV=.venv-newest PYTHON=$(NEWEST) EXTRAS=train,formats,perceptual,test
 newest:
 	$(if $(NEWEST),$(MAKE) $(OF_NEWEST) .venv-newest/ready)
 

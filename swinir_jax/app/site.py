@@ -72,7 +72,7 @@ def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Netw
     """
     make_folder(folder)
     try:
-        if any(_files(folder)) and not (folder / "browser" / "worker.js").exists():
+        if any(_files(folder)) and not (folder / "browser" / "worker.js").exists():  # an early file of each site
             raise InputError(f"{folder}: holds other files than a site; choose a new folder.")
         files = _write_page(folder)
         _write_runtime(folder / "runtime", runtime)

@@ -80,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
                 make_folder(target.parent)
                 write_picture(target, Picture(sheet))
             except (InputError, MemoryError) as error:
-                is_short = isinstance(error, MemoryError)
-                logger.error("failed: %s", f"{source.name}: not enough memory" if is_short else source.renamed(error))
+                logger.error("failed: %s", source.renamed(error))
                 failed += 1
             else:
                 done += 1

@@ -39,6 +39,8 @@ class Source:
 
     def renamed(self, error: BaseException) -> str:
         """Returns an error's text with the picture's name in place of the name of a temporary copy."""
+        if isinstance(error, MemoryError):
+            return f"{self.name}: not enough memory"
         return str(error).replace(str(self.file), self.name)
 
 

@@ -125,5 +125,4 @@ def counting(source: Source, tally: Tally | None) -> Iterator[None]:
         raise
     except (InputError, OSError, MemoryError) as error:  # concern one picture
         if tally:
-            reason = "not enough memory" if isinstance(error, MemoryError) else source.renamed(error)
-            tally.fail(source.name, error, reason)
+            tally.fail(source.name, error, source.renamed(error))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from swinir_jax.data.degradations import to_uint8
 from swinir_jax.errors import InputError, UnwritableError
-from swinir_jax.files import make_folder, replacing, write_bytes
+from swinir_jax.files import cannot_write, make_folder, replacing, write_bytes
 
 _INDEX = "records.json"  # {"shards": file names, "names": record names, "sizes": [height, width] of each record}
 _SHARD_BYTES = 256 * 2**20
@@ -105,9 +105,10 @@ def write_records(folder: Path, images: Iterable[tuple[str, np.ndarray]]) -> tup
                 raise InputError(f"{folder}: there is no image to write.")
             writer.close()
             write_bytes(temporary / _INDEX, json.dumps({"shards": shards, "names": names, "sizes": sizes}).encode())
-    except (OSError, RuntimeError) as error:  # array_record raises no OSError
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UnwritableError(f"{folder}: cannot be written ({reason}).") from error
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    except RuntimeError as error:  # of array_record, which raises no OSError
+        raise UnwritableError(f"{folder}: cannot be written ({' '.join(str(error).split())}).") from error
     return len(names), total
 
 
