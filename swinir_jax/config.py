@@ -223,8 +223,8 @@ class SwinIRConfig:
     @property
     def drop_path_rates(self) -> tuple[float, ...]:
         """Stochastic depth rates of all layers of all RSTBs."""
-        last = max(sum(self.depths) - 1, 1)
-        return tuple(self.drop_path_rate * i / last for i in range(last + 1))
+        layers = sum(self.depths)
+        return tuple(self.drop_path_rate * i / max(layers - 1, 1) for i in range(layers))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the arguments as JSON types."""
@@ -240,7 +240,4 @@ class SwinIRConfig:
         unknown = sorted(values.keys() - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise InputError(f"Unknown SwinIR arguments: {', '.join(unknown)}.")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise InputError(f"SwinIR arguments have the wrong type: {error}.") from error
+        return cls(**values)

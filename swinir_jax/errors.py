@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _SHOWN = 3  # problems or names in a message
+_LONGEST = 300  # characters of a library's error
 
 # Packages of the extras in pyproject.toml. Messages name them, because no package index has swinir-jax.
 EXTRAS: Mapping[str, str] = {
@@ -63,6 +64,11 @@ def nearest(name: object, names: Iterable[object]) -> str:
 def is_int(value: Any) -> bool:
     """Returns whether a value is an integer, also one of NumPy, and not a bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def one_line(error: Exception) -> str:
+    """Returns the text of a library's error on one line, cut where it is long; the type of an error without text."""
+    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
 
 
 def option(field: str) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from swinir_jax.data.blind import blind_chain
+from swinir_jax.data.blind import CHAIN_KINDS, DEFAULT_CHAIN, ChainKind, blind_chain
 from swinir_jax.data.colours import as_rgb, matlab_gray, opencv_gray
 from swinir_jax.data.degradations import gaussian_noise_official, imresize, jpeg, to_uint8
 from swinir_jax.metrics import psnr, psnr_b, ssim
@@ -23,7 +23,7 @@ def _shrink(hq: np.ndarray, scale: int) -> np.ndarray:
     return imresize(hq, 1 / scale) / 255
 
 
-def _degrade_blindly(chain: str, hq: np.ndarray, scale: int) -> np.ndarray:
+def _degrade_blindly(chain: ChainKind, hq: np.ndarray, scale: int) -> np.ndarray:
     """Degrades by a blind chain, with a seed taken from the content of the image; LQ has 8 bits, as a file would."""
     rng = np.random.default_rng(zlib.crc32(hq.tobytes()))
     _, lq = blind_chain(f"{chain}_x{scale}")(np.divide(hq, 255, dtype=np.float32), rng)
@@ -112,23 +112,14 @@ _COLOR_JPEG = Task(
     protocol="libjpeg, colour with 4:2:0 chroma",
 )
 
-# Chains of blind degradation, by the names of `swinir_jax.data.blind` without the scale.
-BLIND_CHAINS: Mapping[str, str] = {
-    "bsrgan": "BSRGAN's chain",
-    "bsrgan_plus": "KAIR's extension of BSRGAN's chain",
-    "real_esrgan": "Real-ESRGAN's chain",
-    "photo": "the mild chain of photographs from phones and the web",
-}
-DEFAULT_CHAIN = "bsrgan"
 
-
-def real_sr(chain: str = DEFAULT_CHAIN) -> Task:
+def real_sr(chain: ChainKind = DEFAULT_CHAIN) -> Task:
     """Returns the task of enlarging ordinary photographs, with the chain that degrades a ground truth."""
     return dataclasses.replace(
         _SR,
         degrade=functools.partial(_degrade_blindly, chain),
         training="blind",
-        protocol=f"{BLIND_CHAINS[chain]}, seed of each image: CRC-32 of its pixels",
+        protocol=f"{CHAIN_KINDS[chain]}, seed of each image: CRC-32 of its pixels",
         has_truth=False,
     )
 

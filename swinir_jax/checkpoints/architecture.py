@@ -131,10 +131,16 @@ def _first_convolution(tensors: Tensors) -> tuple[int, int, int]:
         return embed_dim, in_chans, 1
     embed_dim, channels = _tensor(tensors, "conv_first.1.weight", 4).shape[:2]
     if "conv_last.weight" in tensors:
-        in_chans = len(tensors["conv_last.weight"])
+        in_chans = _tensor(tensors, "conv_last.weight", 4).shape[0]
     else:
         in_chans = 1 if math.isqrt(channels) ** 2 == channels else 3
-    return embed_dim, in_chans, math.isqrt(channels // in_chans)
+    factor = math.isqrt(channels // in_chans)
+    if channels != in_chans * factor**2:
+        raise InputError(
+            f"These are not the weights of a SwinIR: conv_first.1 takes {channels} channels, which no pixel unshuffle "
+            f"makes of {in_chans}."
+        )
+    return embed_dim, in_chans, factor
 
 
 def _position_tables(tensors: Tensors) -> list[str]:
@@ -207,7 +213,7 @@ def _mlp_ratio(hidden: int, embed_dim: int) -> float:
 
 
 def _upsampler(tensors: Tensors, in_chans: int) -> tuple[str, int]:
-    """Returns upsampler and upscale, which follow from the convolutions after the body."""
+    """Returns the upsampler and the enlargement of the features, which the convolutions after the body tell."""
     if "conv_up1.weight" in tensors:
         return "nearest+conv", 2 ** sum(re.fullmatch(r"conv_up\d\.weight", name) is not None for name in tensors)
     shuffled = "pixelshuffle"

@@ -112,7 +112,7 @@ def convert_ends(
     Args:
       ends: names of the networks at strength 0 (faithful) and at strength 1 (sharp).
       target: new folder.
-      strength: default strength; None for 0.7.
+      strength: default strength; None for `DEFAULT_STRENGTH`.
       float16: whether the files hold float16, as for `convert`.
       to_img_range: see `convert`.
       **options: options of `load_pretrained`.
@@ -149,9 +149,7 @@ def _load_alike(
     if to_img_range is not None:
         config = dataclasses.replace(config, img_range=to_img_range)
     return config, [
-        params
-        if model.config.img_range == config.img_range
-        else with_img_range(params, model.config, config.img_range)[0]
+        params if model.config.img_range == config.img_range else with_img_range(params, model.config, config.img_range)
         for model, params in loaded
     ]
 
@@ -177,9 +175,7 @@ def _warn_of_losses(tensors: Mapping[str, np.ndarray], config: SwinIRConfig) -> 
         logger.warning("Official names do not tell shift=False (--no-shift): whoever loads the file must say so.")
 
 
-def with_img_range(
-    params: Mapping[str, Any], config: SwinIRConfig, img_range: float
-) -> tuple[dict[str, Any], SwinIRConfig]:
+def with_img_range(params: Mapping[str, Any], config: SwinIRConfig, img_range: float) -> dict[str, Any]:
     """Rewrites a network for another `img_range`, on which only convolutions from and to images depend.
 
     Args:
@@ -188,12 +184,11 @@ def with_img_range(
       img_range: new value.
 
     Returns:
-      The new parameters and configuration.
+      The new parameters.
 
     Raises:
       InputError: if `img_range` is not positive and finite, or so far from the network's that float32 loses digits.
     """
-    new_config = dataclasses.replace(config, img_range=img_range)
     if not 1 / _LARGEST_FACTOR <= img_range / config.img_range <= _LARGEST_FACTOR:
         raise InputError(f"img_range={img_range:g} is too far from {config.img_range:g}, the network's own.")
     factor, rewritten = np.float32(img_range / config.img_range), dict(params)
@@ -202,4 +197,4 @@ def with_img_range(
     to_images = {"upsample_0"} if config.upsampler == "pixelshuffledirect" else _TO_IMAGES
     for name in to_images & params.keys():
         rewritten[name] = {leaf: value * factor for leaf, value in params[name].items()}
-    return rewritten, new_config
+    return rewritten

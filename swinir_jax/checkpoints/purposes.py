@@ -106,7 +106,7 @@ _PURPOSES = (
     ),
     Purpose(
         name="noise",
-        label="Noise: grain of high sensitivity",
+        label="Noise: grain of high ISO",
         scale=1,
         rows={
             "fast": Row({1: "color_denoise_light"}, "for noise of any sigma from 5 to 50"),

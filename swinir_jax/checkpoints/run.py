@@ -16,7 +16,7 @@ from swinir_jax.checkpoints.names import parameter_shapes, shape_problems
 from swinir_jax.checkpoints.networks import Weights
 from swinir_jax.checkpoints.store import load_params
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError, first_few
+from swinir_jax.errors import InputError, first_few, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def load_run(folder: epath.Path, weights: Weights) -> tuple[dict[str, Any], Swin
     except (OSError, ValueError, KeyError) as error:
         if not path.parent.exists():  # the run, in training, has replaced this checkpoint by a newer one
             return load_run(folder, weights)
-        raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:200]}).") from error
+        raise InputError(f"{path}: damaged ({one_line(error)}).") from error
     problems = shape_problems({name: leaf.shape for name, leaf in flat.items()}, parameter_shapes(config))
     if problems:
         raise InputError(f"{folder}: {EXPERIMENT_FILE} contradicts the weights: {first_few(sorted(problems))}.")

@@ -9,7 +9,7 @@ import numpy as np
 import safetensors.numpy
 
 from swinir_jax.checkpoints.pickled_values import UnreadTensor
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, one_line
 
 _LARGEST_HEADER = 100_000_000  # bytes, as the format demands
 
@@ -42,7 +42,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray | Unr
     try:
         entries = safetensors.deserialize(Path(path).read_bytes())
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({' '.join(str(error).split())}).") from error
+        raise InputError(f"{path}: not a readable safetensors file ({one_line(error)}).") from error
     return {name: _tensor(**entry) for name, entry in entries}
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from swinir_jax.checkpoints.folders import CONFIG_FILE, PARAMS_FOLDER
 from swinir_jax.checkpoints.names import flat_params, parameter_shapes, shape_problems
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.errors import InputError, UnwritableError, first_few
+from swinir_jax.errors import InputError, UnwritableError, first_few, one_line
 from swinir_jax.files import cannot_write, holding_interrupts, make_folder, replacing
 
 FORMAT_VERSION = 1
@@ -81,7 +81,7 @@ def new_model(folder: str | os.PathLike[str]) -> Iterator[Path]:
     except InputError:
         raise
     except ValueError as error:  # raised by TensorStore when the disk is full
-        raise UnwritableError(f"{folder}: cannot be written ({' '.join(str(error).split())[:200]}).") from error
+        raise UnwritableError(f"{folder}: cannot be written ({one_line(error)}).") from error
 
 
 def write_config(folder: Path, config: SwinIRConfig, part: str = "", **others: Any) -> None:

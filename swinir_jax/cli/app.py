@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=size_in_bytes,
         default=Limits.file_bytes,
         metavar="SIZE",
-        help="refuse larger files, such as 2GB (default: 500MB)",
+        help=f"refuse larger files, such as 2GB (default: {Limits.file_bytes / 1e6:g}MB)",
     )
     add_pixels_option(parser, default=Limits.pixels)
     add_tile_option(parser)

@@ -60,7 +60,7 @@ def add_purpose_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _faults(label: str) -> str:
-    """Returns the end of a purpose's label: `grain of high sensitivity` of `Noise: grain of high sensitivity`."""
+    """Returns the end of a purpose's label: `grain of high ISO` of `Noise: grain of high ISO`."""
     text = label.rpartition(": ")[2]
     return text[0].lower() + text[1:]
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from swinir_jax.checkpoints.convert import convert_blend, convert_ends
+from swinir_jax.checkpoints.ends import DEFAULT_STRENGTH
 from swinir_jax.cli.model_options import add_weight_options, split_names, weight_options
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_two,
         metavar="FAITHFUL,SHARP",
         help="write a model with two ends, in place of SOURCE; --strength chooses between them: the value here is "
-        "the default of the model (default: 0.7)",
+        f"the default of the model (default: {DEFAULT_STRENGTH})",
     )
     parser.add_argument(
         "--small", action="store_true", help="write attention masks of the smallest image, which serve all sizes"

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from swinir_jax.cli.exit_codes import code_of
+from swinir_jax.cli.goal import Goal, check_folder, is_folder_name, local_path
 from swinir_jax.cli.inputs import STANDARD_STREAM, find_inputs
-from swinir_jax.cli.planning import Draft, Goal, assign_targets, check_folder, is_folder_name, local_path
-from swinir_jax.data.blind import blind_chain, cut_to_scale
+from swinir_jax.cli.planning import Draft, assign_targets
+from swinir_jax.data.blind import CHAIN_KINDS, DEFAULT_CHAIN, blind_chain, cut_to_scale
 from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder
@@ -34,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="degrade these photographs, or folders of them")
     parser.add_argument(
         "--chain",
-        default="bsrgan_x4",
+        default=f"{DEFAULT_CHAIN}_x4",
         metavar="NAME",
-        help="degrade by this chain: bsrgan, bsrgan_plus, real_esrgan or photo, with the factor by which sides shrink, "
-        "_x2 or _x4, and photo also _x1 (default: %(default)s)",
+        help=f"degrade by this chain, {', '.join(CHAIN_KINDS)}, with the factor by which sides shrink, _x2 or _x4, and "
+        "photo also _x1 (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="start the random numbers from N (default: %(default)s)"

@@ -13,9 +13,10 @@ from typing import Any
 
 import jax
 
+from swinir_jax.checkpoints.architecture import RULES
 from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.model_options import SEVERAL, add_restorer_options, add_weight_options, load_model, model_names
-from swinir_jax.data.blind import blind_chain
+from swinir_jax.data.blind import CHAIN_KINDS, DEFAULT_CHAIN, blind_chain
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError, listed, printable
 from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, explain, judge, load_distance
@@ -35,7 +36,7 @@ from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.chain import make_restorer
-from swinir_jax.tasks import BLIND_CHAINS, DEFAULT_CHAIN, PAD, TASKS, Task, real_sr
+from swinir_jax.tasks import PAD, TASKS, Task, real_sr
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--chain",
-        choices=list(BLIND_CHAINS),
+        choices=list(CHAIN_KINDS),
         help=f"degrade the images of --hq by this chain; for real_sr (default: {DEFAULT_CHAIN})",
     )
     parser.add_argument(
@@ -276,7 +277,8 @@ def _protocol(
     if args.model in BASELINES:
         return protocol
     settings = {name: getattr(args, name) for name in ("weights", "dtype", "tile", "self_ensemble")}
-    return {**protocol, "pad": PAD, **settings}
+    given = {name: value for name in ("strength", "shift", *RULES) if (value := getattr(args, name)) is not None}
+    return {**protocol, "pad": PAD, **settings, **given}
 
 
 def _degradation(args: argparse.Namespace, task: Task, bicubic_of_y: bool) -> str:

@@ -1,11 +1,11 @@
-"""Exit codes of commands.
-
-0 is success, 1 to 3 are those of commands that work on one file after the other.
-"""
+"""Exit codes of commands; 0 is success."""
 
 from swinir_jax.errors import DownloadError, UnwritableError
 
-SOME_FAILED = 1
+SOME_FAILED = 1  # of several files
+ENDED_EARLY = 1  # a training
+TEST_FAILED = 1  # of an exported file
+BROKEN_PIPE = 1
 BAD_INPUT = 2  # as of argparse, for bad options
 ALL_FAILED = 3
 NOT_FETCHED = 4  # a later try may succeed

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swinir_jax.checkpoints.zoo import weight_metadata
+from swinir_jax.cli.exit_codes import TEST_FAILED
 from swinir_jax.cli.model_options import add_model_options, add_weight_options, load_model
 from swinir_jax.errors import InputError
 from swinir_jax.export import PLATFORMS, export_network
@@ -21,7 +22,6 @@ from swinir_jax.onnx.export import export_onnx
 logger = logging.getLogger(__name__)
 
 STABLEHLO, ONNX = "stablehlo", "onnx"
-EXIT_TEST_FAILED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +120,7 @@ def _report(path: Path, difference: float, tolerance: float) -> int:
         logger.info("%s: self-test passed, relative difference %.1e (at most %.0e)", path, difference, tolerance)
         return 0
     logger.error("%s: self-test failed, relative difference %.1e, at most %.0e allowed", path, difference, tolerance)
-    return EXIT_TEST_FAILED
+    return TEST_FAILED
 
 
 def _names(text: str) -> list[str]:

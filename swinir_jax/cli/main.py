@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from swinir_jax.caches import user_cache
 from swinir_jax.cli.completion import SHELLS, PrintCompletion
-from swinir_jax.cli.exit_codes import INTERRUPTED, TERMINATED, code_of_error
+from swinir_jax.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, TERMINATED, code_of_error
 from swinir_jax.cli.parser import Parser, PrintVersion
 from swinir_jax.cli.termination import Terminated, describe_end, raising_terminated
 from swinir_jax.errors import InputError, missing_package, printable
@@ -43,8 +43,6 @@ COMMANDS: Mapping[str, str] = {
 
 # Command -> extra with the packages that a plain installation lacks.
 _EXTRAS: Mapping[str, str] = {"app": "app", "train": "train", "degrade": "train", "prepare-data": "train"}
-
-EXIT_BROKEN_PIPE = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return args.run(args)
     except BrokenPipeError:  # the reader of standard output, such as `head`, has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
+        return BROKEN_PIPE
     except (InputError, OSError) as error:  # the text of an OSError names the file, too
         if debug:
             raise

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from swinir_jax.cli.exit_codes import code_of
-from swinir_jax.cli.planning import local_path
+from swinir_jax.cli.goal import local_path
 from swinir_jax.data.folders import find_images, read_uint8
 from swinir_jax.data.places import FolderPlace, folder_text, is_place, parse_places
 from swinir_jax.data.pool import Recipe, write_pool

@@ -11,6 +11,7 @@ from typing import get_args
 
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.cli.choosing import add_purpose_options, choose, describe
+from swinir_jax.cli.goal import Goal
 from swinir_jax.cli.inputs import STANDARD_STREAM, Inputs, Source, find_inputs
 from swinir_jax.cli.model_options import (
     SEVERAL,
@@ -19,7 +20,7 @@ from swinir_jax.cli.model_options import (
     add_restorer_options,
     add_weight_options,
 )
-from swinir_jax.cli.planning import Goal, assign_targets, choose_format
+from swinir_jax.cli.planning import assign_targets, choose_format
 from swinir_jax.cli.report import Report
 from swinir_jax.cli.shards import Shard
 from swinir_jax.cli.tally import Tally, counting
@@ -30,6 +31,7 @@ from swinir_jax.images.result_folders import COMPARISONS
 from swinir_jax.images.targets import FIRST_ENDINGS
 from swinir_jax.images.transparency import parse_colour
 from swinir_jax.inference.padding import Pad
+from swinir_jax.inference.plan import OVERLAP
 from swinir_jax.inference.tiling import Blend
 
 logger = logging.getLogger(__name__)
@@ -102,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overlap",
         type=int,
         metavar="N",
-        help="let neighbouring tiles overlap by N pixels (default: 32, or half the side of small tiles)",
+        help=f"let neighbouring tiles overlap by N pixels (default: {OVERLAP}, or half the side of small tiles)",
     )
     advanced.add_argument(
         "--blend",

@@ -3,14 +3,11 @@
 import argparse
 import dataclasses
 import functools
-import hashlib
-import itertools
 import logging
-import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -19,12 +16,14 @@ import numpy as np
 import swinir_jax
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.cli.choosing import Chosen, describe_licenses, load_chosen
-from swinir_jax.cli.devices import files_beside, largest_beside_others, take_devices
+from swinir_jax.cli.devices import take_devices
 from swinir_jax.cli.display import Display
 from swinir_jax.cli.faults import FaultWatch
+from swinir_jax.cli.goal import Goal
 from swinir_jax.cli.inputs import Inputs, Source
 from swinir_jax.cli.interrupts import answering_interrupts
-from swinir_jax.cli.planning import Draft, Goal, Job, assign_targets, choose_format
+from swinir_jax.cli.lanes import run_lanes
+from swinir_jax.cli.planning import Draft, Job, assign_targets, choose_format
 from swinir_jax.cli.tally import Tally, counting
 from swinir_jax.cli.unfinished import Unfinished
 from swinir_jax.errors import InputError, first_few
@@ -33,8 +32,8 @@ from swinir_jax.images import Header, Picture, write_picture
 from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
 from swinir_jax.inference.chain import make_restorer
 from swinir_jax.inference.comparison import side_by_side
-from swinir_jax.inference.files import FileRestoration, FileRestorer, Restored
-from swinir_jax.inference.overlap import Outcome, in_lanes, overlapped
+from swinir_jax.inference.files import FileRestorer, Restored
+from swinir_jax.inference.network import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ def restore(
     settled = 0
     try:
         with answering_interrupts(), display.drawing(restorers, [headers[job.source].size for job in jobs]):
-            for job, outcome in _outcomes(jobs, restorers, finish, display, args):
+            for job, outcome in run_lanes(jobs, restorers, finish, display, args):
                 with counting(job.source, tally):
                     seconds = outcome()
                     if goal.is_stream:
@@ -152,13 +151,9 @@ def _restorers(chosen: Chosen, display: Display, args: argparse.Namespace) -> li
 
 def _settings(chosen: Chosen, args: argparse.Namespace) -> dict[str, str]:
     """Returns everything that results depend on beside the inputs."""
-    weights = hashlib.sha256()
-    for model, params in chosen.networks:
-        weights.update(repr(model).encode())
-        for leaf in jax.tree.leaves(params):
-            weights.update(np.asarray(leaf).tobytes())
+    networks = " ".join(fingerprint(model, params) for model, params in chosen.networks)
     options = {name: str(value) for name, value in vars(args).items() if name not in _OTHER_OPTIONS}
-    return {**options, "weights": weights.hexdigest(), "version": swinir_jax.__version__}
+    return {**options, "networks": networks, "version": swinir_jax.__version__}
 
 
 def _plan(
@@ -225,72 +220,6 @@ def _print(result: Path) -> None:
         raise
     except OSError as error:
         raise InputError(f"standard output: cannot be written ({error.strerror}).") from error
-
-
-def _outcomes(
-    jobs: Sequence[Job],
-    restorers: Sequence[FileRestorer],
-    finish: Callable[[Job, Restored], float],
-    display: Display,
-    args: argparse.Namespace,
-) -> Iterator[tuple[Job, Outcome[float]]]:
-    """Restores pictures; yields each once it has ended, and a function that returns what `finish` did, or raises."""
-    count = len(restorers)
-    limit, beside = largest_beside_others(count) / restorers[0].scale ** 2, files_beside(count)
-
-    def is_alone(place: int) -> bool:
-        size = jobs[place].size
-        return args.memory is not None or not size or math.prod(size) > limit
-
-    lanes = [
-        functools.partial(_lane, jobs, restorer, lane, finish, display, args, beside)
-        for lane, restorer in enumerate(restorers)
-    ]
-    for alone, places in itertools.groupby(range(len(jobs)), lambda place: place if is_alone(place) else None):
-        for place, outcome in in_lanes([*places], lanes if alone is None else lanes[:1]):
-            yield jobs[place], outcome
-
-
-def _lane(
-    jobs: Sequence[Job],
-    restorer: FileRestorer,
-    lane: int,
-    finish: Callable[[Job, Restored], float],
-    display: Display,
-    args: argparse.Namespace,
-    beside: int,
-    places: Sequence[int],
-    stopped: Callable[[], bool],
-) -> Iterator[tuple[int, Outcome[float]]]:
-    """Restores some of the pictures on one device, one after the other; `beside` others are read, and written."""
-    under_way: dict[int, FileRestoration] = {}  # of the jobs by their places
-
-    def read(place: int) -> None:
-        job = jobs[place]
-        make_folder(job.target.parent)
-        restoration = FileRestoration(
-            job.source.file,
-            job.target,
-            restorer,
-            by_rows=not job.size,
-            memory=args.memory,
-            background=args.background,
-            quality=args.quality,
-            strip_metadata=args.strip_metadata,
-        )
-        restoration.read()
-        under_way[place] = restoration
-
-    def restore(place: int) -> None:
-        restoration = under_way.pop(place)  # one that fails is not kept
-        with display.picture(lane, place, jobs[place].source.name, jobs[place].size):
-            restoration.restore()
-        under_way[place] = restoration
-
-    def write(place: int) -> float:
-        return finish(jobs[place], under_way.pop(place).write())
-
-    return overlapped(places, read, restore, write, beside=beside, stopped=stopped)
 
 
 def _compare(job: Job, restored: Restored) -> None:

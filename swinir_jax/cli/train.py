@@ -8,6 +8,7 @@ import sys
 import jax
 
 from swinir_jax.cli.dataclass_arguments import FieldParser, with_fields
+from swinir_jax.cli.exit_codes import ENDED_EARLY
 from swinir_jax.configs import families, load_experiment
 from swinir_jax.errors import InputError
 from swinir_jax.training.checkpoint import SaveError, read_config
@@ -16,8 +17,6 @@ from swinir_jax.training.loop import TrainingError, train_and_evaluate
 from swinir_jax.training.sharding import divide_cpu, initialize_distributed
 
 logger = logging.getLogger(__name__)
-
-EXIT_ENDED_EARLY = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         train_and_evaluate(experiment, options.workdir, profile=options.profile)
     except (TrainingError, SaveError) as error:
         logger.error("%s", error, exc_info=options.debug)
-        return EXIT_ENDED_EARLY
+        return ENDED_EARLY
     return 0
 
 

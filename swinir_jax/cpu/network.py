@@ -12,7 +12,7 @@ from swinir_jax.config import SwinIRConfig
 from swinir_jax.cpu.convolution import conv, conv_whole, in_strips
 from swinir_jax.cpu.layers import BRANCHES, layer_norm, window_layer
 from swinir_jax.cpu.weights import Weights
-from swinir_jax.models.layers import Convolve, residual_conv
+from swinir_jax.models.convolution import Convolve, residual_conv
 from swinir_jax.models.precision import residual_dtype
 from swinir_jax.models.reconstruction import REACH, RECONSTRUCTIONS, pixel_unshuffle
 from swinir_jax.models.swinir import check_input, first_conv, pad_to_window, rgb_mean

@@ -5,6 +5,7 @@ import typing
 from collections.abc import Mapping
 from typing import Literal
 
+from swinir_jax.data.blind import DEFAULT_CHAIN, ChainKind
 from swinir_jax.data.blind.chains import CHAINS
 from swinir_jax.errors import InputError, option
 
@@ -32,7 +33,7 @@ class Degradation:
     kind: Literal["bicubic", "blind", "noise", "jpeg"]
     low: int
     high: int
-    chain: Literal["bsrgan", "bsrgan_plus", "real_esrgan", "photo"] = "bsrgan"
+    chain: ChainKind = DEFAULT_CHAIN
     jpeg_grid: Literal["aligned", "random"] = "random"
 
     def __post_init__(self) -> None:

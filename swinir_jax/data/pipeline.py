@@ -43,7 +43,7 @@ class TrainingBatches(Iterator[dict[str, np.ndarray]]):
 
     Raises:
       InputError: if there are no images, an image cannot be read, is smaller than a patch or does not fit its pair, or
-        the degradation has another scale.
+        the degradation has another scale or other channels.
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class TrainingBatches(Iterator[dict[str, np.ndarray]]):
                 f"--data.degradation.kind {config.degradation.kind} shrinks by {shrinks}, "
                 f"but the network enlarges by {scale}."
             )
+        if channels == 1 and config.degradation.kind not in _GRAY:
+            raise InputError(f"--data.degradation.kind {config.degradation.kind} takes networks of 3 channels, got 1.")
         self._config, self._scale = config, scale
         self._images = _Images(config, scale=scale, channels=channels)
         records = _endless(self._images.shares, seed)

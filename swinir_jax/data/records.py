@@ -13,7 +13,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
 from swinir_jax.data.degradations import to_uint8
-from swinir_jax.errors import InputError, UnwritableError
+from swinir_jax.errors import InputError, UnwritableError, one_line
 from swinir_jax.files import cannot_write, make_folder, replacing, write_bytes
 
 _INDEX = "records.json"  # {"shards": file names, "names": record names, "sizes": [height, width] of each record}
@@ -108,7 +108,7 @@ def write_records(folder: Path, images: Iterable[tuple[str, np.ndarray]]) -> tup
     except OSError as error:
         raise cannot_write(folder, error) from error
     except RuntimeError as error:  # of array_record, which raises no OSError
-        raise UnwritableError(f"{folder}: cannot be written ({' '.join(str(error).split())}).") from error
+        raise UnwritableError(f"{folder}: cannot be written ({one_line(error)}).") from error
     return len(names), total
 
 
@@ -132,4 +132,4 @@ def naming(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # damaged images raise nearly any type
-        raise InputError(f"{name}: {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise InputError(f"{name}: {one_line(error)}") from error

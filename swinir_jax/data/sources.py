@@ -88,14 +88,6 @@ def open_parts(text: str, *, scale: int, pairs: str = "", data_dir: str = "", op
     ]
 
 
-def open_source(
-    text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str = "--data.hq"
-) -> ImageSource:
-    """Opens a value of `DataConfig.hq` as one source, ignoring the weights; see `open_parts`."""
-    parts = open_parts(text, scale=scale, pairs=pairs, data_dir=data_dir, option=option)
-    return parts[0].source if len(parts) == 1 else JoinedSource([part.source for part in parts])
-
-
 def open_pairs(
     text: str, *, scale: int, pairs: str = "", data_dir: str = "", option: str
 ) -> Iterator[tuple[Path | StoredImage, Path | StoredImage | None]]:

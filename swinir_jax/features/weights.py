@@ -15,7 +15,7 @@ import numpy as np
 
 from swinir_jax.checkpoints.download import download_folder, download_known, weight_folders
 from swinir_jax.checkpoints.weight_file import read_weight_file
-from swinir_jax.errors import InputError, missing_package
+from swinir_jax.errors import InputError, missing_package, one_line
 from swinir_jax.features.network import FeatureNetwork
 from swinir_jax.features.zoo import feature_network
 from swinir_jax.files import file_sha256
@@ -167,4 +167,4 @@ def _read_hdf5(network: FeatureNetwork, path: Path) -> dict[str, np.ndarray]:
     except InputError:
         raise
     except (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"an HDF5 file that is damaged ({' '.join(str(error).split())[:200]}).") from error
+        raise InputError(f"an HDF5 file that is damaged ({one_line(error)}).") from error

@@ -15,7 +15,7 @@ from swinir_jax.errors import InputError, is_int
 from swinir_jax.images import Picture, read_size
 from swinir_jax.inference.photographs import PhotoRestorer
 from swinir_jax.inference.restorer import ignore
-from swinir_jax.inference.streaming import StreamingRestorer, continues, restore_by_rows, size_if_fits
+from swinir_jax.inference.streaming import StreamingRestorer, continues_by_rows, fitting_size, restore_by_rows
 from swinir_jax.models import SwinIR
 
 Network = tuple[SwinIR, Mapping[str, Any]]
@@ -90,20 +90,20 @@ class NetworkChain(PhotoRestorer):
         return not self._is_reduced
 
     def size_if_fits(self, path: Path) -> tuple[int, int] | None:
-        """Returns height and width of the image in a file if it can be restored in memory, as `size_if_fits`.
+        """Returns height and width of the image in a file if it can be restored in memory, as `fitting_size`.
 
         Raises:
           InputError: if the header cannot be read, or the image fits neither in memory nor by rows.
         """
         memory = self._restorers[0].engine.unused_memory()
-        size = size_if_fits(path, memory, self._largest, beside=_REDUCING_BYTES if self._is_reduced else 0)
+        size = fitting_size(path, memory, self._largest, beside=_REDUCING_BYTES if self._is_reduced else 0)
         if size is None:
             self._check_rows(path)
         return size
 
     def continues(self, path: Path, target: Path) -> bool:
-        """Returns whether `restore_file` would go on with an unfinished result, as `continues`."""
-        return self.restores_by_rows and continues(self._restorers, path, target)
+        """Returns whether `restore_file` would go on with an unfinished result, as `continues_by_rows`."""
+        return self.restores_by_rows and continues_by_rows(self._restorers, path, target)
 
     def restore_file(
         self, path: Path, target: Path, *, background: str | None = None, strip_metadata: bool = False

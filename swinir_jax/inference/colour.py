@@ -43,8 +43,12 @@ def _unchanged(image: np.ndarray, network: RestoreImage, scale: int) -> np.ndarr
     return network(image)
 
 
-# By channels of the image (without alpha) and of the network.
+# By channels of the image (without alpha) and of the network: the way, and what users are told of it.
 _THROUGH = {(1, 3): gray_through_rgb, (3, 1): rgb_through_gray}
+CHANNEL_NOTES = {
+    (1, 3): "gray, restored as three equal channels by an RGB network",
+    (3, 1): "colour through a gray network: the luma was restored, the chroma resized",
+}
 
 
 def through_network(image: np.ndarray, network: RestoreImage, channels: int, scale: int) -> np.ndarray:

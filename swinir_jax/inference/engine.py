@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from swinir_jax.errors import InputError, is_int
-from swinir_jax.inference.memory import free_bytes, resident_bytes
+from swinir_jax.inference.memory import resident_bytes
 from swinir_jax.inference.plan import MAX_AUTO_TILE, Layout
 from swinir_jax.inference.programs import Programs
 from swinir_jax.inference.tiling import Shape
@@ -19,8 +19,7 @@ from swinir_jax.models import SwinIR
 logger = logging.getLogger(__name__)
 
 MEMORY_SHARE = 0.6  # of the free memory; the rest is for the host's own copies and for other processes
-_BATCH_SIZE = {"cpu": 1}  # tiles in one call; larger batches gain nothing on a CPU
-_ACCELERATOR_BATCH_SIZE = 8
+_CPU_BATCH_SIZE, _BATCH_SIZE = 1, 8  # tiles in one call; larger batches gain nothing on a CPU
 _LARGE_PIXELS = 2**22  # whose restoration takes a CPU much longer than compiling one more program
 _SURELY_TOO_MUCH = 1.5  # times the free memory
 
@@ -70,10 +69,9 @@ class Engine:
         self.layout, self.memory = layout, memory
         self.programs = Programs(model, params, mesh, fast=fast)
         devices = self.programs.devices
-        per_device = _BATCH_SIZE.get(devices.first.platform, _ACCELERATOR_BATCH_SIZE)
-        if batch_size is not None:
-            per_device = math.ceil(batch_size / devices.count)
-        self.batch_size = per_device * devices.count
+        if batch_size is None:
+            batch_size = devices.count * (_CPU_BATCH_SIZE if self.on_cpu else _BATCH_SIZE)
+        self.batch_size = math.ceil(batch_size / devices.count) * devices.count
         self._channels = model.config.in_chans
         self._shared_tiles: dict[Shape, Shape] = {}  # by padded image size
         self._fitting_sides: dict[tuple[int, ...], int] = {}  # by the shape of a batch that does not fit
@@ -92,7 +90,7 @@ class Engine:
         padded = self.layout.padded(size)
         if padded in self._shared_tiles:
             return self._shared_tiles[padded]
-        return self.layout.alone(size, self.fitting_side(padded) if self.layout.tile == "auto" else 0)
+        return self.layout.alone(size, self.fitting_side(padded) if self.layout.tile == "auto" else None)
 
     def pixels(self, size: Shape) -> int:
         """Returns the pixels that run for an image of (height, width), in shared tiles or whole; compiles nothing."""
@@ -110,7 +108,7 @@ class Engine:
         while self.layout.tile == "auto" and self._shared_tiles:
             largest = max(self._shared_tiles.values(), key=math.prod)
             fitting = self.fitting_side(largest, self.batch_size)
-            if not fitting or fitting >= limit:
+            if fitting is None or fitting >= limit:
                 break
             limit = fitting
             self._shared_tiles = self.layout.together(counts, platform, limit)
@@ -118,15 +116,15 @@ class Engine:
             shapes = ", ".join(f"{w}x{h}" for h, w in sorted(set(self._shared_tiles.values())))
             logger.info("%d sizes of pictures share tiles of %s to prepare networks less often", len(counts), shapes)
 
-    def fitting_side(self, size: Shape, batch_size: int = 1) -> int:
-        """Returns 0 if a batch of images of a padded size fits into memory, else the side of a tile that fits."""
+    def fitting_side(self, size: Shape, batch_size: int = 1) -> int | None:
+        """Returns None if a batch of images of a padded size fits into memory, else the side of a tile that fits."""
         height, width = size
         shape = (batch_size, height, width, self._channels)
         if shape in self._fitting_sides:
             return self._fitting_sides[shape]
         need, budget = self._need(shape), self.budget()
         if need <= budget:
-            return 0
+            return None
         self.programs.drop(shape)
         side = math.isqrt(int(budget / (need / (batch_size * height * width)) / self.batch_size))
         window = self.layout.window
@@ -150,10 +148,8 @@ class Engine:
     def budget(self) -> float:
         """Returns the bytes that a program may take."""
         budget = MEMORY_SHARE * self.programs.free()
-        return min(budget, self.unused_memory()) if self.memory is not None and self.on_cpu else budget
+        return min(budget, self.unused_memory()) if self.on_cpu else budget
 
-    def unused_memory(self) -> int:
-        """Returns the bytes of host memory that the process may take beyond those it holds."""
-        if self.memory is None:
-            return int(MEMORY_SHARE * free_bytes(jax.devices("cpu")[0]))
-        return max(0, self.memory - resident_bytes())
+    def unused_memory(self) -> float:
+        """Returns the bytes that the process may take on the host beyond those it holds; infinite without a limit."""
+        return math.inf if self.memory is None else max(0, self.memory - resident_bytes())

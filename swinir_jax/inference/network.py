@@ -1,6 +1,7 @@
 """The network as pure functions for a platform, as restorers, exports and pipelines run it."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -52,6 +53,14 @@ def network_for(model: SwinIR, platform: str, *, fast: bool = True, fused: bool 
 
 def _prepare(config: SwinIRConfig, params: Mapping[str, Any]) -> Any:
     return cpu.prepare(jax.tree.map(np.asarray, dict(params)), config)
+
+
+def fingerprint(model: SwinIR, weights: Any) -> str:
+    """Returns a hash of a network and a tree of arrays, the same in each process."""
+    seen = hashlib.sha256(repr(model).encode())
+    for leaf in jax.tree.leaves(weights):
+        seen.update(np.asarray(leaf).tobytes())
+    return seen.hexdigest()
 
 
 def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array | np.ndarray], jax.Array]:

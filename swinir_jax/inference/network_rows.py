@@ -2,21 +2,19 @@
 
 import bisect
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from swinir_jax.errors import InputError
 from swinir_jax.images.rows import Block, RowSource, RowWindow
-from swinir_jax.inference.colour import through_network
+from swinir_jax.inference.colour import CHANNEL_NOTES, through_network
 from swinir_jax.inference.memory import resident_bytes
+from swinir_jax.inference.network import fingerprint
 from swinir_jax.inference.padding import first_pixel, mirrored
-from swinir_jax.inference.pictures import CHANNEL_NOTES
 from swinir_jax.inference.plan import MAX_AUTO_TILE
 from swinir_jax.inference.restorer import Restorer, check_answer
 from swinir_jax.inference.tiling import Shape, Tiling
@@ -68,7 +66,7 @@ class NetworkRows:
     def tiles(self) -> dict[Shape, float]:
         """Returns the possible tiles, the largest first, with the bytes that program and rows take."""
         engine, layout, size = self._engine, self._engine.layout, (self._source.height, self._source.width)
-        sides = [0]  # an explicit tile is the only choice
+        sides: list[int | None] = [None]  # an explicit tile is the only choice
         if layout.tile == "auto":
             largest = min(MAX_AUTO_TILE, max(layout.padded(size))) // layout.window * layout.window
             largest = max(largest, layout.smallest())
@@ -95,11 +93,8 @@ class NetworkRows:
 
     def settings(self) -> dict[str, Any]:
         """Returns everything that the answer depends on beside the source and the tiles, as JSON values."""
-        model = hashlib.sha256(repr(self._restorer.model).encode())
-        for leaf in jax.tree.leaves(self._engine.programs.weights):
-            model.update(np.asarray(leaf).tobytes())
-        layout = self._engine.layout
-        return {"model": model.hexdigest(), "overlap": layout.overlap, "blend": layout.blend, "pad": layout.pad}
+        layout, model = self._engine.layout, fingerprint(self._restorer.model, self._engine.programs.weights)
+        return {"model": model, "overlap": layout.overlap, "blend": layout.blend, "pad": layout.pad}
 
     def _blocks(self, begin: int) -> Iterator[Block]:
         """Yields the rows of the answer from row `begin` on, `[n, w * scale, C]`, a few at a time."""

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from swinir_jax.images import Picture
+from swinir_jax.inference.colour import CHANNEL_NOTES
 from swinir_jax.inference.photographs import PhotoRestorer
 
 
@@ -31,10 +32,3 @@ def restore_picture(picture: Picture, restorer: PhotoRestorer) -> Picture:
     if restorer.scale > 1 and result.is_translucent:  # opaque alpha holds nothing to resize
         result = result.noting("alpha was resized, not restored")
     return result
-
-
-# By channels of the picture (without alpha) and of the network.
-CHANNEL_NOTES = {
-    (1, 3): "gray, restored as three equal channels by an RGB network",
-    (3, 1): "colour through a gray network: the luma was restored, the chroma resized",
-}

@@ -15,11 +15,10 @@ from swinir_jax.inference.tiling import Blend, Shape, Tiling, tile_starts
 
 MAX_AUTO_TILE = 512  # larger tiles save little of the overlap
 MAX_WORK = 4  # pixels that shared tiles may run for each pixel of a padded image
-_OVERLAP = 32
+OVERLAP = 32  # pixels that neighbouring tiles share, unless the tiles are small
 MAX_PROGRAMS = 12  # compiled programs of a plan, because each takes memory
 _MAX_ALONE = 3  # shapes that a run may compile before images share tiles
-_PROGRAM_PIXELS = {"cpu": 2**16}  # pixels that run in about the time of compiling one program
-_ACCELERATOR_PROGRAM_PIXELS = 2**22
+_CPU_PROGRAM_PIXELS, _PROGRAM_PIXELS = 2**16, 2**22  # pixels that run in about the time of compiling one program
 _FORBIDDEN = 1e15  # pixels, more than any run has
 
 
@@ -72,7 +71,7 @@ class Layout:
                 raise InputError(f"tile={tile} is smaller than the window of {window} pixels.")
             tile = int(tile) // window * window
         if overlap is None:
-            overlap = min(_OVERLAP, tile // 2 // window * window) if isinstance(tile, int) and tile else _OVERLAP
+            overlap = _default_overlap(tile, window) if isinstance(tile, int) and tile else OVERLAP
         if not is_int(overlap) or overlap < 0:
             raise InputError(f"overlap must be a number of pixels, got {overlap!r}.")
         rounded = math.ceil(overlap / window) * window
@@ -84,7 +83,7 @@ class Layout:
         """Returns the size of an image after padding."""
         return padded_side(size[0], self.window, self.pad), padded_side(size[1], self.window, self.pad)
 
-    def alone(self, size: Shape, limit: int = 0) -> Shape:
+    def alone(self, size: Shape, limit: int | None = None) -> Shape:
         """Returns the tile of an image that does not share tiles with others.
 
         The tile fits the image: its sides are the shortest for the number of tiles. `pad="official"` has square tiles,
@@ -92,7 +91,7 @@ class Layout:
 
         Args:
           size: size of the image before padding.
-          limit: with `tile="auto"`, largest side that fits into memory; 0 if the whole image fits.
+          limit: with `tile="auto"`, largest side that fits into memory; None if the whole image fits.
 
         Raises:
           InputError: if the image is too narrow for official tiles.
@@ -134,12 +133,15 @@ class Layout:
         for size, count in counts.items():
             padded[self.padded(size)] += count
         sizes = np.array(list(padded))
-        sides = _ladder(self.window, limit if self.tile == "auto" else self.tile)
-        heights, widths = (self._run_length(lengths[:, None], sides) for lengths in sizes.T)  # each [sizes, sides]
+        largest = limit if self.tile == "auto" else self.tile
+        sides = _ladder(self.window, largest)
+        # Tiles that hardly overlap would be as small as a window, with a seam at each border, because none wastes less.
+        cost = dataclasses.replace(self, overlap=max(self.overlap, _default_overlap(largest, self.window)))
+        heights, widths = (cost._run_length(lengths[:, None], sides) for lengths in sizes.T)  # each [sizes, sides]
         pixels = (heights[:, :, None] * widths[:, None, :]).reshape(len(sizes), -1)  # [sizes, tiles]
         too_many = pixels > np.maximum(MAX_WORK * sizes.prod(axis=1), pixels.min(axis=1))[:, None]
         work = np.where(too_many, _FORBIDDEN, pixels) * np.array(list(padded.values()))[:, None]
-        chosen = _choose(work, _PROGRAM_PIXELS.get(platform, _ACCELERATOR_PROGRAM_PIXELS))
+        chosen = _choose(work, _CPU_PROGRAM_PIXELS if platform == "cpu" else _PROGRAM_PIXELS)
         best = [divmod(chosen[i], len(sides)) for i in work[:, chosen].argmin(axis=1)]
         return {size: (int(sides[i]), int(sides[j])) for size, (i, j) in zip(padded, best, strict=True)}
 
@@ -175,6 +177,11 @@ class Layout:
         return np.where(possible, count * side, np.inf)
 
 
+def _default_overlap(tile: int, window: int) -> int:
+    """Returns the overlap of tiles of a side, less than the usual one if they are small."""
+    return min(OVERLAP, tile // 2 // window * window)
+
+
 def _ladder(window: int, largest: int) -> np.ndarray:
     """Returns sides up to `largest`: 1 to 8 windows, then 10, 12, 14, 16, 20, 24 and so on."""
     windows, last = [1], largest // window
@@ -190,7 +197,7 @@ def _choose(work: np.ndarray, price: float) -> list[int]:
     while True:
         totals = np.minimum(best[:, None], work).sum(axis=0)
         shape = int(totals.argmin())
-        covered = best.max() < _FORBIDDEN
+        covered = bool(chosen) and best.max() < _FORBIDDEN
         if covered and (len(chosen) >= MAX_PROGRAMS or best.sum() - totals[shape] <= price):
             break
         chosen.append(shape)

@@ -23,7 +23,7 @@ from swinir_jax.models import SwinIR
 logger = logging.getLogger(__name__)
 
 
-def size_if_fits(path: Path, memory: int, scale: int, *, beside: int = 0) -> tuple[int, int] | None:
+def fitting_size(path: Path, memory: float, scale: int, *, beside: int = 0) -> tuple[int, int] | None:
     """Decides by a file's header whether the image can be restored in memory.
 
     Args:
@@ -67,8 +67,8 @@ class StreamingRestorer(Restorer):
         super().__init__(model, params, memory=memory, **options)
 
     def size_if_fits(self, path: Path) -> tuple[int, int] | None:
-        """Returns height and width of the image in a file if it can be restored in memory, as `size_if_fits`."""
-        return size_if_fits(path, self.engine.unused_memory(), self.scale)
+        """Returns height and width of the image in a file if it can be restored in memory, as `fitting_size`."""
+        return fitting_size(path, self.engine.unused_memory(), self.scale)
 
     @property
     def restores_by_rows(self) -> bool:
@@ -76,8 +76,8 @@ class StreamingRestorer(Restorer):
         return True
 
     def continues(self, path: Path, target: Path) -> bool:
-        """Returns whether `restore_file` would go on with an unfinished result, as `continues`."""
-        return continues([self], path, target)
+        """Returns whether `restore_file` would go on with an unfinished result, as `continues_by_rows`."""
+        return continues_by_rows([self], path, target)
 
     def restore_file(
         self, path: Path, target: Path, *, background: str | None = None, strip_metadata: bool = False
@@ -86,7 +86,7 @@ class StreamingRestorer(Restorer):
         return restore_by_rows([self], path, target, self._done, background=background, strip_metadata=strip_metadata)
 
 
-def continues(restorers: Sequence[Restorer], path: Path, target: Path) -> bool:
+def continues_by_rows(restorers: Sequence[Restorer], path: Path, target: Path) -> bool:
     """Returns whether `restore_by_rows` would go on with an unfinished result, if the memory allows the same tiles.
 
     Args:
@@ -168,7 +168,7 @@ def restore_by_rows(
     return rows.height, head
 
 
-def _decode(path: Path, background: str | None, memory: int) -> RowSource:
+def _decode(path: Path, background: str | None, memory: float) -> RowSource:
     if 2 * read_header(path).sample_bytes > memory:  # the decoder's copy and ours
         raise InputError(f"{path}: the image exceeds the memory allowed, and its format cannot be read by rows.")
     return decoded_rows(path, background)

@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.models.layers import Convolve
+from swinir_jax.models.convolution import Convolve
 from swinir_jax.models.reconstruction import auxiliary_image, before_upsample, upsample
 
 Body = Callable[[jax.Array, str], jax.Array]

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from swinir_jax.models.layers import Convolution
+from swinir_jax.models.convolution import Convolution
 from swinir_jax.models.precision import convolve, residual_dtype
 
 SPECTRAL = "spectral_norm"

@@ -1,8 +1,7 @@
-"""Layers below the RSTB: convolution, MLP, window attention and the Swin Transformer layer."""
+"""Layers below the RSTB: window attention, MLP and the Swin Transformer layer."""
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,7 +10,7 @@ from jax.sharding import Mesh
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.erf import erf
-from swinir_jax.models.precision import add_bias, convolve, product, product_precision, residual_dtype
+from swinir_jax.models.precision import add_bias, product, product_precision, residual_dtype
 from swinir_jax.models.windows import MASKED, in_windows, relative_position_index, shift_mask
 
 # The original truncates the normal distribution at +-2, 100 standard deviations away: no truncation in effect.
@@ -218,76 +217,6 @@ def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, use_fast_variance=False, dtype=residual_dtype(dtype), name=name)
 
 
-class Convolutions:
-    """The convolutions of one module by name, with zero padding, which keeps the size.
-
-    Make it in a compact method: the calling module owns the kernels and biases, initialised as PyTorch's `Conv2d`.
-
-    Attributes:
-      dtype: dtype of the convolutions.
-    """
-
-    def __init__(self, dtype: Any) -> None:
-        self.dtype = dtype
-        self._made: dict[str, Convolution] = {}
-
-    def __call__(self, x: jax.Array, features: int, name: str, kernel: int = 3) -> jax.Array:
-        """Convolves; a second call of one name uses the same parameters.
-
-        Args:
-          x: `[B, H, W, C]`.
-          features: number of output channels.
-          name: name of the convolution in the calling module.
-          kernel: side of the kernel, odd.
-
-        Returns:
-          `[B, H, W, features]` in the residual stream's dtype.
-        """
-        if name not in self._made:
-            bound = 1 / math.sqrt(kernel**2 * x.shape[-1])
-
-            def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-                return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-            self._made[name] = Convolution(features, kernel, uniform, uniform, self.dtype, name=name)
-        return self._made[name](x).astype(residual_dtype(self.dtype))
-
-
-class Convolution(nn.Module):
-    """Convolution with zero padding; `nn.Conv` would sum the gradient of the bias in `dtype`.
-
-    Attributes:
-      features: number of output channels.
-      kernel: side of the kernel, odd.
-      kernel_init: initialiser of the kernel.
-      bias_init: initialiser of the bias.
-      dtype: dtype of the convolution.
-    """
-
-    features: int
-    kernel: int
-    kernel_init: Callable[..., jax.Array]
-    bias_init: Callable[..., jax.Array] = nn.initializers.zeros
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, features]` in `dtype`."""
-        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        y = convolve(x, self.param("kernel", self.kernel_init, shape, jnp.float32), 1, "SAME", self.dtype)
-        return add_bias(y, self.param("bias", self.bias_init, (self.features,), jnp.float32))
-
-
-class Convolve(Protocol):
-    """A convolution that finds its own parameters by name: `Convolutions`, or the one of `swinir_jax.cpu`.
-
-    `residual_conv` and the reconstructions take it as an argument, so that modules and `swinir_jax.cpu` share them.
-    """
-
-    def __call__(self, x: jax.Array, features: int, name: str, kernel: int = 3) -> jax.Array:
-        """`[B, H, W, C]` -> `[B, H, W, features]`."""
-
-
 class PatchEmbed(nn.Module):
     """The step from a convolution to a Swin Transformer layer: a LayerNorm, or nothing.
 
@@ -305,13 +234,3 @@ class PatchEmbed(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[B, H, W, C]` -> `[B, H, W, C]`."""
         return layer_norm(self.dtype, "norm")(x) if self.norm else x
-
-
-def residual_conv(convolve: Convolve, x: jax.Array, config: SwinIRConfig, name: str) -> jax.Array:
-    """The end of each RSTB and of the body: one convolution, or three with a bottleneck of a quarter of the width."""
-    c = config.embed_dim
-    if config.resi_connection == "1conv":
-        return convolve(x, c, name)
-    x = nn.leaky_relu(convolve(x, c // 4, f"{name}_0"), 0.2)
-    x = nn.leaky_relu(convolve(x, c // 4, f"{name}_2", kernel=1), 0.2)
-    return convolve(x, c, f"{name}_4")

@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.models.layers import Convolve
+from swinir_jax.models.convolution import Convolve
 
 NUM_FEAT = 64  # channels between the body and the last convolution
 
@@ -73,8 +73,9 @@ RECONSTRUCTIONS: Mapping[str, Reconstruction] = {
     "pixelshuffle_hf": pixelshuffle,
 }
 
-# Rows of features above and below a row of the features that its result depends on: a row for each convolution before
-# the first enlargement, and less than one for all later ones, which see finer rows.
+# Rows of features above and below a row of the features that its result depends on, rounded up: one for each
+# convolution before the first enlargement, and a part of one for each later one, which sees finer rows. At x2,
+# `nearest+conv` has one and three halves, `pixelshuffle` two and a half.
 REACH: Mapping[str, int] = {**dict.fromkeys(RECONSTRUCTIONS, 3), "pixelshuffle_aux": 5}
 
 

@@ -14,7 +14,8 @@ from jax import lax
 from jax.sharding import Mesh
 
 from swinir_jax.config import SwinIRConfig
-from swinir_jax.models.layers import Convolutions, Linear, Mlp, layer_norm, split_heads, weigh_values
+from swinir_jax.models.convolution import Convolutions
+from swinir_jax.models.layers import Linear, Mlp, layer_norm, split_heads, weigh_values
 from swinir_jax.models.windows import in_windows, relative_coordinates, relative_position_index
 
 LARGEST_LOGIT_SCALE = math.log(100)

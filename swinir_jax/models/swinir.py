@@ -13,8 +13,9 @@ from swinir_jax.arrays import check_batch
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 from swinir_jax.models.answers import FURTHER_ANSWERS
+from swinir_jax.models.convolution import Convolutions, residual_conv
 from swinir_jax.models.families import FAMILIES
-from swinir_jax.models.layers import Convolutions, layer_norm, linear_init, residual_conv
+from swinir_jax.models.layers import layer_norm, linear_init
 from swinir_jax.models.precision import check_dtype, residual_dtype
 from swinir_jax.models.reconstruction import RECONSTRUCTIONS, pixel_unshuffle
 

@@ -25,7 +25,7 @@ from swinir_jax.checkpoints.run import (
     is_not_from_orbax,
     run_folder,
 )
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, one_line
 from swinir_jax.files import cannot_write
 from swinir_jax.training.experiment import CheckpointConfig, Experiment
 from swinir_jax.training.state import TrainState
@@ -184,8 +184,9 @@ class Checkpoints:
         try:
             found = self._manager.restore(step, args=ocp.args.Composite(**arguments, **{_DATA: ocp.args.JsonRestore()}))
         except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"{self._folder / str(step)}: damaged, or of another experiment ({reason}).") from error
+            raise InputError(
+                f"{self._folder / str(step)}: damaged, or of another experiment ({one_line(error)})."
+            ) from error
         rest = found[_REST]
         if state.adversary is not None:
             rest[_ADVERSARY] = state.adversary.replace(**rest[_ADVERSARY])
@@ -214,8 +215,7 @@ class Checkpoints:
             self._manager = self._open()
             latest = self._manager.latest_step()
             kept = "there is no earlier one" if latest is None else f"the last good one is of step {latest}"
-            reason = " ".join(str(error).split())[:300]
-            failed = SaveError(f"{self._folder / str(self._pending)}: could not be saved ({reason}); {kept}.")
+            failed = SaveError(f"{self._folder / str(self._pending)}: could not be saved ({one_line(error)}); {kept}.")
             if raised:
                 raise failed from error
             logger.warning("%s", failed)

@@ -37,7 +37,7 @@ def initialise_from(
       InputError: if the weights cannot be loaded, or fit no layer of the body.
     """
     model, source = load_pretrained(name)
-    source, _ = with_img_range(source, model.config, config.img_range)
+    source = with_img_range(source, model.config, config.img_range)
     target = flax.traverse_util.flatten_dict(dict(params), sep="/")
     found = flax.traverse_util.flatten_dict(source, sep="/")
     for path, values in found.items():

@@ -1,5 +1,6 @@
 """Interruption of a run by Ctrl-C, by a scheduler's signal or by a closing terminal, on one or several hosts."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -55,7 +56,8 @@ class Interruption:
             self.received = signal.Signals(number)
         if number == signal.SIGINT:  # without logging, whose locks may be held by the interrupted code
             wait = f"Saving after this step, {self._pace()}. Two trial steps then check the weights."
-            os.write(sys.stderr.fileno(), f"\n{wait} Ctrl-C again ends at once.\n".encode())
+            with contextlib.suppress(AttributeError, OSError):  # a notebook's or a closed stream has no descriptor
+                os.write(sys.stderr.fileno(), f"\n{wait} Ctrl-C again ends at once.\n".encode())
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)  # JAX listens to SIGTERM and informs the other processes
 

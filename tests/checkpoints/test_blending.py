@@ -110,8 +110,7 @@ def test_the_command_blends_in_both_formats(target):
 
 
 def test_networks_of_another_img_range_are_rewritten():
-    other, config = with_img_range(SECOND, TINY, 255.0)
-    save_model("b255", other, config)
+    save_model("b255", with_img_range(SECOND, TINY, 255.0), dataclasses.replace(TINY, img_range=255.0))
     assert run("--blend", "a:0.5,b255:0.5", "--out", "blend") == 0
     assert_close(load("blend"), swinir_jax.blend([(FIRST, 0.5), (SECOND, 0.5)]))
 

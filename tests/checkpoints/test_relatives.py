@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -104,6 +105,21 @@ def test_tensors_that_do_not_fit_are_refused(change, problem, tmp_path):
         swinir_jax.load_pretrained(write_safetensors(tmp_path / "x.safetensors", tensors))
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "problem"),
+    [
+        ("conv_first.1.weight", (12, 1, 3, 3), "conv_first.1 takes 1 channels, which no pixel unshuffle makes of 3"),
+        ("conv_first.1.weight", (12, 7, 3, 3), "conv_first.1 takes 7 channels, which no pixel unshuffle makes of 3"),
+        ("conv_last.weight", (0, 64, 3, 3), "no tensor conv_last.weight of 4 axes with values"),
+        ("conv_last.weight", (), "no tensor conv_last.weight of 4 axes with values"),
+    ],
+)
+def test_first_and_last_convolutions_of_no_pixel_unshuffle(name, shape, problem, tmp_path):
+    tensors = {**official_tensors(TINY_UNSHUFFLED), name: np.ones(shape, np.float32)}
+    with pytest.raises(InputError, match=re.escape(problem)):
+        swinir_jax.load_pretrained(write_safetensors(tmp_path / "x.safetensors", tensors))
+
+
 @pytest.mark.parametrize("place", ["", "params_ema/", "state_dict/module.", "params/net_g.module."])
 @each_relative
 def test_networks_below_wrappers_and_prefixes(config, place, monkeypatch):
@@ -139,8 +155,7 @@ def all_answers(config, params, lq):
 def test_another_img_range_gives_the_same_answers(kind):
     config = dataclasses.replace(RELATIVES[kind], depths=(1,), num_heads=(2,))
     params = params_from_official(official_tensors(config), config)
-    rewritten, other = with_img_range(params, config, 7.0)
-    assert other == dataclasses.replace(config, img_range=7.0)
+    rewritten, other = with_img_range(params, config, 7.0), dataclasses.replace(config, img_range=7.0)
     height, width = config.example_sides
     lq = np.random.default_rng(0).random((1, height, width - 3, config.in_chans), dtype=np.float32)
     pairs = zip(all_answers(other, rewritten, lq), all_answers(config, params, lq), strict=True)

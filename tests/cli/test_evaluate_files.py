@@ -162,9 +162,12 @@ def test_networks_in_turn_are_measured_as_they_restore(model):
     photo("set/a.png")
     command = ["--model", f"{model},{model}", "--tile", "0", "--quiet"]
     lq = ["--task", "real_sr", "--scale", "4", "--lq", "set", "--save", "out", "--json", "e.json"]
-    assert main(["evaluate", *lq, *command]) == 0
-    assert json.loads(Path("e.json").read_text())["protocol"]["model"] == f"{model},{model}"
-    assert main(["restore", "set/a.png", "--out", "twice.png", "--pad", PAD, *command]) == 0
+    assert main(["evaluate", *lq, *command, "--qk-scale", "0.4"]) == 0
+    protocol = json.loads(Path("e.json").read_text())["protocol"]
+    assert (protocol["model"], protocol["qk_scale"]) == (f"{model},{model}", 0.4)
+    assert not {"img_range", "shift", "strength"} & protocol.keys()  # as the models have them
+    command += ["--qk-scale", "0.4", "--pad", PAD]
+    assert main(["restore", "set/a.png", "--out", "twice.png", *command]) == 0
     np.testing.assert_array_equal(read_picture("out/a.png").pixels, read_picture("twice.png").pixels)
 
 

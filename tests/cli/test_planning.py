@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from swinir_jax import InputError
+from swinir_jax.cli.goal import Goal
 from swinir_jax.cli.inputs import Source
-from swinir_jax.cli.planning import Goal, assign_targets, choose_format
+from swinir_jax.cli.planning import assign_targets, choose_format
 from swinir_jax.images import Header, Picture, write_picture
 
 SMALL = Header(20, 30)

@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
+from image_sources import open_source
 
 from swinir_jax.cli import exit_codes
 from swinir_jax.cli.main import main
 from swinir_jax.cli.prepare_data import starts
 from swinir_jax.data.config import DataConfig, Degradation
 from swinir_jax.data.pipeline import TrainingBatches
-from swinir_jax.data.sources import open_source
 from swinir_jax.images import Picture, write_picture
 
 OUT = ["--out", "out", "--patch", "16", "--step", "8"]

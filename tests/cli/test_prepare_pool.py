@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from image_sources import open_source
 
 from swinir_jax import InputError
 from swinir_jax.cli import exit_codes
@@ -17,7 +18,6 @@ from swinir_jax.data.blind.chains import CHAINS
 from swinir_jax.data.config import DataConfig, Degradation
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.data.pool import Recipe, write_pool
-from swinir_jax.data.sources import open_source
 from swinir_jax.images import Picture, read_picture, write_picture
 
 SHAPES = {"in/a.png": (50, 70, 3), "in/b.png": (48, 53), "in/deep/c.png": (49, 48, 3)}

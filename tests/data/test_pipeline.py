@@ -123,6 +123,11 @@ def test_a_folder_with_only_small_images_is_named(two_folders, tmp_path):
         open_batches(f"folder:{tmp_path}/few,folder:{tmp_path}/large:2", channels=1, size=16, skip_small=True)
 
 
+def test_a_chain_of_blind_degradation_needs_colour(folder):
+    with pytest.raises(InputError, match=r"--data\.degradation\.kind blind takes networks of 3 channels, got 1"):
+        open_batches(folder, kind="blind", low=2, scale=2, channels=1)
+
+
 def test_the_seed_decides(folder):
     first, again, other = (patches(next(open_batches(folder, seed=seed))) for seed in (3, 3, 4))
     assert first == again != other

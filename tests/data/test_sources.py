@@ -3,6 +3,7 @@ import logging
 
 import numpy as np
 import pytest
+from image_sources import open_source
 from picture_files import make_pixels
 
 from swinir_jax.data.config import DataConfig, Degradation
@@ -11,7 +12,7 @@ from swinir_jax.data.folders import find_images
 from swinir_jax.data.image_source import UsableImages
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.data.records import RecordSource, write_records
-from swinir_jax.data.sources import open_pairs, open_source, usable_images
+from swinir_jax.data.sources import open_pairs, usable_images
 from swinir_jax.errors import InputError
 from swinir_jax.evaluation.protocol import evaluate
 from swinir_jax.images import Picture, write_picture

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from image_sources import open_source
 from picture_files import make_pixels, pillow_bytes
 
 from swinir_jax.data.config import DataConfig, Degradation
 from swinir_jax.data.pipeline import TrainingBatches
-from swinir_jax.data.sources import open_source
 from swinir_jax.errors import InputError
 from swinir_jax.images import Picture, write_picture
 

@@ -11,6 +11,7 @@ import pytest
 from swinir_jax import InputError
 from swinir_jax.cli import evaluate as command
 from swinir_jax.cli.main import main
+from swinir_jax.data.blind import CHAIN_KINDS
 from swinir_jax.data.blind.chains import CHAINS
 from swinir_jax.data.degradations import imresize
 from swinir_jax.evaluation import judging
@@ -18,7 +19,7 @@ from swinir_jax.evaluation.judging import explain, judge
 from swinir_jax.evaluation.protocol import average, baseline, evaluate
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.niqe import niqe
-from swinir_jax.tasks import BLIND_CHAINS, METRICS, TASKS, real_sr
+from swinir_jax.tasks import METRICS, TASKS, real_sr
 
 REAL_SR = ["evaluate", "--task", "real_sr", "--scale", "4", "--model", "bicubic"]
 
@@ -110,9 +111,9 @@ def test_photographs_with_a_truth_get_distances_without_the_border():
 
 
 def test_chains_are_those_of_training_and_make_lq_of_8_bits():
-    assert {f"{name}_x{scale}" for name in BLIND_CHAINS for scale in (2, 4)} | {"photo_x1"} == CHAINS.keys()
+    assert {f"{name}_x{scale}" for name in CHAIN_KINDS for scale in (2, 4)} | {"photo_x1"} == CHAINS.keys()
     hq = texture(64, 48, 3)
-    made = {name: real_sr(name).degrade(hq, 2) for name in BLIND_CHAINS}
+    made = {name: real_sr(name).degrade(hq, 2) for name in CHAIN_KINDS}
     for name, lq in made.items():
         np.testing.assert_array_equal(lq, np.round(lq * 255) / 255, err_msg=name)
         np.testing.assert_array_equal(lq, real_sr(name).degrade(hq, 2))

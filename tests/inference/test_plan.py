@@ -93,6 +93,15 @@ def test_photos_of_many_sizes_share_tiles_at_little_cost():
         assert shared < 0.9 * sum(plan.work(padded, (256, 256)) for padded in tiles)
 
 
+@pytest.mark.parametrize(("tile", "least"), [("auto", 128), (256, 128), (16, 16)])
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_images_share_large_tiles_also_where_these_do_not_overlap(tile, least, platform):
+    photos = [(600, 900), (900, 600), (1200, 1800), (2000, 3000), (3000, 4000)]
+    plan = layout(tile=tile, overlap=0, pad="minimal")
+    tiles = plan.together(Counter([*photos, (5, 5), (5, 100), (100, 5)]), platform)
+    assert all(side >= least for photo in photos for side in tiles[plan.padded(photo)])
+
+
 def test_a_square_takes_four_tiles_in_place_of_nine():
     plan = layout(tile=288)
     assert len(plan.grid(plan.padded((512, 512)), plan.alone((512, 512)))) == 4

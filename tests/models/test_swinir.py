@@ -11,7 +11,8 @@ from PIL import Image
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.models.layers import Convolution, Linear
+from swinir_jax.models.convolution import Convolution
+from swinir_jax.models.layers import Linear
 from swinir_jax.models.swinir import RSTB, pad_to_window
 
 
@@ -216,6 +217,8 @@ def test_drop_path_rises_linearly_and_drops_whole_samples():
 def test_drop_path_rates_rise_over_all_groups():
     config = SwinIRConfig(embed_dim=12, depths=(2, 1, 2), num_heads=(2, 2, 2), drop_path_rate=0.4)
     np.testing.assert_allclose(config.drop_path_rates, [0, 0.1, 0.2, 0.3, 0.4])
+    one_layer = dataclasses.replace(config, depths=(1,), num_heads=(2,))
+    assert one_layer.drop_path_rates == (0,)
 
 
 def test_position_embedding_fixes_the_size():

@@ -1,3 +1,4 @@
+import io
 import signal
 
 import pytest
@@ -46,6 +47,14 @@ def test_ctrl_c_tells_how_long_saving_takes(capfd):
     with asked():
         signal.raise_signal(signal.SIGINT)
     assert "after this step, which has run for 3 s. Two trial steps then check the weights." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()], ids=["closed", "of a notebook"])
+def test_ctrl_c_where_standard_error_has_no_descriptor(monkeypatch, stream):
+    monkeypatch.setattr("sys.stderr", stream)
+    with asked() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.reached(1)
 
 
 def test_the_pace_of_the_present_step_and_of_the_last_one(monkeypatch):

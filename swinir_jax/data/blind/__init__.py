@@ -1,6 +1,7 @@
 """Blind degradation: photographs blurred, resized, made noisy and compressed at random."""
 
 import typing
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -9,6 +10,18 @@ from swinir_jax.errors import InputError, missing_package
 
 if typing.TYPE_CHECKING:
     from swinir_jax.data.blind.chains import Chain
+
+
+ChainKind = typing.Literal["bsrgan", "bsrgan_plus", "real_esrgan", "photo"]
+"""Name of a chain without the scale."""
+
+CHAIN_KINDS: Mapping[ChainKind, str] = {
+    "bsrgan": "BSRGAN's chain",
+    "bsrgan_plus": "KAIR's extension of BSRGAN's chain",
+    "real_esrgan": "Real-ESRGAN's chain",
+    "photo": "the mild chain of photographs from phones and the web",
+}
+DEFAULT_CHAIN: ChainKind = "bsrgan"
 
 
 def blind_chain(name: str) -> "Chain":

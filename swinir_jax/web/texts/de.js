@@ -31,7 +31,7 @@ export default {
     photo: ["Foto", "Rauschen, JPEG und Unschärfe unbekannter Stärke"],
     clean: ["Sauberes Bild", "Gerendert, gescannt oder ohne sichtbare Fehler"],
     jpeg: ["JPEG-Schäden", "Blöcke und Ringe starker Kompression"],
-    noise: ["Rauschen", "Körnung hoher Empfindlichkeit"],
+    noise: ["Rauschen", "Körnung bei hohem ISO-Wert"],
     "gray-noise": ["Rauschen, schwarz-weiß", "Körnung eines Schwarz-Weiß-Fotos"],
     model: ["Ein Netz", "Das Netz, das der Befehl nennt"],
   },

@@ -31,7 +31,7 @@ export default {
     photo: ["Photograph", "Noise, JPEG and blur of unknown strength"],
     clean: ["Clean picture", "Rendered, scanned or without visible faults"],
     jpeg: ["JPEG damage", "Blocks and rings of strong compression"],
-    noise: ["Noise", "Grain of high sensitivity"],
+    noise: ["Noise", "Grain of high ISO"],
     "gray-noise": ["Noise, black and white", "Grain of a black-and-white photograph"],
     model: ["One network", "The network that the command named"],
   },

@@ -1,0 +1,113 @@
+"""Pictures of `swinir-jax restore` taken through their stages, one after the other on each device."""
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from swinir_jax.cli.devices import files_beside, largest_beside_others
+from swinir_jax.cli.display import Display
+from swinir_jax.cli.planning import Job
+from swinir_jax.files import make_folder
+from swinir_jax.inference.files import FileRestoration, FileRestorer, Restored
+from swinir_jax.inference.overlap import Outcome, in_lanes, overlapped
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lane:
+    """A device that restores pictures in turn, while others are read and written.
+
+    Attributes:
+      number: number of the lane, from 0.
+      restorer: the networks on the device.
+      jobs: pictures of all lanes.
+      beside: pictures that are read beside the one being restored, and pictures that are written.
+      finish: called once a result is written; its answer is the picture's outcome.
+      display: progress on the terminal.
+      args: options of the command.
+    """
+
+    number: int
+    restorer: FileRestorer
+    jobs: Sequence[Job]
+    beside: int
+    finish: Callable[[Job, Restored], float]
+    display: Display
+    args: argparse.Namespace
+
+    def run(self, places: Sequence[int], stopped: Callable[[], bool]) -> Iterator[tuple[int, Outcome[float]]]:
+        """Restores the pictures at some places among `jobs`, as `overlapped`."""
+        under_way: dict[int, FileRestoration] = {}  # of the jobs by their places
+
+        def read(place: int) -> None:
+            job = self.jobs[place]
+            make_folder(job.target.parent)
+            restoration = FileRestoration(
+                job.source.file,
+                job.target,
+                self.restorer,
+                by_rows=not job.size,
+                memory=self.args.memory,
+                background=self.args.background,
+                quality=self.args.quality,
+                strip_metadata=self.args.strip_metadata,
+            )
+            restoration.read()
+            under_way[place] = restoration
+
+        def restore(place: int) -> None:
+            job, restoration = self.jobs[place], under_way.pop(place)  # one that fails is not kept
+            with self.display.picture(self.number, place, job.source.name, job.size):
+                restoration.restore()
+            under_way[place] = restoration
+
+        def write(place: int) -> float:
+            return self.finish(self.jobs[place], under_way.pop(place).write())
+
+        return overlapped(places, read, restore, write, beside=self.beside, stopped=stopped)
+
+
+def run_lanes(
+    jobs: Sequence[Job],
+    restorers: Sequence[FileRestorer],
+    finish: Callable[[Job, Restored], float],
+    display: Display,
+    args: argparse.Namespace,
+) -> Iterator[tuple[Job, Outcome[float]]]:
+    """Restores pictures, each by one of the restorers, and a large one without others beside.
+
+    Args:
+      jobs: pictures, in order.
+      restorers: the networks on each device.
+      finish: called once a result is written; its answer is the picture's outcome.
+      display: progress on the terminal.
+      args: options of the command.
+
+    Yields:
+      Each picture once it has ended, in order, and a function that returns what `finish` did, or raises the error.
+    """
+    beside = files_beside(len(restorers))
+    lanes = [
+        Lane(number=i, restorer=restorer, jobs=jobs, beside=beside, finish=finish, display=display, args=args)
+        for i, restorer in enumerate(restorers)
+    ]
+    largest = largest_beside_others(len(lanes)) / restorers[0].scale ** 2
+    for places in _groups(jobs, 0 if args.memory is not None else largest):
+        used = lanes if len(places) > 1 else lanes[:1]
+        for place, outcome in in_lanes(places, [lane.run for lane in used]):
+            yield jobs[place], outcome
+
+
+def _groups(jobs: Sequence[Job], largest: float) -> Iterator[list[int]]:
+    """Yields the places of pictures in a row that may run side by side: those of at most `largest` pixels."""
+    group: list[int] = []
+    for place, job in enumerate(jobs):
+        if job.size and math.prod(job.size) <= largest:
+            group.append(place)
+            continue
+        if group:
+            yield group
+        yield [place]
+        group = []
+    if group:
+        yield group
