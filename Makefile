@@ -130,18 +130,18 @@ docs: $(DOCS_VENV)/ready
 clean:
 	rm -rf $(VENV) .venv-newest .venv-docs $(DEMO) dist out site docs/_build docs/generated
 
-# Measures the quality table of docs/benchmarks.md; SETS holds Set5, Set12, McMaster and classic5.
-SETS ?= ../shared/data/testsets
+# Measures the quality table of docs/benchmarks.md.
 .PHONY: benchmark-table
 benchmark-table: $(VENV)/ready
+	@test "$(SETS)" || { echo "SETS=FOLDER is needed, a folder of Set5, Set12, McMaster and classic5"; exit 1; }
 	$(BIN)/python benchmarks/quality.py --sets $(SETS)
 
 # Eight minutes of an accelerator: `make carry` where packages can be fetched, then, with the folder, `make
 # train-accelerator` there, on the JAX that $(PYTHON) has.
-PHOTOGRAPHS ?= ../shared/data/bsds500
 OUT ?= out/accelerator
 .PHONY: train-accelerator
 carry: $(VENV)/ready
+	@test "$(PHOTOGRAPHS)" || { echo "PHOTOGRAPHS=FOLDER is needed, a folder of photographs to train on"; exit 1; }
 	$(BIN)/python benchmarks/pack_training.py --photographs $(PHOTOGRAPHS) --out $@
 
 TRAIN := PYTHONPATH=.:out/packages $(PYTHON) benchmarks/train_photographs.py --photographs carry/photographs --weights carry/weights
