@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,18 @@ def file_sha256(path: Path) -> str:
     """Returns the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path | None]:
+    """Yields a new folder, which is removed at the end of the block; None where no temporary file can be made."""
+    try:
+        folder = tempfile.TemporaryDirectory()
+    except OSError:
+        yield None
+        return
+    with folder as name:
+        yield Path(name)
 
 
 @contextlib.contextmanager
@@ -120,12 +133,12 @@ def check_file_target(target: Path) -> None:
 
 @contextlib.contextmanager
 def holding_interrupts() -> Iterator[None]:
-    """Delays Ctrl-C and SIGTERM until the end of the block, for work that would leave files behind."""
+    """Delays Ctrl-C, SIGTERM and SIGHUP until the end of the block, for work that they would leave half done."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield
         return
     received: list[int] = []
-    delayed = (signal.SIGINT, signal.SIGTERM)
+    delayed = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     old = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in delayed}
     try:
         yield

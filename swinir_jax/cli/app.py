@@ -13,6 +13,7 @@ from aiohttp import web
 from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, offers_by_purpose, offers_of_models
 from swinir_jax.app.server import make_app
+from swinir_jax.cli.devices import check_devices
 from swinir_jax.cli.model_options import (
     add_memory_option,
     add_pixels_option,
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--port must be 0 to 65535, got {args.port}.")
     if args.tile != "auto" and 0 != args.tile < SwinIRConfig.window_size:
         raise InputError(f"--tile must be auto, 0 or at least {SwinIRConfig.window_size}, got {args.tile}.")
+    check_devices()
     limits = Limits(file_bytes=args.max_file, pixels=args.max_pixels)
     if args.model is None:
         offers = offers_by_purpose(args.weights_dir)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from swinir_jax.cli.output import say
 from swinir_jax.errors import missing_package
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -19,7 +20,7 @@ class PrintCompletion(argparse.Action):
         except ModuleNotFoundError as error:
             raise missing_package("--print-completion needs shtab", "completion") from error
         _complete_files(parser, shtab)
-        print(shtab.complete(parser, shell))
+        say(shtab.complete(parser, shell))
         parser.exit()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from swinir_jax.checkpoints.convert import convert_blend, convert_ends
 from swinir_jax.checkpoints.ends import DEFAULT_STRENGTH
+from swinir_jax.cli.devices import check_devices
 from swinir_jax.cli.model_options import add_weight_options, split_names, weight_options
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("Name one source: SOURCE, --blend or --ends; behind these two, the target is --out TARGET.")
     if (args.target is None) == (args.out is None):
         raise InputError("Name one target: SOURCE TARGET, or --out TARGET.")
+    check_devices()
     target = args.target or args.out
     options = {
         "float16": args.float16,

@@ -3,10 +3,8 @@
 import argparse
 import logging
 import re
-import tempfile
 import typing
 import zlib
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +15,7 @@ from swinir_jax.cli.planning import Draft, assign_targets
 from swinir_jax.data.blind import CHAIN_KINDS, DEFAULT_CHAIN, blind_chain, cut_to_scale
 from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
-from swinir_jax.files import make_folder
+from swinir_jax.files import make_folder, scratch_folder
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.images.formats import format_by_name
 
@@ -65,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out}: degraded photographs go into a folder, not into a file.")
     check_folder(goal.path)
     failed = done = 0
-    with tempfile.TemporaryDirectory() as spool:
-        inputs = find_inputs(args.images, goal.path, Path(spool), recursive=args.recursive)
+    with scratch_folder() as spool:
+        inputs = find_inputs(args.images, goal.path, spool, recursive=args.recursive)
         for problem in inputs.problems.values():
             logger.error("failed: %s", problem)
         failed = len(inputs.problems)

@@ -1,13 +1,26 @@
-"""The devices on which `swinir-jax restore` restores pictures, one on each at a time."""
+"""The devices on which networks run; `swinir-jax restore` restores a picture on each at a time."""
+
+import os
 
 import jax
 
-from swinir_jax.errors import InputError
+from swinir_jax.errors import InputError, one_line
 from swinir_jax.machine import free_machine_bytes, usable_cores
 
 _CPU_PIXELS = 2**24  # of a result; larger pictures may need the memory of the next one and of the last one
 _PIXEL_BYTES = 16  # of a result beside a GPU, in the host's memory, of each picture that is read, restored or written
 _MOST_FILES = 8
+
+
+def check_devices() -> None:
+    """Raises InputError if JAX finds no device, as where `$JAX_PLATFORMS` names a kind that this machine lacks."""
+    try:
+        jax.local_devices()
+    except (RuntimeError, AssertionError) as error:
+        chosen = os.environ.get("JAX_PLATFORMS")
+        asked = f" for JAX_PLATFORMS={chosen}" if chosen else ""
+        reason = f" ({one_line(error)})" if str(error) else ""
+        raise InputError(f"JAX finds no device{asked}{reason}.") from error
 
 
 def take_devices(count: int | None) -> list[jax.Device]:

@@ -16,6 +16,7 @@ import jax
 from swinir_jax.checkpoints.architecture import RULES
 from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.model_options import SEVERAL, add_restorer_options, add_weight_options, load_model, model_names
+from swinir_jax.cli.output import say
 from swinir_jax.data.blind import CHAIN_KINDS, DEFAULT_CHAIN, blind_chain
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError, listed, printable
@@ -301,4 +302,4 @@ def _width(metric: str) -> int:
 
 def _say(args: argparse.Namespace, line: str) -> None:
     if not args.quiet:
-        print(line, flush=True)
+        say(line)

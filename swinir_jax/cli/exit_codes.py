@@ -10,6 +10,7 @@ BAD_INPUT = 2  # as of argparse, for bad options
 ALL_FAILED = 3
 NOT_FETCHED = 4  # a later try may succeed
 NOT_WRITABLE = 5
+HUNG_UP = 129  # by SIGHUP
 INTERRUPTED = 130  # by Ctrl-C
 TERMINATED = 143  # by SIGTERM
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from swinir_jax.cli.inputs import STANDARD_STREAM, Inputs
+from swinir_jax.cli.inputs import STANDARD_STREAM, Inputs, no_scratch
 from swinir_jax.errors import InputError, UnwritableError
 from swinir_jax.files import make_folder
 from swinir_jax.images.formats import format_by_name
@@ -37,13 +37,13 @@ class Goal:
     is_doubtful: bool = False
 
     @classmethod
-    def of(cls, out: str, ending: str | None, spool: Path) -> "Goal":
+    def of(cls, out: str, ending: str | None, spool: Path | None) -> "Goal":
         """Parses the output option.
 
         Args:
           out: folder; file, if it ends like a picture and no such folder exists; or `-` for standard output.
           ending: ending of the results; None to choose one for each input.
-          spool: folder for the temporary file of standard output.
+          spool: folder for the temporary file of standard output; None if there is none.
 
         Raises:
           InputError: if `out` is empty, a file in a format that cannot be written or is not that of `ending`, or lies
@@ -54,6 +54,8 @@ class Goal:
         if out == STANDARD_STREAM:
             if sys.stdout is None or sys.stdout.isatty():
                 raise InputError("standard output: is closed or a terminal; a picture goes into a file or a pipe.")
+            if spool is None:
+                raise no_scratch("standard output")
             ending = ending or ".png"
             return cls(spool / f"result{ending}", is_file=True, is_stream=True, ending=ending)
         is_folder = is_folder_name(out)

@@ -78,18 +78,22 @@ def _describe_subfolders(subfolders: Sequence[Path]) -> str:
     return f"{len(subfolders)} subfolders left out (--recursive takes them)"
 
 
-def find_inputs(arguments: Sequence[str], out: Path, spool: Path, *, recursive: bool = False) -> Inputs:
+def find_inputs(arguments: Sequence[str], out: Path, spool: Path | None, *, recursive: bool = False) -> Inputs:
     """Finds the pictures that arguments name.
 
     Args:
       arguments: files, folders, glob patterns, pipes, and `-` for standard input.
       out: output folder; its pictures are left out of searched folders that it lies in.
-      spool: folder for copies of pictures that can be read only once.
+      spool: folder for copies of pictures that can be read only once; None if there is none.
       recursive: whether to search subfolders, too.
 
     Raises:
       InputError: if no argument names a picture, or a shell has divided a name at spaces.
     """
+    try:
+        _resolved(out)
+    except FileNotFoundError as error:  # of a relative path
+        raise InputError("The current folder does not exist any more; change to another one.") from error
     inputs, known = Inputs(), set()
     for argument in dict.fromkeys(arguments):
         try:
@@ -122,7 +126,7 @@ def _name_with_spaces(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def _expand(argument: str, inputs: Inputs, out: Path, spool: Path, recursive: bool) -> Iterator[Source]:
+def _expand(argument: str, inputs: Inputs, out: Path, spool: Path | None, recursive: bool) -> Iterator[Source]:
     path = Path(argument)
     if not argument:
         raise InputError("An input's name is empty.")
@@ -202,7 +206,7 @@ def _matching(pattern: str, inputs: Inputs, out: Path, recursive: bool) -> list[
     return sources
 
 
-def _file_or_pipe(path: Path, spool: Path) -> Source:
+def _file_or_pipe(path: Path, spool: Path | None) -> Source:
     # Reading a broken link gives the error that names the link.
     mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
     if stat.S_ISFIFO(mode):
@@ -213,8 +217,10 @@ def _file_or_pipe(path: Path, spool: Path) -> Source:
     return Source(str(path), path, Path(path.name))
 
 
-def _copied(stream: BinaryIO, name: str, place: Path, spool: Path) -> Source:
+def _copied(stream: BinaryIO, name: str, place: Path, spool: Path | None) -> Source:
     """Copies a picture that can be read only once; refuses other streams first, as they may never end."""
+    if spool is None:
+        raise no_scratch(name)
     beginning = stream.read(BEGINNING_BYTES)
     if format_of(beginning) is None:
         raise InputError(f"{name}: {'not a picture' if beginning else 'is empty'}.")
@@ -223,6 +229,11 @@ def _copied(stream: BinaryIO, name: str, place: Path, spool: Path) -> Source:
         copy.write(beginning)
         shutil.copyfileobj(stream, copy)
     return Source(name, file, place)
+
+
+def no_scratch(name: str) -> InputError:
+    """Returns the error for a stream whose picture needs a temporary file where none can be made."""
+    return InputError(f"{name}: needs a temporary file, and no folder takes one; set TMPDIR to a folder that does.")
 
 
 def _matches(pattern: Path, out: Path) -> list[Path]:

@@ -37,7 +37,8 @@ def answering_interrupts() -> Iterator[None]:
             if number[0] != signal.SIGINT:
                 continue
             if is_stopping:
-                print("\nswinir-jax: interrupted at once", file=sys.stderr, flush=True)
+                with contextlib.suppress(OSError):  # a full or closed standard error does not hold the process
+                    print("\nswinir-jax: interrupted at once", file=sys.stderr, flush=True)
                 os._exit(INTERRUPTED)
             is_stopping = True
             if not ended.wait(_PATIENCE):

@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from swinir_jax.caches import user_cache
 from swinir_jax.cli.completion import SHELLS, PrintCompletion
-from swinir_jax.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, TERMINATED, code_of_error
+from swinir_jax.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, code_of_error
 from swinir_jax.cli.parser import Parser, PrintVersion
-from swinir_jax.cli.termination import Terminated, describe_end, raising_terminated
+from swinir_jax.cli.termination import Terminated, describe_end, raising_signals
 from swinir_jax.errors import InputError, missing_package, printable
-from swinir_jax.files import make_folder
+from swinir_jax.files import holding_interrupts, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -58,25 +58,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     no_cache = _use_compilation_cache()
     debug = "--debug" in argv
     try:
-        args = _parse(argv)
-        _prepare_streams()
-        with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO), raising_terminated():
-            if no_cache:
-                logger.warning("compiled programs are not kept for later runs: %s", no_cache)
-            _keep_scratch()
-            atexit.register(gc.freeze)  # else the interpreter ends by collecting all of JAX, for 0.3 s
-            return args.run(args)
+        with raising_signals():
+            args = _parse(argv)
+            _prepare_streams()
+            with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
+                if no_cache:
+                    logger.warning("compiled programs are not kept for later runs: %s", no_cache)
+                _keep_scratch()
+                atexit.register(gc.freeze)  # else the interpreter ends by collecting all of JAX, for 0.3 s
+                return args.run(args)
     except BrokenPipeError:  # the reader of standard output, such as `head`, has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except (InputError, OSError) as error:  # the text of an OSError names the file, too
+    except (InputError, OSError, MemoryError) as error:  # the text of an OSError names the file, too
         if debug:
             raise
-        print(f"swinir-jax: error: {describe_end(error)}", file=sys.stderr)
+        _complain(f"error: {describe_end(error)}")
         return code_of_error(error)
     except KeyboardInterrupt as error:
-        print(f"swinir-jax: {describe_end(error)}", file=sys.stderr)
-        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        _complain(describe_end(error))
+        return error.exit_code if isinstance(error, Terminated) else INTERRUPTED
+
+
+def _complain(line: str) -> None:
+    with contextlib.suppress(OSError):  # a full or closed standard error leaves the exit code
+        print(f"swinir-jax: {line}", file=sys.stderr, flush=True)
 
 
 def _expanded(argument: str) -> str:
@@ -109,7 +115,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _module(command: str) -> ModuleType:
     """Imports the module of a command; some need packages that a plain installation lacks."""
     try:
-        return importlib.import_module(f"swinir_jax.cli.{command.replace('-', '_')}")
+        with holding_interrupts():  # which would crash modules of JAX while they are imported
+            return importlib.import_module(f"swinir_jax.cli.{command.replace('-', '_')}")
     except ModuleNotFoundError as error:
         if command not in _EXTRAS:
             raise
@@ -179,10 +186,11 @@ def _use_compilation_cache() -> InputError | None:
             folder = os.environ["JAX_COMPILATION_CACHE_DIR"] = str(user_cache("compiled"))
             os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
         if folder and "://" not in folder:
+            folder.encode()  # as JAX does, to UTF-8
             make_folder(Path(folder))
-    except InputError as error:
+    except (InputError, UnicodeEncodeError) as error:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = ""
-        return error
+        return error if isinstance(error, InputError) else InputError(f"{folder}: the name is not UTF-8.")
     return None
 
 

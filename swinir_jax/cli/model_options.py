@@ -184,7 +184,9 @@ def load_model(args: argparse.Namespace, name: str | None = None) -> tuple["Swin
     import jax.numpy as jnp
 
     from swinir_jax.checkpoints.pretrained import load_pretrained
+    from swinir_jax.cli.devices import check_devices
 
+    check_devices()
     dtype = jnp.dtype(args.dtype)
     return load_pretrained(name or args.model, dtype=dtype, progress=not args.quiet, **weight_options(args))
 

@@ -10,6 +10,7 @@ from swinir_jax.checkpoints.catalogue import Entry, list_models, list_purposes
 from swinir_jax.checkpoints.folders import is_two_ended
 from swinir_jax.checkpoints.purposes import PURPOSES, Choice, choose_models
 from swinir_jax.checkpoints.zoo import model_path
+from swinir_jax.cli.output import say
 from swinir_jax.evaluation.report import format_score
 
 
@@ -22,21 +23,19 @@ def run(args: argparse.Namespace) -> int:
     """Prints the bundled and the official models by purpose."""
     entries = list_models()
     if args.json:
-        print(
-            json.dumps(
-                {"purposes": list_purposes(), "models": [dataclasses.asdict(entry) for entry in entries]}, indent=2
-            )
-        )
+        models = [dataclasses.asdict(entry) for entry in entries]
+        say(json.dumps({"purposes": list_purposes(), "models": models}, indent=2))
         return 0
     for purpose in PURPOSES.values():
-        print(f"{purpose.label}\n  swinir-jax restore PHOTO --for {purpose.name}")
-        print(f"    {_enlargement(purpose.scale)}: {_names(choose_models(purpose.name))}")
-        print("  swinir-jax restore PHOTO --model NAME")
-        for entry in entries:
-            if entry.purpose == purpose.name:
-                print(f"    {_describe(entry)}")
-        print()
-    print("fast: the paper's small networks; medium: about 6 times as long for the same picture; slow: longer still.")
+        say(
+            purpose.label,
+            f"  swinir-jax restore PHOTO --for {purpose.name}",
+            f"    {_enlargement(purpose.scale)}: {_names(choose_models(purpose.name))}",
+            "  swinir-jax restore PHOTO --model NAME",
+            *(f"    {_describe(entry)}" for entry in entries if entry.purpose == purpose.name),
+            "",
+        )
+    say("fast: the paper's small networks; medium: about 6 times as long for the same picture; slow: longer still.")
     return 0
 
 

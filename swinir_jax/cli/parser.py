@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import swinir_jax
 from swinir_jax.cli.exit_codes import BAD_INPUT
+from swinir_jax.cli.output import say
 from swinir_jax.errors import nearest, printable
 
 
@@ -52,5 +53,5 @@ class PrintVersion(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> None:
         """Prints `swinir-jax VERSION`."""
-        print(f"{parser.prog} {swinir_jax.__version__}")
+        say(f"{parser.prog} {swinir_jax.__version__}")
         parser.exit()

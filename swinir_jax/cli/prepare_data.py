@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.goal import local_path
+from swinir_jax.cli.output import say
 from swinir_jax.data.folders import find_images, read_uint8
 from swinir_jax.data.places import FolderPlace, folder_text, is_place, parse_places
 from swinir_jax.data.pool import Recipe, write_pool
@@ -90,7 +91,7 @@ def _summarise(args: argparse.Namespace) -> int:
         for _ in images:
             pass
     if not args.quiet:
-        print(*map(printable, [*summary.lines(), *lines, *left_out]), sep="\n")
+        say(*map(printable, [*summary.lines(), *lines, *left_out]))
     return code_of(summary.unreadable, summary.sizes.total())
 
 
@@ -110,7 +111,7 @@ def _write_pool(args: argparse.Namespace) -> int:
     count = len(names) - failed
     if count and not args.quiet:
         made = f"{count * recipe.times} pairs of {count} photographs"
-        print(*map(printable, [f"{out}: {made}; {_advice(out)}", *left_out]), sep="\n")
+        say(*map(printable, [f"{out}: {made}; {_advice(out)}", *left_out]))
     return code_of(failed, count)
 
 

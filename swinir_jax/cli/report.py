@@ -2,11 +2,16 @@
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from swinir_jax.cli.output import say
 from swinir_jax.cli.tally import Tally
 from swinir_jax.cli.termination import describe_end
+from swinir_jax.errors import UnwritableError
+
+logger = logging.getLogger(__name__)
 
 
 class Report:
@@ -32,4 +37,9 @@ class Report:
             raise
         finally:
             outcomes = self.tally.as_dict() if self.tally else {"seconds": 0.0, "pictures": []}
-            print(json.dumps({**self.networks, "error": error, **outcomes}, indent=2), flush=True)
+            try:
+                say(json.dumps({**self.networks, "error": error, **outcomes}, indent=2))
+            except UnwritableError as unwritable:
+                if error is None:
+                    raise
+                logger.error("%s", unwritable)  # the first error is the one to end with

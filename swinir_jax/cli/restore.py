@@ -4,9 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import logging
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import get_args
 
 from swinir_jax.checkpoints.purposes import Choice
@@ -26,6 +24,7 @@ from swinir_jax.cli.shards import Shard
 from swinir_jax.cli.tally import Tally, counting
 from swinir_jax.cli.viewer import show
 from swinir_jax.errors import InputError
+from swinir_jax.files import holding_interrupts, scratch_folder
 from swinir_jax.images import Header, read_header
 from swinir_jax.images.result_folders import COMPARISONS
 from swinir_jax.images.targets import FIRST_ENDINGS
@@ -134,10 +133,10 @@ def _run(args: argparse.Namespace, report: Report) -> int:
         raise InputError(f"--quality must be 1 to 100, got {args.quality}.")
     if args.background:
         parse_colour(args.background)
-    with tempfile.TemporaryDirectory() as spool:
-        goal = Goal.of(_out(args), args.format and f".{args.format}", Path(spool))
+    with scratch_folder() as spool:
+        goal = Goal.of(_out(args), args.format and f".{args.format}", spool)
         _check_stream(goal, args)
-        inputs = find_inputs(args.inputs, goal.path, Path(spool), recursive=args.recursive)
+        inputs = find_inputs(args.inputs, goal.path, spool, recursive=args.recursive)
         goal.check_inputs(args.inputs, len(inputs.sources))
         choice = choose(args)
         held = [source for source in inputs.sources if args.shard.holds(source)]
@@ -147,7 +146,8 @@ def _run(args: argparse.Namespace, report: Report) -> int:
         headers = _read_headers(inputs.sources, tally, args)
         report.networks = describe(args, choice)
         if not _all_exist(inputs, headers, goal, choice, tally, args) and any(map(args.shard.holds, headers)):
-            from swinir_jax.cli.restoring import restore
+            with holding_interrupts():  # which would crash modules of JAX while they are imported
+                from swinir_jax.cli.restoring import restore
 
             report.networks = restore(inputs, headers, goal, choice, tally, args).as_dict()
         tally.tell(goal if args.shard == Shard() else f"{goal}, shard {args.shard}")

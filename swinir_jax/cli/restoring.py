@@ -23,10 +23,11 @@ from swinir_jax.cli.goal import Goal
 from swinir_jax.cli.inputs import Inputs, Source
 from swinir_jax.cli.interrupts import answering_interrupts
 from swinir_jax.cli.lanes import run_lanes
+from swinir_jax.cli.output import output_full
 from swinir_jax.cli.planning import Draft, Job, assign_targets, choose_format
 from swinir_jax.cli.tally import Tally, counting
 from swinir_jax.cli.unfinished import Unfinished
-from swinir_jax.errors import InputError, first_few
+from swinir_jax.errors import first_few
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Header, Picture, write_picture
 from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
@@ -219,7 +220,7 @@ def _print(result: Path) -> None:
     except BrokenPipeError:  # handled by `main`
         raise
     except OSError as error:
-        raise InputError(f"standard output: cannot be written ({error.strerror}).") from error
+        raise output_full(error) from error
 
 
 def _compare(job: Job, restored: Restored) -> None:

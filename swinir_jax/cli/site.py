@@ -8,6 +8,7 @@ from swinir_jax.app.networks import offers_by_purpose
 from swinir_jax.app.site import fetch_runtime, make_site
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.cli.devices import check_devices
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the site with the bundled networks."""
+    check_devices()
     offers = offers_by_purpose()
     offered = {name for offer in offers for name in offer.networks}
     networks = {name: load_pretrained(str(file)) for name, file in bundled_models().items() if name in offered}

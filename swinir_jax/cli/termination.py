@@ -1,41 +1,75 @@
-"""How a command ends early: by SIGTERM, as schedulers do it, by Ctrl-C or an error."""
+"""How a command ends early: by a signal or by an error."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from swinir_jax.cli.exit_codes import HUNG_UP, TERMINATED
 from swinir_jax.errors import printable
+
+_SOON = 0.05  # seconds
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a command as Ctrl-C does: whole files or none, and a report of what is finished."""
+    """SIGTERM, as schedulers send it; ends a command as Ctrl-C does: whole files or none, and a report."""
+
+    name, exit_code = "SIGTERM", TERMINATED
+
+
+class HungUp(Terminated):
+    """SIGHUP, of a terminal that was closed."""
+
+    name, exit_code = "SIGHUP", HUNG_UP
+
+
+_RAISED = {getattr(signal, kind.name): kind for kind in (Terminated, HungUp) if hasattr(signal, kind.name)}
 
 
 @contextlib.contextmanager
-def raising_terminated() -> Iterator[None]:
-    """Raises Terminated at SIGTERM in the block, unless something else handles or ignores the signal.
+def raising_signals() -> Iterator[None]:
+    """Raises Terminated at SIGTERM and HungUp at SIGHUP in the block, unless something handles or ignores the signal.
 
-    Does nothing outside of the main thread, which alone receives signals.
+    Python discards what a signal raises inside a callback of the garbage collector, of which JAX has one. Then the
+    signal is sent again, also for Ctrl-C. Does nothing outside of the main thread, which alone receives signals.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, _end)
+    handled = [number for number in _RAISED if signal.getsignal(number) == signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, _end)
+    report = sys.unraisablehook
+
+    def send_again(discarded: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(discarded.exc_value, KeyboardInterrupt):
+            report(discarded)
+            return
+        number = next((number for number, kind in _RAISED.items() if discarded.exc_type is kind), signal.SIGINT)
+        timer = threading.Timer(_SOON, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.unraisablehook = report
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+    raise _RAISED[number]
 
 
 def describe_end(error: BaseException) -> str:
     """Returns what ended a command early, in a line."""
     if isinstance(error, KeyboardInterrupt):
-        return f"{'ended by SIGTERM' if isinstance(error, Terminated) else 'interrupted'} {error}".rstrip()
+        return f"{f'ended by {error.name}' if isinstance(error, Terminated) else 'interrupted'} {error}".rstrip()
+    if isinstance(error, MemoryError):
+        return "not enough memory."
     return printable(str(error) or type(error).__name__)

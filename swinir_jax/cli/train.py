@@ -8,6 +8,7 @@ import sys
 import jax
 
 from swinir_jax.cli.dataclass_arguments import FieldParser, with_fields
+from swinir_jax.cli.devices import check_devices
 from swinir_jax.cli.exit_codes import ENDED_EARLY
 from swinir_jax.configs import families, load_experiment
 from swinir_jax.errors import InputError
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     initialize_distributed()
     if not experiment.network.has_dropout:  # the compiler divides a step with dropout, badly on CPUs
         divide_cpu(experiment.batch_size // experiment.optimizer.accumulate, experiment.shard_optimizer)
+    check_devices()
     if options.quiet or jax.process_index():
         logging.getLogger("swinir_jax").setLevel(logging.ERROR)
     if not options.debug:

@@ -154,7 +154,8 @@ def _start_worker() -> None:
 
     cv2.setNumThreads(1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the parent's handler
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives Ctrl-C, too, and stops the processes
+    for name in {"SIGINT", "SIGHUP"} & {*dir(signal)}:  # the parent receives them, too, and stops the processes
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
 
 

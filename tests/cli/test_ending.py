@@ -1,10 +1,16 @@
 """`swinir-jax restore` that ends early: exit codes, the line that says why, and the JSON of what is finished."""
 
+import errno
+import gc
+import importlib
+import io
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from picture_files import make_pixels, pillow_bytes
@@ -12,6 +18,7 @@ from weight_server import serving
 
 from swinir_jax.checkpoints.download import MIRROR_VARIABLE, WEIGHTS_VARIABLE
 from swinir_jax.cli.main import main
+from swinir_jax.cli.termination import Terminated, raising_signals
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.images.row_writing import RowWriter
 from swinir_jax.inference import engine, files
@@ -27,6 +34,14 @@ def pictures():
 
 
 @pytest.fixture
+def no_nohup():
+    """Lets SIGHUP end the process, which the tests may have been told to ignore."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
 def run(capsys):
     """Returns a function that restores with --json; returns exit code, last line of standard error, and JSON."""
 
@@ -39,9 +54,14 @@ def run(capsys):
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "reason"), [(signal.SIGTERM, 143, "ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")]
+    ("number", "code", "reason"),
+    [
+        (signal.SIGTERM, 143, "ended by SIGTERM"),
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGHUP, 129, "ended by SIGHUP"),
+    ],
 )
-def test_what_is_finished_is_reported_after_a_signal(run, model, monkeypatch, number, code, reason):
+def test_what_is_finished_is_reported_after_a_signal(run, model, monkeypatch, number, code, reason, no_nohup):
     restored = []
 
     def restore(picture, restorer):
@@ -58,6 +78,48 @@ def test_what_is_finished_is_reported_after_a_signal(run, model, monkeypatch, nu
     assert [(picture["input"], picture["state"]) for picture in told["pictures"]] == [("in/a.png", "restored")]
     assert [name for name in os.listdir("restored") if not name.startswith(".")] == ["a.png"]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_during_a_collection_of_garbage_is_not_lost(number, raised):
+    """Python discards what a callback of the collector raises, and JAX has such a callback."""
+    received = []
+
+    def callback(phase, info):
+        if not received:
+            received.append(number)
+            signal.raise_signal(number)
+
+    def collect():
+        with raising_signals():
+            gc.collect()
+            assert received == [number]
+            time.sleep(30)
+
+    gc.callbacks.append(callback)
+    try:
+        with pytest.raises(KeyboardInterrupt) as error:
+            collect()
+    finally:
+        gc.callbacks.remove(callback)
+    assert error.type is raised
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_during_imports_ends_the_command_after_them(monkeypatch, capsys, number, code):
+    """JAX's compiled modules crash where an exception interrupts their import."""
+    imported = []
+    of_python = importlib.import_module
+
+    def import_module(name):
+        signal.raise_signal(number)
+        imported.append(name)
+        return of_python(name)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    assert main(["models"]) == code
+    assert imported == ["swinir_jax.cli.models"]
+    assert capsys.readouterr().out == ""
 
 
 def test_no_empty_file_stays_if_no_row_is_stored(run, model, monkeypatch):
@@ -86,6 +148,75 @@ def test_errors_before_any_picture_are_reported(run, model):
         "networks": [], "scale": None, "reason": None, "error": "none.png: no such file or folder.", "seconds": 0.0,
         "pictures": [],
     }  # fmt: skip
+
+
+class Full(io.StringIO):
+    """A stream to a disk without room."""
+
+    def write(self, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+FULL = "standard output: cannot be written (No space left on device)."
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "lines"),
+    [
+        (["models"], 5, [f"swinir-jax: error: {FULL}"]),
+        (["--version"], 5, [f"swinir-jax: error: {FULL}"]),
+        (["restore", "none.png", "--json"], 2, [FULL, "swinir-jax: error: none.png: no such file or folder."]),
+    ],
+)
+def test_a_full_standard_output_is_named(monkeypatch, capsys, command, code, lines):
+    monkeypatch.setattr("sys.stdout", Full())
+    assert main(command) == code
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_a_full_standard_error_leaves_the_exit_code(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Full())
+    assert main(["restore", "none.png"]) == 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Unable to initialize backend 'cuda'"), AssertionError()])
+def test_a_machine_without_the_devices_asked_for(run, model, monkeypatch, error):
+    def local_devices():
+        raise error
+
+    monkeypatch.setattr(jax, "local_devices", local_devices)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    reason = f" ({error})" if str(error) else ""
+    assert run("in", "--model", model)[:2] == (
+        2, f"swinir-jax: error: JAX finds no device for JAX_PLATFORMS=cuda{reason}."
+    )  # fmt: skip
+
+
+def test_lack_of_memory_outside_of_pictures(run, model, monkeypatch):
+    def no_room(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("swinir_jax.cli.restore.choose", no_room)
+    assert run("in", "--model", model)[:2] == (2, "swinir-jax: error: not enough memory.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [(["-", "--out", "out"], "standard input"), (["pipe"], "pipe"), (["in/a.png", "--out", "-"], "standard output")],
+)
+def test_only_streams_need_a_folder_for_temporary_files(model, monkeypatch, capsys, arguments, name):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    os.mkfifo("pipe")
+    writer = os.open("pipe", os.O_RDWR)  # else to open the pipe for reading would wait
+    with monkeypatch.context() as patch, open("in/a.png") as stdin:
+        patch.setattr("tempfile.TemporaryDirectory", none)
+        patch.setattr("sys.stdin", stdin)
+        assert main(["restore", *arguments, "--model", model]) == 2
+        assert f"{name}: needs a temporary file, and no folder takes one; set TMPDIR" in capsys.readouterr().err
+        assert main(["restore", "in/a.png", "--model", model]) == 0
+    os.close(writer)
 
 
 def test_standard_output_of_a_picture_gets_no_json(model, capsys):

@@ -58,6 +58,16 @@ def test_unreachable_caches_are_no_error(monkeypatch, capsys, variable):
     assert line.startswith("compiled programs are not kept for later runs: /xxx")
 
 
+def test_a_cache_whose_name_jax_cannot_read_is_no_error(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}/\udcff")
+    assert main(["models"]) == 0
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == ""
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("compiled programs are not kept for later runs: ")
+    assert line.endswith(": the name is not UTF-8.")
+
+
 def test_an_empty_environment_and_a_home_that_cannot_be_written(model):
     """The compiler of a new process writes no warnings of Python."""
     Path("home").write_text("a file in the place of the folder")

@@ -241,3 +241,11 @@ def test_pipe():
     finally:
         os.close(read)
     assert (source.name, source.file.read_bytes()) == (f"/dev/fd/{read}", data)
+
+
+def test_a_current_folder_that_was_removed_is_named(monkeypatch):
+    os.mkdir("gone")
+    monkeypatch.chdir("gone")
+    os.rmdir("../gone")
+    with pytest.raises(InputError, match=r"^The current folder does not exist any more; change to another one\.$"):
+        find("in")
