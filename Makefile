@@ -59,7 +59,7 @@ $(DEMO)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c $(NEEDS_PYTHON)
 	@echo "Installing swinir-jax and what it needs into $(DEMO), about 800 MB; takes a minute or two:"
 	$(PYTHON) -m venv $(DEMO)
-	$(DEMO)/bin/pip install --disable-pip-version-check --no-compile --constraint constraints.txt .
+	$(DEMO)/bin/pip install --disable-pip-version-check --no-compile --constraint constraints.txt --editable .
 	@touch $@
 
 # Twice, because most programs may compile in a tenth of the time and some have to be those of a user.

@@ -151,7 +151,7 @@ class Outcome:
       name: file name of the result for the user.
       width: width in pixels.
       height: height in pixels.
-      seconds: time of reading, restoring and writing.
+      seconds: time of reading, restoring and writing, once the networks are loaded.
       notes: short sentences on what was converted, left out or assumed.
     """
 
@@ -199,8 +199,9 @@ class Networks:
         Raises:
           InputError: if the networks cannot be loaded, or the picture cannot be read or restored.
         """
-        start, header = time.monotonic(), read_header(file)
+        header = read_header(file)
         restorer = self._restorer(offer, (header.height, header.width))
+        start = time.monotonic()
         done(0, 0)
         self._done = done
         by_rows = restorer.size_if_fits(file) is None

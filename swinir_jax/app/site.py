@@ -74,6 +74,8 @@ def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Netw
     try:
         if any(_files(folder)) and not (folder / "browser" / "worker.js").exists():  # an early file of each site
             raise InputError(f"{folder}: holds other files than a site; choose a new folder.")
+        for file in (*folder.glob("networks/*.onnx"), *folder.glob("runtime/*.*")):  # which may have other names now
+            file.unlink()
         files = _write_page(folder)
         _write_runtime(folder / "runtime", runtime)
         entries = {name: _write_network(folder, name, network) for name, network in networks.items()}

@@ -134,7 +134,9 @@ def _naming(pair: Pair) -> Iterator[File]:
     try:
         yield path
     except InputError as error:
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
 
 
 def _scale(task: Task, level: int) -> int:

@@ -80,7 +80,7 @@ def _open(file: BinaryIO, raw: _Raw) -> Image.Image:
             parts.append(png_chunks.chunk(kind, file.read(length)))
     parts += [png_chunks.chunk(kind, b"") for kind in (b"IDAT", b"IEND")]
     image = pillow_reader.open_image(io.BytesIO(b"".join(parts)))
-    image.info.update(exif=raw.exif, xmp=raw.xmp)  # for the orientation
+    image.info.update(exif=raw.exif, xmp=raw.xmp.encode())  # for the orientation
     return image
 
 

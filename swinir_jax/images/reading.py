@@ -137,6 +137,8 @@ def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         with _SILENCE:
             yield
+    except MemoryError:  # says nothing of the file
+        raise
     except Exception as error:  # damaged files make the decoders raise errors of nearly any class
         raise InputError(printable(f"{os.fspath(path)}: {' '.join(_reason(error).splitlines())}")) from error
 

@@ -55,7 +55,9 @@ class RowSource:
             decoded = decode(first)
             while True:
                 with refusing(path):
-                    block = next(decoded)
+                    block = next(decoded, None)
+                if block is None:
+                    return
                 yield block
 
         return cls(path, head, height, block_bytes, blocks, head.pixels.dtype)

@@ -105,20 +105,19 @@ def cannot_hold(path: str | os.PathLike[str], header: Header) -> str:
     return missing and f"{name} cannot hold {missing}; use {fitting_ending(path, header)} instead"
 
 
-def fitting_ending(path: str | os.PathLike[str], header: Header, *, lossless: bool = False) -> str:
+def fitting_ending(path: str | os.PathLike[str], header: Header) -> str:
     """Chooses an ending whose format holds a picture with all bits and alpha.
 
     Args:
       path: file name with any ending, or an ending such as ".png"; preferred if the format holds the picture.
       header: picture to write.
-      lossless: whether samples must be read back unchanged.
 
     Returns:
       The ending of `path`, ".png", or ".tif" for a picture too large for PNG.
     """
     for ending in (_ending(path), *_FALLBACKS):
         limits = LIMITS.get(WRITABLE.get(ending.lower(), ""))
-        if limits and not limits.lacks(header) and limits.bits >= header.bits and limits.lossless >= lossless:
+        if limits and not limits.lacks(header) and limits.bits >= header.bits:
             return ending
     return _FALLBACKS[-1]
 

@@ -89,7 +89,8 @@ def _read_with_pillow(file: io.BytesIO, page: tifffile.TiffPage, metadata: Metad
 
 
 def _unsupported(page: tifffile.TiffPage) -> InputError:
-    names = [getattr(value, "name", value) for value in (page.photometric, page.sampleformat, *page.extrasamples)]
+    samples = {kind.value: kind.name for kind in tifffile.SAMPLEFORMAT}.get(page.sampleformat, page.sampleformat)
+    names = [getattr(value, "name", value) for value in (page.photometric, samples, *page.extrasamples)]
     return InputError(f"TIFF of the kind {', '.join(map(str, names))}, {page.bitspersample} bits is not supported")
 
 

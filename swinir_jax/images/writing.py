@@ -85,11 +85,11 @@ def fitted(picture: Picture, name: str) -> tuple[Picture, tuple[str, ...]]:
     profile, left_out = fit_profile(picture.icc_profile, picture.channels)
     picture = dataclasses.replace(picture, icc_profile=profile)
     notes += left_out
+    if name != "PNG" and picture.code_points not in (None, SRGB) and not picture.icc_profile:
+        notes.append(f"colours are not sRGB, which {name} cannot say")
     if not limits.profile:
         picture, converted = to_srgb(picture)
         notes += [f"{note}, because {name} holds no colour profile" for note in converted]
-    if name != "PNG" and picture.code_points not in (None, SRGB) and not picture.icc_profile and limits.profile:
-        notes.append(f"colours are not sRGB, which {name} cannot say")
     picture, lost_metadata = _fit_metadata(picture, name, limits)
     return picture, (*notes, *lost_metadata)
 

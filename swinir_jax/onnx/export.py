@@ -58,6 +58,7 @@ def export_onnx(
     if dtype != "float32":
         raise InputError(f"ONNX files compute in float32, not in {dtype}.")
     _check_shape(shape, c)
+    shape = None if shape is None else [*map(int, shape)]
 
     exact = jax.tree.map(_as_float32, dict(params))
     stored = jax.tree.map(_as_float16, exact) if float16 else exact

@@ -17,7 +17,10 @@ takePictures(get("file"), get("veil"), async (files) => {
   await listed;
   for (const file of files) queue.add(file, settings.choice());
 });
-const { choices, limits, kept } = await listed;
+const { choices, limits, kept } = await listed.catch((error) => {
+  get("formats").textContent = texts.troubles[error.code] ?? String(error);
+  return new Promise(() => {}); // without choices, nothing can be done
+});
 const settings = makeSettings(get("settings"), choices);
 const stage = makeStage(get("stage"), (result) => queue.lose(result));
 const queue = makeQueue({ engine, limits, list: get("list"), onShow: show, onChange: change });

@@ -76,10 +76,11 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
         item.progress = { ...progress, at: performance.now() };
         change(item, progress.state);
       });
-      change(item, "done");
+      if (items.includes(item)) change(item, "done");
+      else engine.stop(item.result);
     } catch (error) {
       item.trouble = error instanceof Trouble ? error : new Trouble("failed", String(error));
-      change(item, item.trouble.code === "stopped" ? "stopped" : "failed");
+      if (items.includes(item)) change(item, item.trouble.code === "stopped" ? "stopped" : "failed");
     }
     running = null;
     next();

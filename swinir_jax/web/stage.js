@@ -2,7 +2,7 @@
 import { duration, texts } from "./texts.js";
 
 const NEAR = 28; // pixels around the divider in which the pointer takes it; elsewhere it moves a zoomed picture
-const HOPELESS = ["empty", "tooLarge", "unreadable"]; // troubles that a second attempt meets, too
+const HOPELESS = ["empty", "tooLarge", "unreadable", "changed"]; // troubles that a second attempt meets, too
 const TICK = 500; // milliseconds between updates of the time left
 
 const get = (id) => document.getElementById(id);

@@ -119,6 +119,23 @@ def test_a_waiting_picture_is_stopped_at_once(spool, gate):
     run(test)
 
 
+def test_failed_pictures_take_no_place(spool, monkeypatch):
+    def fail(*arguments):
+        raise InputError("no")
+
+    async def test():
+        async with serving(Limits(jobs=2)) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(Networks, "restore", fail)
+                for _ in range(2):
+                    assert (await client.end(await client.upload(png())))["state"] == "failed"
+            for _ in range(2):
+                assert (await client.end(await client.upload(png())))["state"] == "done"
+            assert (await client.upload(png()))[0] == 503
+
+    run(test)
+
+
 def test_one_picture_is_restored_at_a_time(spool, gate):
     async def test():
         gate.opened.set()

@@ -94,6 +94,7 @@ def test_a_site_is_written_again_and_other_files_stay(tmp_path, runtime):
         (tmp_path / ".git" / f"of {len(release)}").touch()
         make_site(tmp_path, [], {}, runtime)
         release.append((tmp_path / "release.js").read_text())
+        (tmp_path / "runtime" / "of an older one.wasm").touch()
     assert release[0] == release[1]
     other = tmp_path / "other"
     other.mkdir()

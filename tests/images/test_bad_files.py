@@ -41,6 +41,15 @@ def test_bytes_after_the_end_of_a_png_are_ignored(read_bytes, rest):
     assert not picture.metadata
 
 
+def test_lack_of_memory_is_no_damage(read_bytes, monkeypatch):
+    def no_room(data):
+        raise MemoryError
+
+    monkeypatch.setattr(imagecodecs, "png_decode", no_room)
+    with pytest.raises(MemoryError):
+        read_bytes(pillow_bytes(make_pixels(3), "PNG"))
+
+
 def test_a_damaged_resolution_of_a_png_is_ignored(read_bytes):
     picture = read_bytes(insert_chunk(pillow_bytes(make_pixels(3), "PNG"), png_chunk(b"pHYs", b"\1")))
     np.testing.assert_array_equal(picture.pixels, make_pixels(3))

@@ -97,8 +97,9 @@ def test_hdr_colours_are_kept_and_noted(tmp_path):
     assert picture.notes == ("colours of PQ kept as they are; only PNG can name them",)
     assert write_picture(tmp_path / "b.png", picture) == ()
     assert chunk in (tmp_path / "b.png").read_bytes()
-    [note] = write_picture(tmp_path / "b.tif", picture)
-    assert "not sRGB" in note
+    for suffix in (".tif", ".webp", ".bmp", ".jxl"):
+        notes = write_picture(tmp_path / f"b{suffix}", picture)
+        assert [note for note in notes if "not sRGB" in note], suffix
 
 
 def test_srgb_chunk_is_kept_and_needs_no_profile(tmp_path):

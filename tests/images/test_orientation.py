@@ -63,6 +63,16 @@ def test_orientation_is_applied_once(read_bytes, kind, orientation):
     assert picture.notes == ()
 
 
+@pytest.mark.parametrize("orientation", [None, 6])
+def test_an_orientation_that_xmp_alone_has_counts_in_a_png_too(read_bytes, orientation):
+    entry = f' tiff:Orientation="{orientation}"' if orientation else ""
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description{entry}/></x:xmpmeta>'.encode()
+    chunk = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    picture = read_bytes(insert_chunk(pillow_bytes(blocks(STORED), "PNG"), chunk))
+    np.testing.assert_array_equal(picture.pixels, blocks(UPRIGHT[orientation or 1]))
+    assert picture.notes == ()
+
+
 def test_alpha_and_resolution_turn_with_the_picture(read_bytes):
     samples = make_pixels(4)
     data = tiff_bytes(

@@ -79,22 +79,21 @@ def test_header_describes_the_written_picture(tmp_path, name, ending):
 
 
 @pytest.mark.parametrize(
-    ("path", "header", "lossless", "ending"),
+    ("path", "header", "ending"),
     [
-        ("a/b.webp", Header(16_383, 5), False, ".webp"),
-        ("a/b.webp", Header(16_384, 5), False, ".png"),
-        (".JPG", Header(5, 5), False, ".JPG"),
-        (".jpg", Header(5, 5), True, ".png"),
-        (".jpg", Header(5, 5, has_alpha=True), False, ".png"),
-        (".bmp", Header(5, 5, bits=16), False, ".png"),
-        ("a.tiff", Header(5, 5, bits=16), True, ".tiff"),
-        ("a.heic", Header(5, 5), False, ".png"),
-        ("a", Header(5, 5), False, ".png"),
-        ("a.png", Header(1_000_001, 5), False, ".tif"),
+        ("a/b.webp", Header(16_383, 5), ".webp"),
+        ("a/b.webp", Header(16_384, 5), ".png"),
+        (".JPG", Header(5, 5), ".JPG"),
+        (".jpg", Header(5, 5, has_alpha=True), ".png"),
+        (".bmp", Header(5, 5, bits=16), ".png"),
+        ("a.tiff", Header(5, 5, bits=16), ".tiff"),
+        ("a.heic", Header(5, 5), ".png"),
+        ("a", Header(5, 5), ".png"),
+        ("a.png", Header(1_000_001, 5), ".tif"),
     ],
 )
-def test_fitting_ending(path, header, lossless, ending):
-    assert fitting_ending(path, header, lossless=lossless) == ending
+def test_fitting_ending(path, header, ending):
+    assert fitting_ending(path, header) == ending
 
 
 def test_enlarged_header():

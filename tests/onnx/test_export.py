@@ -156,7 +156,7 @@ def test_network_with_position_embedding_needs_its_shape(tmp_path):
     for shape, got in ((None, "any size"), ((16, 16), "16x16")):
         with pytest.raises(InputError, match=f"ape.*must be 16x24, got {got}"):
             export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=shape)
-    export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=(15, 24))
+    export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=np.array([15, 24]))
     assert check_onnx(tmp_path / "x.onnx") < 1e-6
 
 

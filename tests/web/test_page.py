@@ -138,6 +138,30 @@ def test_stop_and_start_again(page, pictures):
     assert download(page).path().read_bytes() == expected.read_bytes()
 
 
+def test_a_picture_that_is_removed_at_work_is_not_announced(page, pictures):
+    page.evaluate(
+        """() => {
+          window.said = [];
+          const live = document.getElementById("live");
+          new MutationObserver(() => window.said.push(live.textContent)).observe(live, { childList: true });
+        }"""
+    )
+    page.set_input_files("#file", pictures["photo200.png"][0])
+    wait_for_tiles(page)
+    page.locator("#list .remove").click()
+    finish(page, "empty")
+    page.set_input_files("#file", pictures["photo40.png"][0])  # waits until the other one has ended
+    finish(page)
+    assert page.evaluate("window.said") == ["photo40.png is restored."]
+
+
+def test_a_program_that_fails_at_the_start_is_named(page):
+    page.route("**/api/choices", lambda route: route.fulfill(status=500))
+    page.reload()
+    page.locator("#formats", has_text="could not be restored").wait_for()
+    assert page.get_attribute("body", "data-ready") is None
+
+
 def test_several_files_are_a_queue_with_one_archive(page, pictures):
     names = {"photo40.png": "a.png", "photo30.png": "b.png", "photo20.png": "a.png"}
     buffers = [

@@ -34,7 +34,7 @@ async function restore({ file, networks, scale, runtimes }) {
   const largest = networks.reduce((side, network) => side * network.scale, 1);
   const picture = await decode(file, (height, width) => {
     if (height * width * largest ** 2 <= MOST_PIXELS) return;
-    throw new Trouble("tooLarge", `${width} x ${height} pixels, enlarged ${largest} times, do not fit into a browser.`);
+    throw new Trouble("enlargedTooMuch", `${width} x ${height} pixels, enlarged ${largest} times, do not fit into a browser.`);
   });
   const notes = ["a PNG file with 8 bits per channel in sRGB, without camera data"];
   if (picture.isGray) notes.push("gray, restored as three equal channels by an RGB network");
@@ -90,6 +90,6 @@ function report(progress) {
 
 function asTrouble(error) {
   if (error instanceof Trouble) return error;
-  if (error instanceof RangeError) return new Trouble("tooLarge", error.message); // an array does not fit into memory
+  if (error instanceof RangeError) return new Trouble("enlargedTooMuch", error.message); // an array does not fit into memory
   return new Trouble("failed", String(error));
 }

@@ -67,6 +67,7 @@ export default {
   troubles: {
     empty: "Diese Datei ist leer.",
     tooLarge: "Dieses Bild ist zu groß.",
+    enlargedTooMuch: "So stark vergrößert ist dieses Bild zu groß für den Browser.",
     unreadable: "Diese Datei lässt sich nicht als Bild lesen.",
     failed: "Dieses Bild ließ sich nicht verbessern.",
     stopped: "Angehalten.",

@@ -67,6 +67,7 @@ export default {
   troubles: {
     empty: "This file is empty.",
     tooLarge: "This picture is too large.",
+    enlargedTooMuch: "Enlarged so much, this picture is too large for the browser.",
     unreadable: "This file cannot be read as a picture.",
     failed: "This picture could not be restored.",
     stopped: "Stopped.",

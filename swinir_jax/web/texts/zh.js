@@ -67,6 +67,7 @@ export default {
   troubles: {
     empty: "文件是空的。",
     tooLarge: "图片太大。",
+    enlargedTooMuch: "放大这么多后，图片对浏览器来说太大。",
     unreadable: "无法作为图片读取此文件。",
     failed: "未能修复这张图片。",
     stopped: "已停止。",
