@@ -1,13 +1,11 @@
-"""Limits of a server for pictures, and the answers to requests beyond them."""
+"""Limits of the page's server."""
 
 import dataclasses
-
-from aiohttp import web
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits of the page's server.
+    """How much the server takes and keeps.
 
     Attributes:
       file_bytes: largest size of an uploaded file.
@@ -22,10 +20,3 @@ class Limits:
     jobs: int = 200
     keep_seconds: float = 3600
     keep_after_download: float = 60
-
-
-def check_pixels(height: int, width: int, limit: int) -> None:
-    """Raises the answer 413 for a picture with more pixels than the limit."""
-    if height * width > limit:
-        text = f"{width} x {height} pixels are more than the limit of {limit}.\n"
-        raise web.HTTPRequestEntityTooLarge(limit, height * width, text=text)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from swinir_jax.app.limits import Limits, check_pixels
+from swinir_jax.app.limits import Limits
 from swinir_jax.images import Header, read_header
 
 _PIECE = 2**20  # bytes
@@ -32,8 +32,14 @@ async def receive(request: web.Request, file: Path, limits: Limits) -> Header:
             _check_bytes(size, limits.file_bytes)
             await asyncio.to_thread(copy.write, piece)
     header = await asyncio.to_thread(read_header, file)
-    check_pixels(header.height, header.width, limits.pixels)
+    _check_pixels(header, limits.pixels)
     return header
+
+
+def _check_pixels(header: Header, limit: int) -> None:
+    if (count := header.height * header.width) > limit:
+        text = f"{header.width} x {header.height} pixels are more than the limit of {limit}.\n"
+        raise web.HTTPRequestEntityTooLarge(limit, count, text=text)
 
 
 def _check_bytes(size: int, limit: int) -> None:
