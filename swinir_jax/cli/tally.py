@@ -75,8 +75,8 @@ class Tally:
         logger.error("failed: %s", message, exc_info=error if self.debug else None)
 
     def give_up(self, name: str) -> None:
-        """Counts a picture that is not tried, because the disk is full."""
-        self.outcomes.append(Outcome(input=name, state="failed", error="not tried, as the disk is full"))
+        """Counts a picture that is left, because the disk is full; its result may still have been written."""
+        self.outcomes.append(Outcome(input=name, state="failed", error="given up, as the disk is full"))
 
     @property
     def targets(self) -> list[Path]:

@@ -56,7 +56,7 @@ class OptimizerConfig:
       b1: decay rate of Adam's average of the gradient.
       b2: decay rate of Adam's average of the squared gradient.
       eps: summand of Adam's denominator, outside the root.
-      weight_decay: weight decay of `adamw`.
+      weight_decay: weight decay of `adamw`, which is Adam at 0.
       clip_norm: greatest norm of the gradient over all parameters; None for no clipping.
       accumulate: micro-batches into which a step divides its batch, to save memory.
 
@@ -142,7 +142,8 @@ class GanConfig:
     """Adversarial training against a discriminator, which begins with a trained network.
 
     Attributes:
-      loss: adversarial loss: vanilla GAN with logits, least squares, or none to train without a discriminator.
+      loss: adversarial loss: vanilla GAN with logits, least squares, or none to train without a discriminator, where
+        the other fields have no effect.
       weight: weight of the adversarial loss.
       features: channels of the discriminator at full resolution.
       warmup_steps: steps at the start in which the discriminator learns alone.
