@@ -15,6 +15,9 @@ from typing import BinaryIO
 
 from swinir_jax.errors import InputError, UnwritableError
 
+ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals by which a user, a scheduler or a closing terminal ends a process, as far as the system has them."""
+
 NAME_BYTES = 255
 """Longest file name on all common file systems."""
 
@@ -138,8 +141,7 @@ def holding_interrupts() -> Iterator[None]:
         yield
         return
     received: list[int] = []
-    delayed = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    old = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in delayed}
+    old = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in ENDING_SIGNALS}
     try:
         yield
     finally:

@@ -148,8 +148,7 @@ class Jobs:
     @property
     def is_full(self) -> bool:
         """Whether no further job is accepted; failed and stopped ones keep no files, and do not count."""
-        kept = [job for job in self._jobs.values() if not job.is_over or job.outcome]
-        return len(kept) >= self._limits.jobs
+        return sum(not job.is_over or job.outcome is not None for job in self._jobs.values()) >= self._limits.jobs
 
     def new(self, name: str, offer: Offer) -> Job:
         """Makes a job with an empty folder, to upload a picture to."""

@@ -21,7 +21,7 @@ import numpy as np
 from swinir_jax.data.blind import blind_chain, cut_to_scale
 from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
-from swinir_jax.files import make_folder, write_bytes
+from swinir_jax.files import ENDING_SIGNALS, make_folder, write_bytes
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.images.result_folders import make_result_folder
 
@@ -153,9 +153,8 @@ def _start_worker() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the parent's handler
-    for name in {"SIGINT", "SIGHUP"} & {*dir(signal)}:  # the parent receives them, too, and stops the processes
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in ENDING_SIGNALS:  # Ctrl-C and SIGHUP reach the parent, too, which stops the processes
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
 
 
