@@ -6,11 +6,12 @@ import secrets
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from swinir_jax.app.page import POLICY, policy_text
+
 _LOCAL_HOST = re.compile(r"(?:127\.0\.0\.1|localhost)(?::\d+)?", re.ASCII)
 
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": policy_text({**POLICY, "frame-ancestors": "'none'"}),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",

@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from importlib import resources
-from importlib.resources.abc import Traversable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +13,7 @@ from aiohttp import web
 from swinir_jax.app.jobs import Job, Jobs
 from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, Offer
+from swinir_jax.app.page import page_files
 from swinir_jax.app.security import add_headers, only_own_page
 from swinir_jax.app.upload import receive
 from swinir_jax.errors import InputError, printable
@@ -25,24 +24,12 @@ _ALIVE_SECONDS = 15  # between signs of life in a stream of events
 _SWEEP_SECONDS = 10
 
 
-def page_files() -> dict[str, bytes]:
-    """Returns the page's files by path; requests are answered from these alone."""
-
-    def walk(folder: Traversable, path: str) -> Iterator[tuple[str, bytes]]:
-        for entry in folder.iterdir():
-            if entry.is_dir():
-                yield from walk(entry, f"{path}{entry.name}/")
-            elif Path(entry.name).suffix in _TYPES:
-                yield path + entry.name, entry.read_bytes()
-
-    return dict(walk(resources.files("swinir_jax") / "web", "/"))
-
-
 class Handlers:
     """The answers to requests."""
 
     def __init__(self, jobs: Jobs, networks: Networks, limits: Limits):
-        self._jobs, self._networks, self._limits, self._files = jobs, networks, limits, page_files()
+        self._jobs, self._networks, self._limits = jobs, networks, limits
+        self._files = {f"/{name}": data for name, data in page_files().items() if Path(name).suffix in _TYPES}
 
     def routes(self) -> list[web.RouteDef]:
         """Returns the addresses that are answered."""
@@ -57,7 +44,7 @@ class Handlers:
         ]
 
     async def file(self, request: web.Request) -> web.Response:
-        """Answers with a file of the page."""
+        """Answers with a file of the page; no other file is read."""
         path = "/index.html" if request.path == "/" else request.path
         if path not in self._files:
             raise web.HTTPNotFound(text="There is no such page.\n")

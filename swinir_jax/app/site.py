@@ -9,11 +9,11 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from swinir_jax.app.networks import Offer
+from swinir_jax.app.page import POLICY, page_files, policy_text
 from swinir_jax.caches import user_cache
 from swinir_jax.checkpoints.zoo import weight_metadata
 from swinir_jax.errors import InputError
@@ -46,10 +46,7 @@ _BUILDS = {
     "wasm": _Build("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"),
 }  # execution provider -> the smallest build that has it
 
-_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self' blob:; worker-src 'self'; base-uri 'none'; form-action 'none'"
-)
+_POLICY = policy_text({**POLICY, "script-src": "'self' 'wasm-unsafe-eval'", "worker-src": "'self'"})
 _HEADERS = {
     "Content-Security-Policy": _POLICY,  # binds workers, which the page's own policy does not
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -120,7 +117,7 @@ def fetch_runtime() -> Path:
 def _write_page(folder: Path) -> list[str]:
     """Writes the page's files with the other engine; returns their names."""
     names = []
-    for name, data in _walk(resources.files("swinir_jax") / "web", ""):
+    for name, data in page_files().items():
         if name == "engine_app.js":
             continue
         if name == "engine.js":
@@ -133,14 +130,6 @@ def _write_page(folder: Path) -> list[str]:
         file.write_bytes(data)
         names.append(name)
     return names
-
-
-def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, bytes]]:
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _walk(entry, f"{path}{entry.name}/")
-        else:
-            yield path + entry.name, entry.read_bytes()
 
 
 def _replaced(data: bytes, old: str, new: str) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 from app_server import png, run, serving
 from yarl import URL
 
-from swinir_jax.app.server import page_files
+from swinir_jax.app.page import page_files
 
 PATHS = ["/", "/api/choices", "/style.css", "/nothing"]
 
@@ -117,7 +117,7 @@ def test_keys_cannot_be_guessed(spool):
 
 
 def test_the_page_has_neither_inline_scripts_nor_styles():
-    html = page_files()["/index.html"].decode()
+    html = page_files()["index.html"].decode()
     assert html.count("<script") == html.count('<script type="module" src="')
     for forbidden in ("<style", "style=", "javascript:", " onclick", " onload", "http://", "https://"):
         assert forbidden not in html
