@@ -27,7 +27,7 @@ from networks import NETWORKS, PHOTO, PHOTO_SIDE, report
 import swinir_jax
 from swinir_jax.checkpoints.names import parameter_shapes
 from swinir_jax.features.vgg import VGG19
-from swinir_jax.inference.memory import keep_scratch, release_unused
+from swinir_jax.machine import keep_scratch, release_unused
 from swinir_jax.training.sharding import divide_cpu
 
 

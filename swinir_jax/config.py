@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from swinir_jax.errors import InputError
@@ -28,16 +28,28 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-# Python types that each annotation of SwinIRConfig accepts; a bool is not a number here.
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    str(int): (int,),
-    str(float): (int, float),
-    str(bool): (bool,),
-    str(str): (str,),
-    str(float | None): (int, float, type(None)),
-    str(int | tuple[int, int]): (int,),
-    str(tuple[int, ...]): (int,),
+def _is_whole(value: Any) -> bool:
+    return type(value) is int  # a bool is not a number here
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+# What a value must be, by the annotation of the field.
+_TYPES: Mapping[str, Callable[[Any], bool]] = {
+    str(int): _is_whole,
+    str(float): _is_finite,
+    str(bool): lambda value: type(value) is bool,
+    str(str): lambda value: type(value) is str,
+    str(float | None): lambda value: value is None or _is_finite(value),
+    str(int | tuple[int, int]): lambda value: _is_whole(value) or (_are_whole(value) and len(value) == 2),
+    str(tuple[int, ...]): lambda value: _are_whole(value),
 }
+
+
+def _are_whole(values: Any) -> bool:
+    return isinstance(values, tuple) and all(map(_is_whole, values))
 
 
 def _plain(value: Any) -> Any:
@@ -121,12 +133,8 @@ class SwinIRConfig:
 
     def _check_types(self) -> None:
         for field in dataclasses.fields(self):
-            value, types = getattr(self, field.name), _TYPES[str(field.type)]
-            values = value if isinstance(value, tuple) else (value,)
-            pair = field.name == "img_size" and len(values) == 2
-            if not (pair or isinstance(value, tuple) == (field.name in ("depths", "num_heads"))) or any(
-                type(v) not in types or (isinstance(v, float) and not math.isfinite(v)) for v in values
-            ):
+            value = getattr(self, field.name)
+            if not _TYPES[str(field.type)](value):
                 kind = getattr(field.type, "__name__", field.type)
                 raise InputError(f"{field.name} must be of type {kind} and finite, got {value!r}.")
 

@@ -1,5 +1,7 @@
-"""Free memory, cores and units of the machine."""
+"""Memory, cores and units of the machine, and what malloc keeps for this process."""
 
+import contextlib
+import ctypes
 import os
 import re
 from pathlib import Path
@@ -12,10 +14,35 @@ _CGROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "me
 _CPU_INFO = Path("/proc/cpuinfo")
 _BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # Intel's and AMD's, Intel's, Arm's
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+
 
 def free_machine_bytes() -> int:
     """Returns the memory that this process can still take, in bytes, within the limit of a container."""
     return max(0, min([psutil.virtual_memory().available, *_container_bytes()]))
+
+
+def resident_bytes() -> int:
+    """Returns the bytes of memory that this process holds."""
+    return psutil.Process().memory_info().rss
+
+
+def release_unused() -> None:
+    """Returns freed memory to the system, which glibc would keep for this process."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def keep_scratch() -> None:
+    """Keeps the memory that one XLA operation frees for the next operation.
+
+    glibc would return large blocks to the system, which clears them before each use. The setting concerns the whole
+    process, so only the command calls this function. The bounds are those that glibc reaches by itself after it has
+    freed one array of the first size.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+        for parameter, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 64 << 20)):
+            ctypes.CDLL(None).mallopt(parameter, size)
 
 
 def usable_cores() -> int:

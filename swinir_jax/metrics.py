@@ -145,22 +145,13 @@ def _ssim_of_plane(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _filter_valid(plane: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """Correlates `[h, w]` with the outer product of a symmetric, odd window: `[h - n + 1, w - n + 1]`."""
-    for _ in range(2):
-        plane = _filter_rows(plane, window).T
-    return plane
+    """Correlates `[h, w]` with the outer product of an odd window: `[h - n + 1, w - n + 1]`."""
+    from scipy import ndimage  # here, because `restore` imports this module, and SciPy takes time to import
 
-
-def _filter_rows(plane: np.ndarray, window: np.ndarray) -> np.ndarray:
-    n = len(window)
-    middle, height = n // 2, plane.shape[0] - n + 1
-    filtered = window[middle] * plane[middle : middle + height]
-    pair = np.empty_like(filtered)
-    for i in range(middle):  # one multiplication for two equal weights
-        np.add(plane[i : i + height], plane[n - 1 - i : n - 1 - i + height], out=pair)
-        pair *= window[i]
-        filtered += pair
-    return filtered
+    margin = len(window) // 2
+    for axis in (0, 1):
+        plane = ndimage.correlate1d(plane, window, axis)
+    return plane[margin:-margin, margin:-margin]
 
 
 def _blocking_effect(plane: np.ndarray) -> float:

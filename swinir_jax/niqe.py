@@ -17,37 +17,20 @@ _CUBIC = np.array([-3, -9, 29, 111, 111, 29, -9, -3], np.float32) / np.float32(2
 _SHAPES = np.arange(0.2, 10.001, 0.001)  # of the generalised Gaussian distribution
 
 
-def niqe(image: np.ndarray, crop: int = 0) -> float:
+def niqe(image: np.ndarray, crop: int = 0) -> tuple[float, int]:
     """Measures how far the statistics of a photograph are from those of undistorted ones.
 
     Follows `calculate_niqe` of BasicSR on the rounded Y channel, with the published model of 125 photographs, in
-    float32 as there: rounding moves the score by up to 0.002. With fewer than `RELIABLE_BLOCKS` blocks, the score says
-    little.
+    float32 as there: rounding moves the score by up to 0.002. A flat block, without values above and below the local
+    mean, is not usable. With fewer than `RELIABLE_BLOCKS` usable blocks, the score says little.
 
     Args:
       image: `[h, w]`, `[h, w, 1]` or `[h, w, 3]` RGB; uint8, or float on the 0..255 scale.
       crop: pixels cut from each side before measuring.
 
     Returns:
-      A distance of at least 0; smaller is better.
-
-    Raises:
-      InputError: if the dtype or the shape is another, a value is not finite, or fewer than 2 blocks are usable.
-    """
-    score, usable = niqe_and_blocks(image, crop)
-    if np.isnan(score):
-        raise InputError(
-            f"NIQE needs at least two blocks of {BLOCK}x{BLOCK} pixels that are not flat; "
-            f"an image of shape {np.shape(image)} has {usable}."
-        )
-    return score
-
-
-def niqe_and_blocks(image: np.ndarray, crop: int = 0) -> tuple[float, int]:
-    """Returns the score of `niqe`, NaN where NIQE is undefined, and the number of usable blocks.
-
-    A flat block, without values above and below the local mean, is not usable. NIQE is undefined without two usable
-    blocks.
+      A distance of at least 0, of which smaller is better, NaN with fewer than 2 usable blocks; and the number of
+      usable blocks.
 
     Raises:
       InputError: if the dtype or the shape is another, or a value is not finite.

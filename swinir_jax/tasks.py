@@ -72,6 +72,14 @@ class Task:
     protocol: str
     has_truth: bool = True
 
+    def scale(self, level: int) -> int:
+        """Returns the enlargement: the level of super-resolution, 1 of denoising and JPEG."""
+        return level if self.level == "scale" else 1
+
+    def border(self, level: int) -> int:
+        """Returns the pixels to cut from each side before measuring: the scale, or none of denoising and JPEG."""
+        return level if self.level == "scale" else 0
+
 
 # Name -> function of restored and HQ image, uint8, and of the width of the cropped border.
 METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], float]] = {

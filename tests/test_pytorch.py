@@ -62,8 +62,8 @@ def test_converted_weights_load_strictly_and_answer_alike(config, classes, tmp_p
     theirs.load_state_dict({**state, **{name: torch.from_numpy(w) for name, w in weights.items()}}, strict=True)
     torch.save({"params": theirs.state_dict()}, tmp_path / "theirs.pth")
 
-    convert(tmp_path / "theirs.pth", tmp_path / "ours", img_range=config.img_range)
-    convert(tmp_path / "ours", tmp_path / "back.safetensors")
+    convert([(tmp_path / "theirs.pth", 1.0)], tmp_path / "ours", img_range=config.img_range)
+    convert([(tmp_path / "ours", 1.0)], tmp_path / "back.safetensors")
     again = classes[config.family](**arguments(config)).eval()
     again.load_state_dict(safetensors.torch.load_file(tmp_path / "back.safetensors"), strict=True)
 

@@ -121,22 +121,17 @@ class Job:
 
 
 class Jobs:
-    """The jobs by key. Each has a folder of its own, which is removed with the job.
+    """The jobs by key. Each has a folder of its own, which is removed with the job."""
 
-    Attributes:
-      folder: temporary folder for the jobs' folders, to be set before the first job.
-    """
-
-    folder: Path
-
-    def __init__(self, networks: Networks, limits: Limits):
+    def __init__(self, networks: Networks, limits: Limits, folder: Path):
         """Prepares for jobs.
 
         Args:
           networks: networks that restore.
           limits: how many jobs are kept, and how long.
+          folder: folder for the jobs' folders.
         """
-        self._networks, self._limits = networks, limits
+        self._networks, self._limits, self._folder = networks, limits, folder
         self._jobs: dict[str, Job] = {}
         self._turn = asyncio.Lock()  # first come, first served
         self._tasks: set[asyncio.Task[None]] = set()
@@ -153,7 +148,7 @@ class Jobs:
     def new(self, name: str, offer: Offer) -> Job:
         """Makes a job with an empty folder, to upload a picture to."""
         key = new_key()
-        job = Job(key, name, offer, self.folder / key)
+        job = Job(key, name, offer, self._folder / key)
         job.folder.mkdir()
         self._jobs[key] = job
         return job
@@ -174,7 +169,7 @@ class Jobs:
         if job.is_over:  # else `_run` removes the files
             shutil.rmtree(job.folder, ignore_errors=True)
 
-    def is_downloaded(self, job: Job) -> None:
+    def note_download(self, job: Job) -> None:
         """Shortens the time for which a job is kept; an open file can be read to its end nevertheless."""
         job.expiry = min(job.expiry, time.monotonic() + self._limits.keep_after_download)
 

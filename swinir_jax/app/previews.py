@@ -4,7 +4,7 @@ from pathlib import Path
 
 from swinir_jax.images import read_picture, write_picture
 from swinir_jax.images.writing import fitted
-from swinir_jax.inference.memory import resident_bytes
+from swinir_jax.machine import resident_bytes
 
 
 def write_preview(file: Path, preview: Path, memory: int | None) -> None:

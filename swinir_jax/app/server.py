@@ -106,7 +106,7 @@ class Handlers:
         job = self._job(request)
         if job.outcome is None:
             raise web.HTTPNotFound(text="There is no result.\n")
-        self._jobs.is_downloaded(job)
+        self._jobs.note_download(job)
         disposition = f"attachment; filename*=UTF-8''{quote(job.outcome.name, safe='')}"
         headers = {"Content-Type": "application/octet-stream", "Content-Disposition": disposition}
         return web.FileResponse(job.outcome.file, headers=headers)
@@ -148,11 +148,11 @@ def _file_name(told: str) -> str:
 
 def make_app(networks: Networks, limits: Limits) -> web.Application:
     """Makes the server, as an aiohttp application. Temporary files are removed when the application ends."""
-    jobs = Jobs(networks, limits)
+    folder = tempfile.TemporaryDirectory(prefix="swinir_jax_", ignore_cleanup_errors=True)
+    jobs = Jobs(networks, limits, Path(folder.name))
 
     async def working(app: web.Application) -> AsyncIterator[None]:
-        with tempfile.TemporaryDirectory(prefix="swinir_jax_", ignore_cleanup_errors=True) as folder:
-            jobs.folder = Path(folder)
+        with folder:
             sweeper = asyncio.create_task(_sweep(jobs))
             yield
             sweeper.cancel()

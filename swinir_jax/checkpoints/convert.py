@@ -38,7 +38,7 @@ _LARGEST_FACTOR = 1e6  # between two values of img_range
 
 
 def convert(
-    source: str | os.PathLike[str],
+    sources: Sequence[tuple[str | os.PathLike[str], float]],
     target: str | os.PathLike[str],
     *,
     small: bool = False,
@@ -49,7 +49,8 @@ def convert(
     """Converts weights of any kind into a model folder, or into a `.safetensors` file with official names.
 
     Args:
-      source: name of the weights, as for `load_pretrained`.
+      sources: names of the networks, as for `load_pretrained`, and the weights at which they are blended; one network
+        has the weight 1.
       target: a new folder, or a `.safetensors` file, for PyTorch.
       small: whether a `.safetensors` file gets small masks, see `params_to_official`.
       float16: whether a `.safetensors` file holds float16, in half of the space; computing stays as it is.
@@ -60,22 +61,9 @@ def convert(
       The network's configuration and the number of parameters.
 
     Raises:
-      InputError: if the source cannot be read, the target cannot be written, `to_img_range` is not positive, or a
-        weight is too large for float16; nothing is written then.
+      InputError: if a source cannot be read, the sources cannot be blended (see `blend`), the target cannot be written,
+        `to_img_range` is not positive, or a weight is too large for float16; nothing is written then.
     """
-    return convert_blend([(source, 1.0)], target, small=small, float16=float16, to_img_range=to_img_range, **options)
-
-
-def convert_blend(
-    sources: Sequence[tuple[str | os.PathLike[str], float]],
-    target: str | os.PathLike[str],
-    *,
-    small: bool = False,
-    float16: bool = False,
-    to_img_range: float | None = None,
-    **options: Any,
-) -> tuple[SwinIRConfig, int]:
-    """Converts a blend of several networks, given by name and weight; see `convert` and `blend`."""
     target = Path(target)
     suffix = target.suffix.lower()
     if suffix in SUFFIXES and suffix != ".safetensors":

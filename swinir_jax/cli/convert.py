@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from swinir_jax.checkpoints.convert import convert_blend, convert_ends
+from swinir_jax.checkpoints.convert import convert, convert_ends
 from swinir_jax.checkpoints.ends import DEFAULT_STRENGTH
 from swinir_jax.cli.devices import check_devices
 from swinir_jax.cli.model_options import add_weight_options, split_names, weight_options
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.ends:
         config, parameters = convert_ends(args.ends, target, **options)
     else:
-        config, parameters = convert_blend(args.blend or [(args.source, 1.0)], target, small=args.small, **options)
+        config, parameters = convert(args.blend or [(args.source, 1.0)], target, small=args.small, **options)
     logger.info("%s: %s, %s parameters", target, _describe(config), f"{parameters:,}")
     return 0
 

@@ -28,7 +28,6 @@ from swinir_jax.evaluation.protocol import (
     RestoreImage,
     average,
     baseline,
-    border,
     evaluate,
 )
 from swinir_jax.evaluation.published import published
@@ -96,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluates a model and prints one row per image; an image that cannot be measured is reported and left out."""
     task = _task(args)
     level = _level(args, task)
-    scale = level if task.level == "scale" else 1
+    scale = task.scale(level)
     if task.training == "blind" and args.hq and not args.lq:
         blind_chain(f"{args.chain or DEFAULT_CHAIN}_x{scale}")  # refuses scales without a chain
     pairs, left_out = _named_pairs(args, task, scale)
@@ -273,7 +272,7 @@ def _protocol(
         "hq": str(args.hq or "none"),
         "lq": str(args.lq) if args.lq else "made from the ground truth",
         "degradation": _degradation(args, task, bicubic_of_y),
-        "crop": border(task, level),
+        "crop": task.border(level),
     }
     if args.model in BASELINES:
         return protocol

@@ -79,7 +79,7 @@ class Goal:
         Raises:
           InputError: if the folder cannot be made or written into.
         """
-        is_among_inputs = recursive and inputs.surround(self.path)
+        is_among_inputs = recursive and inputs.surrounds(self.path)
         (make_result_folder if is_among_inputs else make_folder)(self.folder)
 
     def __str__(self) -> str:

@@ -60,7 +60,7 @@ class Inputs:
     subfolders: list[Path] = dataclasses.field(default_factory=list)
     problems: dict[str, InputError] = dataclasses.field(default_factory=dict)
 
-    def surround(self, folder: Path) -> bool:
+    def surrounds(self, folder: Path) -> bool:
         """Returns whether a folder lies below one that was searched, or that holds a picture."""
         searched = {source.file.parents[len(source.place.parts) - 1] for source in self.sources}
         return any(_resolved(folder).is_relative_to(_resolved(place)) for place in searched)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -100,14 +101,11 @@ def run_lanes(
 
 def _groups(jobs: Sequence[Job], largest: float) -> Iterator[list[int]]:
     """Yields the places of pictures in a row that may run side by side: those of at most `largest` pixels."""
-    group: list[int] = []
-    for place, job in enumerate(jobs):
-        if job.size and math.prod(job.size) <= largest:
-            group.append(place)
-            continue
-        if group:
-            yield group
-        yield [place]
-        group = []
-    if group:
-        yield group
+
+    def is_small(place: int) -> bool:
+        size = jobs[place].size
+        return size is not None and math.prod(size) <= largest
+
+    for small, group in itertools.groupby(range(len(jobs)), is_small):
+        places = [*group]
+        yield from [places] if small else ([place] for place in places)

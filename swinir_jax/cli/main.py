@@ -24,6 +24,7 @@ from swinir_jax.cli.parser import Parser, PrintVersion
 from swinir_jax.cli.termination import Terminated, describe_end, raising_signals
 from swinir_jax.errors import InputError, missing_package, printable
 from swinir_jax.files import holding_interrupts, make_folder
+from swinir_jax.machine import keep_scratch
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
                 if no_cache:
                     logger.warning("compiled programs are not kept for later runs: %s", no_cache)
-                _keep_scratch()
+                keep_scratch()
                 atexit.register(gc.freeze)  # else the interpreter ends by collecting all of JAX, for 0.3 s
                 return args.run(args)
     except BrokenPipeError:  # the reader of standard output, such as `head`, has stopped
@@ -192,13 +193,6 @@ def _use_compilation_cache() -> InputError | None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = ""
         return error if isinstance(error, InputError) else InputError(f"{folder}: the name is not UTF-8.")
     return None
-
-
-def _keep_scratch() -> None:
-    """Sets malloc's limits, which hold for the whole process."""
-    from swinir_jax.inference.memory import keep_scratch
-
-    keep_scratch()
 
 
 if __name__ == "__main__":

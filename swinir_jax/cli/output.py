@@ -1,23 +1,28 @@
-"""Lines on standard output."""
+"""Standard output."""
+
+import contextlib
+from collections.abc import Iterator
 
 from swinir_jax.errors import UnwritableError
 
 
-def say(*lines: str) -> None:
-    """Prints lines to standard output at once.
+@contextlib.contextmanager
+def writing_output() -> Iterator[None]:
+    """Names standard output in the errors of a block that writes there.
 
     Raises:
-      UnwritableError: if they cannot be written, as on a full disk.
+      UnwritableError: if it cannot be written, as on a full disk.
       BrokenPipeError: if the reader has stopped, which `main` handles.
     """
     try:
-        print(*lines, sep="\n", flush=True)
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise output_full(error) from error
+        raise UnwritableError(f"standard output: cannot be written ({error.strerror}).") from error
 
 
-def output_full(error: OSError) -> UnwritableError:
-    """Returns the error for standard output that cannot be written."""
-    return UnwritableError(f"standard output: cannot be written ({error.strerror}).")
+def say(*lines: str) -> None:
+    """Prints lines to standard output at once, with the errors of `writing_output`."""
+    with writing_output():
+        print(*lines, sep="\n", flush=True)

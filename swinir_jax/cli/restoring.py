@@ -23,7 +23,7 @@ from swinir_jax.cli.goal import Goal
 from swinir_jax.cli.inputs import Inputs, Source
 from swinir_jax.cli.interrupts import answering_interrupts
 from swinir_jax.cli.lanes import run_lanes
-from swinir_jax.cli.output import output_full
+from swinir_jax.cli.output import writing_output
 from swinir_jax.cli.planning import Draft, Job, assign_targets, choose_format
 from swinir_jax.cli.tally import Tally, counting
 from swinir_jax.cli.unfinished import Unfinished
@@ -213,14 +213,9 @@ def _tell_replaced(jobs: Sequence[Job], goal: Goal, compare: bool) -> None:
 
 
 def _print(result: Path) -> None:
-    try:
-        with open(result, "rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
+    with open(result, "rb") as file, writing_output():
+        shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.flush()
-    except BrokenPipeError:  # handled by `main`
-        raise
-    except OSError as error:
-        raise output_full(error) from error
 
 
 def _compare(job: Job, restored: Restored) -> None:

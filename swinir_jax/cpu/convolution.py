@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from swinir_jax.cpu.weights import Weights
+from swinir_jax.models import precision
 from swinir_jax.models.precision import product, product_precision, residual_dtype
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -56,7 +57,7 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Padding 
     """
     if padding is None:
         return in_strips(lambda strip: _convolve_whole(strip, kernel), x, len(kernel) // 2)
-    return _convolve(x, kernel, stride, padding)
+    return precision.convolve(x, kernel, stride, padding, x.dtype)
 
 
 @convolve.defjvp
@@ -71,13 +72,13 @@ def _convolve_jvp(
     # The transpose of this convolution has the order of axes that XLA's fast library for CPUs takes. Outside of loops
     # XLA brings gradients into this order, but inside, where the layers of a network are, it does not: they would take
     # forty times as long.
-    y_dot_by_x = _convolve(x_dot, kernel.swapaxes(2, 3), stride, around, "HWOI")
+    y_dot_by_x = precision.convolve(x_dot, kernel.swapaxes(2, 3), stride, around, x.dtype, kernel_axes="HWOI")
     y = convolve(x, kernel, stride, padding)
     return y, (y_dot_by_x + _convolve_by_products(x, kernel_dot, stride, around)).astype(y.dtype)
 
 
 def _convolve_by_products(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
-    """Convolves as `_convolve`, a few rows at a time, each time by one matrix product.
+    """Convolves as `models.precision.convolve`, a few rows at a time, each time by one matrix product.
 
     The gradient by the kernel is then a sum of matrix products. XLA's own is a convolution with a kernel as large as
     the image, which takes up to six times as long.
@@ -106,7 +107,7 @@ def _convolve_by_products(x: jax.Array, kernel: jax.Array, stride: int, padding:
 def _convolve_whole(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolves; in bfloat16, in which XLA multiplies faster than it convolves, by a product for each kernel row."""
     if x.dtype != jnp.bfloat16:
-        return _convolve(x, kernel, 1, "SAME")
+        return precision.convolve(x, kernel, 1, "SAME", x.dtype)
     side, _, c, features = kernel.shape
     h, w = x.shape[1:3]
     x = jnp.pad(x, ((0, 0), *((side // 2,) * 2,) * 2, (0, 0)))
@@ -114,19 +115,6 @@ def _convolve_whole(x: jax.Array, kernel: jax.Array) -> jax.Array:
     rows = kernel.reshape(side, side * c, features)
     products = (product("bhwc,cd->bhwd", beside[:, i : i + h], rows[i]) for i in range(side))
     return functools.reduce(jnp.add, products)
-
-
-def _convolve(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: str | Padding, kernel_axes: str = "HWIO"
-) -> jax.Array:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        padding,
-        dimension_numbers=("NHWC", kernel_axes, "NHWC"),
-        precision=product_precision(x.dtype),
-    )
 
 
 def in_strips(f: Callable[[Any], jax.Array], x: Any, reach: int) -> jax.Array:

@@ -246,8 +246,11 @@ def linear(w: Weights, x: jax.Array, dtype: Any) -> jax.Array:
 
 def linear_of_normalised(w: Weights, x: jax.Array, dtype: Any) -> jax.Array:
     """LayerNorm and the linear layer after it, by weights that remove the mean; the product is scaled, not `x`."""
-    y = product("tc,cd->td", x.astype(dtype), w["kernel"].astype(dtype))
-    return y * reciprocal_deviation(x - x.mean(axis=-1, keepdims=True)) + w["bias"][None]
+    centred = x - x.mean(axis=-1, keepdims=True)
+    # Rounded to bfloat16, kernels no longer remove the mean, and a large mean leaves few digits of the rest.
+    factor = x if x.dtype == dtype else centred
+    y = product("tc,cd->td", factor.astype(dtype), w["kernel"].astype(dtype))
+    return y * reciprocal_deviation(centred) + w["bias"][None]
 
 
 def layer_norm(w: Weights, x: jax.Array) -> jax.Array:

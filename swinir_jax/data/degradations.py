@@ -3,7 +3,6 @@
 import functools
 import io
 import math
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -71,13 +70,13 @@ def gaussian_noise_official(image: np.ndarray, sigma: float) -> np.ndarray:
     return image + (noise[..., ::-1] if image.ndim == 3 else noise)
 
 
-def gaussian_noise(image: Any, sigma: float, rng: np.random.Generator | Any) -> Any:
+def gaussian_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Adds Gaussian noise for training, without clipping.
 
     Args:
       image: float32 or float64 in [0, 1], of any shape.
       sigma: standard deviation on the 0..255 scale.
-      rng: NumPy generator, which advances; or a JAX key for a JAX array, with which sigma may be traced.
+      rng: NumPy generator, which advances.
 
     Returns:
       The noisy image, of the same shape and dtype; values may lie outside [0, 1].
@@ -85,12 +84,6 @@ def gaussian_noise(image: Any, sigma: float, rng: np.random.Generator | Any) -> 
     Raises:
       InputError: if the dtype does not fit, or sigma is negative.
     """
-    if not isinstance(rng, np.random.Generator):
-        import jax  # here, because the data pipeline works without it
-
-        _check_for_noise(image, 0 if isinstance(sigma, jax.Array) else sigma)
-        noise = jax.random.normal(rng, image.shape, image.dtype)
-        return image + noise * jax.numpy.asarray(sigma / 255, image.dtype)
     image = np.asarray(image)
     _check_for_noise(image, sigma)
     noise = rng.standard_normal(image.shape, dtype=image.dtype)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from swinir_jax.data.degradations import to_uint8
 from swinir_jax.data.pairs import match_pairs
 from swinir_jax.errors import InputError
 from swinir_jax.images import read_picture
 from swinir_jax.images.finding import Found, describe_left_out, find_pictures
+from swinir_jax.images.picture import to_8_bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +62,7 @@ def read_uint8(path: Path) -> np.ndarray:
     Raises:
       InputError: if the file cannot be read.
     """
-    pixels = read_picture(path).pixels
-    return pixels if pixels.dtype == np.uint8 else to_uint8(pixels / 257)
+    return to_8_bits(read_picture(path).pixels)
 
 
 def _find(place: Path) -> Found:

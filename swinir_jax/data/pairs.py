@@ -69,10 +69,13 @@ def _match(hq: Sequence[Path], lq: Sequence[Path], naming: _Naming) -> tuple[lis
     attempts = []
     for with_folders in (True, False):
         by_hq, by_lq = (_groups(keys, with_folders) for keys in (hq_keys, lq_keys))
-        problems = [f"{file.as_posix()} has no partner" for a, b in ((by_hq, by_lq), (by_lq, by_hq))
-                    for key in a.keys() - b.keys() for file in a[key]]  # fmt: skip
-        problems += [f"{group[0].as_posix()} and {group[1].as_posix()} have one partner"
-                     for groups in (by_hq, by_lq) for group in groups.values() if len(group) > 1]  # fmt: skip
+        problems = []
+        for ours, theirs in ((by_hq, by_lq), (by_lq, by_hq)):
+            for key, files in ours.items():
+                if key not in theirs:
+                    problems += [f"{file.as_posix()} has no partner" for file in files]
+                if len(files) > 1:
+                    problems.append(f"{files[0].as_posix()} and {files[1].as_posix()} have one partner")
         pairs = [] if problems else [(group[0], by_lq[key][0]) for key, group in by_hq.items()]
         attempts.append((pairs, sorted(problems)))
         if not problems:

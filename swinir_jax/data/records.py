@@ -12,9 +12,9 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
-from swinir_jax.data.degradations import to_uint8
 from swinir_jax.errors import InputError, UnwritableError, one_line
 from swinir_jax.files import cannot_write, make_folder, replacing, write_bytes
+from swinir_jax.images.picture import to_8_bits
 
 _INDEX = "records.json"  # {"shards": file names, "names": record names, "sizes": [height, width] of each record}
 _SHARD_BYTES = 256 * 2**20
@@ -116,7 +116,7 @@ def decode(data: bytes) -> np.ndarray:
     """Decodes the bytes of an image file to uint8 `[h, w]` or `[h, w, 3]` RGB; raises the decoder's errors."""
     with Image.open(io.BytesIO(data)) as image:
         if image.mode.startswith("I;16"):
-            return to_uint8(np.asarray(image) / 257)
+            return to_8_bits(np.asarray(image).astype(np.uint16))
         return np.asarray(image.convert("L" if image.mode in _GRAY_MODES else "RGB"))
 
 

@@ -16,7 +16,7 @@ from swinir_jax.data.places import FolderPlace, TfdsPlace, is_place, parse_place
 from swinir_jax.data.pool import is_pool, read_pool
 from swinir_jax.data.records import RecordSource, is_record_folder
 from swinir_jax.errors import InputError, first_few
-from swinir_jax.images import read_size
+from swinir_jax.images import read_header
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class FileSource:
     def sizes(self, index: int) -> Sizes:
         """Returns (height, width) of HQ and LQ."""
         hq, lq = self.pairs[index]
-        return read_size(hq), None if lq is None else read_size(lq)
+        return read_header(hq).size, None if lq is None else read_header(lq).size
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns HQ and LQ, uint8."""

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from swinir_jax.errors import listed
-from swinir_jax.evaluation.protocol import Images, Measurement, border
+from swinir_jax.evaluation.protocol import Images, Measurement
 from swinir_jax.features import FEATURE_NETWORKS, load_features, perceptual_distance
-from swinir_jax.niqe import BLOCK, RELIABLE_BLOCKS, niqe_and_blocks
+from swinir_jax.niqe import BLOCK, RELIABLE_BLOCKS, niqe
 from swinir_jax.tasks import METRICS, Task
 
 Distance = Callable[[np.ndarray, np.ndarray], float]  # of two images [h, w, 3] uint8
@@ -59,11 +59,11 @@ def judge(
       level: scale; a border as wide is cut from everything but the input before measuring.
       distance: perceptual distance of two images; None to leave it out.
     """
-    crop = border(task, level)
+    crop = task.border(level)
     scores, remarks = dict(measurement.scores), dict(measurement.remarks)
 
     def measure_niqe(metric: str, image: np.ndarray, crop: int) -> None:
-        scores[metric], usable = niqe_and_blocks(image, crop)
+        scores[metric], usable = niqe(image, crop)
         if math.isnan(scores[metric]):
             remarks[metric] = _UNDEFINED
         elif usable < RELIABLE_BLOCKS:

@@ -122,7 +122,7 @@ def check_pair(task: Task, level: int, pair: Pair) -> None:
         if hq is not None:
             corner = task.colours(hq[:_CORNER, :_CORNER])
             for metric in task.metrics:
-                METRICS[metric](corner, corner, border(task, level))
+                METRICS[metric](corner, corner, task.border(level))
 
 
 @contextlib.contextmanager
@@ -139,18 +139,9 @@ def _naming(pair: Pair) -> Iterator[File]:
         raise InputError(f"{path}: {error}") from error
 
 
-def _scale(task: Task, level: int) -> int:
-    return level if task.level == "scale" else 1
-
-
-def border(task: Task, level: int) -> int:
-    """Returns the pixels to cut from each side before measuring: as many as the scale, none of denoising and JPEG."""
-    return level if task.level == "scale" else 0
-
-
 def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Reads HQ, cropped to multiples of the scale, and LQ in the task's colours; None for a missing file."""
-    (hq_file, lq_file), scale = pair, _scale(task, level)
+    (hq_file, lq_file), scale = pair, task.scale(level)
     hq = None if hq_file is None else _read(hq_file)
     lq = None if lq_file is None else task.colours(_read(lq_file))
     if hq is None:
@@ -167,7 +158,7 @@ def _open(task: Task, level: int, pair: Pair) -> tuple[np.ndarray | None, np.nda
 def _evaluate_one(
     name: str, task: Task, level: int, network: RestoreImage, pair: Pair, bicubic_of_y: bool
 ) -> tuple[Measurement, Images]:
-    scale, crop = _scale(task, level), border(task, level)
+    scale, crop = task.scale(level), task.border(level)
     stored, lq = _open(task, level, pair)
     hq = None if stored is None else task.colours(stored)
     if lq is not None:

@@ -20,7 +20,7 @@ class FeatureNetwork:
       name: name in `FEATURE_NETWORKS`.
       title: name in prose.
       file: name of the weight file.
-      sha256: SHA-256 of the weight file in hexadecimal, or the first digits of it.
+      sha256: SHA-256 of the weight file in hexadecimal, or its first digits.
       license: licence of the weights.
       release: address of the folder with the weight file; None if it is in a Python package.
       package: Python package with the weight file, as `name==version`; None if the file is downloaded by itself.

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import imagecodecs
 import numpy as np
@@ -161,14 +161,9 @@ def _gray_profile(curve: bytes) -> bytes:
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:
-    return dict(_iterate_tags(profile))
-
-
-def _iterate_tags(profile: bytes) -> Iterator[tuple[bytes, bytes]]:
     (count,) = struct.unpack_from(">I", profile, 128)
-    for i in range(min(count, 100)):
-        name, offset, size = struct.unpack_from(">4sII", profile, 132 + 12 * i)
-        yield name, profile[offset : offset + size]
+    entries = (struct.unpack_from(">4sII", profile, 132 + 12 * i) for i in range(min(count, 100)))
+    return {name: profile[offset : offset + size] for name, offset, size in entries}
 
 
 def _with_tags(profile: bytes, changes: Mapping[bytes, bytes]) -> bytes:

@@ -129,6 +129,11 @@ def plausible_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None
 CUT_AFTER_PIXELS = "the file is cut short after the last pixel"
 
 
+def to_8_bits(samples: np.ndarray) -> np.ndarray:
+    """Rounds uint16 samples of the whole range to uint8; returns uint8 samples as they are."""
+    return samples if samples.dtype == np.uint8 else ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def frame_note(frames: int) -> tuple[str, ...]:
     """Notes that further frames or pages were left out, if there are any."""
     return (f"first of {frames} frames",) if frames > 1 else ()

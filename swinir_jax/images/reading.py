@@ -49,12 +49,6 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         return _read_header(file)
 
 
-def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Reads height and width of the upright picture in pixels; raises the errors of `read_header`."""
-    header = read_header(path)
-    return header.height, header.width
-
-
 def read_picture(path: str | os.PathLike[str], *, memory: int | None = None) -> Picture:
     """Reads a picture, upright and with straight colours.
 

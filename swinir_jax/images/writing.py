@@ -12,7 +12,7 @@ from swinir_jax.files import write_bytes
 from swinir_jax.images.colour import SRGB, fit_profile, to_srgb
 from swinir_jax.images.encoding import ENCODERS
 from swinir_jax.images.header import Header
-from swinir_jax.images.picture import Picture
+from swinir_jax.images.picture import Picture, to_8_bits
 from swinir_jax.images.targets import LIMITS, Limits, cannot_hold, target_format
 
 _MAX_SEGMENT = 65_500  # largest size of EXIF, XMP or IPTC data or a text in JPEG, in bytes
@@ -73,8 +73,8 @@ def fitted(picture: Picture, name: str) -> tuple[Picture, tuple[str, ...]]:
     if 8 * picture.pixels.itemsize > limits.bits:
         picture = dataclasses.replace(
             picture,
-            pixels=_to_8_bits(picture.pixels),
-            alpha=None if picture.alpha is None else _to_8_bits(picture.alpha),
+            pixels=to_8_bits(picture.pixels),
+            alpha=None if picture.alpha is None else to_8_bits(picture.alpha),
         )
         notes.append(f"16 bits rounded to 8, as {name} holds no more")
     if not limits.alpha and picture.alpha is not None:
@@ -119,7 +119,3 @@ def _fit_metadata(picture: Picture, name: str, limits: Limits) -> tuple[Picture,
         metadata = dataclasses.replace(metadata, **nothing)
         lost += [f"{kind.upper()} data left out: too long for JPEG" for kind in long]
     return dataclasses.replace(picture, metadata=metadata), lost
-
-
-def _to_8_bits(samples: np.ndarray) -> np.ndarray:
-    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -12,7 +12,7 @@ from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.data.degradations import imresize
 from swinir_jax.errors import InputError, is_int
-from swinir_jax.images import Picture, read_size
+from swinir_jax.images import Picture, read_header
 from swinir_jax.inference.photographs import PhotoRestorer
 from swinir_jax.inference.restorer import ignore
 from swinir_jax.inference.streaming import StreamingRestorer, continues_by_rows, fitting_size, restore_by_rows
@@ -27,7 +27,7 @@ _REDUCING_BYTES = 28  # held by `imresize` for each pixel of a channel: float64 
 class NetworkChain(PhotoRestorer):
     """Restores photographs by several networks in turn; MATLAB's bicubic reduces an answer that is too large.
 
-    Answers of the networks are clipped to [0, 1] and never rounded.
+    Between networks, and before bicubic, answers are clipped to [0, 1]; they are never rounded.
     """
 
     def __init__(
@@ -84,11 +84,6 @@ class NetworkChain(PhotoRestorer):
         """Returns the part of `work` that each tile takes, in the order in which tiles run."""
         return [work for restorer, enlarged in self._stages(size) for work in restorer.tile_works(enlarged)]
 
-    @property
-    def restores_by_rows(self) -> bool:
-        """Whether `restore_file` takes images larger than memory, which it does if no bicubic reduces the answer."""
-        return not self._is_reduced
-
     def size_if_fits(self, path: Path) -> tuple[int, int] | None:
         """Returns height and width of the image in a file if it can be restored in memory, as `fitting_size`.
 
@@ -103,7 +98,7 @@ class NetworkChain(PhotoRestorer):
 
     def continues(self, path: Path, target: Path) -> bool:
         """Returns whether `restore_file` would go on with an unfinished result, as `continues_by_rows`."""
-        return self.restores_by_rows and continues_by_rows(self._restorers, path, target)
+        return not self._is_reduced and continues_by_rows(self._restorers, path, target)
 
     def restore_file(
         self, path: Path, target: Path, *, background: str | None = None, strip_metadata: bool = False
@@ -120,7 +115,7 @@ class NetworkChain(PhotoRestorer):
 
     def _check_rows(self, path: Path) -> None:
         if self._is_reduced:
-            height, width = read_size(path)
+            height, width = read_header(path).size
             raise InputError(
                 f"{path}: {width}x{height} pixels are too many for the memory allowed; scale {self._scale} ends with "
                 f"bicubic resizing, which needs the whole image; scale {self._largest} does not (--scale)."
@@ -131,9 +126,9 @@ class NetworkChain(PhotoRestorer):
         for restorer, size in self._stages((h, w)):
             restorer.prepare(size)
         self._tiles = sum(restorer.count_tiles(size) for restorer, size in self._stages((h, w)))
-        for restorer in self._restorers:
-            image = np.clip(restorer.restore(image), 0, 1)
-        return _reduced(image, (h * self.scale, w * self.scale)) if self._is_reduced else image
+        for i, restorer in enumerate(self._restorers):
+            image = restorer.restore(np.clip(image, 0, 1) if i else image)
+        return _reduced(np.clip(image, 0, 1), (h * self.scale, w * self.scale)) if self._is_reduced else image
 
     def _stages(self, size: tuple[int, int]) -> Iterator[tuple[StreamingRestorer, tuple[int, int]]]:
         """Yields each network's restorer with the size of the image that the networks before it give."""

@@ -43,7 +43,7 @@ def _unchanged(image: np.ndarray, network: RestoreImage, scale: int) -> np.ndarr
     return network(image)
 
 
-# By channels of the image (without alpha) and of the network: the way, and what users are told of it.
+# By channels of the image (without alpha) and of the network: the function, and the note for the user.
 _THROUGH = {(1, 3): gray_through_rgb, (3, 1): rgb_through_gray}
 CHANNEL_NOTES = {
     (1, 3): "gray, restored as three equal channels by an RGB network",

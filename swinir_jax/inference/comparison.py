@@ -5,6 +5,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from swinir_jax.images import Picture
 from swinir_jax.images.colour import fit_profile
+from swinir_jax.images.picture import to_8_bits
 
 _GAP = 4  # pixels between the halves
 _LABELS = ("before (bicubic)", "after")
@@ -33,9 +34,6 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
 
 
 def _opaque(picture: Picture) -> Image.Image:
-    def to_8_bits(samples: np.ndarray) -> np.ndarray:
-        return samples if samples.dtype == np.uint8 else np.round(samples / 257).astype(np.uint8)
-
     image = Image.fromarray(to_8_bits(picture.pixels)).convert("RGB")
     if picture.alpha is None:
         return image

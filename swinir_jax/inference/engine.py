@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from swinir_jax.errors import InputError, is_int
-from swinir_jax.inference.memory import resident_bytes
 from swinir_jax.inference.plan import MAX_AUTO_TILE, Layout
 from swinir_jax.inference.programs import Programs
 from swinir_jax.inference.tiling import Shape
+from swinir_jax.machine import resident_bytes
 from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import numpy as np
 from swinir_jax import cpu, gpu
 from swinir_jax.arrays import as_batch
 from swinir_jax.checkpoints.names import check_network
-from swinir_jax.config import SwinIRConfig
 from swinir_jax.models import SwinIR
+from swinir_jax.models.precision import residual_dtype
 
 
 class Functions(NamedTuple):
@@ -39,7 +39,7 @@ def network_for(model: SwinIR, platform: str, *, fast: bool = True, fused: bool 
     """
     if fast and platform == "cpu":
         return Functions(
-            functools.partial(_prepare, model.config),
+            functools.partial(_prepare, model),
             functools.partial(cpu.restore, config=model.config, dtype=model.dtype),
         )
 
@@ -51,8 +51,9 @@ def network_for(model: SwinIR, platform: str, *, fast: bool = True, fused: bool 
     return Functions(lambda params: params, restore)
 
 
-def _prepare(config: SwinIRConfig, params: Mapping[str, Any]) -> Any:
-    return cpu.prepare(jax.tree.map(np.asarray, dict(params)), config)
+def _prepare(model: SwinIR, params: Mapping[str, Any]) -> Any:
+    dtype = residual_dtype(model.dtype)  # in which parameters are folded into each other, whatever theirs is
+    return cpu.prepare(jax.tree.map(lambda leaf: np.asarray(leaf, dtype), dict(params)), model.config)
 
 
 def fingerprint(model: SwinIR, weights: Any) -> str:
@@ -83,10 +84,11 @@ def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array 
       InputError: if the parameters are not those of the network.
     """
     check_network(model, params)
-    (device,) = jax.device_put(np.zeros(())).devices()
-    # Within `jit`, the caller may divide the images among all devices.
-    network = network_for(model, device.platform, fused=jax.device_count() == 1 and gpu.runs_on(device))
-    weights, restore = jax.device_put(network.prepare(params)), jax.jit(network.restore)
+    with jax.ensure_compile_time_eval():  # the caller may be tracing
+        (device,) = jax.device_put(np.zeros(())).devices()
+        # Within `jit`, the caller may divide the images among all devices.
+        network = network_for(model, device.platform, fused=jax.device_count() == 1 and gpu.runs_on(device))
+        weights, restore = jax.device_put(network.prepare(params)), jax.jit(network.restore)
 
     def restore_batch(lq: jax.Array | np.ndarray) -> jax.Array:
         restored: jax.Array = restore(weights, as_batch(lq, model.config.in_chans))

@@ -12,12 +12,12 @@ import numpy as np
 from swinir_jax.errors import InputError
 from swinir_jax.images.rows import Block, RowSource, RowWindow
 from swinir_jax.inference.colour import CHANNEL_NOTES, through_network
-from swinir_jax.inference.memory import resident_bytes
 from swinir_jax.inference.network import fingerprint
 from swinir_jax.inference.padding import first_pixel, mirrored
 from swinir_jax.inference.plan import MAX_AUTO_TILE
 from swinir_jax.inference.restorer import Restorer, check_answer
 from swinir_jax.inference.tiling import Shape, Tiling
+from swinir_jax.machine import resident_bytes
 
 _ROWS = 64  # rows of the answer that are handed on at once
 _FLOAT = np.dtype(np.float32).itemsize

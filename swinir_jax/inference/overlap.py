@@ -16,7 +16,7 @@ Lane = Callable[[Sequence[Item], Callable[[], bool]], Iterable[tuple[Item, Outco
 
 
 def never() -> bool:
-    """Returns that nothing asks for the end."""
+    """Never stops."""
     return False
 
 

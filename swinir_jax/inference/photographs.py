@@ -12,7 +12,6 @@ from swinir_jax.arrays import check_image, check_values
 from swinir_jax.errors import InputError
 from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize
-from swinir_jax.inference.programs import not_traceable
 from swinir_jax.models import SwinIR
 
 
@@ -94,7 +93,10 @@ class PhotoRestorer(abc.ABC):
 
     def _as_image(self, image: Any) -> np.ndarray:
         if isinstance(image, jax.core.Tracer):
-            raise not_traceable("A Restorer")
+            raise InputError(
+                "A Restorer reads and writes NumPy arrays, and cannot be transformed by jax.jit, vmap or grad; "
+                'there, call model.apply({"params": params}, lq).'
+            )
         try:
             image = np.asarray(image)
         except ValueError as error:

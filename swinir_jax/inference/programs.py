@@ -11,8 +11,9 @@ import jax
 import numpy as np
 
 from swinir_jax.errors import InputError
-from swinir_jax.inference.memory import free_bytes, program_bytes, release_unused
+from swinir_jax.inference.memory import free_bytes, program_bytes
 from swinir_jax.inference.sharding import Devices
+from swinir_jax.machine import release_unused
 from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,6 @@ class Programs:
           InputError: if the mesh has devices of other processes.
         """
         leaves = jax.tree.leaves(params)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-            raise not_traceable("A Restorer")
         self.model = model
         self.devices = Devices(_one_device(leaves) if mesh is None else mesh, fast=fast)
         self.weights = self.devices.place(params, model)
@@ -130,14 +129,6 @@ def _naming_size(shape: tuple[int, ...]) -> Iterator[None]:
             raise
         h, w = shape[1:3]
         raise InputError(f"Not enough memory for {w}x{h} pixels at once; take smaller tiles (tile=N).") from error
-
-
-def not_traceable(what: str) -> InputError:
-    """Returns the error for a call inside a transformation of JAX."""
-    return InputError(
-        f"{what} reads and writes NumPy arrays, and cannot be transformed by jax.jit, vmap or grad; "
-        'there, call model.apply({"params": params}, lq).'
-    )
 
 
 def _one_device(leaves: list[Any]) -> jax.sharding.Mesh:

@@ -92,7 +92,7 @@ class Devices:
     def run(self, program: jax.stages.Compiled, weights: Any, lq: np.ndarray) -> np.ndarray:
         """Calls a program, which may have fewer devices than hold the weights."""
         weights_sharding, _ = program.input_shardings[0]
-        return np.asarray(program(jax.device_put(weights, weights_sharding), lq))
+        return np.asarray(program(jax.device_put(weights, weights_sharding), lq), np.float32)
 
     def __getstate__(self) -> tuple[list[tuple[str, int]], bool]:
         """Replaces the devices, which belong to one process, by their names."""

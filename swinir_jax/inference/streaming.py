@@ -13,11 +13,12 @@ from swinir_jax.images.row_reading import decoded_rows, open_rows
 from swinir_jax.images.row_writing import GROUP, RowWriter, check_target, read_progress
 from swinir_jax.images.rows import RowSource
 from swinir_jax.inference.engine import MEMORY_SHARE
-from swinir_jax.inference.memory import free_bytes, resident_bytes
+from swinir_jax.inference.memory import free_bytes
 from swinir_jax.inference.network_rows import NetworkRows, choose_tiles
 from swinir_jax.inference.photographs import to_samples
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.inference.tiling import Tiling
+from swinir_jax.machine import resident_bytes
 from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)
@@ -69,11 +70,6 @@ class StreamingRestorer(Restorer):
     def size_if_fits(self, path: Path) -> tuple[int, int] | None:
         """Returns height and width of the image in a file if it can be restored in memory, as `fitting_size`."""
         return fitting_size(path, self.engine.unused_memory(), self.scale)
-
-    @property
-    def restores_by_rows(self) -> bool:
-        """Whether `restore_file` takes images larger than memory, which it always does."""
-        return True
 
     def continues(self, path: Path, target: Path) -> bool:
         """Returns whether `restore_file` would go on with an unfinished result, as `continues_by_rows`."""

@@ -32,12 +32,12 @@ def check_dtype(dtype: Any) -> None:
 
 def residual_dtype(dtype: Any) -> Any:
     """Returns the residual stream's dtype: float32, or float64 when everything runs in float64."""
-    return jnp.float64 if dtype == jnp.float64 else jnp.float32
+    return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
 
 
 def product_precision(dtype: Any) -> lax.Precision | None:
     """Returns the precision of products in `dtype`: full for float32, which GPUs and TPUs would round to fewer bits."""
-    return None if dtype == jnp.bfloat16 else lax.Precision.HIGHEST
+    return None if jnp.dtype(dtype) == jnp.bfloat16 else lax.Precision.HIGHEST
 
 
 def product(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -63,14 +63,18 @@ def convolve(
     padding: str | Sequence[tuple[int, int]],
     dtype: Any,
     groups: int = 1,
+    kernel_axes: str = "HWIO",
 ) -> jax.Array:
-    """Convolves `[B, H, W, C]` with `[k, k, C / groups, features]`, in products of `dtype`."""
+    """Convolves `[B, H, W, C]` with `[k, k, C / groups, features]`, or the kernel's axes in another order.
+
+    Products are those of `dtype`.
+    """
     return lax.conv_general_dilated(
         x.astype(dtype),
         kernel.astype(dtype),
         (stride, stride),
         padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=("NHWC", kernel_axes, "NHWC"),
         feature_group_count=groups,
         precision=product_precision(dtype),
     )

@@ -12,6 +12,7 @@ from swinir_jax import cpu, gpu
 from swinir_jax.features import perceptual_loss
 from swinir_jax.training.adversary import discriminator_loss, generator_terms
 from swinir_jax.training.artifacts import artifact_map
+from swinir_jax.training.losses import pixel_loss
 from swinir_jax.training.state import TrainState
 
 Batch = Mapping[str, jax.Array]
@@ -123,7 +124,7 @@ def _both_networks(restore: Restore, state: TrainState, batch: Batch, key: jax.A
 def _generator_terms(restore: Restore, state: TrainState, restored: jax.Array, batch: Batch, key: jax.Array) -> Metrics:
     """Computes the weighted parts of the generator's loss."""
     hq, config = batch["hq"], state.loss_config
-    terms = {"pixel": config.weight * state.loss(restored, hq)}
+    terms = {"pixel": config.weight * pixel_loss(config, restored, hq)}
     if state.features is not None:
         distance = perceptual_loss(config.perceptual, state.features, restored, hq, key, state.model.dtype)
         terms["perceptual"] = config.perceptual_weight * distance

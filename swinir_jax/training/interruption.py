@@ -12,8 +12,10 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
-# Signals that ask a run to end; some systems lack some of them. SLURM jobs usually request SIGUSR1.
-_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+from swinir_jax.files import ENDING_SIGNALS
+
+# Signals that ask a run to save and end; SIGUSR1, which Windows lacks, is what SLURM jobs usually request.
+_SIGNALS = [*ENDING_SIGNALS, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
 
 
 class Interruption:
@@ -64,7 +66,7 @@ class Interruption:
 
 def _signals() -> list[signal.Signals]:
     """Returns the signals to handle in this process."""
-    present = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    present = _SIGNALS.copy()
     if jax.process_count() > 1:  # JAX handles SIGTERM, so that all processes end at the same step
         present.remove(signal.SIGTERM)
     return [number for number in present if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]

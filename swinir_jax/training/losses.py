@@ -1,6 +1,5 @@
 """Training losses by name."""
 
-import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -8,8 +7,6 @@ import jax.numpy as jnp
 
 from swinir_jax.differentiable_metrics import ssim
 from swinir_jax.training.experiment import LossConfig
-
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def _l1(restored: jax.Array, hq: jax.Array, config: LossConfig) -> jax.Array:
@@ -37,12 +34,15 @@ _LOSSES: Mapping[str, Callable[[jax.Array, jax.Array, LossConfig], jax.Array]] =
 }
 
 
-@functools.cache  # states with the same function have the same tree structure
-def make_loss(config: LossConfig) -> Loss:
-    """Returns the loss of a configuration, a function of `(restored, hq)`.
+def pixel_loss(config: LossConfig, restored: jax.Array, hq: jax.Array) -> jax.Array:
+    """Computes the loss of the pixels, a scalar, without its weight.
 
-    Both images are `[B, h, w, C]`, about [0, 1], float32 or float64; the loss is a scalar, the mean over the batch. The
-    loss "l1_ssim" raises InputError if a side has fewer than 11 pixels.
+    Args:
+      config: name and parameters of the loss.
+      restored: `[B, h, w, C]` about [0, 1], float32 or float64.
+      hq: ground truth of the same shape and dtype.
+
+    Raises:
+      InputError: if a side has fewer than 11 pixels, for the loss "l1_ssim".
     """
-    loss = _LOSSES[config.name]
-    return lambda restored, hq: loss(restored, hq, config)
+    return _LOSSES[config.name](restored, hq, config)

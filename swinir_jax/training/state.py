@@ -13,7 +13,6 @@ from swinir_jax.features import load_features
 from swinir_jax.models import SwinIR
 from swinir_jax.training.adversary import Adversary, create_adversary
 from swinir_jax.training.experiment import Experiment, LossConfig
-from swinir_jax.training.losses import Loss, make_loss
 from swinir_jax.training.optimizer import make_optimizer
 
 logger = logging.getLogger(__name__)
@@ -35,8 +34,7 @@ class TrainState(flax.struct.PyTreeNode):
       model: network with the dtype of the arithmetic.
       optimizer: update direction, from `make_optimizer`.
       schedule: learning rate as a function of the step, from `make_optimizer`.
-      loss: loss of the pixels, `(restored, hq) -> scalar`.
-      loss_config: weights of the pixel loss and of the perceptual loss.
+      loss_config: the pixel loss and the perceptual loss.
       ema_decay: decay rate of the moving average.
       ema_warmup: whether the decay rate rises to `ema_decay` in the first updates.
       accumulate: number of micro-batches in a step.
@@ -54,7 +52,6 @@ class TrainState(flax.struct.PyTreeNode):
     model: SwinIR = flax.struct.field(pytree_node=False)
     optimizer: optax.GradientTransformation = flax.struct.field(pytree_node=False)
     schedule: optax.Schedule = flax.struct.field(pytree_node=False)
-    loss: Loss = flax.struct.field(pytree_node=False)
     loss_config: LossConfig = flax.struct.field(pytree_node=False)
     ema_decay: float = flax.struct.field(pytree_node=False)
     ema_warmup: bool = flax.struct.field(pytree_node=False)
@@ -100,7 +97,6 @@ def create_state(experiment: Experiment, params: Mapping[str, Any] | None = None
         model=model,
         optimizer=optimizer,
         schedule=schedule,
-        loss=make_loss(experiment.loss),
         loss_config=experiment.loss,
         ema_decay=experiment.ema_decay,
         ema_warmup=experiment.ema_warmup,

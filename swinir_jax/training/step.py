@@ -38,14 +38,14 @@ def train_step(
     if state.adversary is not None:
         metrics["discriminator_grad_norm"] = optax.tree.norm(gradients.discriminator)
         waits = state.step < state.adversary.config.warmup_steps
-        changed = {name: _choose(waits, getattr(state, name), value) for name, value in changed.items()}
+        changed = {name: optax.tree.where(waits, getattr(state, name), value) for name, value in changed.items()}
         changed["adversary"] = _updated_adversary(state.adversary, gradients.discriminator, state.step)
 
     finite = jnp.all(jnp.stack([jnp.isfinite(value) for value in metrics.values()]))
     skip = jnp.where(finite, 0, 1)
     metrics["learning_rate"] = jnp.asarray(state.schedule(state.step), metrics["loss"].dtype)
     state = state.replace(
-        **{name: _choose(finite, value, getattr(state, name)) for name, value in changed.items()},
+        **{name: optax.tree.where(finite, value, getattr(state, name)) for name, value in changed.items()},
         step=state.step + 1,
         skipped=state.skipped + skip,
         skipped_in_row=(state.skipped_in_row + skip) * skip,
@@ -83,8 +83,3 @@ def _updated_adversary(adversary: Adversary, gradient: Any, step: jax.Array) -> 
 
 def _descend(params: Any, direction: Any, rate: Any) -> Any:
     return jax.tree.map(lambda p, d: p - jnp.asarray(rate, p.dtype) * d, params, direction)
-
-
-def _choose(condition: jax.Array, one: Any, other: Any) -> Any:
-    """Returns the tree `one` if the condition holds, otherwise the tree `other`."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)

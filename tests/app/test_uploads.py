@@ -15,7 +15,7 @@ from PIL import Image
 from swinir_jax.app import server
 from swinir_jax.app.limits import Limits
 from swinir_jax.cli.main import main
-from swinir_jax.images import Picture, read_size, write_picture
+from swinir_jax.images import Picture, read_header, write_picture
 
 
 def file_of(tmp_path, name, picture):
@@ -74,7 +74,7 @@ def test_the_result_is_what_the_command_writes(spool, results, name):
             assert end["name"] == expected.name
             assert headers["Content-Disposition"].startswith("attachment; filename*=UTF-8''")
             assert unquote(headers["Content-Disposition"].partition("''")[2]) == expected.name
-            assert (end["height"], end["width"]) == read_size(expected)
+            assert (end["height"], end["width"]) == read_header(expected).size
             for which, factor in (("before", 1), ("after", 2)):
                 _, headers, preview = await client.ask("GET", f"/api/jobs/{key}/{which}")
                 assert headers["Content-Type"] == "image/png"

@@ -53,10 +53,10 @@ def test_conversion_keeps_the_shift(tmp_path, caplog):
     assert main(["convert", source, str(tmp_path / "model"), "--no-shift"]) == 0
     assert swinir_jax.load_pretrained(tmp_path / "model")[0].config.shift_size == 0
     assert swinir_jax.load_pretrained(tmp_path / "model", shift=True)[0].config.shift_size == 2
-    convert(tmp_path / "model", tmp_path / "back.safetensors")
+    convert([(tmp_path / "model", 1.0)], tmp_path / "back.safetensors")
     assert "do not tell shift=False" in caplog.text
     caplog.clear()
-    convert(source, tmp_path / "shifting.safetensors", shift=True)
+    convert([(source, 1.0)], tmp_path / "shifting.safetensors", shift=True)
     assert error_of(tmp_path / "shifting.safetensors") < 1e-5
     assert "windows shift" not in caplog.text
 
@@ -90,9 +90,9 @@ def test_a_position_embedding_tells_whether_windows_shift(caplog, tmp_path):
 @pytest.mark.as_shipped
 def test_a_rectangle_there_and_back(tmp_path):
     original = read_weight_file(INPUTS / "rect_8x12.pth")[0]
-    convert(INPUTS / "rect_8x12.pth", tmp_path / "model")
-    convert(tmp_path / "model", tmp_path / "back.safetensors")
-    convert(tmp_path / "model", tmp_path / "small.safetensors", small=True)
+    convert([(INPUTS / "rect_8x12.pth", 1.0)], tmp_path / "model")
+    convert([(tmp_path / "model", 1.0)], tmp_path / "back.safetensors")
+    convert([(tmp_path / "model", 1.0)], tmp_path / "small.safetensors", small=True)
     back = safetensors.numpy.load_file(tmp_path / "back.safetensors")
     assert back.keys() == original.keys()
     for name, tensor in original.items():
@@ -104,8 +104,8 @@ def test_a_rectangular_position_embedding_there_and_back(tmp_path):
     config = dataclasses.replace(TINY, ape=True, img_size=(16, 24), depths=(2,), num_heads=(2,))
     tensors = official_tensors(config)
     write_safetensors(tmp_path / "x.safetensors", tensors)
-    convert(tmp_path / "x.safetensors", tmp_path / "model")
-    convert(tmp_path / "model", tmp_path / "back.safetensors")
+    convert([(tmp_path / "x.safetensors", 1.0)], tmp_path / "model")
+    convert([(tmp_path / "model", 1.0)], tmp_path / "back.safetensors")
     back = safetensors.numpy.load_file(tmp_path / "back.safetensors")
     assert back.keys() == tensors.keys()
     for name, tensor in tensors.items():

@@ -179,7 +179,7 @@ def test_a_model_with_two_ends_is_converted_at_a_strength():
 
 def test_two_ends_in_float16():
     assert run("--ends", "a,b", "--out", "model", "--float16") == 0
-    convert("b", "half.safetensors", small=True, float16=True)
+    convert([("b", 1.0)], "half.safetensors", small=True, float16=True)
     assert Path("model/sharp.safetensors").read_bytes() == Path("half.safetensors").read_bytes()
     assert bits(load("model", strength=1)) == bits(load("half.safetensors"))
 
@@ -188,7 +188,7 @@ def test_a_bundled_model_may_have_two_ends(monkeypatch, tmp_path):
     (tmp_path / "pretrained").mkdir()
     monkeypatch.setattr("swinir_jax.checkpoints.zoo.resources.files", lambda package: tmp_path)
     assert run("--ends", "a,b", "--out", "pretrained/light") == 0
-    convert("a", "pretrained/other.safetensors")
+    convert([("a", 1.0)], "pretrained/other.safetensors")
     assert [*bundled_models()] == ["light", "other"]
     assert bits(load("light", strength=1)) == bits(SECOND)
     assert weight_metadata("light") == weight_metadata(str(bundled_models()["light"]))

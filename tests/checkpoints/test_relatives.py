@@ -24,7 +24,7 @@ import swinir_jax
 from swinir_jax import InputError, SwinIR
 from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.architecture import infer_config, tells_window
-from swinir_jax.checkpoints.convert import convert, convert_blend, with_img_range
+from swinir_jax.checkpoints.convert import convert, with_img_range
 from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_from_official, params_to_official
 from swinir_jax.config import SwinIRConfig
 
@@ -168,8 +168,8 @@ def test_conversion_to_a_folder_and_back_keeps_every_bit(config, tmp_path):
     tensors = official_tensors(config)
     source = write_safetensors(tmp_path / "x.safetensors", tensors)
     shift = None if config.shift_size else False
-    convert(source, tmp_path / "model", shift=shift)
-    convert(tmp_path / "model", tmp_path / "back.safetensors")
+    convert([(source, 1.0)], tmp_path / "model", shift=shift)
+    convert([(tmp_path / "model", 1.0)], tmp_path / "back.safetensors")
     assert swinir_jax.load_pretrained(tmp_path / "model")[0].config == config
     back = safetensors.numpy.load_file(tmp_path / "back.safetensors")
     assert back.keys() == tensors.keys()
@@ -190,7 +190,7 @@ def test_the_second_body_of_a_swin2sr_ends_with_one_convolution():
 def test_a_small_file_of_a_swin2sr_tells_window_and_shift(tmp_path, caplog):
     config = dataclasses.replace(TINY_SWIN2SR, img_size=40, window_size=5)
     source = write_safetensors(tmp_path / "x.safetensors", official_tensors(config))
-    convert(source, tmp_path / "small.safetensors", small=True)
+    convert([(source, 1.0)], tmp_path / "small.safetensors", small=True)
     found = swinir_jax.load_pretrained(tmp_path / "small.safetensors")[0].config
     assert found == dataclasses.replace(config, img_size=10)
     assert "windows" not in caplog.text
@@ -202,7 +202,7 @@ def test_blends_are_of_one_family(tmp_path):
         return write_safetensors(tmp_path / name, {**weights, **official_buffers(config)})
 
     a, b = (written(f"{seed}.safetensors", TINY_SWIN2SR, seed) for seed in (1, 2))
-    convert_blend([(a, 0.5), (b, 0.5)], tmp_path / "blend")
+    convert([(a, 0.5), (b, 0.5)], tmp_path / "blend")
     (_, first), (_, second), (model, blended) = map(swinir_jax.load_pretrained, (a, b, tmp_path / "blend"))
     assert model.config == TINY_SWIN2SR
     scales = (p["layers_0"]["residual_group"]["blocks_0"]["attn"]["logit_scale"] for p in (first, second, blended))
@@ -210,7 +210,7 @@ def test_blends_are_of_one_family(tmp_path):
     np.testing.assert_allclose(mean, (one + two) / 2, rtol=1e-6)
     other = written("swinir.safetensors", TINY, 3)
     with pytest.raises(InputError, match="differ in family: 'swin2sr' and 'swinir'"):
-        convert_blend([(a, 0.5), (other, 0.5)], tmp_path / "none")
+        convert([(a, 0.5), (other, 0.5)], tmp_path / "none")
 
 
 def test_windows_of_a_swin2sr_that_do_not_shift(tmp_path, caplog):

@@ -50,6 +50,18 @@ def test_attention_and_gradients_are_those_of_the_textbook(masked, training):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * float(jnp.abs(theirs).max()))
 
 
+@pytest.mark.parametrize("mean", [0, 10, 1000])
+def test_a_mean_far_above_the_deviation_costs_bfloat16_no_digits(mean):
+    rng = np.random.default_rng(0)
+    x = mean + rng.standard_normal((N, 60))
+    kernel = rng.standard_normal((60, 90)) / np.sqrt(60)
+    w = {"kernel": kernel - kernel.mean(axis=0), "bias": np.zeros(90)}
+    expected = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True) @ kernel
+    w, x = jax.tree.map(jnp.float32, (w, x))
+    got = layers.linear_of_normalised(w, x, jnp.bfloat16)
+    assert np.linalg.norm(got - expected) < 0.005 * np.linalg.norm(expected)
+
+
 def test_in_bfloat16_the_linear_layers_alone_multiply_in_it():
     position, qkv, regions = operands()
     run = functools.partial(layers.on_windows, layers.swin_branches, dtype=jnp.bfloat16, training=False)

@@ -123,6 +123,16 @@ def test_bfloat16_is_as_close_to_float32_as_the_modules():
     assert 0 < relative_error(rough, exact) < 0.03
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float64])
+def test_parameters_of_any_dtype_are_folded_in_float32(dtype):
+    params, lq = jax.tree.map(lambda p: np.asarray(p, dtype), tiny_params(TINY)), image(1, 9, 11, 3)
+    expected = fast_apply(SwinIR(TINY), jax.tree.map(np.float32, params))(lq)
+    with jax.enable_x64(dtype == np.float64):
+        restored = fast_apply(SwinIR(TINY), params)(lq)
+    assert restored.dtype == jnp.float32
+    np.testing.assert_array_equal(restored, expected)
+
+
 @pytest.mark.parametrize(
     ("lq", "word"),
     [(np.zeros((1, 8, 8, 1), np.float32), r"\[B, h, w, 3\]"), (np.zeros((1, 8, 8, 3), np.uint8), "divide")],
@@ -145,6 +155,13 @@ def test_fast_apply_inside_other_programs():
     expected = [compiled(SwinIR(TINY))({"params": params}, lq) for lq in frames]
     close(restored, np.stack(expected), 2e-6)
     close(jax.jit(jax.vmap(restore))(frames), np.stack(expected), 2e-6)
+
+
+def test_fast_apply_made_inside_other_programs():
+    model, params, lq = SwinIR(TINY), tiny_params(TINY), image(1, 9, 11, 3)
+    close(jax.jit(lambda lq: fast_apply(model, params)(lq))(lq), fast_apply(model, params)(lq), 2e-6)
+    with pytest.raises(InputError, match=r"have no values inside jax\.jit, .* call model\.apply"):
+        jax.grad(lambda params: fast_apply(model, params)(lq).sum())(params)
 
 
 def temporaries(blocks, side, training=False, stacked=False, depth=2, **options):

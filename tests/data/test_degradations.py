@@ -1,7 +1,5 @@
 import math
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -252,27 +250,3 @@ def test_jpeg_halves_the_resolution_of_chroma_only():
 def test_images_unfit_for_jpeg_are_refused(image, quality, message):
     with pytest.raises(InputError, match=message):
         degradations.jpeg(image, quality)
-
-
-def test_noise_from_a_jax_key_is_a_pure_function_of_it():
-    image = jnp.full((200, 200, 3), 0.5, jnp.float32)
-    noisy = jax.jit(lambda key: degradations.gaussian_noise(image, 25, key))(jax.random.key(0))
-    np.testing.assert_allclose(np.std(noisy), 25 / 255, rtol=0.01)
-    np.testing.assert_allclose(np.mean(noisy), 0.5, atol=0.002)
-    assert not np.array_equal(noisy, degradations.gaussian_noise(image, 25, jax.random.key(1)))
-
-
-def test_sigma_may_be_traced_beside_a_jax_key():
-    image, key = jnp.full((8, 8, 3), 0.5, jnp.float32), jax.random.key(0)
-    noisy = jax.jit(degradations.gaussian_noise)(image, 25.0, key)
-    np.testing.assert_allclose(noisy, degradations.gaussian_noise(image, 25.0, key), atol=1e-6)
-    assert noisy.dtype == jnp.float32
-
-
-@pytest.mark.parametrize(
-    ("image", "sigma", "message"),
-    [(jnp.zeros((8, 8), jnp.uint8), 25, "got uint8"), (jnp.zeros((8, 8), jnp.float32), -25, "got -25")],
-)
-def test_images_of_jax_unfit_for_noise_are_refused(image, sigma, message):
-    with pytest.raises(InputError, match=message):
-        degradations.gaussian_noise(image, sigma, jax.random.key(0))

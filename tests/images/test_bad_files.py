@@ -29,7 +29,7 @@ from picture_files import (
 from PIL import Image
 
 from swinir_jax.errors import InputError
-from swinir_jax.images import read_picture, read_size, reading
+from swinir_jax.images import read_header, read_picture, reading
 from swinir_jax.images.row_reading import open_rows
 
 
@@ -85,7 +85,7 @@ def test_threads_that_read_leave_the_filters_of_warnings_as_they_were(tmp_path):
     assert warnings.filters == filters
 
 
-@pytest.mark.parametrize("read", [read_picture, read_size])
+@pytest.mark.parametrize("read", [read_picture, read_header])
 def test_files_that_are_not_pictures_are_refused(tmp_path, read):
     empty, text, folder = tmp_path / "empty.png", tmp_path / "text.png", tmp_path / "folder.png"
     empty.touch()
@@ -224,7 +224,7 @@ def huge_header(kind, h, w):
 def test_decompression_bomb_is_refused_by_its_header(tmp_path, kind):
     path = tmp_path / "bomb"
     path.write_bytes(huge_header(kind, 15_000, 15_001))
-    assert read_size(path) == (15_000, 15_001)
+    assert read_header(path).size == (15_000, 15_001)
     gigabytes = "4.05" if kind == "png of 16 bits" else "2.03"  # three copies of the samples
     parts = ["15001 x 15000 pixels", f"{gigabytes} GB", "1.00 GB are allowed", "--memory"]
     assert_refused(functools.partial(read_picture, memory=10**9), path, *parts)
@@ -234,7 +234,7 @@ def test_png_wider_than_the_limit_is_refused_before_a_row_is_decoded(tmp_path, c
     path = tmp_path / "wide.png"
     path.write_bytes(huge_header("png", 1, 2**31 - 1))
     with limited_memory(10**6):
-        for read in (read_size, read_picture):
+        for read in (read_header, read_picture):
             assert_refused(read, path, "2147483647 pixels", "limit of 1000000")
         assert open_rows(path) is None
     path.write_bytes(huge_header("png", 1_000_001, 2))
@@ -263,7 +263,7 @@ def test_pillow_limit_of_pixels_is_ignored_and_kept(tmp_path, monkeypatch, name)
 def test_large_but_allowed_size_gives_no_warning(tmp_path, kind, recwarn):
     path = tmp_path / "large"
     path.write_bytes(huge_header(kind, 10_000, 9_999))  # Pillow warns about this size
-    assert read_size(path) == (10_000, 9_999)
+    assert read_header(path).size == (10_000, 9_999)
     assert not recwarn
 
 
@@ -313,7 +313,7 @@ def test_damaged_bytes_raise_nothing_but_input_error(tmp_path, kind):
         for position in rng.integers(0, len(data) if trial % 2 else min(len(data), 200), size=1 + trial % 3):
             damaged[position] ^= 1 << rng.integers(8)
         path.write_bytes(damaged[: rng.integers(1, len(data))] if trial % 5 == 0 else damaged)
-        for read in (read_size, read_picture):
+        for read in (read_header, read_picture):
             try:
                 read(path)
             except InputError as error:

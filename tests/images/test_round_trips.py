@@ -8,7 +8,7 @@ import tifffile
 from picture_files import ICC, H, W, assert_refused, assert_same_samples, make_picture, make_pixels, psnr
 from PIL import Image
 
-from swinir_jax.images import Picture, read_picture, read_size, write_picture
+from swinir_jax.images import Picture, read_header, read_picture, write_picture
 
 LOSSLESS = [
     (suffix, colours, alpha, dtype)
@@ -35,7 +35,7 @@ def test_lossless_formats_return_every_sample(tmp_path, suffix, colours, alpha, 
         picture = dataclasses.replace(picture, pixels=np.dstack([picture.pixels] * 3))
     restored = read_picture(path)
     assert_same_samples(restored, picture)
-    assert read_size(path) == (H, W)
+    assert read_header(path).size == (H, W)
     assert (restored.dpi, restored.icc_profile, restored.notes) == (None, None, ())
 
 

@@ -20,7 +20,6 @@ from swinir_jax.images import (
     fitting_ending,
     read_header,
     read_picture,
-    read_size,
     tiff_writing,
     write_picture,
 )
@@ -103,7 +102,7 @@ def test_enlarged_header():
 @pytest.mark.parametrize(("suffix", "side"), [(".webp", 16_383), (".jpg", 65_500)])
 def test_largest_side_of_a_format(tmp_path, suffix, side):
     write_picture(tmp_path / f"a{suffix}", Picture(np.zeros((1, side), np.uint8)))
-    assert read_size(tmp_path / f"a{suffix}") == (1, side)
+    assert read_header(tmp_path / f"a{suffix}").size == (1, side)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,11 @@ import sys
 import pytest
 
 from swinir_jax.cli.main import main
-from swinir_jax.inference import memory
 
 FAULTS = """
 import resource, sys
 import numpy as np
-from swinir_jax.inference.memory import keep_scratch
+from swinir_jax.machine import keep_scratch
 
 if sys.argv[1] == "kept":
     keep_scratch()
@@ -36,6 +35,6 @@ def test_scratch_memory_is_cleared_once_and_not_for_each_operation():
 
 def test_the_command_sets_malloc_of_its_process(monkeypatch, capsys):
     called = []
-    monkeypatch.setattr(memory, "keep_scratch", lambda: called.append(True))
+    monkeypatch.setattr("swinir_jax.cli.main.keep_scratch", lambda: called.append(True))
     assert main(["models"]) == 0
     assert called == [True]

@@ -13,9 +13,8 @@ import pytest
 import quick_programs
 from goldens import generated_weights
 
-from swinir_jax import Restorer, SwinIR, SwinIRConfig
+from swinir_jax import Restorer, SwinIR, SwinIRConfig, machine
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.inference import memory
 from swinir_jax.inference.streaming import StreamingRestorer
 
 CONFIG = SwinIRConfig(upsampler="", upscale=1, embed_dim=4, depths=(1,), num_heads=(1,), img_size=16)
@@ -106,8 +105,8 @@ def test_malloc_of_the_process_is_left_as_it_is(monkeypatch):
         def __getattr__(self, name):
             return lambda *arguments: called.append(name)
 
-    monkeypatch.setattr(memory.ctypes, "CDLL", Library)
+    monkeypatch.setattr(machine.ctypes, "CDLL", Library)
     Restorer(*NETWORK)(PHOTO)
     assert set(called) == {"malloc_trim"}  # which lasts no longer than the call
-    memory.keep_scratch()
+    machine.keep_scratch()
     assert "mallopt" in called

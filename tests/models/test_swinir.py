@@ -11,6 +11,7 @@ from PIL import Image
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.models import precision
 from swinir_jax.models.convolution import Convolution
 from swinir_jax.models.layers import Linear
 from swinir_jax.models.swinir import RSTB, pad_to_window
@@ -120,6 +121,15 @@ def test_parameters_of_float64_are_taken_as_float32():
     params, lq = tiny_params(TINY), image(1, 9, 11, 3)
     restored = compiled(SwinIR(TINY))({"params": jax.tree.map(np.float64, params)}, lq)
     np.testing.assert_array_equal(restored, compiled(SwinIR(TINY))({"params": params}, lq))
+
+
+def test_names_of_dtypes_are_dtypes():
+    with jax.enable_x64(True):
+        for name in ("float32", "bfloat16", "float64"):
+            dtype = jnp.dtype(name).type
+            assert precision.residual_dtype(name) == precision.residual_dtype(dtype)
+            assert precision.product_precision(name) == precision.product_precision(dtype)
+        assert precision.residual_dtype("float64") == jnp.float64
 
 
 def test_float64_without_x64_is_refused():
