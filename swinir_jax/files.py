@@ -86,11 +86,15 @@ def replacing(target: Path) -> Iterator[Path]:
 def new_file(target: Path) -> Iterator[BinaryIO]:
     """Yields a new file, open for writing and reading, that replaces `target` once it is complete and on the disk.
 
+    A file that exists keeps its permissions.
+
     Raises:
       UnwritableError: if the file cannot be written; `target` stays as it was.
     """
     try:
         with replacing(target) as temporary, open(temporary, "x+b") as file:
+            with contextlib.suppress(OSError):  # there is no earlier file, or the file system has no permissions
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())  # otherwise a power cut could leave the new name without content

@@ -4,12 +4,16 @@ import contextlib
 import ctypes
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-_CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))  # versions 2 and 1
-_CGROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+_CGROUP_LIST = Path("/proc/self/cgroup")  # lines of number, controllers (none in version 2) and group
+_CGROUPS = (
+    (Path("/sys/fs/cgroup"), "", ("memory.max", "memory.current")),
+    (Path("/sys/fs/cgroup/memory"), "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
+)  # of versions 2 and 1: where groups lie, the controller, and the files of limit and use
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # Intel's and AMD's, Intel's, Arm's
@@ -60,9 +64,9 @@ def multiplies_bfloat16() -> bool:
 
 
 def _container_bytes() -> list[int]:
-    """Returns the memory that each control group of a container leaves; psutil does not know these limits."""
+    """Returns the memory that each control group of the process leaves; psutil does not know these limits."""
     free = []
-    for folder, (limit, use) in zip(_CGROUPS, _CGROUP_FILES, strict=True):
+    for folder, (limit, use) in _control_groups():
         try:
             reclaimable = re.search(
                 r"^(?:total_)?inactive_file (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE
@@ -72,3 +76,17 @@ def _container_bytes() -> list[int]:
         except (OSError, ValueError):  # there is no control group, or no limit ("max")
             continue
     return free
+
+
+def _control_groups() -> Iterator[tuple[Path, tuple[str, str]]]:
+    """Yields the folders of the process's groups and of those around them, with the names of the files."""
+    try:
+        lines = [line.split(":", 2) for line in _CGROUP_LIST.read_text().splitlines()]
+        groups = {controller: group for _, controllers, group in lines for controller in controllers.split(",")}
+    except (OSError, ValueError):
+        groups = {}
+    for root, controller, names in _CGROUPS:
+        folder = root / groups.get(controller, "").lstrip("/")
+        for above in (folder, *folder.parents):
+            if above.is_relative_to(root):
+                yield above, names

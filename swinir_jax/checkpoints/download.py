@@ -208,6 +208,15 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+class _Proxies(urllib.request.ProxyHandler):
+    """Sends what another host serves through the proxies of the environment; this machine is asked directly."""
+
+    def proxy_open(self, req: Any, proxy: Any, type: Any) -> Any:
+        if urllib.parse.urlsplit(req.full_url).hostname in _LOCAL_HOSTS:
+            return None
+        return super().proxy_open(req, proxy, type)
+
+
 def _fetch(address: str, target: Path, progress: bool, check: Callable[[Path], Any]) -> None:
     """Downloads a weight file and checks it; the file appears whole or not at all.
 
@@ -234,7 +243,7 @@ def _fetch(address: str, target: Path, progress: bool, check: Callable[[Path], A
 
 def _blocks(address: str, progress: bool) -> Iterator[bytes]:
     """Yields what a server sends; raises DownloadError if that is less than the server has announced."""
-    opener = urllib.request.build_opener(_CheckedRedirects)
+    opener = urllib.request.build_opener(_CheckedRedirects, _Proxies)
     count = 0
     try:
         with opener.open(address, timeout=_TIMEOUT) as response:

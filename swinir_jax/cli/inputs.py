@@ -136,12 +136,23 @@ def _expand(argument: str, inputs: Inputs, out: Path, spool: Path | None, recurs
         yield _copied(sys.stdin.buffer, "standard input", Path("stdin"), spool)
     elif os.path.isdir(path):
         yield from _in_folder(path, inputs, out, recursive)
-    elif os.path.lexists(path):
+    elif _is_there(path):
         yield _file_or_pipe(path, spool)
     elif glob.has_magic(argument):
         yield from _matching(argument, inputs, out, recursive)
     else:
         raise InputError(f"{argument}: no such file or folder.")
+
+
+def _is_there(path: Path) -> bool:
+    """Returns whether a file or link has the name; raises PermissionError where the folder does not tell."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        raise
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _in_folder(folder: Path, inputs: Inputs, out: Path, recursive: bool) -> list[Source]:

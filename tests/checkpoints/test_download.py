@@ -38,6 +38,12 @@ def test_whole_file_is_fetched_once(server, tmp_path):
     assert server.asked == ["/mirror/tiny_x2.pth"]
 
 
+def test_this_machine_is_asked_without_a_proxy(server, monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
+    assert locate_official(MODEL).read_bytes() == GOOD
+
+
 def test_files_come_from_the_release_of_their_project(server, monkeypatch):
     monkeypatch.delenv(download.MIRROR_VARIABLE)
     locate_official(dataclasses.replace(MODEL, release=f"http://127.0.0.1:{server.server_port}/other/v1"))

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import socket
@@ -38,6 +39,20 @@ def pairs(*arguments, **options):
 
 def test_folder_is_sorted():
     assert pairs("in") == [("in/a.jpg", "a.jpg"), ("in/b.png", "b.png")]
+
+
+def test_a_picture_in_a_closed_folder_is_not_called_missing(monkeypatch):
+    found_by_system = os.lstat
+
+    def lstat(path):
+        if str(path) == "closed/a.png":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return found_by_system(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    found = find("closed/a.png", "in")
+    assert "Permission denied" in str(found.problems["closed/a.png"])
+    assert len(found.sources) == 2
 
 
 def test_recursive_search_keeps_subfolders():

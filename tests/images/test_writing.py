@@ -184,6 +184,15 @@ def test_written_file_has_the_permissions_of_a_new_file(tmp_path):
     assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o640
 
 
+def test_replaced_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "a.png"
+    for mode in (0o600, 0o664):
+        path.touch()
+        path.chmod(mode)
+        write_picture(path, make_picture(3, False))
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
 def test_link_stays_a_link(tmp_path):
     (tmp_path / "real").mkdir()
     link, target = tmp_path / "link.png", tmp_path / "real" / "target.png"
