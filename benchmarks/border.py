@@ -23,8 +23,8 @@ from swinir_jax.checkpoints.zoo import bundled_scores
 from swinir_jax.data.folders import find_images
 from swinir_jax.evaluation.protocol import average, evaluate
 from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.padding import MARGIN
-from swinir_jax.inference.streaming import StreamingRestorer
 from swinir_jax.tasks import PAD, TASKS, real_sr
 
 RESULTS = ROOT / "benchmarks" / "results" / "border.json"
@@ -46,7 +46,7 @@ def rims(model_name: str) -> list[str]:
     model, params = load_pretrained(model_name)
     scale, side = model.config.upscale, SIDE + 2 * max(MARGINS)
     whole = Restorer(model, params, tile=0, pad="minimal")
-    tiled = StreamingRestorer(model, params, tile=64, overlap=32)
+    tiled = NetworkChain([(model, params)], tile=64, overlap=32)
     behind, modes = dict.fromkeys(MARGINS, 0), [0, 0]
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "flat.png", Path(folder) / "restored.png"

@@ -20,14 +20,14 @@ from PIL import Image
 
 from swinir_jax import load_pretrained
 from swinir_jax.data.folders import find_images
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.files import FileRestoration
 from swinir_jax.inference.overlap import overlapped
-from swinir_jax.inference.streaming import StreamingRestorer
 
 SIZE = (320, 240)  # width and height of the photographs
 
 
-class StandIn(StreamingRestorer):
+class StandIn(NetworkChain):
     """A restorer whose network only waits, and has the same answer to all pictures."""
 
     seconds = 0.0
@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds, in which all take turns (default: 3)")
     args = parser.parse_args()
     photographs = [photograph for photograph, _ in find_images(args.hq).pairs]
-    restorer = (StreamingRestorer if args.network_ms is None else StandIn)(*load_pretrained(args.model))
-    restorer.prepare(SIZE[::-1])
+    restorer = (NetworkChain if args.network_ms is None else StandIn)([load_pretrained(args.model)])
+    restorer.restorers[0].prepare(SIZE[::-1])
     StandIn.seconds = (args.network_ms or 0) / 1000
     StandIn.answer = np.asarray(small(photographs[0], restorer.scale), np.float32) / 255
     with tempfile.TemporaryDirectory() as folder:

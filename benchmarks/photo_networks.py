@@ -26,7 +26,7 @@ from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, judge, loa
 from swinir_jax.evaluation.protocol import average, baseline, evaluate
 from swinir_jax.evaluation.report import format_score
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference.chain import make_restorer
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.tasks import real_sr
 
 RESULTS = ROOT / "benchmarks" / "results" / "photo_networks.json"
@@ -65,7 +65,7 @@ def measure(files: list[Path], names: tuple[str, ...], scale: int, distance: Dis
     """
     task, network = real_sr("photo"), baseline("input" if scale == 1 else "bicubic", scale)
     if names:
-        network = make_restorer([pretrained(name) for name in names], scale).restore
+        network = NetworkChain([pretrained(name) for name in names], scale).restore
     evaluated = evaluate(task, scale, network, [(hq, None) for hq in files])
     results = [judge(*result, task, scale, distance) for result in evaluated]
     damaged = [result for result in results if math.isfinite(result.scores["psnr_y_bicubic"])]

@@ -28,8 +28,8 @@ from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.cli.model_options import pixels_in_millions, size_in_bytes
 from swinir_jax.files import make_folder, write_bytes
 from swinir_jax.images import READABLE, read_header
-from swinir_jax.inference.chain import make_restorer
-from swinir_jax.inference.files import FileRestoration, FileRestorer
+from swinir_jax.inference.chain import NetworkChain
+from swinir_jax.inference.files import FileRestoration
 
 RETRIES = 2  # of a picture whose worker dies; more would not end for a picture that kills each worker
 
@@ -96,12 +96,11 @@ class Worker:
         self.restorer = self.load(options)
 
     @staticmethod
-    def load(options: argparse.Namespace) -> FileRestorer:
+    def load(options: argparse.Namespace) -> NetworkChain:
         """Loads the networks."""
         common = {"tile": options.tile, "memory": options.memory}
         if options.model:
-            network = load_pretrained(options.model)
-            return make_restorer([network], network[0].config.upscale, **common)
+            return NetworkChain([load_pretrained(options.model)], **common)
         return load_restorer(choose_models(options.purpose, options.scale), **common)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:

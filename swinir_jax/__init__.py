@@ -72,20 +72,10 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of the packa
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
-            return _version()
+            return importlib.import_module("swinir_jax.version").version()
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def _version() -> str:
-    """Returns the version in pyproject.toml, as it was when the package was installed."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("swinir-jax")
-    except metadata.PackageNotFoundError:  # a copy of the repository on the path
-        return "unknown"
 
 
 def __dir__() -> list[str]:

@@ -17,7 +17,7 @@ import psutil
 
 from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.inference.chain import make_restorer
+from swinir_jax.inference.chain import NetworkChain
 
 WIDTH = 256
 
@@ -51,7 +51,7 @@ def main() -> None:
         write_picture(folder / f"{name}.tif", Picture(pixels))
 
     def restorer(**options):
-        return make_restorer([network(scale) for scale in scales], math.prod(scales), tile=64, overlap=16, **options)
+        return NetworkChain([network(scale) for scale in scales], math.prod(scales), tile=64, overlap=16, **options)
 
     restorer().restore_file(folder / "small.tif", folder / "small.png")
     peaks = {"before": peak()}

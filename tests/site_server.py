@@ -15,7 +15,7 @@ from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.app.networks import Offer
 from swinir_jax.app.site import make_site
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.inference.chain import make_restorer
+from swinir_jax.inference.chain import NetworkChain
 
 _LIKE_JPEG = SwinIRConfig(img_range=255.0, window_size=7, embed_dim=4, depths=(2,), num_heads=(1,))
 NETWORKS = {
@@ -46,7 +46,7 @@ def write_site(folder, runtime):
 def expected_pixels(pixels, names, scale):
     """Returns what `swinir-jax restore` makes of uint8 pixels by the site's networks, whose weights are float16."""
     networks = [(model, jax.tree.map(_rounded, params)) for model, params in (NETWORKS[name] for name in names)]
-    return make_restorer(networks, scale)(pixels)
+    return NetworkChain(networks, scale)(pixels)
 
 
 def _rounded(values):

@@ -16,8 +16,8 @@ from swinir_jax.checkpoints.zoo import RESEARCH_LICENSE, license_of, model_path
 from swinir_jax.files import shortened
 from swinir_jax.images import read_header
 from swinir_jax.images.targets import result_ending, result_stem
-from swinir_jax.inference.chain import Network, load_restorer, make_restorer
-from swinir_jax.inference.files import FileRestoration, FileRestorer
+from swinir_jax.inference.chain import Network, NetworkChain, load_restorer
+from swinir_jax.inference.files import FileRestoration
 
 Done = Callable[[int, int], None]
 """Function of (tiles just finished, tiles in all), called after each batch of tiles."""
@@ -38,7 +38,7 @@ class Offer:
       networks: names of the networks in the order in which they run.
       place: "to be fetched" if one of them is, else where they are.
       better: name of a network that suits the purpose better; None if these do.
-      load: function from options of a `StreamingRestorer` to the restorer.
+      load: function from options of a `NetworkChain` to the restorer.
     """
 
     purpose: str
@@ -49,7 +49,7 @@ class Offer:
     networks: tuple[str, ...]
     place: str
     better: str | None = None
-    load: Callable[..., FileRestorer] = dataclasses.field(compare=False)
+    load: Callable[..., NetworkChain] = dataclasses.field(compare=False)
 
     @property
     def key(self) -> str:
@@ -86,7 +86,7 @@ def _first(default: Any, values: Sequence[Any]) -> list[Any]:
 
 
 def _offer(choice: Choice, weights_dir: str | None) -> Offer:
-    def load(**options: Any) -> FileRestorer:
+    def load(**options: Any) -> NetworkChain:
         return load_restorer(choice, weights_dir=weights_dir, **options)
 
     places = [step.place for step in choice.passes]
@@ -136,8 +136,8 @@ def offer_of_networks(names: Sequence[str], networks: Sequence[Network], strengt
     """Returns the offer of networks that are loaded already and run in turn."""
     scale = math.prod(model.config.upscale for model, _ in networks)
 
-    def load(**options: Any) -> FileRestorer:
-        return make_restorer(networks, scale, **options)
+    def load(**options: Any) -> NetworkChain:
+        return NetworkChain(networks, scale, **options)
 
     return Offer(purpose="model", scale=scale, strength=strength, networks=tuple(names), place="given", load=load)
 
@@ -176,12 +176,12 @@ class Networks:
 
         Args:
           offers: what can be done, the default first.
-          **options: options of a `StreamingRestorer`, such as `tile` and `memory`.
+          **options: options of a `NetworkChain`, such as `tile` and `memory`.
         """
         self.offers = {offer.key: offer for offer in offers}
         self.memory: int | None = options.get("memory")
         self._options = options
-        self._loaded: tuple[Offer, FileRestorer] | None = None
+        self._loaded: tuple[Offer, NetworkChain] | None = None
         self._sizes: set[tuple[int, int]] = set()
         self._done: Done = lambda tiles, total: None
 
@@ -217,7 +217,7 @@ class Networks:
             (*choice, *restored.notes),
         )
 
-    def _restorer(self, offer: Offer, size: tuple[int, int]) -> FileRestorer:
+    def _restorer(self, offer: Offer, size: tuple[int, int]) -> NetworkChain:
         if len(self._sizes | {size}) > _SIZES or (self._loaded and self._loaded[0] != offer):
             self._loaded = None
             self._sizes.clear()

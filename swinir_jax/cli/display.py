@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from swinir_jax.errors import printable
-from swinir_jax.inference.files import FileRestorer
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.progress import Pace, Progress, measured_pace
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Display:
           hidden: whether to draw nothing on a terminal either.
         """
         self._hidden = hidden
-        self._restorers: Sequence[FileRestorer] = ()  # while there is something to draw
+        self._restorers: Sequence[NetworkChain] = ()  # while there is something to draw
         self._pace = Pace()
         self._works: list[float] = []
         self._running: dict[int, _Running] = {}  # by lanes
@@ -66,7 +66,7 @@ class Display:
                 running.progress.advance(count, total, works)
 
     @contextlib.contextmanager
-    def drawing(self, restorers: Sequence[FileRestorer], sizes: Sequence[tuple[int, int]]) -> Iterator[None]:
+    def drawing(self, restorers: Sequence[NetworkChain], sizes: Sequence[tuple[int, int]]) -> Iterator[None]:
         """Draws or logs, in a thread, until the end of the block.
 
         Args:

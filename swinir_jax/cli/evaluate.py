@@ -35,7 +35,7 @@ from swinir_jax.evaluation.report import Report, as_dict, format_score, format_s
 from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Picture, write_picture
-from swinir_jax.inference.chain import make_restorer
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.tasks import PAD, TASKS, Task, real_sr
 
 logger = logging.getLogger(__name__)
@@ -257,7 +257,7 @@ def _network(args: argparse.Namespace, task: Task, scale: int) -> RestoreImage:
                 f"{args.task} is for networks of {task.channels} channels, {name} has {model.config.in_chans}."
             )
     options = {"tile": args.tile, "pad": PAD, "self_ensemble": args.self_ensemble}
-    return make_restorer(networks, scale, blend="average", **options).restore
+    return NetworkChain(networks, scale, blend="average", **options).restore
 
 
 def _protocol(

@@ -10,7 +10,8 @@ from swinir_jax.cli.devices import files_beside, largest_beside_others
 from swinir_jax.cli.display import Display
 from swinir_jax.cli.planning import Job
 from swinir_jax.files import make_folder
-from swinir_jax.inference.files import FileRestoration, FileRestorer, Restored
+from swinir_jax.inference.chain import NetworkChain
+from swinir_jax.inference.files import FileRestoration, Restored
 from swinir_jax.inference.overlap import Outcome, in_lanes, overlapped
 
 
@@ -29,7 +30,7 @@ class Lane:
     """
 
     number: int
-    restorer: FileRestorer
+    restorer: NetworkChain
     jobs: Sequence[Job]
     beside: int
     finish: Callable[[Job, Restored], float]
@@ -70,7 +71,7 @@ class Lane:
 
 def run_lanes(
     jobs: Sequence[Job],
-    restorers: Sequence[FileRestorer],
+    restorers: Sequence[NetworkChain],
     finish: Callable[[Job, Restored], float],
     display: Display,
     args: argparse.Namespace,

@@ -3,10 +3,10 @@
 import argparse
 from typing import Any, NoReturn
 
-import swinir_jax
 from swinir_jax.cli.exit_codes import BAD_INPUT
 from swinir_jax.cli.output import say
 from swinir_jax.errors import nearest, printable
+from swinir_jax.version import version
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,5 +53,5 @@ class PrintVersion(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> None:
         """Prints `swinir-jax VERSION`."""
-        say(f"{parser.prog} {swinir_jax.__version__}")
+        say(f"{parser.prog} {version()}")
         parser.exit()

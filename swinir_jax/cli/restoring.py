@@ -13,7 +13,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-import swinir_jax
 from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.cli.choosing import Chosen, describe_licenses, load_chosen
 from swinir_jax.cli.devices import take_devices
@@ -31,10 +30,11 @@ from swinir_jax.errors import first_few
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Header, Picture, write_picture
 from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
-from swinir_jax.inference.chain import make_restorer
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.comparison import side_by_side
-from swinir_jax.inference.files import FileRestorer, Restored
+from swinir_jax.inference.files import Restored
 from swinir_jax.inference.network import fingerprint
+from swinir_jax.version import version
 
 logger = logging.getLogger(__name__)
 
@@ -131,10 +131,10 @@ def _load(args: argparse.Namespace, choice: Choice | None) -> Chosen:
     return chosen
 
 
-def _restorers(chosen: Chosen, display: Display, args: argparse.Namespace) -> list[FileRestorer]:
+def _restorers(chosen: Chosen, display: Display, args: argparse.Namespace) -> list[NetworkChain]:
     """Returns a restorer on each device."""
     return [
-        make_restorer(
+        NetworkChain(
             chosen.networks,
             chosen.scale,
             tile=args.tile,
@@ -154,14 +154,14 @@ def _settings(chosen: Chosen, args: argparse.Namespace) -> dict[str, str]:
     """Returns everything that results depend on beside the inputs."""
     networks = " ".join(fingerprint(model, params) for model, params in chosen.networks)
     options = {name: str(value) for name, value in vars(args).items() if name not in _OTHER_OPTIONS}
-    return {**options, "networks": networks, "version": swinir_jax.__version__}
+    return {**options, "networks": networks, "version": version()}
 
 
 def _plan(
     inputs: Inputs,
     headers: Mapping[Source, Header],
     goal: Goal,
-    restorers: Sequence[FileRestorer],
+    restorers: Sequence[NetworkChain],
     unfinished: Unfinished,
     tally: Tally,
     args: argparse.Namespace,

@@ -1,10 +1,11 @@
-"""Several networks in turn, and scales that no network has."""
+"""One network or several in turn, images larger than memory, and scales that no network has."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,9 +14,12 @@ from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.data.degradations import imresize
 from swinir_jax.errors import InputError, is_int
 from swinir_jax.images import Picture, read_header
+from swinir_jax.inference.engine import MEMORY_SHARE
+from swinir_jax.inference.memory import free_bytes
 from swinir_jax.inference.photographs import PhotoRestorer
-from swinir_jax.inference.restorer import ignore
-from swinir_jax.inference.streaming import StreamingRestorer, continues_by_rows, fitting_size, restore_by_rows
+from swinir_jax.inference.restorer import Restorer, ignore
+from swinir_jax.inference.streaming import continues_by_rows, fitting_size, restore_by_rows
+from swinir_jax.machine import resident_bytes
 from swinir_jax.models import SwinIR
 
 Network = tuple[SwinIR, Mapping[str, Any]]
@@ -25,9 +29,13 @@ _REDUCING_BYTES = 28  # held by `imresize` for each pixel of a channel: float64 
 
 
 class NetworkChain(PhotoRestorer):
-    """Restores photographs by several networks in turn; MATLAB's bicubic reduces an answer that is too large.
+    """Restores photographs of any size, also in files larger than memory, by one network or several in turn.
 
-    Between networks, and before bicubic, answers are clipped to [0, 1]; they are never rounded.
+    MATLAB's bicubic reduces an answer that is too large. Between networks, and before bicubic, answers are clipped to
+    [0, 1]; they are never rounded.
+
+    Attributes:
+      restorers: the networks' Restorers, in the order in which they run.
     """
 
     def __init__(
@@ -35,6 +43,7 @@ class NetworkChain(PhotoRestorer):
         networks: Sequence[Network],
         scale: int | None = None,
         *,
+        memory: int | None = None,
         done: Callable[[int, int], None] = ignore,
         **options: Any,
     ):
@@ -43,15 +52,18 @@ class NetworkChain(PhotoRestorer):
         Args:
           networks: models and parameters in the order in which they run.
           scale: sides of the result over sides of the image; None for what the networks give.
+          memory: bytes that the process may hold; None for those it holds now and a share of the free ones.
           done: called with (tiles just finished, tiles of the image in all networks), for a progress bar; the first
             time with 0, once programs are compiled.
-          **options: other options of a `StreamingRestorer`, for each network.
+          **options: other options of a `Restorer`, for each network.
 
         Raises:
           InputError: if the networks enlarge by less than `scale`, or an argument has a wrong value.
         """
-        self._restorers = [StreamingRestorer(*network, done=self._count, **options) for network in networks]
-        enlarged = math.prod(restorer.scale for restorer in self._restorers)
+        if memory is None:
+            memory = resident_bytes() + int(MEMORY_SHARE * free_bytes(jax.devices("cpu")[0]))
+        self.restorers = [Restorer(*network, memory=memory, done=self._count, **options) for network in networks]
+        enlarged = math.prod(restorer.scale for restorer in self.restorers)
         self._scale = enlarged if scale is None else scale
         if not is_int(self._scale) or self._scale < 1:
             raise InputError(f"The scale must be a whole number of at least 1, got {scale!r}.")
@@ -63,7 +75,7 @@ class NetworkChain(PhotoRestorer):
     @property
     def models(self) -> tuple[SwinIR, ...]:
         """Networks in the order in which they run."""
-        return tuple(restorer.model for restorer in self._restorers)
+        return tuple(restorer.model for restorer in self.restorers)
 
     @property
     def scale(self) -> int:
@@ -73,7 +85,7 @@ class NetworkChain(PhotoRestorer):
     def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
         """Chooses tiles for a set of images, as `PhotoRestorer.plan`, for each network."""
         stages = [[*self._stages(size)] for size in sizes]
-        for i, restorer in enumerate(self._restorers):
+        for i, restorer in enumerate(self.restorers):
             restorer.plan(networks[i][1] for networks in stages)
 
     def work(self, size: tuple[int, int]) -> float:
@@ -90,7 +102,7 @@ class NetworkChain(PhotoRestorer):
         Raises:
           InputError: if the header cannot be read, or the image fits neither in memory nor by rows.
         """
-        memory = self._restorers[0].engine.unused_memory()
+        memory = self.restorers[0].engine.unused_memory()
         size = fitting_size(path, memory, self._largest, beside=_REDUCING_BYTES if self._is_reduced else 0)
         if size is None:
             self._check_rows(path)
@@ -98,7 +110,7 @@ class NetworkChain(PhotoRestorer):
 
     def continues(self, path: Path, target: Path) -> bool:
         """Returns whether `restore_file` would go on with an unfinished result, as `continues_by_rows`."""
-        return not self._is_reduced and continues_by_rows(self._restorers, path, target)
+        return not self._is_reduced and continues_by_rows(self.restorers, path, target)
 
     def restore_file(
         self, path: Path, target: Path, *, background: str | None = None, strip_metadata: bool = False
@@ -110,7 +122,7 @@ class NetworkChain(PhotoRestorer):
         """
         self._check_rows(path)
         return restore_by_rows(
-            self._restorers, path, target, self._done, background=background, strip_metadata=strip_metadata
+            self.restorers, path, target, self._done, background=background, strip_metadata=strip_metadata
         )
 
     def _check_rows(self, path: Path) -> None:
@@ -126,35 +138,19 @@ class NetworkChain(PhotoRestorer):
         for restorer, size in self._stages((h, w)):
             restorer.prepare(size)
         self._tiles = sum(restorer.count_tiles(size) for restorer, size in self._stages((h, w)))
-        for i, restorer in enumerate(self._restorers):
+        for i, restorer in enumerate(self.restorers):
             image = restorer.restore(np.clip(image, 0, 1) if i else image)
         return _reduced(np.clip(image, 0, 1), (h * self.scale, w * self.scale)) if self._is_reduced else image
 
-    def _stages(self, size: tuple[int, int]) -> Iterator[tuple[StreamingRestorer, tuple[int, int]]]:
+    def _stages(self, size: tuple[int, int]) -> Iterator[tuple[Restorer, tuple[int, int]]]:
         """Yields each network's restorer with the size of the image that the networks before it give."""
         h, w = size
-        for restorer in self._restorers:
+        for restorer in self.restorers:
             yield restorer, (h, w)
             h, w = h * restorer.scale, w * restorer.scale
 
     def _count(self, tiles: int, total: int) -> None:
         self._done(tiles, self._tiles)
-
-
-def make_restorer(networks: Sequence[Network], scale: int, **options: Any) -> StreamingRestorer | NetworkChain:
-    """Returns the restorer of networks that run in turn: a `StreamingRestorer` if one network gives the scale.
-
-    Args:
-      networks: models and parameters in the order in which they run.
-      scale: sides of the result over sides of the image.
-      **options: options of a `StreamingRestorer`.
-
-    Raises:
-      InputError: as `NetworkChain` does.
-    """
-    if len(networks) == 1 and networks[0][0].config.upscale == scale:
-        return StreamingRestorer(*networks[0], **options)
-    return NetworkChain(networks, scale, **options)
 
 
 def load_restorer(
@@ -164,7 +160,7 @@ def load_restorer(
     weights_dir: str | None = None,
     progress: bool = False,
     **options: Any,
-) -> StreamingRestorer | NetworkChain:
+) -> NetworkChain:
     """Loads the networks of a choice, and downloads those that are not on this machine.
 
     Args:
@@ -172,11 +168,10 @@ def load_restorer(
       dtype: dtype in which the networks compute, float32 or bfloat16.
       weights_dir: folder in which official files are looked for first.
       progress: whether to draw a progress bar while downloading.
-      **options: options of a `StreamingRestorer`, such as `memory` and `done`.
+      **options: options of a `NetworkChain`, such as `memory` and `done`.
 
     Returns:
-      A `StreamingRestorer` if one network gives the scale, else a `NetworkChain`: both are called with an image
-      `[h, w]` or `[h, w, C]`, as a `Restorer`.
+      A chain, which is called with an image `[h, w]` or `[h, w, C]`, as a `Restorer`.
 
     Raises:
       InputError: if weights cannot be loaded, or an option has a wrong value.
@@ -184,7 +179,7 @@ def load_restorer(
     networks = [
         load_pretrained(step.source, dtype=dtype, weights_dir=weights_dir, progress=progress) for step in choice.passes
     ]
-    return make_restorer(networks, choice.scale, **options)
+    return NetworkChain(networks, choice.scale, **options)
 
 
 def _reduced(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -10,10 +10,6 @@ from swinir_jax.images import Picture, flatten, read_picture, write_picture
 from swinir_jax.images.row_writing import drop_unfinished
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.pictures import restore_picture
-from swinir_jax.inference.streaming import StreamingRestorer
-
-FileRestorer = StreamingRestorer | NetworkChain
-"""Restorer of files, as `make_restorer` returns one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +54,7 @@ class FileRestoration:
 
     file: Path
     target: Path
-    restorer: FileRestorer
+    restorer: NetworkChain
     _: dataclasses.KW_ONLY
     by_rows: bool = False
     memory: int | None = None

@@ -1,25 +1,19 @@
 """Restoration of images larger than memory, by rows of tiles."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import jax
 
 from swinir_jax.errors import InputError
 from swinir_jax.images import Picture, read_header
 from swinir_jax.images.row_reading import decoded_rows, open_rows
 from swinir_jax.images.row_writing import GROUP, RowWriter, check_target, read_progress
 from swinir_jax.images.rows import RowSource
-from swinir_jax.inference.engine import MEMORY_SHARE
-from swinir_jax.inference.memory import free_bytes
 from swinir_jax.inference.network_rows import NetworkRows, choose_tiles
 from swinir_jax.inference.photographs import to_samples
 from swinir_jax.inference.restorer import Restorer
 from swinir_jax.inference.tiling import Tiling
-from swinir_jax.machine import resident_bytes
-from swinir_jax.models import SwinIR
 
 logger = logging.getLogger(__name__)
 
@@ -46,40 +40,6 @@ def fitting_size(path: Path, memory: float, scale: int, *, beside: int = 0) -> t
     floats = (9 if header.channels == 3 else 7) + (4 if header.has_alpha else 0)  # of answers in RGB, seen in a profile
     bytes_a_pixel = channels * (itemsize + 4) + scale**2 * (4 * floats + channels * itemsize + beside)
     return (h, w) if h * w * bytes_a_pixel <= memory else None
-
-
-class StreamingRestorer(Restorer):
-    """A Restorer that also restores files whose images do not fit into memory."""
-
-    def __init__(self, model: SwinIR, params: Mapping[str, Any], *, memory: int | None = None, **options: Any):
-        """Puts the parameters on the device.
-
-        Args:
-          model: network, as for a Restorer.
-          params: parameters, as for a Restorer.
-          memory: bytes that the process may hold; None for those it holds now and a share of the free ones.
-          **options: other options of a Restorer.
-
-        Raises:
-          InputError: as a Restorer does.
-        """
-        if memory is None:
-            memory = resident_bytes() + int(MEMORY_SHARE * free_bytes(jax.devices("cpu")[0]))
-        super().__init__(model, params, memory=memory, **options)
-
-    def size_if_fits(self, path: Path) -> tuple[int, int] | None:
-        """Returns height and width of the image in a file if it can be restored in memory, as `fitting_size`."""
-        return fitting_size(path, self.engine.unused_memory(), self.scale)
-
-    def continues(self, path: Path, target: Path) -> bool:
-        """Returns whether `restore_file` would go on with an unfinished result, as `continues_by_rows`."""
-        return continues_by_rows([self], path, target)
-
-    def restore_file(
-        self, path: Path, target: Path, *, background: str | None = None, strip_metadata: bool = False
-    ) -> tuple[int, Picture]:
-        """Restores an image of any size, a row of tiles at a time, as `restore_by_rows`."""
-        return restore_by_rows([self], path, target, self._done, background=background, strip_metadata=strip_metadata)
 
 
 def continues_by_rows(restorers: Sequence[Restorer], path: Path, target: Path) -> bool:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-import swinir_jax
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import missing_package
 from swinir_jax.onnx.graph import FLOAT, Graph, Tensor
 from swinir_jax.onnx.swinir import load_weights, swinir
+from swinir_jax.version import version
 
 INPUT, OUTPUT = "image", "restored"
 OPSET, IR_VERSION = 17, 8  # older than most runtimes in use
@@ -61,7 +61,7 @@ def onnx_file(
         opset_imports=[make.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="swinir-jax",
-        producer_version=swinir_jax.__version__,
+        producer_version=version(),
     )
     make.set_model_props(model, dict(metadata or {}))
     return model.SerializeToString(deterministic=True)

@@ -19,7 +19,7 @@ from swinir_jax.checkpoints.ends import save_ends
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.zoo import bundled_models
-from swinir_jax.inference.chain import make_restorer
+from swinir_jax.inference.chain import NetworkChain
 
 
 def test_progress_counts_tiles(spool):
@@ -176,7 +176,7 @@ def test_files_are_removed_after_the_download_or_in_time_and_at_the_end(spool, m
 
 
 def test_a_picture_larger_than_memory_is_restored_by_rows_without_a_preview(spool, monkeypatch):
-    monkeypatch.setattr("swinir_jax.inference.streaming.StreamingRestorer.size_if_fits", lambda restorer, file: None)
+    monkeypatch.setattr("swinir_jax.inference.chain.NetworkChain.size_if_fits", lambda restorer, file: None)
     monkeypatch.setattr("swinir_jax.app.jobs.write_preview", refuse)
 
     async def test():
@@ -250,7 +250,7 @@ def test_a_model_with_two_ends_is_offered_at_both_and_at_its_default(tmp_path):
     lq = np.random.default_rng(0).random((16, 16, 3), dtype=np.float32)
     _, faithful, most = (offer.load(tile=0).restore(lq) for offer in offers)
     for params, expected in ((PARAMS, faithful), (sharp, most)):
-        np.testing.assert_array_equal(make_restorer([(SwinIR(CONFIG), params)], 2, tile=0).restore(lq), expected)
+        np.testing.assert_array_equal(NetworkChain([(SwinIR(CONFIG), params)], 2, tile=0).restore(lq), expected)
     assert np.abs(faithful - most).max() > 0.01
 
 

@@ -11,9 +11,8 @@ from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference import engine
-from swinir_jax.inference.chain import NetworkChain, make_restorer
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.pictures import restore_picture
-from swinir_jax.inference.streaming import StreamingRestorer
 
 
 @functools.cache
@@ -101,7 +100,7 @@ def test_progress_counts_the_tiles_of_all_networks():
 
 def test_a_plan_holds_for_all_networks(monkeypatch):
     planned = []
-    monkeypatch.setattr(StreamingRestorer, "plan", lambda self, sizes: planned.append([*sizes]))
+    monkeypatch.setattr(Restorer, "plan", lambda self, sizes: planned.append([*sizes]))
     NetworkChain([network(1), network(2), network(2)]).plan([(5, 6), (7, 8)])
     assert planned == [[(5, 6), (7, 8)], [(5, 6), (7, 8)], [(10, 12), (14, 16)]]
 
@@ -115,12 +114,6 @@ def test_networks_that_enlarge_too_little_are_refused():
 def test_scales_that_are_no_whole_numbers_are_refused(scale):
     with pytest.raises(InputError, match=f"whole number of at least 1, got {scale}"):
         NetworkChain([network(2)], scale)
-
-
-def test_one_network_at_its_own_scale_is_not_a_chain():
-    assert isinstance(make_restorer([network(2)], 2), StreamingRestorer)
-    assert isinstance(make_restorer([network(2)], 1), NetworkChain)
-    assert isinstance(make_restorer([network(1), network(1)], 1), NetworkChain)
 
 
 def test_images_larger_than_memory_are_refused_by_name_where_bicubic_needs_them_whole(tmp_path, monkeypatch):
@@ -158,4 +151,3 @@ def test_the_restorer_of_a_choice(monkeypatch):
     for purpose, scales in (("jpeg", (1, 3)), ("photo", (4,))):  # the second one is reduced
         restorer = load_restorer(choose_models(purpose, 3), tile=0)
         np.testing.assert_array_equal(restorer(image), NetworkChain(map(network, scales), 3, tile=0)(image))
-    assert isinstance(load_restorer(choose_models("clean", 4)), StreamingRestorer)

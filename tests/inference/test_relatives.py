@@ -12,8 +12,8 @@ from swinir_jax import Restorer, SwinIR, load_pretrained
 from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.pictures import restore_picture
-from swinir_jax.inference.streaming import StreamingRestorer
 
 SMALL = dict(embed_dim=4, depths=(2,), num_heads=(2,))
 SWIN2SR = dataclasses.replace(TINY_SWIN2SR, upsampler="pixelshuffle_aux", **SMALL)
@@ -57,7 +57,7 @@ def test_tiles_are_close_to_the_whole(config, size):
 def test_by_rows_as_in_memory(config, pad, tmp_path):
     pixels = (photo(133, 70, 3) * 255).astype(np.uint8)
     write_picture(tmp_path / "a.png", Picture(pixels))
-    restorer = StreamingRestorer(*network(config), tile=128, overlap=64, pad=pad)
+    restorer = NetworkChain([network(config)], tile=128, overlap=64, pad=pad)
     restorer.restore_file(tmp_path / "a.png", tmp_path / "b.png")
     expected = restore_picture(read_picture(tmp_path / "a.png"), restorer)
     np.testing.assert_array_equal(read_picture(tmp_path / "b.png").pixels, expected.pixels)

@@ -14,7 +14,6 @@ from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.data.degradations import gaussian_noise_official
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference.chain import NetworkChain
-from swinir_jax.inference.streaming import StreamingRestorer
 
 
 def answer(model, params, lq):
@@ -116,7 +115,7 @@ def test_images_that_cannot_be_restored(tiny, image, word):
         Restorer(*tiny)(image)
 
 
-@pytest.mark.parametrize("restorer", [Restorer, StreamingRestorer, lambda *network: NetworkChain([network])])
+@pytest.mark.parametrize("restorer", [Restorer, lambda *network: NetworkChain([network])])
 def test_floats_on_another_scale_are_refused_and_noise_is_not(tiny, restorer):
     restorer = restorer(*tiny)
     image = photo(16, 16, 3, dtype=np.float32)
@@ -191,7 +190,7 @@ BUNDLED = load_pretrained("lightweight_x4")
 
 @functools.cache
 def bundled(**options):
-    return StreamingRestorer(*BUNDLED, **options)
+    return NetworkChain([BUNDLED], **options)
 
 
 def by_rows(restorer, image, folder):

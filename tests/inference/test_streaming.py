@@ -14,8 +14,8 @@ from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.images.row_writing import GROUP, RowWriter, progress_file
 from swinir_jax.inference import engine
+from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.pictures import restore_picture
-from swinir_jax.inference.streaming import StreamingRestorer
 
 H, W = 203, 45  # 406 rows of the result: two groups
 
@@ -32,7 +32,7 @@ WEIGHTS = {seed: params_from_official(generated_weights(official_shapes(CONFIG),
 
 @functools.cache  # compiled programs are kept with a Restorer
 def restorer(**options):
-    return StreamingRestorer(MODEL, WEIGHTS[1], **options, done=lambda *counts: COUNTS.append(counts))
+    return NetworkChain([(MODEL, WEIGHTS[1])], **options, done=lambda *counts: COUNTS.append(counts))
 
 
 COUNTS = []  # of tiles, and those in all
@@ -141,7 +141,7 @@ def test_other_weights_begin_anew(tmp_path, monkeypatch, killed_after_a_group, c
         restorer(**TILES).restore_file(source, target)
     monkeypatch.undo()
     with caplog.at_level(logging.INFO):
-        StreamingRestorer(MODEL, WEIGHTS[2], **TILES).restore_file(source, target)
+        NetworkChain([(MODEL, WEIGHTS[2])], **TILES).restore_file(source, target)
     assert "because of another model" in caplog.text
 
 
@@ -156,16 +156,16 @@ def test_auto_takes_tiles_by_the_memory_and_keeps_those_it_began_with(
     source = photo(tmp_path / "a.png", H, 300, 3)
     auto, tiles = restorer(), {}
     for memory in (30_000_000, 8_000_000):
-        auto.engine.memory = memory
+        auto.restorers[0].engine.memory = memory
         with pytest.raises(KilledError):
             auto.restore_file(source, tmp_path / f"{memory}.png")
         [tiles[memory]] = json.loads(progress_file(tmp_path / f"{memory}.png").read_text())["settings"]["tile"]
     assert min(tiles[30_000_000]) > min(tiles[8_000_000]) >= 40
     monkeypatch.undo()
-    auto.engine.memory = 10**10
+    auto.restorers[0].engine.memory = 10**10
     auto.restore_file(source, tmp_path / "8000000.png")  # though far more memory is allowed
-    same = StreamingRestorer(MODEL, WEIGHTS[1])
-    same.engine._shared_tiles = {same.engine.layout.padded((H, 300)): tuple(tiles[8_000_000])}
+    same = NetworkChain([(MODEL, WEIGHTS[1])])
+    same.restorers[0].engine._shared_tiles = {same.restorers[0].engine.layout.padded((H, 300)): tuple(tiles[8_000_000])}
     expected = same(read_picture(source).pixels)
     np.testing.assert_array_equal(read_picture(tmp_path / "8000000.png").pixels, expected)
 
@@ -186,9 +186,9 @@ def test_size_if_fits(tmp_path, nothing_in_use, channels, alpha, dtype, least):
     pixels = np.zeros((H, W, 3) if channels == 3 else (H, W), dtype)
     write_picture(tmp_path / "a.png", Picture(pixels, np.zeros((H, W), dtype) if alpha else None))
     for memory, size in ((1.1 * least, (H, W)), (least - 1, None)):
-        restorer = StreamingRestorer(MODEL, WEIGHTS[1], memory=int(memory * H * W))
+        restorer = NetworkChain([(MODEL, WEIGHTS[1])], memory=int(memory * H * W))
         assert restorer.size_if_fits(tmp_path / "a.png") == size
-    assert StreamingRestorer(MODEL, WEIGHTS[1]).size_if_fits(tmp_path / "a.png") == (H, W)
+    assert NetworkChain([(MODEL, WEIGHTS[1])]).size_if_fits(tmp_path / "a.png") == (H, W)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_size_if_fits(tmp_path, nothing_in_use, channels, alpha, dtype, least):
 def test_refused(tmp_path, nothing_in_use, name, target, options, message):
     source = photo(tmp_path / name, H, W, 3)
     with pytest.raises(InputError, match=message):
-        StreamingRestorer(MODEL, WEIGHTS[1], **options).restore_file(source, tmp_path / target)
+        NetworkChain([(MODEL, WEIGHTS[1])], **options).restore_file(source, tmp_path / target)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -212,7 +212,7 @@ def test_refused(tmp_path, nothing_in_use, name, target, options, message):
 def test_less_memory_than_the_process_holds_is_refused(tmp_path, tile):
     source = photo(tmp_path / "a.png", H, W, 3)
     with pytest.raises(InputError, match=r"; 0 MB are left, beside the [1-9]\d* MB that the process holds"):
-        StreamingRestorer(MODEL, WEIGHTS[1], tile=tile, memory=10**6).restore_file(source, tmp_path / "b.png")
+        NetworkChain([(MODEL, WEIGHTS[1])], tile=tile, memory=10**6).restore_file(source, tmp_path / "b.png")
 
 
 def test_translucent_image_needs_a_background(tmp_path):
