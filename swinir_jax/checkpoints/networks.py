@@ -1,5 +1,6 @@
 """Finds the SwinIR networks among the tensors of a file, and chooses one."""
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -21,7 +22,14 @@ _PARTS = re.compile(
     r"|norm|conv_up\d+|conv_hr|conv_bicubic|conv_aux|conv_after_aux)(\.|\Z)"
 )
 _AVERAGED = {"ema", "avg", "average", "averaged", "swa", "shadow", "polyak", "slow"}  # words in names of averages
+_NEGATIONS = {"no", "non", "not", "without", "before", "pre"}  # directly before such a word
+_BEGINNINGS = {"init", "pretrained"}  # words in names of what a training began from
 _COUNTER = "n_averaged"  # of PyTorch's AveragedModel
+# Trainers that save the average as `state_dict`: a tensor that marks their files, and the prefix of the raw weights.
+_EXCHANGED = {
+    "ema_state_dict.steps": "ema_state_dict.",  # MMEngine's EMAHook
+    f"averaging_state.{_COUNTER}": "current_model_state.",  # Lightning's WeightAveraging
+}
 _MOMENTS = re.compile(r"exp_avg|square_avg|avg_sq")  # an optimiser's averages of gradients
 _MOST_LISTED = 4  # parts of a file in one note
 
@@ -44,11 +52,13 @@ def choose_network(tensors: Mapping[str, Tensor], weights: Weights, file_name: s
     if not networks:
         return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, np.ndarray)} or dict(tensors), []
     is_averaged = {prefix: _is_averaged(prefix, tensors, networks) for prefix in networks}
+    if not any(is_averaged.values()) and any(_told(prefix) == "raw" for prefix in networks):  # the others are averages
+        is_averaged = {prefix: _told(prefix) is None for prefix in networks}
     averaged = [prefix for prefix in networks if is_averaged[prefix]]
     raw = [prefix for prefix in networks if not is_averaged[prefix]]
     if not (candidates := raw if weights == "raw" else averaged or raw):
         return {}, []
-    chosen = candidates[0]
+    chosen = min(candidates, key=_is_beginning)  # the first that a training made, if any did
     in_networks = {prefix + name for prefix, network in networks.items() for name in [*network, _COUNTER]}
     beside = {name: tensor for name, tensor in tensors.items() if name not in in_networks}
     notes = []
@@ -68,7 +78,8 @@ def choose_network(tensors: Mapping[str, Tensor], weights: Weights, file_name: s
             )
     if others := [prefix for prefix in networks if prefix != chosen]:
         content = "averaged (EMA) and raw weights" if averaged and raw else "several networks"
-        choice = "averaged ones" if chosen in averaged else "raw ones" if averaged else "first"
+        first = "first" if chosen == candidates[0] else "first trained one"
+        choice = "averaged ones" if chosen in averaged else "raw ones" if averaged else first
         hint = " (weights='raw' or --weights raw takes raw ones)" if chosen in averaged and raw else ""
         notes.append(
             f"{file_name} holds {content}; took the {choice}, {_title(chosen)}{hint}, and left {_listed(others)}."
@@ -93,12 +104,25 @@ def _networks(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
 
 
 def _is_averaged(prefix: str, tensors: Mapping[str, Tensor], networks: Mapping[str, Tensors]) -> bool:
-    return prefix + _COUNTER in tensors or _sounds_averaged(prefix) or _is_teacher(prefix, networks)
+    for mark, raw in _EXCHANGED.items():
+        if mark in tensors and prefix.startswith(("state_dict.", raw)):
+            return not prefix.startswith(raw)
+    return prefix + _COUNTER in tensors or _told(prefix) == "ema" or _is_teacher(prefix, networks)
 
 
-def _sounds_averaged(prefix: str) -> bool:
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", _MOMENTS.sub("", prefix))
-    return any(word.lower() in _AVERAGED for word in words)
+def _told(prefix: str) -> Weights | None:
+    """Returns what a name tells of weights: "ema" by a word for averages, "raw" by a negation before the word."""
+    words = ["", *_words(_MOMENTS.sub("", prefix))]
+    negated = [before in _NEGATIONS for before, word in itertools.pairwise(words) if word in _AVERAGED]
+    return None if not negated else "raw" if all(negated) else "ema"
+
+
+def _is_beginning(prefix: str) -> bool:
+    return not _BEGINNINGS.isdisjoint(_words(prefix))
+
+
+def _words(prefix: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", prefix)]
 
 
 def _is_teacher(prefix: str, networks: Mapping[str, Tensors]) -> bool:
@@ -117,7 +141,7 @@ def _averaged_containers(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, T
     containers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         container, _, key = name.rpartition(".")
-        if tensor.shape and _sounds_averaged(container):
+        if tensor.shape and _told(container) == "ema":
             containers.setdefault(container, {})[key] = tensor
     return containers
 

@@ -12,6 +12,7 @@ import pickle
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -120,7 +121,8 @@ def _read_zip(file: BinaryIO, mapped: mmap.mmap) -> Any:
             data = whole[start : start + entry.compress_size]
             if entry.compress_type == zipfile.ZIP_BZIP2:  # zipfile would unpack more than the announced size
                 data = np.frombuffer(bz2.BZ2Decompressor().decompress(data.data, entry.file_size), np.uint8)
-            if data.size != entry.file_size:
+            # A checksum of 0 is none: torch.save writes 0 after set_crc32_options(False).
+            if data.size != entry.file_size or (entry.CRC and zlib.crc32(data.data) != entry.CRC):
                 raise pickle.UnpicklingError(f"the archive is damaged at its entry {name!r}")
             return data
 

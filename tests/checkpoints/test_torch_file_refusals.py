@@ -1,6 +1,7 @@
 """Files of `torch.save` that are refused: damaged, hostile, or of another kind."""
 
 import random
+import re
 import struct
 import tracemalloc
 import zipfile
@@ -80,6 +81,18 @@ def test_a_legacy_file_must_bring_each_storage(tmp_path):
 def test_an_archive_in_another_compression_is_refused(tmp_path):
     path = write_zip(tmp_path / "a.pt", tensor(storage(), 0, (6,), (1,)), SIX, compression=zipfile.ZIP_LZMA)
     assert "compressed again, in a way that is not read" in refusal(path)  # its dictionary can be of any size
+
+
+def test_a_changed_byte_is_refused_unless_the_file_has_no_checksums(tmp_path):
+    path = write_zip(tmp_path / "a.pt", tensor(storage(), 0, (6,), (1,)), SIX)
+    content = bytearray(path.read_bytes())
+    content[content.index(SIX) + 5] ^= 1
+    path.write_bytes(content)
+    assert refusal(path) == "the archive is damaged at its entry 'any name/data/0'."
+    for start in (entry.start() for entry in re.finditer(b"PK\x01\x02", content)):
+        content[start + 16 : start + 20] = bytes(4)  # as after torch.serialization.set_crc32_options(False)
+    path.write_bytes(content)
+    assert read_torch_file(path)[1] != 1
 
 
 def test_an_entry_larger_than_announced_is_not_unpacked_whole(tmp_path):

@@ -63,6 +63,31 @@ def test_a_counter_tells_that_weights_are_averaged(monkeypatch):
     assert read(monkeypatch, content)[0][FIRST] is WEIGHTS[FIRST]
 
 
+EXCHANGED = {  # the container of the raw weights, and tensors that mark the exchange
+    "MMEngine": ("ema_state_dict", {"ema_state_dict": {"steps": np.array(5)}}),
+    "Lightning": ("current_model_state", {"averaging_state": {"n_averaged": np.array(3)}}),
+}
+
+
+@pytest.mark.parametrize("trainer", EXCHANGED)
+@pytest.mark.parametrize("prefix", ["", "net."])
+def test_trainers_that_save_the_average_as_the_state_dict(monkeypatch, trainer, prefix):
+    raw, marks = EXCHANGED[trainer]
+    content = {"state_dict": under(prefix, WEIGHTS), **marks, raw: {**under(prefix, OTHERS), **marks.get(raw, {})}}
+    tensors, notes = read(monkeypatch, content)
+    assert tensors[FIRST] is WEIGHTS[FIRST]
+    assert "took the averaged ones, state_dict" in notes[0]
+    assert read(monkeypatch, content, "raw")[0][FIRST] is OTHERS[FIRST]
+
+
+@pytest.mark.parametrize("raw", ["params_no_ema/", "non_ema/", "before-ema/", "preEma/", "net_without_avg."])
+def test_a_negation_before_a_word_tells_raw_weights(monkeypatch, raw):
+    for average in ("params/", "params_ema/"):  # also without a word, the others are averages
+        content = {**under(raw, OTHERS), **under(average, WEIGHTS)}
+        assert read(monkeypatch, content)[0][FIRST] is WEIGHTS[FIRST]
+        assert read(monkeypatch, content, "raw")[0][FIRST] is OTHERS[FIRST]
+
+
 @pytest.mark.parametrize("name", ["schema", "cinema.", "emanet/", "remap/"])
 def test_other_words_are_not_averages(monkeypatch, name):
     assert (
@@ -75,6 +100,14 @@ def test_the_first_of_several_networks_is_taken_and_the_others_named(monkeypatch
     tensors, notes = read(monkeypatch, content)
     assert tensors[FIRST] is WEIGHTS[FIRST]
     assert notes == ["x.pth holds several networks; took the first, netG_A, and left netG_C, netG_B."]
+
+
+@pytest.mark.parametrize("name", ["init", "pretrained", "net_g_init"])
+def test_a_network_that_a_training_began_from_is_taken_last(monkeypatch, name):
+    content = {**under(f"{name}/", OTHERS), **under("best/", WEIGHTS), **under("last/", OTHERS)}
+    tensors, notes = read(monkeypatch, content)
+    assert tensors[FIRST] is WEIGHTS[FIRST]
+    assert notes == [f"x.pth holds several networks; took the first trained one, best, and left {name}, last."]
 
 
 def test_networks_beside_each_other_do_not_mix(monkeypatch):
