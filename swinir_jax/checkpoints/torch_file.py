@@ -170,7 +170,7 @@ def _read_legacy(file: BinaryIO, mapped: mmap.mmap) -> Any:
 
     magic = unpickler().load()
     if type(magic) is not int or magic != _LEGACY_MAGIC:
-        raise pickle.UnpicklingError("a pickle, but not of torch.save")
+        raise pickle.UnpicklingError("a pickle, but not of torch.save; save it again by torch.save")
     if unpickler().load() != _LEGACY_PROTOCOL:
         raise pickle.UnpicklingError("not a PyTorch file")
     unpickler().load()  # facts about the writing machine; the bytes are always little-endian

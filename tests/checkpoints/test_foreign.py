@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from torch_programs import items, state_dict, value, write_archive
+from torch_programs import call, items, state_dict, value, write_archive
 from weight_files import FIRST, INPUTS, error_of, under, write_safetensors
 
 import swinir_jax
@@ -61,7 +61,8 @@ def test_the_content_counts_not_the_suffix(make, tmp_path):
         (b'{"metadata": {}, "weight_map": {"conv_first.weight": "a"}}', "an index of files .* join the parts"),
         (b"\x93NUMPY\x01\x00v\x00", "a single NumPy array"),
         (b"\x08\x07\x12\x07pytorch", "an ONNX model"),
-        (b"\x80\x02}.", "a pickle, but not of torch.save"),
+        (b"\x80\x02}.", "a pickle, but not of torch.save; save it again by torch.save"),
+        (b"\x80\x02" + call("torch.storage._load_from_bytes", value("x")) + b".", "a pickle, but not of torch.save;"),
         (b"\x89PNG\r\n\x1a\n", "an image"),
         (b"Entry not found", "neither PyTorch's nor safetensors"),
         (bytes(600), "neither PyTorch's nor safetensors"),
