@@ -1,7 +1,7 @@
-"""Recognises files without weights of a SwinIR, by their first bytes or by the names of their tensors."""
+"""Recognises files without weights of a SwinIR, by their first bytes or by the names of their entries or tensors."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -22,6 +22,12 @@ _BEGINNINGS = (
     (rb"%PDF", "a PDF document"),
 )
 HEAD = 512  # number of first bytes to be matched
+
+# Patterns of an entry's name in an archive; the first that matches any entry counts.
+_ARCHIVES = (
+    ("arrays of NumPy (.npz); weights of PyTorch are read", r"\.npy\Z"),
+    ("a program of torch.export; save the network's state_dict() by torch.save", r"(\A|/)archive_format\Z"),
+)
 
 # Patterns of a tensor's `name:rank`; the first pattern that matches any tensor counts.
 _NETWORKS = (
@@ -44,6 +50,8 @@ _NETWORKS = (
     ("Uformer", r"\bencoderlayer_\d\."),
     ("GFPGAN", r"\bstylegan_decoder\."),
     ("LPIPS", r"\blin0\.model\.1\.weight:4"),
+    ("one with LoRA layers; merge them in PyTorch first", r"\.residual_group\..*\.base_layer\."),
+    ("one that was pruned; call torch.nn.utils.prune.remove first", r"\.residual_group\..*\.weight_mask:"),
     ("a LoRA adapter, without the network", r"\.lora_\w+\b"),
     ("Stable Diffusion", r"\bmodel\.diffusion_model\."),
     ("a Swin Transformer that classifies", r"\blayers\.0\.blocks\.0\.attn\.relative_position_bias_table:"),
@@ -57,6 +65,11 @@ _NETWORKS = (
 def kind_of_file(head: bytes) -> str | None:
     """Returns the kind of a file that begins with `head` and holds no weights; None if the kind is unknown."""
     return next((kind for pattern, kind in _BEGINNINGS if re.match(pattern, head, re.DOTALL)), None)
+
+
+def kind_of_archive(names: Iterable[str]) -> str | None:
+    """Returns the kind of an archive with entries of these names that holds no weights; None if the kind is unknown."""
+    return next((kind for kind, pattern in _ARCHIVES if any(re.search(pattern, name) for name in names)), None)
 
 
 def kind_of_network(tensors: Mapping[str, np.ndarray]) -> str | None:

@@ -70,7 +70,7 @@ class Reference:
         if module.split(".")[0] in sys.stdlib_module_names:
             is_value = module in _VALUE_MODULES or self.name in _VALUES
         else:
-            is_value = last[:1].isupper() or module.startswith(_NUMPY_MAKERS)
+            is_value = last.lstrip("_")[:1].isupper() or module.startswith(_NUMPY_MAKERS)
         if not is_value:
             raise pickle.UnpicklingError(f"refused: it asks to call {self.name!r}, and nothing in a file is run")
         return Placeholder(self.name)
@@ -78,11 +78,18 @@ class Reference:
 
 def find(module: str, name: str) -> Any:
     """Returns what a name in a file stands for: a dtype, one of `_CALLABLES`, or a `Reference`."""
-    if len(module) + len(name) > _LONGEST_NAME:  # names joined from parts could fill the memory
+    reference = _reference(_PYTHON_2.get(module, module), name)
+    return _CALLABLES.get(reference.name, _DTYPES_BY_NAME.get(reference.name, reference))
+
+
+def _reference(owner: str, name: str) -> Reference:
+    if len(owner) + len(name) > _LONGEST_NAME:  # names joined from parts could fill the memory
         raise pickle.UnpicklingError(f"a class has a name of more than {_LONGEST_NAME} characters")
-    full_name = f"{_PYTHON_2.get(module, module)}.{name}"
-    known = _CALLABLES.get(full_name, _DTYPES_BY_NAME.get(full_name))
-    return Reference(full_name) if known is None else known
+    return Reference(".".join((owner, name)))  # not a format, which would write lists in lists as one long text
+
+
+def _attribute(owner: Any, name: Any) -> Reference:  # a nested class or a bound method: named, not looked up
+    return _reference(owner.name if isinstance(owner, Reference | Placeholder) else type(owner).__name__, name)
 
 
 class EncodedBytes(Placeholder):
@@ -194,7 +201,7 @@ def _numpy_from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndar
 def _numpy_dtype(code: Any, *_: Any) -> np.dtype | Placeholder:
     if type(code) is not str or code not in _NUMPY_DTYPES:
         return Placeholder("numpy.dtype")  # such as that of objects or texts
-    return _NUMPY_DTYPES[code]
+    return np.dtype(_NUMPY_DTYPES[code], copy=True)  # its byte order may be set
 
 
 def _numpy_scalar(dtype: Any, data: Any) -> Any:
@@ -254,6 +261,8 @@ _CALLABLES: Mapping[str, Callable[..., Any]] = {
     "collections.Counter": _first,
     "argparse.Namespace": argparse.Namespace,
     "_codecs.encode": EncodedBytes,
+    "builtins.getattr": _attribute,
+    "torch._dynamo.eval_frame.OptimizedModule": _first,  # the module that torch.compile wraps
     "numpy.dtype": _numpy_dtype,
     **{
         f"numpy.{core}.{name}": function
@@ -266,7 +275,7 @@ _CALLABLES: Mapping[str, Callable[..., Any]] = {
     },
 }
 
-# Modules and classes of Python's standard library whose objects are plain values.
+# Modules, classes and functions of Python's standard library whose results stand beside weights. None is called.
 _VALUE_MODULES = (
     *("array", "collections", "datetime", "decimal", "fractions", "ipaddress", "pathlib", "pathlib._local", "random"),
     "uuid",
@@ -277,9 +286,13 @@ _BUILTIN_VALUES = (
 )
 _VALUES = {
     *(f"builtins.{name}" for name in _BUILTIN_VALUES),
-    *("re._compile", "time.struct_time", "types.SimpleNamespace"),
+    *("_operator.getitem", "functools.partial", "http.HTTPStatus", "itertools.count", "logging.getLogger"),
+    *("re._compile", "string.Template", "time.struct_time", "types.GenericAlias", "types.SimpleNamespace"),
+    "zoneinfo.ZoneInfo._unpickle",
 }
 _NUMPY_MAKERS = ("numpy.ma", "numpy.random")  # make masked arrays and random generators
-# PyTorch's functions that make tensors, and a part of sparse ones.
-_MAKERS_OF_TENSORS = re.compile(r"torch\.(_utils|_tensor)\._rebuild\w*|torch\.serialization\._get_layout")
+# PyTorch's functions that make tensors, a part of sparse ones, and a storage without torch.save.
+_MAKERS_OF_TENSORS = re.compile(
+    r"torch\.((_utils|_tensor)\._rebuild\w*|serialization\._get_layout|storage\._load_from_bytes)"
+)
 _PYTHON_2 = {"__builtin__": "builtins"}  # protocol 2 writes names as Python 2 had them

@@ -137,6 +137,11 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
         raise InputError(f"{path}: not a converted model but a folder of models; name one: {listed(models)}.")
     if store.is_orbax(path):
         raise store.lacks_config(path)
+    if any(path.glob("*.distcp")):
+        raise InputError(
+            f"{path}: a folder of torch.distributed.checkpoint; write it as one file first, by dcp_to_torch_save of "
+            "torch.distributed.checkpoint.format_utils."
+        )
     if path.exists():
         raise InputError(f"{path}: holds no model: neither {CONFIG_FILE} of a converted one nor weights.")
     raise unknown_model(text)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from swinir_jax.checkpoints.foreign import kind_of_archive
 from swinir_jax.checkpoints.pickled_values import Placeholder
 from swinir_jax.checkpoints.unpickler import Unpickler
 from swinir_jax.errors import InputError, listed, printable
@@ -101,6 +102,8 @@ def _read(path: Path) -> Any:
 
 
 def _read_zip(file: BinaryIO, mapped: mmap.mmap) -> Any:
+    if not zipfile.is_zipfile(file):  # the table of contents is at the end
+        raise pickle.UnpicklingError("the archive is cut short; download it again")
     whole = np.frombuffer(mapped, np.uint8)
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename.replace("\\", "/"): entry for entry in archive.infolist()}
@@ -142,7 +145,8 @@ def _read_entries(sizes: Mapping[str, int], content: Callable[[str], np.ndarray]
     if not pickles:
         names = printable(listed(list(sizes)))
         raise pickle.UnpicklingError(
-            f"an archive, but not PyTorch's: no {_PICKLE} in it; if the weights are among {names}, unpack it first"
+            kind_of_archive(sizes)
+            or f"an archive, but not PyTorch's: no {_PICKLE} in it; if the weights are among {names}, unpack it first"
         )
     root = min(pickles, key=len).removesuffix(_PICKLE)
 
@@ -170,7 +174,7 @@ def _read_legacy(file: BinaryIO, mapped: mmap.mmap) -> Any:
 
     magic = unpickler().load()
     if type(magic) is not int or magic != _LEGACY_MAGIC:
-        raise pickle.UnpicklingError("a pickle, but not of torch.save")
+        raise pickle.UnpicklingError("a pickle, but not of torch.save; save it again by torch.save")
     if unpickler().load() != _LEGACY_PROTOCOL:
         raise pickle.UnpicklingError("not a PyTorch file")
     unpickler().load()  # facts about the writing machine; the bytes are always little-endian

@@ -131,6 +131,8 @@ class Unpickler(pickle._Unpickler):
                 target.fill_in(shape, dtype, fortran, data)
         elif isinstance(target, np.dtype) and state[1] in ("<", "|"):
             pass  # the byte order that the dtype has already
+        elif isinstance(target, np.dtype) and state[1] == ">" and target is not np.dtype(target.type):  # unshared
+            target.__setstate__((3, ">", None, None, None, -1, -1, 0))  # type: ignore[attr-defined]
         elif not isinstance(target, OrderedDict):  # the attributes of a state dict (`_metadata`) are not needed
             raise pickle.UnpicklingError(f"refused: it sets the state of a {type(target).__name__}")
 
@@ -153,8 +155,8 @@ class Unpickler(pickle._Unpickler):
 def _checked_key(key: Any, number: int) -> Any:
     """Returns a key that is cheap to hash and rarely collides: a text, None, bytes, a float or an integer of 60 bits.
 
-    A class, a short tuple or another number is replaced by a text with the number of items, because no weights are
-    looked for under it.
+    A class, an array, a dtype, a short tuple or another number is replaced by a text with the number of items, because
+    no weights are looked for under it.
 
     Raises:
       pickle.UnpicklingError: for all other keys.
@@ -162,7 +164,7 @@ def _checked_key(key: Any, number: int) -> Any:
     plain = (str, float, bool, bytes, type(None))
     if type(key) in plain or (type(key) is int and abs(key) < 2**60):
         return key
-    if isinstance(key, int | np.generic | Reference | Placeholder) or (
+    if isinstance(key, int | np.generic | np.ndarray | np.dtype | Reference | Placeholder) or (
         type(key) is tuple and len(key) <= _LONGEST_KEY and all(type(part) in (*plain, int) for part in key)
     ):
         return f"{type(key).__name__} {number}"

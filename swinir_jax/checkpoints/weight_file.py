@@ -85,17 +85,24 @@ def _named_tensors(content: Any) -> dict[str, Tensor]:
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the items of a container by printable name; the index replaces a key that is not a text."""
+    """Yields the items of a container by printable name; the index replaces a key that is not a text.
+
+    A list of pairs, as of `named_parameters`, has names for keys.
+    """
     pairs: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping) and value.keys() >= {*_MODULE}:  # plain attributes of a module are no weights
         pairs = [("", value[key]) for key in _MODULE]
     elif isinstance(value, Mapping):
         pairs = value.items()
     elif isinstance(value, list | tuple):
-        pairs = enumerate(value)
+        pairs = value if all(map(_is_item, value)) else enumerate(value)
     for i, (key, child) in enumerate(pairs):
         name = key if isinstance(key, str) else str(i)
         yield name if name.isprintable() else ascii(name), child
+
+
+def _is_item(element: Any) -> bool:
+    return type(element) is tuple and len(element) == 2 and type(element[0]) is str
 
 
 def _fits(name: str, key: str) -> bool:

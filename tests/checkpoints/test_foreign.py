@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from torch_programs import items, state_dict, value, write_archive
+from torch_programs import call, items, state_dict, value, write_archive
 from weight_files import FIRST, INPUTS, error_of, under, write_safetensors
 
 import swinir_jax
@@ -61,7 +61,8 @@ def test_the_content_counts_not_the_suffix(make, tmp_path):
         (b'{"metadata": {}, "weight_map": {"conv_first.weight": "a"}}', "an index of files .* join the parts"),
         (b"\x93NUMPY\x01\x00v\x00", "a single NumPy array"),
         (b"\x08\x07\x12\x07pytorch", "an ONNX model"),
-        (b"\x80\x02}.", "a pickle, but not of torch.save"),
+        (b"\x80\x02}.", "a pickle, but not of torch.save; save it again by torch.save"),
+        (b"\x80\x02" + call("torch.storage._load_from_bytes", value("x")) + b".", "a pickle, but not of torch.save;"),
         (b"\x89PNG\r\n\x1a\n", "an image"),
         (b"Entry not found", "neither PyTorch's nor safetensors"),
         (bytes(600), "neither PyTorch's nor safetensors"),
@@ -107,6 +108,16 @@ FOREIGN = {
     "Uformer": {"encoderlayer_0.blocks.0.attn.relative_position_bias_table": MATRIX},
     "GFPGAN": {"stylegan_decoder.style_mlp.1.weight": MATRIX},
     "LPIPS": {"lin0.model.1.weight": KERNEL},
+    "one with LoRA layers; merge them in PyTorch first": {
+        **SWIN,
+        f"{BLOCK}.attn.qkv.base_layer.weight": MATRIX,
+        f"{BLOCK}.attn.qkv.lora_A.default.weight": MATRIX,
+    },
+    r"one that was pruned; call torch\.nn\.utils\.prune\.remove first": {
+        **SWIN,
+        f"{BLOCK}.mlp.fc1.weight_orig": MATRIX,
+        f"{BLOCK}.mlp.fc1.weight_mask": MATRIX,
+    },
     "a LoRA adapter": {f"{BLOCK}.attn.qkv.lora_A": MATRIX},
     "a chain of convolutions, such as DnCNN or PatchGAN": {"model.0.weight": KERNEL, "model.2.weight": KERNEL},
     "a VGG": {"features.0.weight": KERNEL},
@@ -137,6 +148,28 @@ def test_archives_around_other_files_name_them(tmp_path):
         InputError, match=r"no data\.pkl in it; if the weights are among whole\\n\.pth, unpack it first"
     ):
         swinir_jax.load_pretrained(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ("conv_first.weight.npy", r"arrays of NumPy \(\.npz\); weights of PyTorch are read\.$"),
+        ("network/archive_format", r"a program of torch\.export; save the network's state_dict\(\) by torch\.save\.$"),
+    ],
+)
+def test_errors_name_other_archives(tmp_path, entry, sentence):
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        archive.writestr("network/byteorder", b"little")
+        archive.writestr(entry, b"pt2")
+    with pytest.raises(InputError, match=sentence):
+        swinir_jax.load_pretrained(tmp_path / "x.pth")
+
+
+def test_an_error_names_a_distributed_checkpoint(tmp_path):
+    (tmp_path / ".metadata").touch()
+    (tmp_path / "__0_0.distcp").touch()
+    with pytest.raises(InputError, match=r"torch\.distributed\.checkpoint; write it as one file first"):
+        swinir_jax.load_pretrained(tmp_path)
 
 
 def test_folders_of_weight_files_name_them(tmp_path):

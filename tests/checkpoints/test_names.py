@@ -121,19 +121,21 @@ def test_every_problem_is_in_one_error():
     weights["norm.bias"] = np.zeros(5, np.float32)
     weights["conv_first.bias"] = np.zeros(12, np.int64)
     weights["conv_after_body.bias"] = np.full(12, np.nan, np.float32)
+    weights["conv_first.weight"] = np.full((12, 3, 3, 3), 1e300)
     mask = "layers.0.residual_group.blocks.1.attn_mask"
     weights[mask] = weights[mask] + 1
     weights["layers.9.attn_mask"] = weights[mask]
     with pytest.raises(InputError) as caught:
         params_from_official(weights, TINY)
     message = str(caught.value)
-    assert "7 problems" in message
+    assert "8 problems" in message
     for part in (
         "missing norm.weight (12,)",
         "unexpected extra.weight",
         "norm.bias has shape (5,), not (12,)",
         "conv_first.bias has dtype int64",
-        "conv_after_body.bias has values that are not finite",
+        "conv_after_body.bias has values that float32 cannot hold or that are not finite",
+        "conv_first.weight has values that float32 cannot hold",
         f"buffer {mask} differs",
         "unexpected buffer layers.9.attn_mask",
     ):

@@ -49,6 +49,16 @@ def test_bytes_and_arrays_of_protocol_5(tmp_path):
         assert read_torch_file(write_zip(tmp_path / "a.pt", long)) in ("xy", b"xy")
 
 
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_numpy_arrays_of_the_other_byte_order(tmp_path, protocol):
+    dtype = np.dtype(">f4")
+    content = [np.arange(6, dtype=dtype).reshape(2, 3), np.arange(3, dtype=dtype), np.arange(3, dtype=">i8")]
+    content += [np.arange(3.0, dtype="<f4"), dtype.type(3)]
+    found = read_torch_file(write_zip(tmp_path / "a.pt", pickle.dumps(content, protocol)[2:-1]))
+    for read, expected in zip(found, content, strict=True):
+        np.testing.assert_array_equal(read, expected)
+
+
 def test_buffers_outside_of_the_file_are_refused(tmp_path):
     buffers = []
     program = pickle.dumps(np.arange(3), 5, buffer_callback=buffers.append)
@@ -135,3 +145,9 @@ def test_classes_of_modules_in_old_files_are_placeholders(tmp_path):
     found = read_torch_file(path)
     assert found.name == "project.Net"
     np.testing.assert_array_equal(found[""]["_parameters"]["weight"], np.arange(6))
+
+
+def test_a_compiled_module_is_the_one_that_it_wraps(tmp_path):
+    module = name("project.Net") + b")\x81" + value({"_modules": {}}) + b"b"
+    compiled = call("torch._dynamo.eval_frame.OptimizedModule", module, call("torch._TorchCompileInductorWrapper"))
+    assert read_torch_file(write_zip(tmp_path / "a.pt", compiled)).name == "project.Net"

@@ -15,6 +15,12 @@ from swinir_jax.checkpoints.safetensors_file import read_safetensors
 from swinir_jax.checkpoints.weight_file import read_weight_file
 
 WEIGHTS = official_tensors()
+FLOAT8 = {
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+}
 
 
 def write(path, tensors):
@@ -29,8 +35,8 @@ def write(path, tensors):
 
 def entries(tensors, dtype="F32"):
     kinds = {"float32": dtype, "int64": "I64"}
-    numpy_dtypes = {"F32": np.float32, "F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2}
-    casts = {name: t.astype(numpy_dtypes[dtype]) if t.dtype == np.float32 else t for name, t in tensors.items()}
+    numpy_dtype = getattr(ml_dtypes, FLOAT8[dtype]) if dtype in FLOAT8 else np.float32
+    casts = {name: t.astype(numpy_dtype) if t.dtype == np.float32 else t for name, t in tensors.items()}
     return {name: (kinds[tensors[name].dtype.name], t.shape, t.tobytes()) for name, t in casts.items()}
 
 
@@ -45,7 +51,7 @@ def test_every_length_of_the_header(tmp_path, first_byte):
     assert read_weight_file(tmp_path / "x.safetensors")[0].keys() == WEIGHTS.keys()
 
 
-@pytest.mark.parametrize(("kind", "dtype"), [("F8_E4M3", "float8_e4m3fn"), ("F8_E5M2", "float8_e5m2")])
+@pytest.mark.parametrize(("kind", "dtype"), FLOAT8.items())
 def test_weights_of_eight_bits_are_read(tmp_path, kind, dtype):
     path = write(tmp_path / "x.safetensors", entries(WEIGHTS, kind))
     model, params = swinir_jax.load_pretrained(path)

@@ -5,6 +5,7 @@ import time
 import tracemalloc
 from collections import defaultdict
 
+import ml_dtypes
 import numpy as np
 import pytest
 from goldens import TINY, generated_weights
@@ -81,6 +82,19 @@ HARMLESS = {
     "enum": call("project.Phase", value(1)),
     "class as a key": b"}" + name("lightning.ModelCheckpoint") + value({"best": 1}) + b"s",
     "pair as a key": b"}" + value(("Set5", 4)) + value(30.1) + b"s",
+    "tensor as a key": b"}" + tensor(storage("FloatStorage", 2, "x"), 0, (2,), (1,)) + value({"step": 1}) + b"s",
+    "dtype as a key": b"}" + name("torch.float32") + value(1) + b"s",
+    "method of a class": call("__builtin__.getattr", name("project.Scheduler"), value("_annealing_cos")),
+    "method of an object": call("__builtin__.getattr", instance("project.Scheduler"), value("step")),
+    "nested class": call("__builtin__.getattr", name("project.Net"), value("Part")) + b")\x81",
+    "nested enum": call("__builtin__.getattr", name("project.Net"), value("Mode")) + value((1,)) + b"R",
+    "private class": instance("project._Options", value({"a": 1})),
+    "partial function": call("functools.partial", name("project.make")) + value({"a": 1}) + b"b",
+    **{known: call(known, value("x")) for known in ("_operator.getitem", "http.HTTPStatus", "itertools.count")},
+    **{known: call(known, value("x")) for known in ("logging.getLogger", "string.Template", "types.GenericAlias")},
+    "time zone": call("__builtin__.getattr", name("zoneinfo.ZoneInfo"), value("_unpickle"))
+    + value(("UTC", True))
+    + b"R",
 }
 
 
@@ -143,7 +157,6 @@ CALLS = [
     "subprocess.check_output",
     "__builtin__.eval",
     "builtins.exec",
-    "builtins.getattr",
     "__builtin__.__import__",
     "importlib.import_module",
     "runpy.run_path",
@@ -153,7 +166,7 @@ CALLS = [
     "marshal.loads",
     "pickle.loads",
     "operator.attrgetter",
-    "functools.partial",
+    "functools.reduce",
     "logging.FileHandler",
     "shutil.rmtree",
     "ctypes.CDLL",
@@ -272,6 +285,10 @@ def test_states_of_tensors_and_dtypes_cannot_be_set(tmp_path):
     for target in (tensor(storage(), 0, (6,), (1,)), value([1])):
         with pytest.raises(InputError, match="refused"):
             read_torch_file(write_zip(tmp_path / "a.pt", target + value((1, (6,), None, False, "")) + b"b", six))
+    for dtype in ("torch.bfloat16", "torch.float32"):  # shared by the whole process
+        with pytest.raises(InputError, match="refused"):
+            read_torch_file(write_zip(tmp_path / "a.pt", name(dtype) + value((3, ">", None)) + b"b"))
+    assert np.dtype(ml_dtypes.bfloat16).byteorder == "="
 
 
 def test_a_hostile_file_with_another_suffix_is_refused(tmp_path):

@@ -39,6 +39,12 @@ def test_any_wrapper_and_prefix(monkeypatch, path):
     assert not notes
 
 
+def test_a_list_of_names_and_tensors_is_read_as_a_dict(monkeypatch):
+    tensors, notes = read(monkeypatch, [*WEIGHTS.items()])
+    assert tensors.keys() == WEIGHTS.keys()
+    assert not notes
+
+
 @pytest.mark.parametrize("averaged", [
     "params_ema/", "params-ema/", "ema/", "model_ema/", "net_g_ema/", "netG_ema/", "EMA/", "modelEMA/", "emaModel/",
     "ema_model.", "state_dict_ema/", "swa_model/module.", "generator_avg/", "ema/shadow/", "average_model/",
