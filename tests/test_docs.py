@@ -69,10 +69,18 @@ def test_links_lead_to_files_and_headings(file):
             assert not anchor or anchor in [re.sub(r"[^\w -]", "", text).lower().replace(" ", "-") for text in headings]
 
 
+def commands(file: Path) -> list[tuple[str, str]]:
+    """Returns the name of each command in a page, and the rest of its line."""
+    return re.findall(r"^swinir-jax ([a-z][a-z-]*)(.*)$", file.read_text().replace("\\\n", " "), re.MULTILINE)
+
+
+def test_pages_give_commands():
+    assert len([line for file in READ for line in commands(file)]) > 40
+
+
 @pytest.mark.parametrize("file", READ, ids=lambda file: str(file.relative_to(ROOT)))
 def test_commands_take_the_options_that_pages_give_them(file):
-    text = file.read_text().replace("\\\n", " ")
-    for name, rest in re.findall(r"^swinir-jax ([a-z][a-z-]*)(.*)$", text, re.MULTILINE):
+    for name, rest in commands(file):
         parser = argparse.ArgumentParser()
         importlib.import_module(f"swinir_jax.cli.{name.replace('-', '_')}").add_arguments(parser)
         given = {part.partition("=")[0] for part in shlex.split(rest, comments=True) if re.match("--[a-z]", part)}

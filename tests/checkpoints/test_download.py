@@ -114,12 +114,12 @@ def test_a_folder_that_cannot_receive_downloads_is_told_from_a_failed_one(server
 
 
 def test_stalled_server_is_given_up(server, monkeypatch, tmp_path):
-    server.pause = 5.0
+    server.pause = 60.0
     monkeypatch.setattr(download, "_TIMEOUT", 0.3)
     start = time.perf_counter()
     with pytest.raises(InputError, match="timed out"):
         locate_official(MODEL)
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < 30
     assert list((tmp_path / "weights").iterdir()) == []
 
 

@@ -1,6 +1,7 @@
 """`save_pretrained`, and the folders of parameters that it has not written."""
 
 import dataclasses
+import json
 import shutil
 
 import jax
@@ -137,3 +138,8 @@ def test_a_checkpoint_of_orbax_alone_names_save_pretrained(tmp_path):
     np.testing.assert_array_equal(
         compiled(model)({"params": loaded}, lq), compiled(SwinIR(TINY))({"params": params}, lq)
     )
+
+
+def test_a_folder_of_a_later_format_is_refused_by_its_number(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"format_version": 2, "config": {}, "crc32": {}}))
+    assert "format_version is 2; this version of swinir_jax reads 1" in refusal(swinir_jax.load_pretrained, tmp_path)

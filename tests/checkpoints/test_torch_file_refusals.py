@@ -30,25 +30,25 @@ def refusal(path: Path) -> str:
 
 @WRITERS
 @pytest.mark.parametrize(
-    ("offset", "shape", "strides"),
+    ("offset", "shape", "strides", "words"),
     [
-        (6, (1,), (1,)),
-        (0, (7,), (1,)),
-        (0, (3,), (3,)),
-        (-1, (1,), (1,)),
-        (5, (6,), (-1,)),
-        (0, (2, 3), (3,)),
-        (0, (5,), (2**60,)),  # the last element begins at byte 2**64, in 64 bits at 0
-        (0, (0, 2), (2**70, 1)),
-        (0, (2**40,), (0,)),
-        (0.0, (1,), (1,)),
-        (0, ("1",), (1,)),
-        (0, 6, 1),
-        (0, (1,) * 65, (1,) * 65),
+        (6, (1,), (1,), "beyond its storage"),
+        (0, (7,), (1,), "beyond its storage"),
+        (0, (3,), (3,), "beyond its storage"),
+        (-1, (1,), (1,), "do not describe one"),
+        (5, (6,), (-1,), "do not describe one"),
+        (0, (2, 3), (3,), "do not describe one"),
+        (0, (5,), (2**60,), "beyond its storage"),  # the last element begins at byte 2**64, in 64 bits at 0
+        (0, (0, 2), (2**70, 1), "dimension exceeded"),
+        (0, (2**40,), (0,), "larger than the whole file"),
+        (0.0, (1,), (1,), "do not describe one"),
+        (0, ("1",), (1,), "do not describe one"),
+        (0, 6, 1, "not int"),
+        (0, (1,) * 65, (1,) * 65, "dimension"),
     ],
 )
-def test_a_tensor_outside_its_storage_is_refused(tmp_path, write, offset, shape, strides):
-    refusal(write(tmp_path / "a.pt", tensor(storage(), offset, shape, strides), SIX))
+def test_a_tensor_outside_its_storage_is_refused(tmp_path, write, offset, shape, strides, words):
+    assert words in refusal(write(tmp_path / "a.pt", tensor(storage(), offset, shape, strides), SIX))
 
 
 def test_a_tensor_whose_dtype_is_given_apart_stays_in_its_storage(tmp_path):

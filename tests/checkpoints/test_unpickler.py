@@ -257,7 +257,7 @@ ATTACKS = {
 @pytest.mark.parametrize("kind", ATTACKS)
 def test_small_files_take_neither_much_time_nor_memory(tmp_path, kind):
     path = write_zip(tmp_path / "a.pth", items(x=ATTACKS[kind]) if kind not in ("bytes", "classes") else ATTACKS[kind])
-    start = time.perf_counter()
+    start = time.process_time()
     tracemalloc.start()
     try:
         with pytest.raises(InputError) as caught:
@@ -267,7 +267,7 @@ def test_small_files_take_neither_much_time_nor_memory(tmp_path, kind):
         tracemalloc.stop()
     assert "\n" not in str(caught.value)
     assert peak < 32 << 20
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_arrays_together_hold_no_more_than_the_file(tmp_path):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import quick_programs
 from picture_files import make_pixels, pillow_bytes, put
 
-from swinir_jax.cli import devices
+from swinir_jax.cli import devices, lanes
 from swinir_jax.cli.main import main
 from swinir_jax.images import read_picture
 
@@ -82,3 +83,12 @@ def test_cores_read_and_write_for_an_accelerator(monkeypatch, backend, cores, co
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     monkeypatch.setattr(devices, "usable_cores", lambda: cores)
     assert devices.files_beside(count) == beside
+
+
+@pytest.mark.parametrize(
+    ("pixels", "groups"),
+    [([1, 9, 1, None, 1], [[0], [1], [2], [3], [4]]), ([1, 4, 9], [[0, 1], [2]]), ([9, 9], [[0], [1]])],
+)
+def test_small_pictures_in_a_row_run_side_by_side(pixels, groups):
+    jobs = [SimpleNamespace(size=count and (1, count)) for count in pixels]
+    assert [*lanes._groups(jobs, largest=4)] == groups

@@ -3,6 +3,7 @@ import shlex
 import sys
 import time
 import zlib
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,16 @@ def photographs(in_tmp):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         write_picture(name, Picture(pixels[name]))
     return pixels
+
+
+@pytest.fixture(autouse=True)
+def one_worker_is_a_thread(monkeypatch):
+    """Lets a pool of one process be written in a thread, because a process takes a second to start."""
+
+    def executor(processes, *options):
+        return ThreadPoolExecutor(1) if processes == 1 else ProcessPoolExecutor(processes, *options)
+
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", executor)
 
 
 def prepare(*arguments, chain="bsrgan_x4", out="pool", times=2, processes=1):
@@ -141,7 +152,8 @@ def test_a_pool_among_its_photographs_is_no_input_and_goes_on(capsys):
 
 
 def test_a_name_with_commas_and_colons_is_printed_as_training_takes_it(capsys):
-    assert main(["prepare-data", "in", "--degrade", "bsrgan_x4", "--times", "1", "--out", "a,b:4 c"]) == 0
+    numbers = ["--times", "1", "--processes", "1"]
+    assert main(["prepare-data", "in", "--degrade", "bsrgan_x4", *numbers, "--out", "a,b:4 c"]) == 0
     advice = capsys.readouterr().out.splitlines()[0].partition("--data.hq ")[2]
     [text] = shlex.split(advice)
     assert len(open_source(text, scale=4)) == 3
@@ -217,7 +229,7 @@ def test_photographs_that_cannot_be_read_are_left_out(capsys):
 def test_only_photographs_that_cannot_be_degraded(capsys):
     Path("tiny").mkdir()
     write_picture("tiny/a.png", Picture(np.zeros((3, 9, 3), np.uint8)))
-    assert main(["prepare-data", "tiny", "--degrade", "photo_x4", "--out", "pool"]) == 3
+    assert main(["prepare-data", "tiny", "--degrade", "photo_x4", "--processes", "1", "--out", "pool"]) == 3
     printed = capsys.readouterr()
     assert "failed: tiny/a.png" in printed.err
     assert printed.out == ""

@@ -67,6 +67,15 @@ def test_the_same_command_goes_on_after_an_interruption(run, interrupted):
     assert sorted(os.listdir("out")) == ["a.png", "b.png", "c.png"]
 
 
+def test_options_that_change_no_result_go_on(run, interrupted):
+    before = times()
+    others = ["--quiet", "--json", "--debug", "--recursive", "--memory", "9GB", "--devices", "1", "--max-pixels", "99"]
+    assert run(*others)[0] == 0
+    after = times()
+    assert after.keys() - before.keys() == {"c.png"}
+    assert {name: after[name] for name in before} == before
+
+
 def test_other_options_and_changed_files_do_not_go_on(run, interrupted):
     assert not any("are kept" in line for line in run("--pad", "minimal")[1])
     Path("in/a.png").write_bytes(PNG)  # another time of change

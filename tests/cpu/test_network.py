@@ -164,6 +164,7 @@ def test_fast_apply_made_inside_other_programs():
         jax.grad(lambda params: fast_apply(model, params)(lq).sum())(params)
 
 
+@functools.cache
 def temporaries(blocks, side, training=False, stacked=False, depth=2, **options):
     config = dataclasses.replace(
         TINY, embed_dim=32, mlp_ratio=4.0, depths=(depth,) * blocks, num_heads=(2,) * blocks, **options

@@ -85,6 +85,27 @@ def test_a_sinc_filter_passes_low_frequencies_and_stops_high_ones():
     assert response[np.abs(frequency) > 0.7 * np.pi].max() < 0.1
 
 
+def test_a_sinc_filter_takes_the_cutoff_of_its_side():
+    step = blur.Sinc(cutoff=(1, 1), wide_cutoff=(2, 2))
+    for side, cutoff in ((7, 1), (11, 1), (13, 2), (21, 2)):
+        np.testing.assert_array_equal(step.draw(side, np.random.default_rng(0)), kernels.sinc(side, cutoff))
+
+
+def test_gaussian_kernels_may_have_a_flat_top_or_other_powers():
+    flat = blur.Gaussian(sigma=(2, 2), isotropic=True, flat=True).draw(9, np.random.default_rng(0))
+    np.testing.assert_allclose(flat, kernels.plateau(9, (4, 4)), atol=1e-12)
+    plain, other = (blur.Gaussian(sigma=(2, 2), isotropic=True, power=power) for power in ((1, 1), (0.5, 4)))
+    peaks = {step: [step.draw(9, np.random.default_rng(seed)).max() for seed in range(20)] for step in (plain, other)}
+    np.testing.assert_allclose(peaks[plain], kernels.gaussian(9, (4, 4)).max())
+    assert min(peaks[other]) < 0.8 * peaks[plain][0] < 1.2 * peaks[plain][0] < max(peaks[other])
+
+
+def test_a_resize_may_take_its_factor_of_the_size_of_lq():
+    image, step = np.zeros((80, 96, 3), np.float32), blur.Resize(factors=(0.5, 1), of_target=True)
+    sizes = np.array([step(image, (20, 24), np.random.default_rng(seed)).shape[:2] for seed in range(40)])
+    np.testing.assert_array_equal([sizes.min(axis=0), sizes.max(axis=0)], [(10, 12), (19, 23)])
+
+
 def test_noise_has_the_strength_and_the_channels_it_names():
     gray, rng = np.full((200, 200, 3), 0.5, np.float32), np.random.default_rng(0)
     for options, correlation in ((dict(gray=1.0), 1.0), (dict(gray=0.0), 0.0)):
@@ -95,6 +116,14 @@ def test_noise_has_the_strength_and_the_channels_it_names():
         )
     shot = noise.BsrganPoissonNoise(exponent=(3, 3), gray=0.0)(gray, (1, 1), rng) - gray
     np.testing.assert_allclose(shot.std(), np.sqrt(0.5 / 1000), rtol=0.02)
+
+
+def test_shot_noise_of_real_esrgan_counts_photons_by_the_levels_of_the_image():
+    image = np.full((200, 200, 3), 0.5, np.float32)
+    image[:, :2] = np.linspace(0, 1, 200, dtype=np.float32)[:, None, None]  # 200 levels, so 256 photons
+    step = noise.RealEsrganPoissonNoise(strength=(2, 2), gray=0.0)
+    added = (step(image, (1, 1), np.random.default_rng(0)) - image)[:, 2:]
+    np.testing.assert_allclose(added.std(), 2 * np.sqrt(0.5 / 256), rtol=0.02)
 
 
 def features(lq, hq, scale):
@@ -138,6 +167,20 @@ def test_chains_are_values_that_give_the_same_of_the_same_generator(name):
     assert 0 <= lq.min() < lq.max() <= 1
     assert not np.array_equal(lq, chain(IMAGE, np.random.default_rng(4))[1])
     assert np.array_equal(hq, IMAGE) != chain.sharpen
+
+
+def test_photo_leaves_a_tenth_clean():
+    hq = IMAGE[:32, :32]
+    clean = [np.array_equal(CHAINS["photo_x1"](hq, np.random.default_rng(seed))[1], hq) for seed in range(400)]
+    assert 0.06 < np.mean(clean) < 0.15
+
+
+def test_real_esrgan_blurs_once_and_four_times_out_of_five_each_later_time(monkeypatch):
+    blurs = []
+    monkeypatch.setattr(blur, "convolve", lambda image, kernel: blurs.append(kernel) or image)
+    for seed in range(400):
+        CHAINS["real_esrgan_x4"](IMAGE[:32, :32], np.random.default_rng(seed))
+    assert len(blurs) / 400 == pytest.approx(1 + 0.8 + 0.8, abs=0.1)
 
 
 def test_what_a_chain_cannot_degrade_is_refused():

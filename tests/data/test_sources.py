@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 
@@ -5,13 +6,14 @@ import numpy as np
 import pytest
 from image_sources import open_source
 from picture_files import make_pixels
+from PIL import Image
 
 from swinir_jax.data.config import DataConfig, Degradation
 from swinir_jax.data.degradations import imresize
 from swinir_jax.data.folders import find_images
 from swinir_jax.data.image_source import UsableImages
 from swinir_jax.data.pipeline import TrainingBatches
-from swinir_jax.data.records import RecordSource, write_records
+from swinir_jax.data.records import RecordSource, decode, write_records
 from swinir_jax.data.sources import open_pairs, usable_images
 from swinir_jax.errors import InputError
 from swinir_jax.evaluation.protocol import evaluate
@@ -227,6 +229,17 @@ def test_records_keep_names_sizes_and_pixels(records):
         assert (source.name(i), source.sizes(i)) == (name, (pixels.shape[:2], None))
         np.testing.assert_array_equal(source.read(i)[0], pixels)
     assert len(source) == 3
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [(np.array([[0, 257 * 3, 65535]], np.uint16), [[0, 3, 255]]), (np.array([[True, False]]), [[255, 0]])],
+    ids=["16 bits", "1 bit"],
+)
+def test_images_of_other_depths_are_decoded_to_8_bits(pixels, expected):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    np.testing.assert_array_equal(decode(file.getvalue()), expected)
 
 
 def test_records_are_split_into_shards(tmp_path, monkeypatch):

@@ -2,10 +2,12 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from swinir_jax.cli.main import main
+from swinir_jax.inference.memory import free_bytes
 
 FAULTS = """
 import resource, sys
@@ -31,6 +33,10 @@ def test_scratch_memory_is_cleared_once_and_not_for_each_operation():
         return int(done.stdout)
 
     assert 3 * faults("kept") < faults("as it is")
+
+
+def test_what_a_device_has_in_use_is_not_free():
+    assert free_bytes(SimpleNamespace(memory_stats=lambda: {"bytes_limit": 10, "bytes_in_use": 4})) == 6
 
 
 def test_the_command_sets_malloc_of_its_process(monkeypatch, capsys):

@@ -35,4 +35,11 @@ def test_edges_and_texture_are_no_noise_but_noise_of_all_kinds_of_pictures_is():
 
 def test_pictures_that_do_not_tell_count_as_clean():
     assert noise_level(Picture(make_pixels(3, h=9, w=1))) == 0
-    assert noise_level(Picture(noisy(25, np.zeros((99, 99, 3))))) == 0  # half of the noise is cut off
+    for end in (0, 255):  # where half of the noise is cut off
+        assert noise_level(Picture(noisy(25, np.full((99, 99, 3), end)))) == 0
+
+
+def test_of_a_large_picture_the_middle_is_measured():
+    middle = noisy(25, np.full((2048, 64), 128))
+    calm = np.full((600, 64), 128, np.uint8)
+    assert noise_level(Picture(np.concatenate([calm, middle, calm]))) == noise_level(Picture(middle)) > 0

@@ -8,12 +8,13 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import quick_programs
 from goldens import generated_weights
 
-from swinir_jax import Restorer, SwinIR, SwinIRConfig, machine
+from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig, machine
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.inference.chain import NetworkChain
 
@@ -92,6 +93,20 @@ def test_a_restorer_in_processes_that_are_spawned():
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         held = Restorer(*NETWORK)
         np.testing.assert_array_equal(pool.submit(held, PHOTO).result(), held(PHOTO))
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [("compile", MemoryError()), ("run", jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"))],
+)
+def test_the_size_that_lacks_memory_is_named(step, error, monkeypatch):
+    def fail(*arguments):
+        raise error
+
+    held = Restorer(*NETWORK, tile=0, pad="minimal")
+    monkeypatch.setattr(held.engine.programs.devices, step, fail)
+    with pytest.raises(InputError, match=r"Not enough memory for 16x24 pixels at once; take smaller tiles \(tile=N\)"):
+        held.restore(np.zeros((24, 16, 3), np.float32))
 
 
 def test_malloc_of_the_process_is_left_as_it_is(monkeypatch):

@@ -129,17 +129,22 @@ def test_floats_on_another_scale_are_refused_and_noise_is_not(tiny, restorer):
         assert np.isfinite(restore(black)).all()
 
 
-def test_progress_counts_all_turns(tiny):
-    for options, total in (({}, 8), ({"tile": 16, "overlap": 8, "pad": "minimal"}, 48)):
-        seen = []
+@pytest.mark.parametrize(
+    ("options", "total", "programs"), [({}, 8, 2), ({"tile": 16, "overlap": 8, "pad": "minimal"}, 48, 1)]
+)
+def test_progress_counts_all_turns_once_their_programs_are_compiled(tiny, options, total, programs):
+    seen, compiled = [], []
 
-        def done(count, total, seen=seen):
-            seen.append((count, total))
+    def done(*counts):
+        seen.append(counts)
+        compiled.append(len(held.engine.programs))
 
-        Restorer(*tiny, self_ensemble=True, done=done, **options).restore(photo(16, 56, 3, dtype=np.float32))
-        assert sum(count for count, _ in seen) == total
-        assert {t for _, t in seen} == {total}
-        assert seen[0] == (0, total)
+    held = Restorer(*tiny, self_ensemble=True, done=done, **options)
+    held.restore(photo(16, 56, 3, dtype=np.float32))
+    assert sum(count for count, _ in seen) == total
+    assert {t for _, t in seen} == {total}
+    assert seen[0] == (0, total)
+    assert set(compiled) == {programs}
 
 
 def test_an_answer_that_is_not_finite_is_an_error(tiny):

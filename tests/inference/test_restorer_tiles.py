@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -99,6 +100,22 @@ def test_many_sizes_share_one_program(tiny):
     for size in sizes:
         held(photo(*size, 3))
     assert len(held.engine.programs) == 1
+
+
+def test_a_plan_for_the_self_ensemble_covers_quarter_turns(tiny):
+    held = Restorer(*tiny, tile=128, self_ensemble=True)
+    sizes = [(20, 30), (31, 170), (64, 40), (25, 25), (170, 9)]
+    held.plan(sizes)
+    assert {held.engine.layout.padded((w, h)) for h, w in sizes} < held.engine._shared_tiles.keys()
+
+
+def test_a_batch_of_shared_tiles_fits_into_memory(tiny, monkeypatch):
+    monkeypatch.setattr(programs.Programs, "need", lambda self, shape: math.prod(shape))
+    monkeypatch.setattr(programs, "free_bytes", lambda device: 8 * 110 * 110 * 3 / engine.MEMORY_SHARE)
+    held = Restorer(*tiny, batch_size=8)
+    assert held.engine.fitting_side((512, 512)) == 104
+    held.plan((200 + 8 * i, 300 - 8 * i) for i in range(8))
+    assert 64 < max(map(max, held.engine._shared_tiles.values())) <= 104
 
 
 def test_few_sizes_stay_whole(tiny):

@@ -1,6 +1,7 @@
 import functools
 import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,29 @@ def test_other_weights_begin_anew(tmp_path, monkeypatch, killed_after_a_group, c
     with caplog.at_level(logging.INFO):
         NetworkChain([(MODEL, WEIGHTS[2])], **TILES).restore_file(source, target)
     assert "because of another model" in caplog.text
+
+
+def test_another_background_begins_anew(tmp_path, monkeypatch, killed_after_a_group, caplog):
+    source, target = photo(tmp_path / "a.png", H, W, 3, alpha=np.zeros((H, W), np.uint8)), tmp_path / "b.png"
+    with pytest.raises(KilledError):
+        restorer(**TILES).restore_file(source, target, background="white")
+    monkeypatch.undo()
+    with caplog.at_level(logging.INFO):
+        restorer(**TILES).restore_file(source, target, background="black")
+    assert "because of another background" in caplog.text
+    black = restorer(**TILES)(np.zeros((H, W, 3), np.uint8))
+    np.testing.assert_array_equal(read_picture(target).pixels, black)
+
+
+def test_a_file_of_the_same_size_and_another_time_begins_anew(tmp_path, monkeypatch, killed_after_a_group, caplog):
+    source, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
+    with pytest.raises(KilledError):
+        restorer(**TILES).restore_file(source, target)
+    monkeypatch.undo()
+    os.utime(source, ns=(1, 1))
+    with caplog.at_level(logging.INFO):
+        restorer(**TILES).restore_file(source, target)
+    assert "because of another input" in caplog.text
 
 
 @pytest.fixture

@@ -1,16 +1,18 @@
 """What each step of adversarial training promises."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from goldens import compiled
 from training_runs import ADVERSARIAL, STILL, assert_same_bits, batch_of, first_state
 from training_worker import run_workers, train
 
 from swinir_jax import InputError
-from swinir_jax.models.discriminator import power_iteration
+from swinir_jax.models.discriminator import SPECTRAL, power_iteration
 from swinir_jax.training.adversary import create_adversary, discriminator_loss
 from swinir_jax.training.artifacts import artifact_map
 from swinir_jax.training.checks import check_experiment, check_resume
@@ -36,8 +38,25 @@ def changed(state):
 def test_the_loss_is_the_sum_of_the_named_parts():
     _, metrics = STEP(first_state(EXPERIMENT), batch_of(0))
     parts = ("pixel", "adversarial", "feature_matching", "artifacts")
-    assert all(float(metrics[name]) > 0 for name in parts[:3])
+    assert all(float(metrics[name]) > 0 for name in parts)
     np.testing.assert_allclose(metrics["loss"], sum(metrics[name] for name in parts), rtol=1e-6)
+
+
+def test_artifacts_weigh_the_error_and_features_are_those_of_all_layers_but_the_last():
+    state, batch = first_state(EXPERIMENT), batch_of(0)
+    state = state.replace(ema=jax.tree.map(lambda leaf: 0.9 * leaf, state.params))
+    _, metrics = STEP(state, batch)
+    restored, averaged = (compiled(state.model)({"params": tree}, batch["lq"]) for tree in (state.params, state.ema))
+    weights = artifact_map(restored, averaged, batch["hq"])
+    np.testing.assert_allclose(metrics["artifacts"], np.mean(weights * np.abs(restored - batch["hq"])), rtol=1e-4)
+
+    adversary = state.adversary
+    variables = {"params": adversary.params, SPECTRAL: power_iteration(adversary.params, adversary.spectral)}
+    capture = jax.jit(functools.partial(adversary.network.apply, capture_intermediates=True, mutable="intermediates"))
+    features, wanted = (capture(variables, image)[1]["intermediates"] for image in (restored, batch["hq"]))
+    layers = [f"conv{number}" for number in range(9)]
+    distances = [jnp.abs(features[name]["__call__"][0] - wanted[name]["__call__"][0]).mean() for name in layers]
+    np.testing.assert_allclose(metrics["feature_matching"], np.mean(distances), rtol=1e-4)
 
 
 def test_the_discriminator_learns_while_the_generator_waits():
@@ -148,6 +167,14 @@ def test_artefacts_are_where_the_average_is_better_and_the_error_varies():
 def test_patches_that_do_not_fit_the_networks_of_the_losses(changes, message):
     with pytest.raises(InputError, match=message):
         check_experiment(dataclasses.replace(ADVERSARIAL, **changes))
+
+
+def test_adversarial_training_from_random_weights_is_warned_of(caplog):
+    check_experiment(ADVERSARIAL)
+    assert "Adversarial training from random weights; --init-from names the run" in caplog.text
+    caplog.clear()
+    check_experiment(dataclasses.replace(ADVERSARIAL, init_from="run"))
+    assert not caplog.text
 
 
 def test_gray_images_are_refused():

@@ -62,6 +62,12 @@ def test_smaller_windows_take_the_middle_of_the_position_tables(source):
         np.testing.assert_array_equal(ours[row * (2 * m - 1) + column], theirs[(row + 1) * (2 * m + 1) + column + 1])
 
 
+def test_larger_windows_keep_the_position_tables_that_are_drawn(source):
+    smaller = dataclasses.replace(TINY, window_size=TINY.window_size - 1)
+    _, _, initialised = initialise_from(source(smaller), TINY, params_of(TINY, 2))
+    assert {path.split("/")[-1] for path in initialised} == {"relative_position_bias_table"}
+
+
 def test_from_gray_to_colour_the_body_is_kept(source):
     gray = dataclasses.replace(TINY, in_chans=1, upsampler="", upscale=1)
     colour = dataclasses.replace(gray, in_chans=3)

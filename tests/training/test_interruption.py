@@ -43,6 +43,13 @@ def test_the_second_ctrl_c_ends_at_once():
             signal.raise_signal(signal.SIGINT)
 
 
+def test_ctrl_c_stays_the_signal_when_a_scheduler_asks_as_well():
+    with asked() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert interruption.received == signal.SIGINT
+
+
 def test_ctrl_c_tells_how_long_saving_takes(capfd):
     with asked():
         signal.raise_signal(signal.SIGINT)

@@ -42,6 +42,12 @@ def test_a_killed_process_holds_nothing(tmp_path):
         assert json.loads((tmp_path / LOCK_FILE).read_text())["process"] == os.getpid()
 
 
+def test_a_training_that_has_ended_leaves_an_empty_file(tmp_path):
+    with held(tmp_path):
+        pass
+    assert (tmp_path / LOCK_FILE).read_text() == ""
+
+
 @pytest.mark.parametrize(
     ("note", "refused"),
     [

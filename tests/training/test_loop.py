@@ -5,20 +5,23 @@ import shutil
 import signal
 import time
 
+import jax
 import numpy as np
 import pytest
 from command_runs import make_images, metrics
-from training_runs import STILL
+from training_runs import STILL, first_state
 
+from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.errors import InputError, UnwritableError
 from swinir_jax.training import loop
 from swinir_jax.training.checkpoint import Checkpoints, write_config
 from swinir_jax.training.checks import check_experiment, check_resume, tell_rate_change
-from swinir_jax.training.divergence import DivergenceError, is_ruin
+from swinir_jax.training.divergence import DivergenceError, Probe, is_ruin
 from swinir_jax.training.logs import Logs
 from swinir_jax.training.loop import TrainingError, _brief, train_and_evaluate
 from swinir_jax.training.prefetch import Prefetched
 from swinir_jax.training.progress import Progress
+from swinir_jax.training.sharding import make_mesh
 from swinir_jax.training.validation import validate
 
 
@@ -154,6 +157,7 @@ def test_a_diverging_run_leaves_the_last_sound_checkpoint(stopped, experiment, t
         ("_Run._measure", UnwritableError("pictures: cannot be written"), TrainingError),
         ("_Run._measure", DivergenceError("NaN"), DivergenceError),
         ("Logs.write", OSError(28, "No space left on device"), TrainingError),
+        ("TrainingBatches.__next__", InputError("too many damaged records"), InputError),
     ],
 )
 def test_sound_weights_are_saved_before_an_error_ends_the_run(
@@ -167,16 +171,28 @@ def test_sound_weights_are_saved_before_an_error_ends_the_run(
     shutil.copy(f"{folder}/0.png", small)
     wanted = change(experiment, validation={"hq": str(small), "every": 10}, checkpoint={"every": 100}, log_every=10)
 
-    def fail(run, *arguments):
-        if getattr(run, "_step", arguments[0] if arguments else 0) == 10:
-            raise error
-
     owner, method = place.split(".")
-    monkeypatch.setattr({"_Run": loop._Run, "Logs": Logs}[owner], method, fail)
+    owner = {"_Run": loop._Run, "Logs": Logs, "TrainingBatches": TrainingBatches}[owner]
+    original = getattr(owner, method)
+
+    def fail(run, *arguments):
+        step = run.get_state()["next_index"] if owner is TrainingBatches else getattr(run, "_step", arguments[0])
+        if step == 10:
+            raise error
+        return original(run, *arguments)
+
+    monkeypatch.setattr(owner, method, fail)
     with pytest.raises(raised):
         train_and_evaluate(wanted, workdir)
     with contextlib.closing(Checkpoints(workdir, wanted.checkpoint)) as checkpoints:
         assert checkpoints.latest_step() == (8 if raised is DivergenceError else 10)
+
+
+def test_a_huge_loss_ends_the_run(experiment, tmp_path, monkeypatch):
+    summary = Progress.summary
+    monkeypatch.setattr(Progress, "summary", lambda *arguments: {**summary(*arguments), "loss": 1e7})
+    with pytest.raises(DivergenceError, match=r"A loss of 1e\+07 up to step 1: a lower --optimizer.learning-rate"):
+        train_and_evaluate(experiment, tmp_path)
 
 
 def test_the_origin_of_parameters_is_logged_by_module():
@@ -191,6 +207,17 @@ def test_an_impossible_finite_loss_is_divergence():
     assert is_ruin(float("nan"))
     assert is_ruin(1e7)
     assert not is_ruin(100.0)
+
+
+def test_weights_are_sound_if_they_and_their_average_have_a_sane_loss():
+    state = first_state()
+    probe = Probe(make_mesh(), state, lambda state, batch: (state, {"loss": state.params["conv_first"]["bias"][0]}))
+
+    def filled(value):
+        return jax.tree.map(lambda leaf: np.full_like(leaf, value), state.params)
+
+    for params, ema, sound in ((0.1, 0.1, True), (1e7, 0.1, False), (0.1, 1e7, False), (0.1, np.nan, False)):
+        assert probe.is_sound(state.replace(params=filled(params), ema=filled(ema)), batch=None) == sound
 
 
 class Numbers:
@@ -210,6 +237,11 @@ class Numbers:
         return {"next_index": self.drawn}
 
 
+def wait_for(condition):
+    while not condition():
+        time.sleep(0.01)
+
+
 def test_prefetched_batches_come_in_order_each_with_its_state():
     data = Prefetched(Numbers(5), dict)
     for i in range(5):
@@ -227,10 +259,34 @@ def test_only_waiting_for_data_counts_as_waiting():
     assert 0.1 < slow.waited < 2
     slow.close()
     quick = Prefetched(Numbers(100), dict)
-    time.sleep(0.2)
+    wait_for(quick._ready.full)
     quick.take(None)
     assert quick.waited == 0
     quick.close()
+
+
+def test_waiting_for_the_devices_is_not_waiting_for_data(monkeypatch):
+    data = Prefetched(Numbers(100, seconds=0.3), dict)
+    monkeypatch.setattr(jax, "block_until_ready", lambda running: wait_for(data._ready.qsize))
+    data.take(None)
+    assert data.waited < 0.1
+    data.close()
+
+
+def test_a_summary_leaves_out_pauses_earlier_waiting_and_what_is_not_finite(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    steps = Progress(0, STILL.steps, STILL.batch_size)
+    steps.restart(1.0)
+    others = dict.fromkeys(["learning_rate", "skipped", "skipped_in_row"], np.float32(0))
+    for loss in (1, np.nan, 3, np.inf, 2):
+        steps.add({"loss": np.float32(loss), **others})
+    with steps.paused():
+        now = 100.0
+    now = 110.0
+    values = steps.summary(3.5)
+    steps.close()
+    assert (values["loss"], values["images_per_second"], values["data_wait_share"]) == (2, 2, 0.25)
 
 
 def test_resumed_logs_drop_steps_that_run_again(tmp_path):
@@ -282,6 +338,15 @@ def test_a_jump_of_the_learning_rate_is_logged(caplog):
         ({"task": "color_dn"}, "needs --data.degradation.kind noise"),
         ({"loss": {"name": "l1_ssim"}, "data": {"patch_size": 5}}, "l1_ssim needs HQ patches of at least 11 pixels"),
         ({"validation": {"level": 3}}, "validation.level 3 does not fit"),
+        (
+            {
+                "task": "color_dn",
+                "network": {"upscale": 1, "upsampler": ""},
+                "data": {"degradation": dataclasses.replace(STILL.data.degradation, kind="noise", low=15, high=15)},
+                "validation": {"level": 256},
+            },
+            "--validation.level of noise must lie in 0..255, got 256",
+        ),
         (
             {"data": {"degradation": dataclasses.replace(STILL.data.degradation, low=3, high=3)}},
             "--data.degradation.low 3",

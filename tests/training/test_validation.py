@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ from training_runs import STILL, first_state
 
 from swinir_jax.errors import InputError
 from swinir_jax.images import Picture, write_picture
+from swinir_jax.training import validation
 from swinir_jax.training.divergence import DivergenceError
 from swinir_jax.training.validation import describe_setting, validate, validation_pairs
 
@@ -60,6 +62,16 @@ def test_a_setting_consists_of_images_level_and_tile(folder, tmp_path):
     shutil.copy(folder / "0.png", tmp_path / "moved" / "1.png")
     assert described(validated(tmp_path / "moved")) != setting
     assert described(STILL) == ""
+
+
+def test_so_many_pictures_are_shown_and_equal_names_are_numbered(folder, monkeypatch):
+    enlarging = SimpleNamespace(restore=lambda lq: lq.repeat(2, axis=0).repeat(2, axis=1))
+    monkeypatch.setattr(validation, "Restorer", lambda *arguments, **options: enlarging)
+    shutil.copytree(folder, folder / "copies")
+    pairs = validation_pairs(validated(folder))
+    for count, names in ((0, []), (3, ["0", "1", "0_3"]), (9, ["0", "1", "0_3", "1_4"])):
+        measured = validate(validated(folder, pictures=count), None, None, pairs)
+        assert [*measured.pictures] == names
 
 
 def test_infinite_results_are_divergence(folder):
