@@ -107,26 +107,42 @@ def test_a_turned_jpeg_becomes_upright(page):
     assert_alike(pixels_of(result), expected_pixels(upright, ["double"], 2))
 
 
+def test_an_animation_is_reduced_with_a_note(page):
+    first, *others = (Image.fromarray(make_pixels(3)[:, ::step]) for step in (1, -1))
+    file = io.BytesIO()
+    first.save(file, "WEBP", lossless=True, save_all=True, append_images=others)
+    page.set_input_files("#file", [{"name": "a.webp", "mimeType": "image/webp", "buffer": file.getvalue()}])
+    finish(page)
+    assert "The first of 2 frames." in page.text_content("#notes")
+    assert_alike(pixels_of(download(page)), expected_pixels(make_pixels(3), ["double"], 2))
+
+
 UNREADABLE = {
     "a text": (
         "notes.txt",
         b"Dear diary, this is no picture.",
         "cannot be read as a picture",
-        "notes.txt: damaged, or",
+        "notes.txt: damaged, too large, or",
     ),
     "0 bytes": ("nothing.png", b"", "This file is empty.", "nothing.png"),
-    "a cut PNG": ("torn.png", PHOTO[:-600], "cannot be read as a picture", "torn.png: damaged, or"),
+    "a cut PNG": ("torn.png", PHOTO[:-600], "cannot be read as a picture", "torn.png: damaged, too large, or"),
     "a cut JPEG": (
         "torn.jpg",
         pillow_bytes(make_pixels(3), "JPEG")[:-300],
         "cannot be read as a picture",
-        "torn.jpg: damaged, or",
+        "torn.jpg: damaged, too large, or",
     ),
     "too many pixels": (
         "wide.png",
         pillow_bytes(np.zeros((4000, 4200), np.uint8), "PNG"),
         "too large",
         "4200 x 4000 pixels, enlarged 2 times,",
+    ),
+    "a side that no canvas has": (  # whose pixels Firefox would read as black
+        "strip.png",
+        pillow_bytes(np.full((4, 32768), 200, np.uint8), "PNG"),
+        "too large",
+        "32768 x 4 pixels; a side may have up to 32767",
     ),
 }
 
@@ -345,3 +361,10 @@ def test_a_site_that_cannot_be_kept_is_ready_at_once(browser, copied):
     with hosting(copied) as host, first_visit(browser, host.address, patient) as page:
         page.wait_for_selector("body[data-ready]")
         assert not page.evaluate("crossOriginIsolated")
+
+
+def test_a_page_opened_as_a_file_says_what_it_needs(browser, site):
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    assert "from a web server" in page.inner_text("#formats")
+    page.close()
