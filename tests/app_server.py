@@ -14,7 +14,7 @@ from PIL import Image
 from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, offer_of_networks
-from swinir_jax.app.server import make_app
+from swinir_jax.app.server import make_app, make_runner
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 
 CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(2,), num_heads=(1,))
@@ -62,7 +62,7 @@ class Client:
 @contextlib.asynccontextmanager
 async def serving(limits=None):
     """Runs the server; yields a client."""
-    runner = web.AppRunner(make_app(NETWORKS, limits or Limits()), shutdown_timeout=1)
+    runner = make_runner(make_app(NETWORKS, limits or Limits()), shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

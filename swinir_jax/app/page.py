@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+# Content types of the files that the page loads, by ending; the others tell of licences.
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
 # What the page may load: itself alone. The server and the site add what differs between them.
 POLICY = {
     "default-src": "'none'",

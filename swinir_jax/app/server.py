@@ -13,13 +13,11 @@ from aiohttp import web
 from swinir_jax.app.jobs import Job, Jobs
 from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, Offer
-from swinir_jax.app.page import page_files
+from swinir_jax.app.page import TYPES, page_files
 from swinir_jax.app.security import add_headers, only_own_page
 from swinir_jax.app.upload import receive
 from swinir_jax.errors import InputError, printable
 
-# Content types of the page's files by ending.
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _ALIVE_SECONDS = 15  # between signs of life in a stream of events
 _SWEEP_SECONDS = 10
 
@@ -29,7 +27,7 @@ class Handlers:
 
     def __init__(self, jobs: Jobs, networks: Networks, limits: Limits):
         self._jobs, self._networks, self._limits = jobs, networks, limits
-        self._files = {f"/{name}": data for name, data in page_files().items() if Path(name).suffix in _TYPES}
+        self._files = {f"/{name}": data for name, data in page_files().items() if Path(name).suffix in TYPES}
 
     def routes(self) -> list[web.RouteDef]:
         """Returns the addresses that are answered."""
@@ -48,7 +46,7 @@ class Handlers:
         path = "/index.html" if request.path == "/" else request.path
         if path not in self._files:
             raise web.HTTPNotFound(text="There is no such page.\n")
-        return web.Response(body=self._files[path], content_type=_TYPES[Path(path).suffix], charset="utf-8")
+        return web.Response(body=self._files[path], content_type=TYPES[Path(path).suffix], charset="utf-8")
 
     async def choices(self, request: web.Request) -> web.Response:
         """Answers with what can be done, and the limits."""
@@ -58,6 +56,8 @@ class Handlers:
 
     async def upload(self, request: web.Request) -> web.Response:
         """Takes the picture that is the request's body, and answers with the job's key."""
+        if "Content-Encoding" in request.headers:
+            raise web.HTTPUnsupportedMediaType(text="Send the file as it is, without Content-Encoding.\n")
         if self._jobs.is_full:
             raise web.HTTPServiceUnavailable(text="Too many pictures are kept: download some, or restart the server.\n")
         job = self._jobs.new(_file_name(request.query.get("name", "")), self._chosen(request.query.get("choice", "")))
@@ -168,6 +168,11 @@ def make_app(networks: Networks, limits: Limits) -> web.Application:
     app.on_response_prepare.append(add_headers)
     app.add_routes(Handlers(jobs, networks, limits).routes())
     return app
+
+
+def make_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
+    """Makes what runs the server; bodies arrive as they are sent, since `upload` refuses encoded ones."""
+    return web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_timeout, auto_decompress=False)
 
 
 async def _sweep(jobs: Jobs) -> None:

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import logging
+import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from swinir_jax.app.networks import Offer
-from swinir_jax.app.page import POLICY, page_files, policy_text
+from swinir_jax.app.page import POLICY, TYPES, page_files, policy_text
 from swinir_jax.caches import user_cache
 from swinir_jax.checkpoints.zoo import weight_metadata
 from swinir_jax.errors import InputError
@@ -53,6 +55,8 @@ _HEADERS = {
     "Cross-Origin-Embedder-Policy": "require-corp",
 }  # sent by the service worker; the last two isolate the page
 
+_RELEASE = "self.release = "  # begins release.js, by which a site is known
+
 
 def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Network], runtime: Path) -> None:
     """Writes the site, in place of an earlier one.
@@ -69,22 +73,21 @@ def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Netw
     """
     make_folder(folder)
     try:
-        if any(_files(folder)) and not (folder / "browser" / "worker.js").exists():  # an early file of each site
-            raise InputError(f"{folder}: holds other files than a site; choose a new folder.")
-        for file in (*folder.glob("networks/*.onnx"), *folder.glob("runtime/*.*")):  # which may have other names now
-            file.unlink()
-        files = _write_page(folder)
+        for name in _earlier_files(folder):  # which may have other names now
+            (folder / name).unlink(missing_ok=True)
+        _write_release(folder, [], [])  # so that an unfinished site is known as one
+        page = _write_page(folder)
         _write_runtime(folder / "runtime", runtime)
+        runtimes = _describe_runtimes(folder)
         entries = {name: _write_network(folder, name, network) for name, network in networks.items()}
         choices = [
             {**offer.describe(), "place": "to be fetched", "better": None}
             for offer in offers
             if networks.keys() >= set(offer.networks)
         ]
-        _write_json(
-            folder / "choices.json", {"choices": choices, "networks": entries, "runtimes": _describe_runtimes(folder)}
-        )
-        _write_release(folder, ["./", "choices.json", *files])
+        _write_json(folder / "choices.json", {"choices": choices, "networks": entries, "runtimes": runtimes})
+        described = [*entries.values(), *(file for files in runtimes.values() for file in files.values())]
+        _write_release(folder, ["choices.json", *page], [file["file"] for file in described])
     except OSError as error:
         raise cannot_write(folder, error) from error
 
@@ -99,15 +102,17 @@ def fetch_runtime() -> Path:
     cache = user_cache("npm")
     file = cache / f"onnxruntime-web-{RUNTIME_VERSION}.tgz"
     if not file.exists():
+        npm = shutil.which("npm")  # on Windows, npm.cmd, which is found with its ending alone
+        if npm is None:
+            raise InputError("The site needs npm, which packs ONNX Runtime: install npm.")
         make_folder(cache)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
-            command = ["npm", "pack", "--silent", "--pack-destination", folder, package]
+            command = [npm, "pack", "--loglevel=error", "--pack-destination", folder, package]
             try:
                 subprocess.run(command, check=True, capture_output=True, text=True)
-            except FileNotFoundError as error:
-                raise InputError("The site needs npm, which packs ONNX Runtime: install npm.") from error
             except subprocess.CalledProcessError as error:
-                raise InputError(f"{package}: npm could not fetch it ({error.stderr.strip()}).") from error
+                reason = error.stderr.partition("\n")[0]  # npm's code of the error; a trace follows
+                raise InputError(f"{package}: npm could not fetch it ({reason}).") from error
             (Path(folder) / file.name).replace(file)
     if file_sha256(file) != _RUNTIME_SHA256:
         raise InputError(f"{file}: is not {package} as it was published; remove the file.")
@@ -115,7 +120,7 @@ def fetch_runtime() -> Path:
 
 
 def _write_page(folder: Path) -> list[str]:
-    """Writes the page's files with the other engine; returns their names."""
+    """Writes the page's files with the other engine; returns the names of those that the page loads."""
     names = []
     for name, data in page_files().items():
         if name == "engine_app.js":
@@ -128,7 +133,8 @@ def _write_page(folder: Path) -> list[str]:
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-        names.append(name)
+        if file.suffix in TYPES:
+            names.append(name)
     return names
 
 
@@ -146,21 +152,30 @@ def _write_runtime(folder: Path, package: Path) -> None:
             for name in dataclasses.astuple(build):
                 member = archive.extractfile(f"package/dist/{name}")
                 assert member
-                (folder / name).write_bytes(member.read())
+                (folder / _stored(name)).write_bytes(member.read())
     source = resources.files(needed("onnxruntime"))  # the npm package has no licence file
     for name in ("LICENSE", "ThirdPartyNotices.txt"):
         (folder / name).write_bytes((source / name).read_bytes())
 
 
-def _describe_runtimes(folder: Path) -> dict[str, Any]:
+def _stored(name: str) -> str:
+    """Returns the site's name of a file of ONNX Runtime; some hosts, such as nginx, do not know `.mjs` as a script."""
+    return name.replace(".mjs", ".js")
+
+
+def _describe_runtimes(folder: Path) -> dict[str, dict[str, Any]]:
     return {
-        provider: {"module": f"runtime/{build.module}", "binary": _describe_file(folder, f"runtime/{build.binary}")}
+        provider: {
+            part: _describe_file(folder, f"runtime/{_stored(name)}") for part, name in dataclasses.asdict(build).items()
+        }
         for provider, build in _BUILDS.items()
     }
 
 
 def _describe_file(folder: Path, name: str) -> dict[str, Any]:
-    return {"file": name, "bytes": (folder / name).stat().st_size}
+    """Returns size and address of a large file. The address changes with the content, thus no kept file is outdated."""
+    file = folder / name
+    return {"file": f"{name}?{file_sha256(file)[:16]}", "bytes": file.stat().st_size}
 
 
 def _write_network(folder: Path, name: str, network: Network) -> dict[str, Any]:
@@ -179,6 +194,17 @@ def _write_network(folder: Path, name: str, network: Network) -> dict[str, Any]:
     return {**entry, "scale": model.config.upscale, "window": model.config.side_multiple}
 
 
+def _earlier_files(folder: Path) -> list[str]:
+    """Returns the names of the large files of an earlier site; fails if the folder holds anything else."""
+    if not any(_files(folder)):
+        return []
+    file = folder / "release.js"
+    release = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    if not release.startswith(_RELEASE):
+        raise InputError(f"{folder}: holds other files than a site; choose a new folder.")
+    return re.findall(r'"((?:networks|runtime)/[^"?/]+)\?', release)
+
+
 def _files(folder: Path) -> Iterator[Path]:
     """Yields the files that are not hidden, such as those of a version control."""
     for path in folder.rglob("*"):
@@ -190,10 +216,15 @@ def _write_json(file: Path, values: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _write_release(folder: Path, page: list[str]) -> None:
-    """Writes for the service worker a version, which changes with any file, and the names of files to keep at once."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in _files(folder) if path.name != "release.js"):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
-    release = {"version": digest.hexdigest()[:16], "files": page, "headers": _HEADERS}
-    (folder / "release.js").write_text(f"self.release = {json.dumps(release, indent=1)};\n")
+def _write_release(folder: Path, page: list[str], large: list[str]) -> None:
+    """Writes for the service worker a version, which changes with any file, and the addresses of the files.
+
+    Args:
+      folder: folder of the site.
+      page: files that are kept at once.
+      large: files that are kept when they are used.
+    """
+    contents = {name: file_sha256(folder / name) for name in page}
+    digest = hashlib.sha256(json.dumps([contents, large]).encode())
+    release = {"version": digest.hexdigest()[:16], "page": page, "large": large, "headers": _HEADERS}
+    (folder / "release.js").write_text(f"{_RELEASE}{json.dumps(release, indent=1)};\n")

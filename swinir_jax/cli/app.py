@@ -12,7 +12,7 @@ from aiohttp import web
 
 from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, offers_by_purpose, offers_of_models
-from swinir_jax.app.server import make_app
+from swinir_jax.app.server import make_app, make_runner
 from swinir_jax.cli.devices import check_devices
 from swinir_jax.cli.model_options import (
     add_memory_option,
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"  # this machine alone
 _SHUTDOWN_SECONDS = 1.0  # for answers that are being sent
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
 
 async def _serve(app: web.Application, port: int, *, opening: bool) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C raises KeyboardInterrupt
             loop.add_signal_handler(number, ended.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = make_runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
     try:
         await runner.setup()
         try:
@@ -96,6 +97,8 @@ async def _serve(app: web.Application, port: int, *, opening: bool) -> None:
             # Some browsers run until they are closed, which the end of the command would wait for in an executor.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         await ended.wait()
-        logger.info("ends as soon as no tile is being restored")
+        logger.info("ends as soon as no tile is being restored; Ctrl-C again ends at once")
     finally:
         await runner.cleanup()
+        for number in _ENDING:  # the pictures are removed; Python waits for the thread that restores a tile
+            signal.signal(number, signal.SIG_DFL)

@@ -1,7 +1,8 @@
 // The engine of this page. An engine is an object with three functions, and a name, a key of the texts' `formats`, which
 // say what it reads and keeps:
 //
-//   list() -> Promise<{choices, limits, kept}>
+//   list(mayReload) -> Promise<{choices, limits, kept}>
+//     mayReload: a function that tells whether nothing would be lost if the engine loaded the page once more.
 //     choices: what can be done, an array of Choice; the first one is the default.
 //     limits:  {bytes}, the largest file.
 //     kept:    pictures from before a reload of the page, for `restore`: an array of {name, choice, ...}.

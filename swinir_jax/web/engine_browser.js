@@ -4,6 +4,7 @@ import { Trouble } from "./trouble.js";
 
 const LIMITS = { bytes: 500e6 };
 const PATIENCE = 1000; // milliseconds that a tile may take to its end after "stop"
+const LASTING = ["offline", "failed"]; // troubles that need a new worker: none imports again a module that it has missed
 
 let site = null; // what choices.json holds
 let worker = null;
@@ -11,8 +12,8 @@ let running = null; // functions that settle the call of `restore`: {resolve, re
 
 export const engine = { name: "browser", list, restore, stop };
 
-async function list() {
-  await keepOffline();
+async function list(mayReload) {
+  await keepOffline(mayReload);
   site = await (await fetch("choices.json")).json();
   const choices = await Promise.all(site.choices.map(async (choice) => ({ ...choice, place: await findPlace(choice) })));
   return { choices, limits: LIMITS, kept: [] };
@@ -29,7 +30,7 @@ async function restore(file, { networks, scale }, onProgress) {
   worker.onmessage = ({ data }) => {
     if (data.progress) onProgress({ ...data.progress, before: data.progress.state === "working" ? before : undefined });
     else if (data.result) running.resolve(data.result);
-    else running.reject(new Trouble(data.trouble.code, data.trouble.message));
+    else fail(new Trouble(data.trouble.code, data.trouble.message));
   };
   try {
     onProgress({ state: "sending", done: 0, total: 0, fraction: null, left: null });
@@ -67,6 +68,11 @@ function startWorker() {
   const started = new Worker(new URL("./browser/worker.js", import.meta.url), { type: "module" });
   started.onerror = ({ message }) => end(new Trouble(message ? "failed" : "offline", message)); // none if not fetched
   return started;
+}
+
+function fail(trouble) {
+  if (LASTING.includes(trouble.code)) end(trouble);
+  else running.reject(trouble);
 }
 
 // Ends the worker, in whatever it does.

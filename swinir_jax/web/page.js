@@ -12,12 +12,10 @@ const get = (id) => document.getElementById(id);
 fillTexts(document);
 get("formats").textContent = texts.formats[engine.name];
 
-const listed = engine.list();
-takePictures(get("file"), get("veil"), async (files) => {
-  await listed;
-  for (const file of files) queue.add(file, settings.choice());
-});
-const { choices, limits, kept } = await listed.catch((error) => {
+const early = []; // pictures given before there is a choice, which a reload would lose
+let take = (files) => early.push(...files);
+takePictures(get("file"), get("veil"), (files) => take(files));
+const { choices, limits, kept } = await engine.list(() => !early.length).catch((error) => {
   get("formats").textContent = texts.troubles[error.code] ?? String(error);
   return new Promise(() => {}); // without choices, nothing can be done
 });
@@ -44,6 +42,10 @@ document.addEventListener("click", (event) => {
 });
 
 for (const job of kept) queue.add(job, job.choice);
+take = (files) => {
+  for (const file of files) queue.add(file, settings.choice());
+};
+take(early);
 document.body.dataset.ready = "";
 
 function show(item) {

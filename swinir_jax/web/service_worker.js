@@ -1,41 +1,53 @@
 // Keeps the files of the site, those of the page at once and the large ones when they are used, and adds headers that a
-// plain host does not send. release.js, which is written with the site, says which.
+// plain host does not send. release.js, which is written with the site, says which. All else below the folder is left to
+// the network: at the root of a host, other pages lie there.
 importScripts("release.js");
 
-const { version, files, headers } = self.release;
+const { version, page, large, headers } = self.release;
 const PREFIX = `swinir-jax ${self.registration.scope} `; // other pages of the same host have caches, too
-const CACHE = PREFIX + version;
+const PAGE = PREFIX + version;
+const LARGE = PREFIX + "large"; // outlives a release: an address of a large file changes with the content
 
-self.addEventListener("install", (event) => event.waitUntil(keepAll()));
+const resolve = (files) => new Set(files.map((file) => new URL(file, self.registration.scope).href));
+const pagePlaces = resolve(["./", ...page]);
+const largePlaces = resolve(large);
+
+self.addEventListener("install", (event) => event.waitUntil(keepPage()));
 self.addEventListener("activate", (event) => event.waitUntil(removeOld()));
 self.addEventListener("fetch", (event) => {
-  const { method, url } = event.request;
-  if (method === "GET" && url.startsWith(self.registration.scope)) event.respondWith(answer(event));
+  if (event.request.method !== "GET") return;
+  const { origin, pathname, search } = new URL(event.request.url);
+  const place = origin + pathname;
+  if (pagePlaces.has(place)) event.respondWith(answer(event, PAGE, place));
+  else if (largePlaces.has(place + search)) event.respondWith(answer(event, LARGE, place + search));
 });
 
-async function keepAll() {
-  const cache = await caches.open(CACHE);
+async function keepPage() {
+  const cache = await caches.open(PAGE);
   await Promise.all(
-    files.map(async (file) => {
-      const fetched = await fetch(file, { cache: "reload" });
-      if (!fetched.ok) throw new Error(`${file}: ${fetched.status}`);
-      await cache.put(file, withHeaders(fetched));
+    [...pagePlaces].map(async (place) => {
+      const fetched = await fetch(place, { cache: "reload" });
+      if (!fetched.ok) throw new Error(`${place}: ${fetched.status}`);
+      await cache.put(place, fetched);
     }),
   );
 }
 
 async function removeOld() {
-  const names = await caches.keys();
-  await Promise.all(names.filter((name) => name.startsWith(PREFIX) && name !== CACHE).map((name) => caches.delete(name)));
+  const isOld = (name) => name.startsWith(PREFIX) && name !== PAGE && name !== LARGE;
+  await Promise.all((await caches.keys()).filter(isOld).map((name) => caches.delete(name)));
+  const cache = await caches.open(LARGE);
+  const unlisted = (await cache.keys()).filter(({ url }) => !largePlaces.has(url));
+  await Promise.all(unlisted.map((request) => cache.delete(request)));
 }
 
-async function answer(event) {
-  const cache = await caches.open(CACHE);
-  const kept = await cache.match(event.request, { ignoreSearch: true, ignoreVary: true });
-  if (kept) return kept;
-  const fetched = withHeaders(await fetch(event.request));
-  if (fetched.ok) event.waitUntil(cache.put(event.request, fetched.clone()).catch(() => {})); // no room, or broken off
-  return fetched;
+async function answer(event, name, place) {
+  const cache = await caches.open(name);
+  const kept = await cache.match(place, { ignoreVary: true });
+  if (kept) return withHeaders(kept);
+  const fetched = await fetch(event.request);
+  if (fetched.ok) event.waitUntil(cache.put(place, fetched.clone()).catch(() => {})); // no room, or broken off
+  return withHeaders(fetched);
 }
 
 function withHeaders({ body, status, statusText, headers: given }) {

@@ -31,6 +31,8 @@ export function makeStage(stage, onGone) {
     }
     const isOver = !(item?.picture instanceof File) || HOPELESS.includes(item.trouble?.code);
     for (const button of stage.querySelectorAll("[data-do=again]")) button.hidden = isOver;
+    const left = document.activeElement?.closest(".view");
+    if (left && left.id !== view) get(view).querySelector("button:not([hidden])").focus();
   }
 
   return {

@@ -11,7 +11,9 @@ export async function saveZip(results, onGone) {
   const directory = [];
   let place = 0;
   for (const { name, result } of withoutDoubles(results)) {
-    const answer = await fetch(result.url);
+    const answer = await fetch(result.url).catch(() => {
+      throw new Trouble("unreachable");
+    });
     if (!answer.ok) {
       onGone(result);
       continue;

@@ -1,7 +1,9 @@
 """The files of the site that restores pictures in the browser."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import tarfile
 
@@ -53,7 +55,7 @@ def test_choices_are_those_that_the_networks_reach(site):
     assert [choice["key"] for choice in values["choices"]] == [offer.key for offer in reached]
     assert len(reached) == len(OFFERS) - 1
     for name, entry in values["networks"].items():
-        file = site / entry["file"]
+        file = site / entry["file"].partition("?")[0]
         assert file.stat().st_size == entry["bytes"]
         assert check_onnx(file) <= 1e-5
         assert (entry["scale"], entry["window"]) == {"double": (2, 8), "repair": (1, 7)}[name]
@@ -61,11 +63,18 @@ def test_choices_are_those_that_the_networks_reach(site):
 
 def test_the_release_names_all_that_the_page_loads(site):
     release = json.loads((site / "release.js").read_text().removeprefix("self.release = ").rstrip(";\n"))
-    assert release["files"][0] == "./"
-    assert all((site / name).is_file() for name in release["files"][1:])
+    large = {address.partition("?")[0] for address in release["large"]}
     written = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
-    large = {name for name in written if name.startswith(("networks/", "runtime/"))}
-    assert written - large - {*release["files"]} == {"release.js"}
+    licences = {name for name in written if re.search("LICENSE|README|Notices", name)}
+    assert written - licences - {"release.js"} == large | {*release["page"]}
+    assert large == {name for name in written - licences if name.startswith(("networks/", "runtime/"))}
+
+
+def test_hosts_know_the_kinds_of_all_scripts(site):  # those of nginx have no `.mjs`
+    endings = {path.suffix for path in site.rglob("*") if path.is_file()}
+    assert endings - {"", ".img-comparison-slider", ".md", ".txt"} == {
+        *(".html", ".css", ".js", ".json", ".svg", ".wasm", ".onnx")
+    }
 
 
 def test_the_page_has_the_engine_in_the_browser_and_loads_nothing_foreign(site):
@@ -94,20 +103,32 @@ def test_a_site_is_written_again_and_other_files_stay(tmp_path, runtime):
         (tmp_path / ".git" / f"of {len(release)}").touch()
         make_site(tmp_path, [], {}, runtime)
         release.append((tmp_path / "release.js").read_text())
-        (tmp_path / "runtime" / "of an older one.wasm").touch()
+        (tmp_path / "runtime" / "mine.wasm").touch()
     assert release[0] == release[1]
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "index.html").write_text("mine")
+    assert (tmp_path / "runtime" / "mine.wasm").exists()
+
+
+def test_what_an_earlier_site_has_and_the_new_one_has_not_is_removed(tmp_path, runtime):
+    make_site(tmp_path, [], {"double": NETWORKS["double"]}, runtime)
+    make_site(tmp_path, [], {}, runtime)
+    assert not list(tmp_path.glob("networks/*"))
+
+
+@pytest.mark.parametrize("mine", ["index.html", "browser/worker.js", "release.js", "networks/mine.onnx"])
+def test_a_folder_with_other_files_is_refused(tmp_path, runtime, mine):
+    file = tmp_path / "other" / mine
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
     with pytest.raises(InputError, match="other: holds other files than a site; choose a new folder"):
-        make_site(other, [], {}, runtime)
-    assert [path.name for path in other.iterdir()] == ["index.html"]
+        make_site(tmp_path / "other", [], {}, runtime)
+    assert [path for path in (tmp_path / "other").rglob("*") if path.is_file()] == [file]
 
 
 def test_a_gray_network_is_refused(tmp_path, runtime):
     network = SwinIR(SwinIRConfig(in_chans=1, embed_dim=4, depths=(2,), num_heads=(1,))), {}
     with pytest.raises(InputError, match="gray: browsers decode to RGB; the network has 1 channels"):
         make_site(tmp_path, [], {"gray": network}, runtime)
+    make_site(tmp_path, [], {}, runtime)  # though the site before is unfinished
 
 
 def test_licences_come_along(site):
@@ -127,6 +148,7 @@ def test_the_runtime_is_packed_once(cache, monkeypatch):
         with open(f"{folder}/onnxruntime-web-{site_files.RUNTIME_VERSION}.tgz", "wb") as file:
             file.write(b"the package")
 
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(subprocess, "run", pack)
     with pytest.raises(InputError, match="is not onnxruntime-web@"):
         fetch_runtime()
@@ -136,18 +158,21 @@ def test_the_runtime_is_packed_once(cache, monkeypatch):
     assert fetch_runtime().parent == cache
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (FileNotFoundError("npm"), "install npm"),
-        (subprocess.CalledProcessError(1, "npm", stderr="no network\n"), r"could not fetch it \(no network\)"),
-    ],
-)
-def test_a_runtime_that_cannot_be_had_is_explained(cache, monkeypatch, error, message):
-    def fail(*args, **options):
-        raise error
+def test_a_missing_npm_is_named(cache, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match="install npm"):
+        fetch_runtime()
 
-    monkeypatch.setattr(subprocess, "run", fail)
-    with pytest.raises(InputError, match=message):
+
+@pytest.mark.skipif(os.name == "nt", reason="the test's npm is a shell script")
+def test_the_reason_of_npm_is_told(cache, tmp_path, monkeypatch):
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(
+        "#!/bin/sh\ncase $* in *--loglevel=error*) printf 'npm error code E404\\nat line 1\\n' >&2; esac; exit 1"
+    )
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(npm.parent))
+    with pytest.raises(InputError, match=r"could not fetch it \(npm error code E404\)"):
         fetch_runtime()
     assert not list(cache.iterdir())

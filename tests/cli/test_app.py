@@ -1,12 +1,16 @@
 """`swinir-jax app` before it serves; `tests/app` and `tests/web` ask the server."""
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from urllib.request import urlopen
 
 import pytest
+from picture_files import make_pixels, pillow_bytes
 
 from swinir_jax.cli.main import main
 
@@ -63,3 +67,31 @@ def test_a_browser_that_stays_open_does_not_hold_the_command(tmp_path):
         time.sleep(0.5)  # in which the browser starts
         process.terminate()
         assert process.wait(20) == 0
+
+
+SLOW = """
+import sys, time
+from swinir_jax.app.networks import Networks
+from swinir_jax.cli.main import main
+Networks.restore = lambda *arguments: time.sleep(60)
+sys.exit(main())
+"""
+
+
+def test_a_second_signal_does_not_wait_for_the_tile(tmp_path):
+    command = [sys.executable, "-c", SLOW, "app", "--port", "0", "--no-open", "--model", "jpeg_light"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        address = process.stderr.readline().partition("the page is at ")[2].partition(";")[0]
+        choice = json.load(urlopen(f"{address}api/choices"))["choices"][0]["key"]
+        urlopen(f"{address}api/jobs?name=a.png&choice={choice}", pillow_bytes(make_pixels(3), "PNG"))
+        assert list(tmp_path.iterdir())
+        process.terminate()
+        assert "again ends at once" in process.stderr.readline()
+        end = time.monotonic() + 20
+        while process.poll() is None and time.monotonic() < end:
+            process.terminate()
+            time.sleep(0.1)
+        process.kill()
+        assert process.wait() == -signal.SIGTERM
+        assert not list(tmp_path.iterdir())  # the pictures are removed

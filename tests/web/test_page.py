@@ -250,6 +250,14 @@ def test_an_archive_leaves_out_results_that_are_not_kept_any_more(page, pictures
     assert page.text_content("#list li:nth-child(1) .state") == "This picture is not kept any more."
 
 
+def test_an_archive_without_the_program_is_explained(page, pictures):
+    page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
+    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=NETWORK_SECONDS)
+    page.route("**/result", lambda route: route.abort())
+    page.click("#zip")
+    page.locator("#unsaved", has_text="Is it still running?").wait_for()
+
+
 def test_a_browser_that_keeps_nothing_for_the_page(page, pictures):
     page.add_init_script(
         """for (const name of ["localStorage", "sessionStorage"]) {
@@ -279,6 +287,19 @@ def test_the_keyboard_stays_in_the_list_when_a_line_is_removed(page, pictures):
     page.keyboard.press("Enter")
     assert page.locator("#list li").count() == 1
     assert page.evaluate("document.activeElement.className") == "pick"
+
+
+def test_the_keyboard_stays_in_the_stage_when_the_view_changes(page, pictures):
+    page.set_input_files("#file", pictures["photo200.png"][0])
+    wait_for_tiles(page)
+    page.focus("#working [data-do=stop]")
+    page.keyboard.press("Enter")
+    finish(page, "failed")
+    assert page.evaluate("document.activeElement.dataset.do") == "again"
+    page.focus("#failed [data-do=remove]")
+    page.keyboard.press("Enter")
+    finish(page, "empty")
+    assert page.evaluate("document.activeElement.dataset.do") == "choose"
 
 
 def test_the_keyboard_reaches_everything(page, pictures):

@@ -1,18 +1,24 @@
 // Picture files as images of floats in [0, 1]. See tiling.js for images.
 import { Trouble } from "../trouble.js";
 
+const MOST_SIDE = 2 ** 15 - 1; // of a canvas in every browser; larger ones stay black in some, without an error
+
 // Reads a file, upright and in sRGB, with 8 bits per channel, as browsers do.
-// Returns {image, alpha, isGray}: the image has three planes; `alpha` is a plane, or null if all is opaque.
+// Returns {image, alpha, isGray, frames}: the image has three planes; `alpha` is a plane, or null if all is opaque; `frames`
+// counts those of the file, of which the first one is read.
 //   check(height, width): throws a Trouble if the picture is too large.
 export async function decode(file, check) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    throw new Trouble("unreadable", `${file.name}: damaged, or of a kind that this browser does not show.`);
+    throw new Trouble("unreadable", `${file.name}: damaged, too large, or of a kind that this browser does not show.`);
   }
   const { height, width } = bitmap;
   check(height, width);
+  if (Math.max(height, width) > MOST_SIDE) {
+    throw new Trouble("tooLarge", `${width} x ${height} pixels; a side may have up to ${MOST_SIDE} in a browser.`);
+  }
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
@@ -26,5 +32,18 @@ export async function decode(file, check) {
     image: { height, width, planes: [red, green, blue] },
     alpha: alpha.some((value) => value < 1) ? alpha : null,
     isGray: red.every((value, i) => value === green[i] && value === blue[i]),
+    frames: await countFrames(file),
   };
+}
+
+async function countFrames(file) {
+  try {
+    const decoder = new ImageDecoder({ data: await file.arrayBuffer(), type: file.type });
+    await Promise.all([decoder.completed, decoder.tracks.ready]);
+    const { frameCount } = decoder.tracks.selectedTrack;
+    decoder.close();
+    return frameCount;
+  } catch {
+    return 1; // not every browser tells
+  }
 }

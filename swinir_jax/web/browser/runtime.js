@@ -15,9 +15,10 @@ export function makeRuntime(provider, build) {
 
   async function open(report) {
     const binary = await fetchBytes(build.binary.file, report);
-    ort = await import(new URL(build.module, ROOT));
+    await importModule(build.loader.file); // which ONNX Runtime imports, too, and whose absence it does not name
+    ort = await importModule(build.module.file);
     ort.env.logLevel = "error";
-    ort.env.wasm.wasmPaths = new URL("./", new URL(build.module, ROOT)).href;
+    ort.env.wasm.wasmPaths = { mjs: new URL(build.loader.file, ROOT) };
     ort.env.wasm.wasmBinary = binary;
     ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
   }
@@ -56,6 +57,14 @@ export function makeRuntime(provider, build) {
   }
 
   return { load };
+}
+
+async function importModule(file) {
+  try {
+    return await import(new URL(file, ROOT));
+  } catch (error) {
+    throw new Trouble("offline", error.message);
+  }
 }
 
 // Fetches a file of the site, and reports the bytes of each piece.

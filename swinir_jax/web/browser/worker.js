@@ -37,6 +37,7 @@ async function restore({ file, networks, scale, runtimes }) {
     throw new Trouble("enlargedTooMuch", `${width} x ${height} pixels, enlarged ${largest} times, do not fit into a browser.`);
   });
   const notes = ["a PNG file with 8 bits per channel in sRGB, without camera data"];
+  if (picture.frames > 1) notes.push(`the first of ${picture.frames} frames`);
   if (picture.isGray) notes.push("gray, restored as three equal channels by an RGB network");
 
   provider ??= await chooseProvider();
