@@ -202,7 +202,7 @@ def test_bad_input_is_one_line(capsys, arguments, words):
 def test_a_target_that_cannot_be_written_is_one_line(capsys):
     Path("pool/LQ/00001_0.png/folder").mkdir(parents=True)
     Path("pool/pool.json").write_text(json.dumps(index_of("bsrgan_x4", 2)))
-    assert prepare() == exit_codes.NOT_WRITABLE
+    assert prepare(processes=2) == exit_codes.NOT_WRITABLE  # the error comes from a process
     [line] = capsys.readouterr().err.splitlines()
     assert "pool/LQ/00001_0.png: cannot be written" in line
     assert main(["prepare-data", "in", "--degrade", "photo_x4", "--out", "in/a.png/out"]) == exit_codes.NOT_WRITABLE
