@@ -170,7 +170,7 @@ def test_a_model_by_address_is_fetched_once_with_its_checksum_in_the_log(server,
 @pytest.mark.parametrize("kind", WRONG)
 def test_wrong_files_of_an_address_are_not_kept(server, address, tmp_path, kind):
     server.body, server.claim, word = WRONG[kind]
-    word = {"short without a length": "damaged", "another network": "do not fit"}.get(kind, word)
+    word = {"short without a length": "cut short", "another network": "do not fit"}.get(kind, word)
     with pytest.raises(InputError, match=word) as caught:
         swinir_jax.load_pretrained(address)
     assert address in str(caught.value)
