@@ -157,7 +157,6 @@ def test_a_diverging_run_leaves_the_last_sound_checkpoint(stopped, experiment, t
         ("_Run._measure", UnwritableError("pictures: cannot be written"), TrainingError),
         ("_Run._measure", DivergenceError("NaN"), DivergenceError),
         ("Logs.write", OSError(28, "No space left on device"), TrainingError),
-        ("TrainingBatches.__next__", InputError("too many damaged records"), InputError),
     ],
 )
 def test_sound_weights_are_saved_before_an_error_ends_the_run(
@@ -171,21 +170,32 @@ def test_sound_weights_are_saved_before_an_error_ends_the_run(
     shutil.copy(f"{folder}/0.png", small)
     wanted = change(experiment, validation={"hq": str(small), "every": 10}, checkpoint={"every": 100}, log_every=10)
 
-    owner, method = place.split(".")
-    owner = {"_Run": loop._Run, "Logs": Logs, "TrainingBatches": TrainingBatches}[owner]
-    original = getattr(owner, method)
-
     def fail(run, *arguments):
-        step = run.get_state()["next_index"] if owner is TrainingBatches else getattr(run, "_step", arguments[0])
-        if step == 10:
+        if getattr(run, "_step", arguments[0] if arguments else 0) == 10:
             raise error
-        return original(run, *arguments)
 
-    monkeypatch.setattr(owner, method, fail)
+    owner, method = place.split(".")
+    monkeypatch.setattr({"_Run": loop._Run, "Logs": Logs}[owner], method, fail)
     with pytest.raises(raised):
         train_and_evaluate(wanted, workdir)
     with contextlib.closing(Checkpoints(workdir, wanted.checkpoint)) as checkpoints:
         assert checkpoints.latest_step() == (8 if raised is DivergenceError else 10)
+
+
+def test_sound_weights_are_saved_before_the_data_ends_the_run(stopped, experiment, tmp_path, monkeypatch):
+    shutil.copytree(stopped.workdir, tmp_path, dirs_exist_ok=True)
+    draw = TrainingBatches.__next__
+
+    def draw_one(batches):
+        if batches.get_state()["next_index"] == 9:
+            raise InputError("too many damaged records")
+        return draw(batches)
+
+    monkeypatch.setattr(TrainingBatches, "__next__", draw_one)
+    with pytest.raises(InputError, match="too many"):
+        train_and_evaluate(change(experiment, checkpoint={"every": 100}), tmp_path)
+    with contextlib.closing(Checkpoints(tmp_path, experiment.checkpoint)) as checkpoints:
+        assert checkpoints.latest_step() == 9
 
 
 def test_a_huge_loss_ends_the_run(experiment, tmp_path, monkeypatch):
