@@ -1,7 +1,7 @@
-"""A process of a run, started by tests: `python training_worker.py EXPERIMENT SHARD_OPTIMIZER WORKDIR=UNTIL...`.
+"""A process of a run, started by tests: `python training_worker.py JOBS`, with the arguments of `train` by workdir.
 
 Trains each workdir to a number of steps, from the last checkpoint or from the start, and saves. The first process
-prints the losses of each workdir, as JSON.
+prints the losses of each workdir. Both are JSON.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -73,11 +74,17 @@ def train(workdir: str, until: int, shard_optimizer: int = 1, name: str = "alone
     return losses, state
 
 
-def run_workers(
-    jobs: dict[str, int], *, processes: int = 1, devices: int = 1, shard_optimizer: int = 1, name: str = "alone"
-) -> dict:
-    """Trains in processes of their own, of so many forced devices each; the losses by workdir."""
-    arguments = [name, str(shard_optimizer), *(f"{workdir}={until}" for workdir, until in jobs.items())]
+def run_workers(jobs: Mapping[str, tuple], *, processes: int = 1, devices: int = 1) -> dict[str, list[float]]:
+    """Trains in processes of their own, of so many forced devices each.
+
+    Args:
+      jobs: by workdir, the other arguments of `train`.
+      processes: processes of each job.
+      devices: devices of each process.
+
+    Returns:
+      The losses by workdir.
+    """
     here = Path(__file__)
     flags = f"--xla_force_host_platform_device_count={devices} {quick_programs.FLAGS}"
     environment = {"PYTHONPATH": f"{here.parent}{os.pathsep}{here.parents[1]}", "XLA_FLAGS": flags}
@@ -89,7 +96,7 @@ def run_workers(
         environment["JAX_NUM_PROCESSES"] = str(processes)
     workers = [
         subprocess.Popen(
-            [sys.executable, str(here), *arguments],
+            [sys.executable, str(here), json.dumps(jobs)],
             env={**os.environ, **environment, **({"JAX_PROCESS_ID": str(index)} if processes > 1 else {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -98,7 +105,7 @@ def run_workers(
         for index in range(processes)
     ]
     try:
-        outputs = [worker.communicate(timeout=240) for worker in workers]
+        outputs = [worker.communicate(timeout=240 * len(jobs)) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
@@ -110,11 +117,7 @@ def main() -> None:
     initialize_distributed()
     expected = int(os.environ.get("JAX_NUM_PROCESSES", 1))
     assert (jax.process_count(), jax.local_device_count()) == (expected, int(os.environ["DEVICES"]))
-    name, shard_optimizer, *jobs = sys.argv[1:]
-    losses = {
-        workdir: train(workdir, int(until), int(shard_optimizer), name)[0]
-        for workdir, until in (job.rsplit("=", 1) for job in jobs)
-    }
+    losses = {workdir: train(workdir, *options)[0] for workdir, options in json.loads(sys.argv[1]).items()}
     if jax.process_index() == 0:
         print(json.dumps(losses), flush=True)
 

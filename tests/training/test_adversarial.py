@@ -119,7 +119,7 @@ def one_device(tmp_path_factory):
 
 
 def test_four_devices_train_as_one(one_device, tmp_path):
-    losses = run_workers({str(tmp_path): 4}, devices=4, shard_optimizer=2, name="adversarial")
+    losses = run_workers({str(tmp_path): (4, 2, "adversarial")}, devices=4)
     np.testing.assert_allclose(losses[str(tmp_path)], one_device[0], rtol=1e-5)
 
 

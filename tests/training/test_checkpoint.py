@@ -82,8 +82,8 @@ def test_the_last_and_the_best_are_kept(tmp_path):
 
 def test_ten_steps_and_ten_in_another_process_equal_twenty(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    first = run_workers({str(one): 20, str(two): 10})
-    second = run_workers({str(two): 20})
+    first = run_workers({str(one): (20,), str(two): (10,)})
+    second = run_workers({str(two): (20,)})
     assert first[str(one)] == first[str(two)] + second[str(two)]
     states = []
     for workdir in (one, two):

@@ -27,23 +27,31 @@ def one_device(tmp_path_factory):
 
 def test_two_processes_of_two_devices_train_and_resume_as_one(one_device, tmp_path):
     expected, checkpoint = one_device
-    jobs = {str(tmp_path / "run"): 4, str(checkpoint): 6}  # one of their own, and on from the other's
-    losses = run_workers(jobs, processes=2, devices=2, shard_optimizer=2)
+    jobs = {str(tmp_path / "run"): (4, 2), str(checkpoint): (6, 2)}  # one of their own, and on from the other's
+    losses = run_workers(jobs, processes=2, devices=2)
     np.testing.assert_allclose(losses[str(tmp_path / "run")], expected[:4], rtol=1e-5)
     np.testing.assert_allclose(losses[str(checkpoint)], expected[4:], rtol=1e-5)
     # The reverse: one process continues from the checkpoint of two.
     np.testing.assert_allclose(train(str(tmp_path / "run"), 6)[0], expected[4:], rtol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def four_devices(tmp_path_factory):
+    """Folder and losses of four steps by experiment and number of devices that share its optimiser."""
+    folder = tmp_path_factory.mktemp("four")
+    runs = {run: str(folder / str(i)) for i, run in enumerate([("alone", 1), ("alone", 4), ("muon", 4)])}
+    losses = run_workers({workdir: (4, shards, name) for (name, shards), workdir in runs.items()}, devices=4)
+    return {run: (workdir, losses[workdir]) for run, workdir in runs.items()}
+
+
 @pytest.mark.parametrize("shard_optimizer", [1, 4])
-def test_four_devices_train_as_one(shard_optimizer, one_device, tmp_path):
-    losses = run_workers({str(tmp_path): 4}, devices=4, shard_optimizer=shard_optimizer)
-    np.testing.assert_allclose(losses[str(tmp_path)], one_device[0][:4], rtol=1e-5)
+def test_four_devices_train_as_one(shard_optimizer, one_device, four_devices):
+    _, losses = four_devices["alone", shard_optimizer]
+    np.testing.assert_allclose(losses, one_device[0][:4], rtol=1e-5)
 
 
-def test_muon_is_divided_and_resumed(tmp_path):
-    one, four = str(tmp_path / "one"), str(tmp_path / "four")
-    losses = run_workers({four: 4}, devices=4, shard_optimizer=4, name="muon")[four]
+def test_muon_is_divided_and_resumed(four_devices, tmp_path):
+    one, (four, losses) = str(tmp_path / "one"), four_devices["muon", 4]
     for until in (4, 6):
         expected, _ = train(one, until, name="muon")
         np.testing.assert_allclose(losses, expected, rtol=1e-5)

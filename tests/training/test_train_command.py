@@ -51,8 +51,8 @@ class Runs:
         self.processes.append(process)
         return process
 
-    def finish(self, name, *fields):
-        process = self.start(name, *fields)
+    def finish(self, name, *fields, **environment):
+        process = self.start(name, *fields, **environment)
         out, err = process.communicate(timeout=300)
         assert (process.returncode, out) == (0, ""), err
         return err
@@ -71,8 +71,9 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(runs):
-    """An uninterrupted run, and its output."""
-    output = runs.finish("whole", *FIELDS, *runs.images)
+    """An uninterrupted run under strict promotion, and its output."""
+    strict = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise"}
+    output = runs.finish("whole", *FIELDS, *runs.images, **strict)
     return runs.folder / "whole", output
 
 
@@ -181,13 +182,6 @@ def test_a_diverging_run_ends_with_1_and_advice(runs):
     assert "Traceback" not in output
     assert "img_range" not in output
     assert not any((runs.folder / "diverged" / "checkpoints").iterdir())
-
-
-def test_two_steps_under_strict_promotion(runs):
-    strict = {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_NUMPY_RANK_PROMOTION": "raise"}
-    process = runs.start("strict", *FIELDS, *runs.images, "--steps", "2", **strict)
-    _, output = process.communicate(timeout=300)
-    assert process.returncode == 0, output
 
 
 def test_two_processes_stop_at_the_same_step(runs):
