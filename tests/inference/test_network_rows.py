@@ -154,7 +154,7 @@ def test_auto_keeps_the_tiles_it_began_with(tmp_path, monkeypatch, nothing_in_us
         restorer.restore_file(source, target)
     tiles = json.loads(progress_file(target).read_text())["settings"]["tile"]
     monkeypatch.undo()
-    for one, tile in zip(restorer._restorers, tiles, strict=True):
+    for one, tile in zip(restorer.restorers, tiles, strict=True):
         one.engine.memory = 10**10  # far more than in the first run
         one.engine._shared_tiles = {one.engine.layout.padded((H, 300)): tuple(tile)}
     restorer.restore_file(source, target)
