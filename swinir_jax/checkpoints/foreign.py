@@ -1,7 +1,7 @@
 """Recognises files without weights of a SwinIR, by their first bytes or by the names of their entries or tensors."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def kind_of_file(head: bytes) -> str | None:
     return next((kind for pattern, kind in _BEGINNINGS if re.match(pattern, head, re.DOTALL)), None)
 
 
-def kind_of_archive(names: Iterable[str]) -> str | None:
+def kind_of_archive(names: Collection[str]) -> str | None:
     """Returns the kind of an archive with entries of these names that holds no weights; None if the kind is unknown."""
     return next((kind for kind, pattern in _ARCHIVES if any(re.search(pattern, name) for name in names)), None)
 

@@ -131,7 +131,8 @@ class Unpickler(pickle._Unpickler):
                 target.fill_in(shape, dtype, fortran, data)
         elif isinstance(target, np.dtype) and state[1] in ("<", "|"):
             pass  # the byte order that the dtype has already
-        elif isinstance(target, np.dtype) and state[1] == ">" and target is not np.dtype(target.type):  # unshared
+        elif isinstance(target, np.dtype) and state[1] == ">" and target is not np.dtype(target.type):
+            # In place, as by `pickle`, whose memo holds the object; a dtype that the process shares is refused.
             target.__setstate__((3, ">", None, None, None, -1, -1, 0))  # type: ignore[attr-defined]
         elif not isinstance(target, OrderedDict):  # the attributes of a state dict (`_metadata`) are not needed
             raise pickle.UnpicklingError(f"refused: it sets the state of a {type(target).__name__}")

@@ -1,7 +1,6 @@
 """The files of the site that restores pictures in the browser."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -164,7 +163,6 @@ def test_a_missing_npm_is_named(cache, monkeypatch):
         fetch_runtime()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the test's npm is a shell script")
 def test_the_reason_of_npm_is_told(cache, tmp_path, monkeypatch):
     npm = tmp_path / "bin" / "npm"
     npm.parent.mkdir()
