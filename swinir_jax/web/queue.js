@@ -58,9 +58,10 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
       items.splice(index, 1);
       const following = items[Math.min(index, items.length - 1)] ?? null;
       if (item.element.root.contains(document.activeElement)) following?.element.pick.focus();
+      Object.assign(item, { state: "removed", result: null, progress: null }); // which is not announced
+      item.element.update();
       item.element.root.remove();
       if (item === queue.shown) queue.show(following);
-      item.state = "removed"; // which is not announced
       onChange(item);
     },
   };
@@ -80,6 +81,7 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
       else engine.stop(item.result);
     } catch (error) {
       item.trouble = error instanceof Trouble ? error : new Trouble("failed", String(error));
+      item.progress = null;
       if (items.includes(item)) change(item, item.trouble.code === "stopped" ? "stopped" : "failed");
     }
     running = null;
@@ -124,6 +126,7 @@ function draw(item, queue) {
     if (item.result) Object.assign(part("get"), { href: item.result.url, download: item.result.name });
     const before = item.result?.before ?? item.progress?.before;
     if (before && thumb.getAttribute("src") !== before) thumb.src = before;
+    else if (!before && !thumb.complete) thumb.removeAttribute("src"); // the engine keeps the picture no more
   }
   return { root, pick: part("pick"), update };
 }

@@ -18,9 +18,10 @@ export function makeStage(stage, onGone) {
     item = next;
     const view = viewOf(item);
     stage.dataset.state = view;
+    setSource(get("given"), view === "working" ? item.progress?.before : null);
+    if (view !== "finished") viewer.clear();
     if (view === "working") {
       get("doing").textContent = `${item.name}: ${texts.states[item.state]}`;
-      setSource(get("given"), item.progress?.before);
       drawProgress(item.progress ?? { done: 0, total: 0, fraction: null, left: null });
     } else if (view === "finished") {
       viewer.load(item.result);
@@ -58,9 +59,11 @@ function drawProgress({ done, total, fraction, left, at }) {
   get("left").textContent = parts.join(", ");
 }
 
+// Shows a picture, or none, which ends a request that is under way: the engine may keep the picture no more.
 function setSource(image, address) {
   image.hidden = !address;
-  if (address && image.getAttribute("src") !== address) image.src = address;
+  if (!address) image.removeAttribute("src");
+  else if (image.getAttribute("src") !== address) image.src = address;
 }
 
 // Returns a point of the window as fractions of an element's box.
@@ -140,9 +143,13 @@ function makeViewer(viewport, slider, buttons, onGone) {
       shown = result;
       slider.value = 50;
       slider.setAttribute("aria-valuenow", 50);
-      get("before").src = result.before;
-      get("after").src = result.after;
+      setSource(get("before"), result.before);
+      setSource(get("after"), result.after);
       setZoom("fit");
+    },
+    clear() {
+      setSource(get("before"), null);
+      setSource(get("after"), null);
     },
   };
 }

@@ -155,6 +155,21 @@ def test_a_picture_that_is_removed_at_work_is_not_announced(page, pictures):
     assert page.evaluate("window.said") == ["photo40.png is restored."]
 
 
+def test_a_preview_is_not_waited_for_when_the_picture_is_removed(page, pictures):
+    held = []
+    page.route("**/before", lambda route: held.append(route))
+    page.set_input_files("#file", pictures["photo200.png"][0])
+    wait_for_tiles(page)
+    with page.expect_response(lambda response: response.request.method == "DELETE"):
+        page.locator("#list .remove").click()
+    assert held
+    for route in held:
+        route.continue_()  # would be answered with 404, which the console reports
+    page.set_input_files("#file", pictures["photo40.png"][0])
+    page.unroute("**/before")
+    finish(page)
+
+
 def test_a_program_that_fails_at_the_start_is_named(page):
     page.route("**/api/choices", lambda route: route.fulfill(status=500))
     page.reload()
