@@ -27,7 +27,7 @@ from networks import NETWORKS, PHOTO, PHOTO_SIDE, report
 import swinir_jax
 from swinir_jax.checkpoints.names import parameter_shapes
 from swinir_jax.features.vgg import VGG19
-from swinir_jax.machine import keep_scratch, release_unused
+from swinir_jax.machine import gains_by_bfloat16, keep_scratch, release_unused
 from swinir_jax.training.sharding import divide_cpu
 
 
@@ -125,7 +125,8 @@ def main() -> None:
         divide_cpu(args.train)
     keep_scratch()  # as the command does
     config = swinir_jax.SwinIRConfig.from_dict(NETWORKS[args.network])
-    model = swinir_jax.SwinIR(config, dtype=jax.numpy.dtype(args.dtype))
+    dtype = args.dtype if gains_by_bfloat16() else "float32"  # as the command does
+    model = swinir_jax.SwinIR(config, dtype=jax.numpy.dtype(dtype))
     if args.file:
         call, compiling = restoring_a_file(model, args.side)
     elif args.train:

@@ -25,3 +25,21 @@ def test_limits_of_all_control_groups_around_the_process_count(
     monkeypatch.setattr(machine, "_CGROUP_LIST", tmp_path / "list")
     monkeypatch.setattr(machine, "_CGROUPS", ((tmp_path / "groups", controller, (limit, use)),))
     assert machine.free_machine_bytes() == 800
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: avx2 avx512_bf16", True),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: avx2", False),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx2 avx512_bf16 amx_bf16", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx2 avx512_bf16", False),
+        ("Features\t: asimd bf16", True),
+        ("Features\t: asimd", False),
+        ("hart\t: 0", True),
+    ],
+)
+def test_processors_that_gain_by_bfloat16(tmp_path, monkeypatch, text, expected):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{text}\n")
+    monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "cpuinfo")
+    assert machine.gains_by_bfloat16() == expected

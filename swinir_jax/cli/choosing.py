@@ -24,7 +24,7 @@ from swinir_jax.checkpoints.purposes import (
 from swinir_jax.checkpoints.zoo import OFFICIAL, weight_metadata
 from swinir_jax.cli.model_options import check_model, load_model, model_names
 from swinir_jax.errors import InputError
-from swinir_jax.machine import multiplies_bfloat16
+from swinir_jax.machine import gains_by_bfloat16
 
 if TYPE_CHECKING:
     from swinir_jax.inference.chain import Network
@@ -143,7 +143,7 @@ def load_chosen(args: argparse.Namespace, choice: Choice | None) -> Chosen:
     """Loads the networks of a choice, or else those that --model names.
 
     The options about weight files hold for all networks of --model, or for the first one of the purpose. On a
-    processor without units for bfloat16, --dtype becomes float32.
+    processor that is no faster in bfloat16, --dtype becomes float32.
 
     Raises:
       InputError: if weights cannot be loaded, or the scale cannot be reached.
@@ -170,11 +170,11 @@ def _useful_dtype(dtype: str) -> str:
     """Returns the dtype that was asked for, or float32 with a word where bfloat16 gains nothing."""
     import jax
 
-    if dtype != "bfloat16" or jax.default_backend() != "cpu" or multiplies_bfloat16():
+    if dtype != "bfloat16" or jax.default_backend() != "cpu" or gains_by_bfloat16():
         return dtype
     logger.warning(
-        "--dtype bfloat16: this processor has no units for bfloat16 (AVX512-BF16 or AMX), so it would be coarser "
-        "and no faster; computing in float32"
+        "--dtype bfloat16: this processor is no faster in bfloat16 (Intel's need AMX, AMD's AVX512-BF16), which is "
+        "coarser; computing in float32"
     )
     return "float32"
 

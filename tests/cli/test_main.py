@@ -124,10 +124,11 @@ OPTIONS = [
 
 @pytest.fixture
 def processor(tmp_path, monkeypatch):
-    """Returns a function that gives this processor units by their names in Linux."""
+    """Returns a function that gives this processor units by their names in Linux, and its vendor's name."""
 
-    def pretend(*units):
-        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {' '.join(units)} avx2\n")
+    def pretend(*units, vendor="AuthenticAMD"):
+        lines = ["processor\t: 0", f"vendor_id\t: {vendor}", f"flags\t\t: fpu {' '.join(units)} avx2", ""]
+        (tmp_path / "cpuinfo").write_text("\n".join(lines))
         monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "cpuinfo")
 
     return pretend
@@ -142,11 +143,12 @@ def test_every_option_changes_the_result(model, processor):
     assert len(results) == 1 + len(OPTIONS)
 
 
-def test_bfloat16_becomes_float32_without_units_for_it(model, processor, capsys):
-    processor()
+@pytest.mark.parametrize(("vendor", "units"), [("AuthenticAMD", []), ("GenuineIntel", ["avx512_bf16"])])
+def test_bfloat16_becomes_float32_where_it_gains_nothing(model, processor, capsys, vendor, units):
+    processor(*units, vendor=vendor)
     source = picture()
     assert main(["restore", source, "--model", model, "--out", "coarse.png", "--dtype", "bfloat16"]) == 0
-    assert "no units for bfloat16" in capsys.readouterr().err
+    assert "no faster in bfloat16" in capsys.readouterr().err
     assert main(["restore", source, "--model", model, "--out", "out.png"]) == 0
     assert Path("coarse.png").read_bytes() == Path("out.png").read_bytes()
 
