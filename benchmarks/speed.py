@@ -193,7 +193,7 @@ def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     caption = (
         "Seconds and peak memory, divided by swinir_jax's: above 1, swinir_jax is faster or takes less. float32 unless "
-        "said; medians, in turns. Where bfloat16 is asked for, swinir_jax takes float32 on processors that are no faster "
+        "said; medians, in turns. Asked for bfloat16, swinir_jax takes float32 on processors that are no faster "
         "in bfloat16, such as Intel's without AMX.\n\n"
     )
     return caption + markdown(("", *RUNTIMES.values(), "machine", "versions"), lines)
