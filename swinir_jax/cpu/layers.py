@@ -15,7 +15,10 @@ from swinir_jax.models.precision import product
 from swinir_jax.models.swin2 import normalize
 from swinir_jax.models.windows import shift_mask, window_partition, window_reverse
 
-GROUP = 24  # windows per group: their tokens, scores and hidden features fit into a core's cache
+# The tokens of a group fill as much as a core's cache holds: to divide each operation of smaller groups among cores
+# takes longer than larger groups take from slower memory.
+GROUP_BYTES = 2**21
+TRAINING_GROUP = 24  # windows; each core has images of its own
 _ATTENDED = "attended"  # name under which a backward pass finds the result of attention
 
 
@@ -48,8 +51,9 @@ def window_layer(
     Returns:
       `[B, H, W, C]`.
     """
-    batch, height, width, _ = x.shape
-    window_rows = height // m if training else _window_rows_per_band(batch, height // m, width // m)
+    batch, height, width, c = x.shape
+    group = TRAINING_GROUP if training else max(1, GROUP_BYTES // (m * m * c * x.dtype.itemsize))
+    window_rows = height // m if training else _window_rows_per_band(group, batch, height // m, width // m)
     rows = window_rows * m
     run = functools.partial(on_windows, branches, w, dtype=dtype, training=training)
 
@@ -60,7 +64,7 @@ def window_layer(
         y = jnp.roll(jnp.concatenate(parts, axis=1), -shift, axis=2)
         windows = window_partition(y, m)  # [B, window_rows, W / M, N, C]
         band_regions = None if regions is None else lax.dynamic_slice_in_dim(regions, i * window_rows, window_rows)
-        windows = on_images(run, windows, band_regions, w.get("keep"))
+        windows = on_images(run, windows, band_regions, w.get("keep"), group)
         y = jnp.roll(window_reverse(windows, m), shift, axis=2)
         for start, part in zip(starts, jnp.split(y, [rows - shift], axis=1), strict=True):
             x = lax.dynamic_update_slice_in_dim(x, part, start, axis=1)
@@ -69,16 +73,16 @@ def window_layer(
     return band(0, x) if training or rows == height else lax.fori_loop(0, height // rows, band, x)
 
 
-def _window_rows_per_band(batch: int, rows: int, columns: int) -> int:
+def _window_rows_per_band(group: int, batch: int, rows: int, columns: int) -> int:
     """Returns a divisor of `rows` for which a band has about a group of windows; all rows of symbolic sizes."""
     if any(map(jax.export.is_symbolic_dim, (batch, rows, columns))):
         return rows
-    most = max(1, GROUP // (batch * columns))
+    most = max(1, group // (batch * columns))
     return max(n for n in range(1, most + 1) if rows % n == 0)
 
 
 def on_images(
-    f: Callable[..., jax.Array], windows: jax.Array, regions: jax.Array | None, keep: jax.Array | None
+    f: Callable[..., jax.Array], windows: jax.Array, regions: jax.Array | None, keep: jax.Array | None, group: int
 ) -> jax.Array:
     """Applies `f` to the windows of images by groups.
 
@@ -87,6 +91,7 @@ def on_images(
       windows: `[B, rows, columns, N, C]` tokens.
       regions: `[rows, columns, N]`, the same for each image, or None.
       keep: `[B, 2]` factors of stochastic depth, or None.
+      group: largest number of windows in a group.
 
     Returns:
       `[B, rows, columns, N, C]`.
@@ -96,14 +101,14 @@ def on_images(
         regions = jnp.tile(regions.reshape(rows * columns, n), (batch, 1))
     if keep is not None:
         keep = jnp.repeat(keep, rows * columns, axis=0)
-    return in_groups(f, (windows.reshape(batch * rows * columns, n, c), regions, keep)).reshape(windows.shape)
+    return in_groups(f, (windows.reshape(batch * rows * columns, n, c), regions, keep), group).reshape(windows.shape)
 
 
-def in_groups(f: Callable[..., jax.Array], arrays: Any) -> jax.Array:
-    """Computes `f(*arrays)` by equal groups of up to `GROUP` windows along the first axis; the last group is padded."""
+def in_groups(f: Callable[..., jax.Array], arrays: Any, group: int) -> jax.Array:
+    """Computes `f(*arrays)` by equal groups of up to `group` windows along the first axis; the last group is padded."""
     windows = arrays[0].shape[0]
-    groups = (windows + GROUP - 1) // GROUP
-    size = GROUP if jax.export.is_symbolic_dim(windows) else -(-windows // groups)
+    groups = (windows + group - 1) // group
+    size = group if jax.export.is_symbolic_dim(windows) else -(-windows // groups)
     if size == windows:
         return f(*arrays)
 

@@ -81,6 +81,7 @@ def test_in_bfloat16_the_linear_layers_alone_multiply_in_it():
 )
 def test_bands_and_groups_of_windows_equal_all_at_once_in_values_and_gradients(size, shift, monkeypatch):
     (batch, height, width), c = size, HEADS * D
+    monkeypatch.setattr(layers, "GROUP_BYTES", 24 * 64 * c * 4)
     rng = np.random.default_rng(0)
     w = layer_weights(operands()[0])
     w["keep"] = jnp.asarray(2 * rng.random((batch, 2)), jnp.float32)
@@ -94,7 +95,8 @@ def test_bands_and_groups_of_windows_equal_all_at_once_in_values_and_gradients(s
         return jax.jit(jax.grad(lambda w, x: jnp.sum(jnp.sin(run(training, w, x))), (0, 1)))(w, x)
 
     by_bands, slopes = jax.jit(functools.partial(run, False))(w, x), [gradients(False), gradients(True)]
-    monkeypatch.setattr(layers, "GROUP", 1 << 20)  # all at once
+    monkeypatch.setattr(layers, "GROUP_BYTES", 1 << 40)  # all at once
+    monkeypatch.setattr(layers, "TRAINING_GROUP", 1 << 20)
     expected, expected_slopes = jax.jit(functools.partial(run, True))(w, x), gradients(True)
 
     def close(ours, theirs):
