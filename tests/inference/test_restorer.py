@@ -277,6 +277,7 @@ def test_parameters_that_are_donated_or_changed_later_do_not_matter(tiny, held):
         (lambda model, params: (params, model), "network comes first, the parameters second; got dict"),
         (lambda model, params: (model, None), "nested dictionary, got NoneType"),
         (lambda model, params: (model, {**params, "norm": {}}), "missing norm/"),
+        (lambda model, params: (model, jax.eval_shape(lambda: params)), "shapes without values"),
     ],
 )
 def test_what_is_not_a_network_with_its_parameters(tiny, takes, change, words):
