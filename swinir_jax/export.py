@@ -70,7 +70,7 @@ def export_network(
         return network.restore(weights, lq)
 
     dims = jax.export.symbolic_shape(f"b, {m}*h, {m}*w, {config.in_chans}") if shape is None else shape
-    with _without_source_lines():
+    with _without_source_lines(), jax.disable_jit(False):  # nothing could be lowered under `disable_jit`
         program = jax.export.export(jax.jit(restore), platforms=platforms)(jax.ShapeDtypeStruct(dims, jnp.float32))
     # The input of the default self-test needs padding, and has shifted windows.
     test_shape = (2, 2 * m + 3, 3 * m - 2, config.in_chans) if shape is None else shape

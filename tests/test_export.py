@@ -108,6 +108,12 @@ def test_self_tests(dynamic, small):
     assert load_exported(small).self_test() < 1e-6
 
 
+def test_exports_where_jit_is_disabled(tmp_path):
+    with jax.disable_jit():
+        export_network(SwinIR(SMALL), SMALL_PARAMS, tmp_path / "network", platforms=["cpu"])
+    assert load_exported(tmp_path / "network").self_test() < 1e-6
+
+
 def test_equal_exports_are_equal_files(small, tmp_path):
     export_network(SwinIR(SMALL, dtype=jnp.bfloat16), SMALL_PARAMS, tmp_path / "again", shape=np.array([1, 8, 12, 1]))
     assert (tmp_path / "again").read_bytes() == small.read_bytes()

@@ -175,8 +175,8 @@ def check_network(model: SwinIR, params: Mapping[str, Any]) -> None:
     """Refuses arguments that are not a network and its parameters, by shapes alone.
 
     Raises:
-      InputError: if they are swapped, are the variables around the parameters, do not fit each other, or have no values
-        inside a transformation of JAX; the message names the first problems.
+      InputError: if they are swapped, are the variables around the parameters, do not fit each other, or have no
+        values, as inside a transformation of JAX; the message names the first problems.
     """
     if not isinstance(model, SwinIR):
         raise InputError(f"The network comes first, the parameters second; got {type(model).__name__} for a SwinIR.")
@@ -186,6 +186,8 @@ def check_network(model: SwinIR, params: Mapping[str, Any]) -> None:
             "The parameters have no values inside jax.jit, vmap or grad, which trace them; "
             'there, call model.apply({"params": params}, lq).'
         )
+    if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
+        raise InputError("The parameters are shapes without values (jax.ShapeDtypeStruct), as of jax.eval_shape.")
 
 
 def check_params(params: Any) -> None:

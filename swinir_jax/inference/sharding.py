@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from swinir_jax import gpu
 from swinir_jax.errors import InputError
-from swinir_jax.inference.network import Functions, network_for
+from swinir_jax.inference.network import Functions, copied, network_for
 from swinir_jax.models import SwinIR
 
 _AXIS = "devices"
@@ -49,8 +49,8 @@ class Devices:
         self._fast = fast and self.count == 1
 
     def place(self, params: Mapping[str, Any], model: SwinIR) -> Any:
-        """Prepares the parameters for the programs of `compile`, and puts them on each device."""
-        return self.put(self.network(model).prepare(params))
+        """Prepares copies of the parameters for the programs of `compile`, and puts them on each device."""
+        return self.put(self.network(model).prepare(copied(params)))
 
     def put(self, weights: Any) -> Any:
         """Puts weights on each device."""
@@ -71,7 +71,8 @@ class Devices:
         mesh, part = self._division(shape, model.config.side_multiple)
         lq = NamedSharding(mesh, part)
         run = jax.jit(network.restore, in_shardings=(NamedSharding(mesh, PartitionSpec()), lq), out_shardings=lq)
-        with jax.set_mesh(mesh):  # replaces a mesh that the caller may have set
+        # Replaces a mesh that the caller may have set; under `disable_jit` nothing could be lowered.
+        with jax.set_mesh(mesh), jax.disable_jit(False):
             return run.lower(
                 jax.tree.map(lambda w: jax.ShapeDtypeStruct(w.shape, w.dtype), weights),
                 jax.ShapeDtypeStruct(shape, np.float32),
@@ -92,7 +93,8 @@ class Devices:
     def run(self, program: jax.stages.Compiled, weights: Any, lq: np.ndarray) -> np.ndarray:
         """Calls a program, which may have fewer devices than hold the weights."""
         weights_sharding, _ = program.input_shardings[0]
-        return np.asarray(program(jax.device_put(weights, weights_sharding), lq), np.float32)
+        with jax.disable_jit(False):  # else JAX would refuse where a user has disabled it
+            return np.asarray(program(jax.device_put(weights, weights_sharding), lq), np.float32)
 
     def __getstate__(self) -> tuple[list[tuple[str, int]], bool]:
         """Replaces the devices, which belong to one process, by their names."""

@@ -95,6 +95,12 @@ def test_a_restorer_in_processes_that_are_spawned():
         np.testing.assert_array_equal(pool.submit(held, PHOTO).result(), held(PHOTO))
 
 
+def test_restores_where_jit_is_disabled():
+    expected = Restorer(*NETWORK)(PHOTO)
+    with jax.disable_jit():
+        np.testing.assert_array_equal(Restorer(*NETWORK)(PHOTO), expected)
+
+
 @pytest.mark.parametrize(
     ("step", "error"),
     [("compile", MemoryError()), ("run", jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"))],

@@ -230,6 +230,45 @@ def test_transformations_are_for_the_model(tiny, transform, method):
         jax.jit(lambda params: Restorer(tiny[0], params).tile)(tiny[1])
 
 
+def of_whole_cache_lines(leaf):
+    """Copies an array to memory that JAX on a CPU could take as it is."""
+    memory = np.empty(leaf.nbytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    copied = memory[start : start + leaf.nbytes].view(leaf.dtype).reshape(leaf.shape)
+    copied[...] = leaf
+    return copied
+
+
+def by_fast_apply(*network):
+    apply = fast_apply(*network)
+    return lambda image: apply(image[None])
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda *network: Restorer(*network, tile=0).restore,
+        lambda *network: Restorer(*network, tile=0, fast=False).restore,
+        by_fast_apply,
+    ],
+)
+def test_parameters_that_are_donated_or_changed_later_do_not_matter(tiny, held):
+    model, params = tiny
+    image = photo(8, 8, 3, dtype=np.float32)
+    expected = held(model, params)(image)
+
+    on_device = jax.tree.map(jnp.array, params)
+    restore = held(model, on_device)
+    jax.block_until_ready(jax.jit(lambda tree: jax.tree.map(jnp.negative, tree), donate_argnums=0)(on_device))
+    np.testing.assert_array_equal(restore(image), expected)
+
+    on_host = jax.tree.map(of_whole_cache_lines, params)
+    restore = held(model, on_host)
+    for leaf in jax.tree.leaves(on_host):
+        leaf[...] = -leaf
+    np.testing.assert_array_equal(restore(image), expected)
+
+
 @pytest.mark.parametrize("takes", [Restorer, fast_apply])
 @pytest.mark.parametrize(
     ("change", "words"),
@@ -238,6 +277,7 @@ def test_transformations_are_for_the_model(tiny, transform, method):
         (lambda model, params: (params, model), "network comes first, the parameters second; got dict"),
         (lambda model, params: (model, None), "nested dictionary, got NoneType"),
         (lambda model, params: (model, {**params, "norm": {}}), "missing norm/"),
+        (lambda model, params: (model, jax.eval_shape(lambda: params)), "shapes without values"),
     ],
 )
 def test_what_is_not_a_network_with_its_parameters(tiny, takes, change, words):
