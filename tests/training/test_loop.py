@@ -277,6 +277,7 @@ def test_a_jump_of_the_learning_rate_is_logged(caplog):
     tell_rate_change(STILL, change(STILL, steps=40), 2)  # before the first milestone of either
     constant = change(STILL, optimizer={"schedule": "constant"})
     tell_rate_change(constant, change(constant, steps=40), 20)
+    tell_rate_change(STILL, change(STILL, steps=10), 12)  # no step follows
     assert not caplog.text
 
 
