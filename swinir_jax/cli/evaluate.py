@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from swinir_jax.checkpoints.architecture import RULES
+from swinir_jax.cli.devices import check_devices
 from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.model_options import SEVERAL, add_restorer_options, add_weight_options, load_model, model_names
 from swinir_jax.cli.output import say
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if task.training == "blind" and args.hq and not args.lq:
         blind_chain(f"{args.chain or DEFAULT_CHAIN}_x{scale}")  # refuses scales without a chain
     pairs, left_out = _named_pairs(args, task, scale)
+    check_devices()
     network, distance = _network(args, task, scale), _distance(args, task)
     # How the literature measures bicubic interpolation.
     bicubic_of_y = args.model == "bicubic" and task.training == "bicubic" and not args.lq

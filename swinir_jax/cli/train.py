@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Trains to the last step, or until the run is asked to stop."""
     recipe = load_experiment(args.experiment)
     options = parse_options(args, recipe)
+    if not options.workdir:
+        raise InputError("The name of --workdir is empty.")
     if options.profile < 0:
         raise InputError(f"--profile must be at least 0, got {options.profile}.")
     stored = read_config(options.workdir)

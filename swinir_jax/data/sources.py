@@ -145,7 +145,7 @@ def usable_images(
     scale: int,
     skip_small: bool,
     need: str = "a patch",
-    hint: str = "take a smaller --data.patch-size, or --data.skip-small",
+    hint: str | None = None,
 ) -> dict[int, Sizes]:
     """Finds the images that are large enough, from their headers.
 
@@ -155,7 +155,7 @@ def usable_images(
       scale: HQ / LQ side ratio.
       skip_small: leave out smaller images, which are an error otherwise.
       need: name of a square of that side, for messages.
-      hint: what to do about smaller images, for the error.
+      hint: what to do about smaller images, for the error; None for the options of training.
 
     Returns:
       Sizes by index in the source, in order; at least one.
@@ -180,6 +180,8 @@ def usable_images(
                 small.append(f"{name}: {w}x{h} is smaller than {need} of {side}x{side}")
             else:
                 usable[index] = found
+    if hint is None:
+        hint = "take a smaller --data.patch-size" + (", or --data.skip-small" if usable else "")
     for problems, advice in (
         (unreadable, "swinir-jax prepare-data FOLDER lists them"),
         (unfit, "pairs must have the scale of the network"),

@@ -102,7 +102,8 @@ def evaluate(
       Measurement and images of each pair, in order.
 
     Raises:
-      InputError: if a file cannot be read, or the sizes of a pair do not fit the scale; the message names the file.
+      InputError: if a file cannot be read, the sizes of a pair do not fit the scale, or memory is short; the message
+        names the file.
     """
     task = TASKS[task] if isinstance(task, str) else task
     for pair in pairs:
@@ -127,12 +128,14 @@ def check_pair(task: Task, level: int, pair: Pair) -> None:
 
 @contextlib.contextmanager
 def _naming(pair: Pair) -> Iterator[File]:
-    """Yields a file of the pair, and adds the name of the file to InputErrors without it."""
+    """Yields a file of the pair, and adds its name to InputErrors without it; lack of memory becomes an InputError."""
     path = pair[0] or pair[1]
     if path is None:
         raise InputError("A pair has neither ground truth nor LQ file.")
     try:
         yield path
+    except MemoryError as error:
+        raise InputError(f"{path}: not enough memory.") from error
     except InputError as error:
         if str(path) in str(error):
             raise

@@ -137,7 +137,7 @@ def tell_rate_change(stored: Experiment, wanted: Experiment, step: int) -> None:
       step: number of steps done.
     """
     old, new = (make_optimizer(run.optimizer, run.steps)[1] for run in (stored, wanted))
-    if not math.isclose(float(old(step)), float(new(step)), rel_tol=1e-5):
+    if step < wanted.steps and not math.isclose(float(old(step)), float(new(step)), rel_tol=1e-5):
         logger.warning(
             "The learning rate jumps from %.3g in step %d to %.3g in the next step, because the schedule now has %d "
             "steps instead of %d.", float(old(step - 1)), step, float(new(step)), wanted.steps, stored.steps,

@@ -1,14 +1,19 @@
 """Logs of a run: metrics.jsonl, TensorBoard files and pictures."""
 
+import contextlib
 import json
 import logging
 import math
 import os
+import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
+from tensorboardX.summary import image, scalar
 
 from swinir_jax.files import make_folder, write_bytes
 from swinir_jax.images import Picture, write_picture
@@ -43,27 +48,40 @@ class Logs:
         kept = _lines_up_to(folder / METRICS_FILE, start)
         write_bytes(folder / METRICS_FILE, "".join(kept).encode())
         self._file = open(folder / METRICS_FILE, "a", encoding="utf-8")  # noqa: SIM115, closed by close()
-        self._board = SummaryWriter(str(folder), purge_step=start + 1, flush_secs=10)
+        # SummaryWriter writes in a thread, which ends at a full disk; its later calls would then wait for ever.
+        self._board = RecordWriter(str(folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"))
+        purge = Event(step=start + 1, session_log=SessionLog(status=SessionLog.START))  # TensorBoard drops later points
+        self._write_events(Event(file_version="brain.Event:2"), purge)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes the line `{"step": step, **values}`, with null for infinite or NaN values, and TensorBoard points."""
+        """Writes the line `{"step": step, **values}`, with null for infinite or NaN values, and TensorBoard points.
+
+        Raises:
+          OSError: if the files cannot be written, as on a full disk.
+        """
         line = {"step": step} | {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        self._write_events(*(Event(step=step, summary=scalar(name, value)) for name, value in values.items()))
 
     def write_picture(self, step: int, name: str, pixels: np.ndarray) -> None:
         """Writes a picture, `[h, w, 3]` uint8, to `pictures/NAME/STEP.png` and to TensorBoard."""
         path = self._folder / PICTURES_FOLDER / name / f"{step:08}.png"
         make_folder(path.parent)
         write_picture(path, Picture(pixels))
-        self._board.add_image(name, pixels, step, dataformats="HWC")
+        self._write_events(Event(step=step, summary=image(name, pixels, dataformats="HWC")))
 
     def close(self) -> None:
-        """Writes the remaining entries and closes the files."""
-        self._file.close()
-        self._board.close()
+        """Closes the files; they hold all entries but one that could not be written."""
+        for file in (self._file, self._board):
+            with contextlib.suppress(OSError):  # which the writing of that entry has raised
+                file.close()
+
+    def _write_events(self, *events: Event) -> None:
+        for event in events:
+            event.wall_time = time.time()
+            self._board.write(event.SerializeToString())
+        self._board.flush()
 
 
 def _lines_up_to(path: Path, step: int) -> list[str]:

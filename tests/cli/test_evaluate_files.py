@@ -124,6 +124,20 @@ def test_images_that_cannot_be_measured_are_left_out_of_the_averages(capsys):
     assert (again["average"], again["failed"]) == (report["average"], [])
 
 
+def test_an_image_for_which_the_memory_does_not_suffice_is_left_out(capsys, monkeypatch):
+    photo("set/a.png"), photo("set/b.png", 40, 40)
+
+    def enlarge(lq):
+        if lq.shape[0] == 20:
+            raise MemoryError
+        return imresize(lq.astype(np.float64), 2.0)
+
+    monkeypatch.setattr("swinir_jax.cli.evaluate.baseline", lambda name, scale: enlarge)
+    assert main([*SR, "--hq", "set", "--json", "e.json"]) == 1
+    assert capsys.readouterr().err.splitlines()[0] == "failed: set/b.png: not enough memory."
+    assert (names(), json.loads(Path("e.json").read_text())["failed"]) == (["a"], ["b"])
+
+
 def test_set_without_a_measured_image_exits_with_3(capsys):
     Path("set").mkdir()
     Path("set/a.png").write_text("no picture")

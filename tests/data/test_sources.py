@@ -204,6 +204,8 @@ def test_small_images_are_an_error_or_left_out(tmp_path, caplog):
         InputError, match=r"0\.png: 31x50 is smaller than a patch of 32x32; .*3\.png: .*--data.skip-small"
     ):
         usable_images(source, side=32, scale=2, skip_small=False)
+    with pytest.raises(InputError, match=r"take a smaller --data.patch-size\.$"):  # to skip all images is no remedy
+        usable_images(source, side=64, scale=2, skip_small=True)
     with caplog.at_level(logging.WARNING, "swinir_jax"):
         assert usable_images(source, side=32, scale=2, skip_small=True) == {1: ((50, 40), None), 2: ((50, 32), None)}
     assert caplog.messages == [

@@ -232,6 +232,18 @@ def test_bad_options(capsys, options, word):
     assert word in capsys.readouterr().err
 
 
+def test_a_baseline_is_not_measured_where_jax_finds_no_device(capsys, monkeypatch):
+    def local_devices():
+        raise RuntimeError("Unable to initialize backend 'cuda'")
+
+    photo("set/a.png", 16, 16, 3)
+    monkeypatch.setattr("jax.local_devices", local_devices)
+    options = ["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "set", "--json", "e.json"]
+    assert main(["evaluate", *options]) == 2
+    assert "JAX finds no device" in capsys.readouterr().err
+    assert not Path("e.json").exists()
+
+
 def test_an_image_too_small_to_measure_fails(capsys):
     photo("tiny/a.png", 4, 4, 3)
     assert main(["evaluate", "--task", "color_dn", "--noise", "25", "--hq", "tiny", "--model", "input"]) == 3

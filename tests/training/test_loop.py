@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import logging
+import resource
 import shutil
 import signal
 
@@ -242,6 +243,19 @@ def test_resumed_logs_drop_steps_that_run_again(tmp_path):
     assert metrics(tmp_path, "train/loss") == {1: 1, 2: 2, 3: 7}
 
 
+@pytest.mark.parametrize("room", [16, 64])  # bytes of a file: less than a line, and than the TensorBoard file
+def test_logs_tell_a_full_disk_and_can_be_closed(tmp_path, room):
+    logs = Logs(tmp_path, 0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            logs.write(1, {"train/loss": 1.0})
+        logs.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def test_resuming_may_change_logging_but_not_learning(caplog):
     caplog.set_level(logging.INFO)
     changed = change(STILL, steps=30, validation={"every": 7}, checkpoint={"keep_last": 1}, data={"hq": "folder:new"})
@@ -263,6 +277,7 @@ def test_a_jump_of_the_learning_rate_is_logged(caplog):
     tell_rate_change(STILL, change(STILL, steps=40), 2)  # before the first milestone of either
     constant = change(STILL, optimizer={"schedule": "constant"})
     tell_rate_change(constant, change(constant, steps=40), 20)
+    tell_rate_change(STILL, change(STILL, steps=10), 12)  # no step follows
     assert not caplog.text
 
 

@@ -237,6 +237,7 @@ def test_a_finished_run(whole, capsys):
         ("gray_dn_noise25 --workdir x --gan.artifacts 1", ["--gan.artifacts need a --gan.loss"]),
         ("gray_dn_noise25 --workdir x --steps 0", ["swinir-jax: error: --steps must be at least 1, got 0"]),
         ("gray_dn_noise25 --steps 1", ["required", "--workdir"]),
+        ("gray_dn_noise25 --workdir= --data.hq folder:.", ["The name of --workdir is empty"]),
         ("gray_dn_noise25 --workdir x --network.depths 6 6", ["depths=(6, 6)"]),
         ("gray_dn_noise25 --workdir x --task classical_sr", ["classical_sr", "3 channels", "--network.in-chans is 1"]),
         ("gray_dn_noise25 --workdir x", ["data.hq", "folder:"]),
