@@ -50,7 +50,7 @@ def save_ends(
         for name, params in ((FAITHFUL, faithful), (SHARP, sharp)):
             tensors = params_to_official(params, config, small=True)
             (temporary / name).write_bytes(safetensors_bytes(tensors, float16=float16))
-        write_config(temporary, config, strength=strength)
+        write_config(temporary, config, strength=float(strength))
 
 
 def load_ends(folder: Path, strength: float | None = None) -> tuple[dict[str, Any], SwinIRConfig, float]:

@@ -87,6 +87,9 @@ class RowWriter:
     Compressed rows are gathered in a hidden file beside the target, and the progress in `progress_file`. The target
     appears when all rows are written. Both hidden files are removed after an error that a later run would meet again,
     such as a damaged input; they stay after an interruption or an error of the system.
+
+    Attributes:
+      notes: what the format cannot hold, as `write_picture` returns it.
     """
 
     def __init__(self, target: Path, head: Picture, height: int, settings: Mapping[str, Any]):
@@ -104,7 +107,8 @@ class RowWriter:
         self._target = Path(os.path.realpath(target))
         name = WRITABLE[target.suffix.lower()]
         self._is_png = name == "PNG"
-        self._head, self._height = fitted(head, name)[0], height
+        self._head, self.notes = fitted(head, name)
+        self._height = height
         self._state = _State(dict(settings))
         self._waiting: list[np.ndarray] = []  # rows that do not fill a group yet
         self._partial = _partial_file(target)

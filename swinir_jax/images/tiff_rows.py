@@ -6,6 +6,7 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -71,6 +72,8 @@ def _contiguous_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, first: in
         for plane in range(planes):
             tiff.filehandle.seek(page.dataoffsets[0] + (plane * h + y) * per_row * dtype.itemsize)
             data = tiff.filehandle.read(count * per_row * dtype.itemsize)
+            if page.fillorder == tifffile.FILLORDER.LSB2MSB:
+                data = imagecodecs.bitorder_decode(data)
             parts.append(np.frombuffer(data, dtype).reshape(count, w, -1))
         yield y, np.concatenate(parts, axis=-1).astype(dtype.newbyteorder("="), copy=False)
 

@@ -58,11 +58,13 @@ class NetworkChain(PhotoRestorer):
           **options: other options of a `Restorer`, for each network.
 
         Raises:
-          InputError: if the networks enlarge by less than `scale`, or an argument has a wrong value.
+          InputError: if there are no networks, they enlarge by less than `scale`, or an argument has a wrong value.
         """
         if memory is None:
             memory = resident_bytes() + int(MEMORY_SHARE * free_bytes(jax.devices("cpu")[0]))
         self.restorers = [Restorer(*network, memory=memory, done=self._count, **options) for network in networks]
+        if not self.restorers:
+            raise InputError("A NetworkChain needs at least one network, got none.")
         enlarged = math.prod(restorer.scale for restorer in self.restorers)
         self._scale = enlarged if scale is None else scale
         if not is_int(self._scale) or self._scale < 1:

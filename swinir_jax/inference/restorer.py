@@ -117,27 +117,27 @@ class Restorer(PhotoRestorer):
         Raises:
           InputError: if the memory of the device does not suffice.
         """
-        for turned in {size, size[::-1]} if self.self_ensemble else {size}:
+        for turned in set(self._turned(size)):
             tiling = self._tiling(turned)
             batch_size = 1 if self._is_whole(tiling) else self.engine.batch_size
             self.engine.programs.prepare((batch_size, *tiling.tile, self.model.config.in_chans))
 
     def count_tiles(self, size: tuple[int, int]) -> int:
         """Returns the number of tiles of an image of (height, width), in all turns."""
-        return len(self._tiling(size)) * self._turns
+        return sum(len(self._tiling(turned)) for turned in self._turned(size))
 
     def work(self, size: tuple[int, int]) -> float:
         """Returns the multiplications for an image of (height, width); overlaps of tiles count after `plan` only."""
-        return pixel_products(self.model.config) * self.engine.pixels(size) * self._turns
+        return pixel_products(self.model.config) * sum(map(self.engine.pixels, self._turned(size)))
 
     def tile_works(self, size: tuple[int, int]) -> list[float]:
         """Returns the part of `work` that each tile takes, in the order in which tiles run."""
         count = self.count_tiles(size)
         return [self.work(size) / count] * count
 
-    @property
-    def _turns(self) -> int:
-        return 8 if self.self_ensemble else 1
+    def _turned(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Returns the sizes of the image in all turns; lying and upright ones may differ in their tiles."""
+        return [size, size[::-1]] * 4 if self.self_ensemble else [size]
 
     def _tiling(self, size: tuple[int, int]) -> Tiling:
         layout = self.engine.layout
@@ -169,7 +169,7 @@ class Restorer(PhotoRestorer):
         layout, size = self.engine.layout, image.shape[:2]
         tiling = self._tiling(size)
         lq = pad_image(image, tiling.height, tiling.width, layout.pad)
-        total = len(tiling) * self._turns
+        total = self.count_tiles(size)
         if self._is_whole(tiling):
             restored = self.engine.run(lq[None])[0]
             self._done(1, total)

@@ -121,7 +121,7 @@ def restore_by_rows(
         except KeyboardInterrupt:
             logger.info("%s: %d of %d rows are kept; the same command continues", target, writer.rows, rows.height)
             raise
-    return rows.height, head
+    return rows.height, head.noting(*writer.notes)
 
 
 def _decode(path: Path, background: str | None, memory: float) -> RowSource:

@@ -14,6 +14,7 @@ from goldens import TINY, generated_weights
 import swinir_jax
 from swinir_jax import InputError
 from swinir_jax.checkpoints.convert import convert, with_img_range
+from swinir_jax.checkpoints.ends import save_ends
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import bundled_models, weight_metadata
@@ -162,6 +163,12 @@ def test_strength_chooses_between_two_ends(caplog):
         assert bits(load("model")) == bits(load("model", strength=0.4))
     assert "model: strength 0.4, from 0 (faithful) to 1 (sharp)." in caplog.text
     assert swinir_jax.load_pretrained("model")[0].config == TINY
+
+
+@pytest.mark.parametrize("strength", [np.float32(0.25), np.int64(1)])
+def test_a_default_strength_of_numpy_is_stored(strength):
+    save_ends("model", FIRST, SECOND, TINY, strength)
+    assert json.loads(Path("model/config.json").read_text())["strength"] == strength
 
 
 def test_the_default_strength_is_noted_in_the_folder():

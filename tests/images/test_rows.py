@@ -1,5 +1,6 @@
 import contextlib
 import itertools
+import struct
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from swinir_jax.images.row_writing import RowWriter, check_target, progress_file
 from swinir_jax.images.rows import RowWindow
 
 H, W = 211, 75
-ROWS_PER_STRIP = 278  # tag
+FILL_ORDER, ROWS_PER_STRIP = 266, 278  # tags
 
 
 def assert_same_rows(path):
@@ -77,6 +78,16 @@ def test_tiff_by_rows(tmp_path, layout, compression):
         data = tiff_bytes(samples, compression=compression, byteorder=order, resolution=(30, 40), **options)
         (tmp_path / "a.tif").write_bytes(data)
         assert_same_rows(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_whose_bits_are_stored_backwards(tmp_path, dtype):
+    tag = FILL_ORDER - 1  # tifffile does not write the tag itself
+    data = tiff_bytes(make_pixels(3, dtype, H, W), photometric="rgb", extratags=[(tag, "H", 1, 2, True)])
+    (tmp_path / "a.tif").write_bytes(data.replace(struct.pack("<HH", tag, 3), struct.pack("<HH", FILL_ORDER, 3)))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.pages.first.fillorder == 2
+    assert_same_rows(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("layout", [{}, {"rowsperstrip": 10}, {"compression": "zlib", "tile": (32, 48)}], ids=str)

@@ -110,6 +110,11 @@ def test_networks_that_enlarge_too_little_are_refused():
         NetworkChain([network(1), network(2)], 3)
 
 
+def test_no_networks_are_refused():
+    with pytest.raises(InputError, match="at least one network"):
+        NetworkChain([])
+
+
 @pytest.mark.parametrize("scale", [0, -1, 1.5, True])
 def test_scales_that_are_no_whole_numbers_are_refused(scale):
     with pytest.raises(InputError, match=f"whole number of at least 1, got {scale}"):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from goldens import TINY, generated_weights
-from restorers import photo
+from restorers import network, photo
 
 from swinir_jax import InputError, Restorer, SwinIR, fast_apply
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
@@ -145,6 +145,16 @@ def test_progress_counts_all_turns_once_their_programs_are_compiled(tiny, option
     assert {t for _, t in seen} == {total}
     assert seen[0] == (0, total)
     assert set(compiled) == {programs}
+
+
+def test_progress_counts_the_tiles_of_each_turn():
+    seen = []
+    lying = dataclasses.replace(TINY, ape=True, img_size=(16, 24))  # whose tiles are not square
+    options = {"overlap": 8, "pad": "minimal"}
+    held = Restorer(*network(lying), self_ensemble=True, done=lambda *counts: seen.append(counts), **options)
+    held.restore(photo(16, 24, 3, dtype=np.float32))
+    assert sum(count for count, _ in seen) == len(held.tile_works((16, 24))) == 4 * 1 + 4 * 2
+    assert {total for _, total in seen} == {12}
 
 
 def test_an_answer_that_is_not_finite_is_an_error(tiny):

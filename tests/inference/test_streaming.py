@@ -13,9 +13,11 @@ from picture_files import ICC
 from swinir_jax import InputError, SwinIR, SwinIRConfig
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.images import Picture, read_picture, write_picture
+from swinir_jax.images.metadata import Metadata
 from swinir_jax.images.row_writing import GROUP, RowWriter, progress_file
 from swinir_jax.inference import engine
 from swinir_jax.inference.chain import NetworkChain
+from swinir_jax.inference.files import FileRestoration
 from swinir_jax.inference.pictures import restore_picture
 
 H, W = 203, 45  # 406 rows of the result: two groups
@@ -81,6 +83,18 @@ def test_gray_through_an_rgb_network(tmp_path):
     assert difference.max() <= 1  # the luma is taken before the overlaps are blended
     assert difference.mean() < 1e-3
     assert head.notes == ("gray, restored as three equal channels by an RGB network",)
+
+
+def test_what_the_format_cannot_hold_is_noted(tmp_path):
+    texts = Metadata(text=(("Title", "a title"), ("Foo", "bar")))
+    source = photo(tmp_path / "a.png", H, W, 3, metadata=texts, code_points=bytes([9, 16, 0, 1]))
+    by_rows = FileRestoration(source, tmp_path / "rows.tif", restorer(**TILES), by_rows=True).run()
+    in_memory = FileRestoration(source, tmp_path / "memory.tif", restorer(**TILES)).run()
+    assert by_rows.notes == in_memory.notes
+    assert by_rows.notes[1:] == (
+        "colours are not sRGB, which TIFF cannot say",
+        "texts left out, which TIFF cannot hold: Foo",
+    )
 
 
 class KilledError(Exception):
