@@ -73,7 +73,7 @@ def _contiguous_rows(tiff: tifffile.TiffFile, page: tifffile.TiffPage, first: in
             tiff.filehandle.seek(page.dataoffsets[0] + (plane * h + y) * per_row * dtype.itemsize)
             data = tiff.filehandle.read(count * per_row * dtype.itemsize)
             if page.fillorder == tifffile.FILLORDER.LSB2MSB:
-                data = imagecodecs.bitorder_decode(data)
+                data = bytes(imagecodecs.bitorder_decode(data))
             parts.append(np.frombuffer(data, dtype).reshape(count, w, -1))
         yield y, np.concatenate(parts, axis=-1).astype(dtype.newbyteorder("="), copy=False)
 
