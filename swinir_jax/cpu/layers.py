@@ -15,10 +15,8 @@ from swinir_jax.models.precision import product
 from swinir_jax.models.swin2 import normalize
 from swinir_jax.models.windows import shift_mask, window_partition, window_reverse
 
-# The tokens of a group fill as much as a core's cache holds: to divide each operation of smaller groups among cores
-# takes longer than larger groups take from slower memory.
-GROUP_BYTES = 2**21
-TRAINING_GROUP = 24  # windows; each core has images of its own
+GROUP_BYTES = 2**21  # of tokens: XLA divides each operation among the cores, by which small ones gain nothing
+TRAINING_GROUP = 24  # windows; each core trains on images of its own
 _ATTENDED = "attended"  # name under which a backward pass finds the result of attention
 
 
