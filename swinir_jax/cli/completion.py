@@ -1,10 +1,10 @@
 """Completion of commands, options and files by a shell."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from swinir_jax.cli.output import say
+from swinir_jax.cli.paths import named_path
 from swinir_jax.errors import missing_package
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -30,5 +30,5 @@ def _complete_files(parser: argparse.ArgumentParser, shtab: Any) -> None:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
                 _complete_files(command, shtab)
-        elif action.nargs != 0 and action.choices is None and action.type in (None, str, Path):
+        elif action.nargs != 0 and action.choices is None and action.type in (None, str, named_path):
             vars(action)["complete"] = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE  # read by shtab

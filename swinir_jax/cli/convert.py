@@ -2,12 +2,12 @@
 
 import argparse
 import logging
-from pathlib import Path
 
 from swinir_jax.checkpoints.convert import convert, convert_ends
 from swinir_jax.checkpoints.ends import DEFAULT_STRENGTH
 from swinir_jax.cli.devices import check_devices
 from swinir_jax.cli.model_options import add_weight_options, split_names, weight_options
+from swinir_jax.cli.paths import named_path
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
 
@@ -22,10 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read this weight file (.pth, .safetensors, ...) or its https address, model folder, run or named model",
     )
     parser.add_argument(
-        "target", nargs="?", type=Path, help="write a new model folder, or a .safetensors file with the official names"
+        "target",
+        nargs="?",
+        type=named_path,
+        help="write a new model folder, or a .safetensors file with the official names",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="TARGET", help="write the target here, in place of a name behind SOURCE"
+        "--out", type=named_path, metavar="TARGET", help="write the target here, in place of a name behind SOURCE"
     )
     several = parser.add_mutually_exclusive_group()
     several.add_argument(

@@ -18,6 +18,7 @@ from swinir_jax.cli.devices import check_devices
 from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.model_options import SEVERAL, add_restorer_options, add_weight_options, load_model, model_names
 from swinir_jax.cli.output import say
+from swinir_jax.cli.paths import named_path
 from swinir_jax.data.blind import CHAIN_KINDS, DEFAULT_CHAIN, blind_chain
 from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError, listed, printable
@@ -56,11 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jpeg", type=int, metavar="QUALITY", help="measure the removal of JPEG artefacts at this quality, 1 to 100"
     )
     parser.add_argument(
-        "--hq", type=Path, metavar="DIR", help="compare with the ground truth in this folder and its subfolders"
+        "--hq", type=named_path, metavar="DIR", help="compare with the ground truth in this folder and its subfolders"
     )
     parser.add_argument(
         "--lq",
-        type=Path,
+        type=named_path,
         metavar="DIR",
         help="restore the degraded images in this folder (default: made from those of --hq)",
     )
@@ -83,11 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{DEFAULT_DISTANCE}, if the weights are found)",
     )
     add_restorer_options(parser, f"{SEVERAL}; or a baseline: {', '.join(BASELINES)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write protocol, scores and averages as JSON")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table of scores as CSV")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="write the restored images into this folder")
+    parser.add_argument("--json", type=named_path, metavar="FILE", help="write protocol, scores and averages as JSON")
+    parser.add_argument("--csv", type=named_path, metavar="FILE", help="write the table of scores as CSV")
+    parser.add_argument("--save", type=named_path, metavar="DIR", help="write the restored images into this folder")
     parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write a page with all images and error maps into this folder"
+        "--report", type=named_path, metavar="DIR", help="write a page with all images and error maps into this folder"
     )
     add_weight_options(parser)
 

@@ -11,6 +11,7 @@ from typing import Any
 from swinir_jax.checkpoints.zoo import weight_metadata
 from swinir_jax.cli.exit_codes import TEST_FAILED
 from swinir_jax.cli.model_options import add_model_options, add_weight_options, load_model
+from swinir_jax.cli.paths import named_path
 from swinir_jax.errors import InputError
 from swinir_jax.export import PLATFORMS, export_network
 from swinir_jax.exported import load_exported
@@ -28,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     file = parser.add_mutually_exclusive_group(required=True)
     file.add_argument(
-        "--out", type=Path, metavar="FILE", help="write this file, and test it if it runs on this machine"
+        "--out", type=named_path, metavar="FILE", help="write this file, and test it if it runs on this machine"
     )
     file.add_argument(
-        "--check", type=Path, metavar="FILE", help="test an exported file by the input and output that it holds"
+        "--check", type=named_path, metavar="FILE", help="test an exported file by the input and output that it holds"
     )
     parser.add_argument(
         "--format",

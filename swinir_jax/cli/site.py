@@ -9,6 +9,7 @@ from swinir_jax.app.site import fetch_runtime, make_site
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.cli.devices import check_devices
+from swinir_jax.cli.paths import named_path
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
         "--out",
-        type=Path,
+        type=named_path,
         default=Path("site"),
         metavar="DIR",
         help="write the page into this folder (default: %(default)s)",

@@ -219,6 +219,10 @@ def test_clean_photographs_are_degraded_blindly_and_alike_each_time(capsys):
         (["--task", "color_dn", "--noise", "1" + "0" * 400, "--hq", "set", "--model", "input"], "out of range"),
         (["--task", "classical_sr", "--scale", "0", "--hq", "set", "--model", "bicubic"], "out of range"),
         (["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "none"], "no such"),
+        (
+            ["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", ""],
+            "argument --hq: the name is empty",
+        ),
         (["--task", "classical_sr", "--scale", "2", "--model", "bicubic", "--hq", "set", "--tile", "x"], "tile"),
     ],
 )
