@@ -19,7 +19,8 @@ class Functions(NamedTuple):
     """A network as two functions, called as `restore(prepare(params), lq)`.
 
     Attributes:
-      prepare: `params -> weights`, to call once, outside of a compiled program.
+      prepare: `params -> weights`, to call once, outside of a compiled program. Weights are copies on the host, because
+        training may donate the caller's arrays, or change them in place, and `jax.device_put` would share their memory.
       restore: `(weights, lq) -> restored`, a pure function to compile.
     """
 
@@ -48,20 +49,12 @@ def network_for(model: SwinIR, platform: str, *, fast: bool = True, fused: bool 
     def restore(params: Any, lq: jax.Array) -> Any:
         return model.apply({"params": params}, lq)
 
-    return Functions(lambda params: params, restore)
-
-
-def copied(params: Mapping[str, Any]) -> Any:
-    """Copies parameters to the host: training may donate the caller's arrays, or change them in place.
-
-    `jax.device_put` would share memory with both, also with `may_alias=False`.
-    """
-    return jax.tree.map(np.array, params)
+    return Functions(functools.partial(jax.tree.map, np.array), restore)
 
 
 def _prepare(model: SwinIR, params: Mapping[str, Any]) -> Any:
     dtype = residual_dtype(model.dtype)  # in which parameters are folded into each other, whatever theirs is
-    return cpu.prepare(jax.tree.map(lambda leaf: np.asarray(leaf, dtype), dict(params)), model.config)
+    return cpu.prepare(jax.tree.map(lambda leaf: np.array(leaf, dtype), dict(params)), model.config)
 
 
 def fingerprint(model: SwinIR, weights: Any) -> str:
@@ -96,7 +89,7 @@ def fast_apply(model: SwinIR, params: Mapping[str, Any]) -> Callable[[jax.Array 
         (device,) = jax.device_put(np.zeros(())).devices()
         # Within `jit`, the caller may divide the images among all devices.
         network = network_for(model, device.platform, fused=jax.device_count() == 1 and gpu.runs_on(device))
-        weights, restore = jax.device_put(network.prepare(copied(params))), jax.jit(network.restore)
+        weights, restore = jax.device_put(network.prepare(params)), jax.jit(network.restore)
 
     def restore_batch(lq: jax.Array | np.ndarray) -> jax.Array:
         restored: jax.Array = restore(weights, as_batch(lq, model.config.in_chans))

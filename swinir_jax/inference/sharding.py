@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from swinir_jax import gpu
 from swinir_jax.errors import InputError
-from swinir_jax.inference.network import Functions, copied, network_for
+from swinir_jax.inference.network import Functions, network_for
 from swinir_jax.models import SwinIR
 
 _AXIS = "devices"
@@ -50,7 +50,7 @@ class Devices:
 
     def place(self, params: Mapping[str, Any], model: SwinIR) -> Any:
         """Prepares copies of the parameters for the programs of `compile`, and puts them on each device."""
-        return self.put(self.network(model).prepare(copied(params)))
+        return self.put(self.network(model).prepare(params))
 
     def put(self, weights: Any) -> Any:
         """Puts weights on each device."""
