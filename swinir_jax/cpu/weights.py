@@ -83,7 +83,7 @@ def _swin_layer(params: Mapping[str, Any], heads: int, config: SwinIRConfig) -> 
 def _swin_v2_layer(params: Mapping[str, Any], heads: int, config: SwinIRConfig) -> Weights:
     attn, mlp = params["attn"], params["mlp"]
     kernel, m = attn["qkv"]["kernel"], config.attention_window
-    xp = _array_module(kernel)
+    xp = _array_module(jax.tree.leaves(attn))
     bias = xp.zeros_like(kernel[0])
     if config.qkv_bias:
         bias = xp.concatenate([attn["q_bias"], xp.zeros_like(attn["q_bias"]), attn["v_bias"]])
@@ -123,8 +123,9 @@ def _after_norm(norm: Mapping[str, Any], linear: Mapping[str, Any]) -> Weights:
 
 
 def _stack(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: _array_module(leaves[0]).stack(leaves), *trees)
+    return jax.tree.map(lambda *leaves: _array_module(leaves).stack(leaves), *trees)
 
 
-def _array_module(leaf: Any) -> Any:
-    return np if isinstance(leaf, np.ndarray) else jnp
+def _array_module(leaves: Sequence[Any]) -> Any:
+    """Returns NumPy for NumPy arrays alone; where a part of the parameters is trained, the others may be such."""
+    return np if all(isinstance(leaf, np.ndarray) for leaf in leaves) else jnp
