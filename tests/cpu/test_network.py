@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, compiled, generated_weights, relative_error
+from goldens import TINY, TINY_SWIN2SR, compiled, generated_weights, relative_error
 
 from swinir_jax import InputError, SwinIR, cpu, fast_apply
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
@@ -132,6 +132,14 @@ def test_parameters_of_any_dtype_are_folded_in_float32(dtype):
         restored = fast_apply(SwinIR(TINY), params)(lq)
     assert restored.dtype == jnp.float32
     np.testing.assert_array_equal(restored, expected)
+
+
+@pytest.mark.parametrize("config", [TINY, TINY_SWIN2SR], ids=lambda config: config.family)
+def test_parameters_of_bfloat16_are_folded_in_float32_in_a_derivative(config):
+    rough = jax.tree.map(lambda p: jnp.asarray(p, jnp.bfloat16), tiny_params(config))
+    exact = jax.tree.map(lambda p: p.astype(jnp.float32), rough)
+    prepare = jax.jit(functools.partial(cpu.prepare, config=config, training=True))
+    jax.tree.map(functools.partial(close, tolerance=1e-6), prepare(rough), prepare(exact))
 
 
 @pytest.mark.parametrize(
