@@ -96,6 +96,16 @@ def tells_window(tensors: Tensors) -> bool:
     return bool(_position_tables(tensors)) or _window_of_buffers(tensors) is not None
 
 
+def tells_sides(tensors: Tensors) -> bool:
+    """Returns whether a network's tensors tell height and width of its position embedding, if it has one.
+
+    Without masks only the number of positions is known. One window is a square; more of them may be a rectangle.
+    """
+    if "absolute_pos_embed" not in tensors or _masks(tensors):
+        return True
+    return tensors["absolute_pos_embed"].shape[1] == _groups(tensors)[2] ** 2
+
+
 def with_shift(config: SwinIRConfig, shift: bool) -> SwinIRConfig:
     """Returns the configuration with windows that shift, or that do not.
 

@@ -159,6 +159,10 @@ def _warn_of_losses(tensors: Mapping[str, np.ndarray], config: SwinIRConfig) -> 
     for name in RULES:
         if (value := getattr(config, name)) != getattr(inferred, name):
             logger.warning("Official names do not tell %s=%s: whoever loads the file must say so.", name, value)
+    # Two channels and a factor can make one convolution, and two sides one position embedding.
+    for name in ("in_chans", "unshuffle", "window_size", *(["img_size"] if config.ape else [])):
+        if (value := getattr(config, name)) != (read := getattr(inferred, name)):
+            logger.warning("Official names do not tell %s=%s: the file will be read with %s.", name, value, read)
     if not config.shift_size and not tells_shift(tensors):
         logger.warning("Official names do not tell shift=False (--no-shift): whoever loads the file must say so.")
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import jax.numpy as jnp
 
 from swinir_jax.checkpoints import store
-from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift, tells_window, with_shift
+from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift, tells_sides, tells_window, with_shift
 from swinir_jax.checkpoints.download import is_address, locate_address, locate_official
 from swinir_jax.checkpoints.ends import load_ends
 from swinir_jax.checkpoints.folders import CONFIG_FILE, PARAMS_FOLDER, is_model, is_two_ended
@@ -181,6 +181,9 @@ def _load_file(
         assumptions = [text for text in ruled.values() if text not in usual]
         if not tells_window(tensors):
             assumptions.append(f"windows of {config.window_size} pixels (there are no buffers)")
+        if not tells_sides(tensors):
+            side = config.img_sides[0]
+            assumptions.append(f"a position embedding of {side}x{side}, a square (there are no attn_mask buffers)")
         if shift is None and not tells_shift(tensors):
             missing = "attn_mask buffers" if split_buffers(tensors)[1] else "buffers"
             assumptions.append(f"windows shift (there are no {missing}), unless shift=False (--no-shift)")

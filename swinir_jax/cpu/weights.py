@@ -10,6 +10,7 @@ import numpy as np
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.models.layers import query_scale
+from swinir_jax.models.precision import residual_dtype
 from swinir_jax.models.swin2 import LARGEST_LOGIT_SCALE
 from swinir_jax.models.swinir import first_conv
 from swinir_jax.models.windows import relative_coordinates, relative_position_index
@@ -28,7 +29,7 @@ def prepare(
     Differentiable, so that a training step can begin with it.
 
     Args:
-      params: parameters of `SwinIR(config)`; NumPy arrays give NumPy arrays.
+      params: parameters of `SwinIR(config)`, of any floating dtype; NumPy arrays give NumPy arrays.
       config: network configuration.
       keep: stochastic depth: `[B, layers, 2]` factors on the two branches of each layer, per image; None for 1.
       training: True where a derivative is taken. Then no RSTBs are stacked: a loop over them would copy what the loop
@@ -41,6 +42,8 @@ def prepare(
       RSTBs. In an entry, `pairs` are pairs of a W-MSA and an SW-MSA layer, with a second leading axis, and `last` is
       the layer that an odd depth leaves; each can be None.
     """
+    # Folded into each other, parameters of bfloat16 would be rounded once more, as in no module.
+    params = jax.tree.map(lambda leaf: leaf.astype(residual_dtype(leaf.dtype), copy=False), dict(params))
     rest = {name: leaf for name, leaf in params.items() if not name.startswith("layers_")}
     rest["conv_embedded"] = None
     if "proj" in params.get("patch_embed", {}):
@@ -83,7 +86,7 @@ def _swin_layer(params: Mapping[str, Any], heads: int, config: SwinIRConfig) -> 
 def _swin_v2_layer(params: Mapping[str, Any], heads: int, config: SwinIRConfig) -> Weights:
     attn, mlp = params["attn"], params["mlp"]
     kernel, m = attn["qkv"]["kernel"], config.attention_window
-    xp = _array_module(kernel)
+    xp = _array_module(jax.tree.leaves(attn))
     bias = xp.zeros_like(kernel[0])
     if config.qkv_bias:
         bias = xp.concatenate([attn["q_bias"], xp.zeros_like(attn["q_bias"]), attn["v_bias"]])
@@ -123,8 +126,9 @@ def _after_norm(norm: Mapping[str, Any], linear: Mapping[str, Any]) -> Weights:
 
 
 def _stack(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: _array_module(leaves[0]).stack(leaves), *trees)
+    return jax.tree.map(lambda *leaves: _array_module(leaves).stack(leaves), *trees)
 
 
-def _array_module(leaf: Any) -> Any:
-    return np if isinstance(leaf, np.ndarray) else jnp
+def _array_module(leaves: Sequence[Any]) -> Any:
+    """Returns NumPy for NumPy arrays alone; where a part of the parameters is trained, the others may be such."""
+    return np if all(isinstance(leaf, np.ndarray) for leaf in leaves) else jnp

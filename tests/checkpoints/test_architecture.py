@@ -11,7 +11,7 @@ from weight_files import INPUTS, error_of, official_tensors, write_safetensors
 import swinir_jax
 from swinir_jax import InputError, Restorer
 from swinir_jax.checkpoints.convert import convert
-from swinir_jax.checkpoints.names import official_buffers, official_shapes
+from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_from_official
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.cli.main import main
 
@@ -84,7 +84,25 @@ def test_a_position_embedding_tells_whether_windows_shift(caplog, tmp_path):
         assert swinir_jax.load_pretrained(tmp_path / "x.safetensors")[0].config == config
         with pytest.raises(InputError, match="contradicts img_size"):
             swinir_jax.load_pretrained(tmp_path / "x.safetensors", shift=side == 8)
-    assert "shift" not in caplog.text
+        assert "shift" not in caplog.text
+        assert ("16x16, a square" in caplog.text) == (side == 16)  # 256 positions can also be 8x32
+        caplog.clear()
+
+
+@pytest.mark.parametrize(
+    ("options", "lost"),
+    [
+        (dict(ape=True, img_size=(8, 32)), "img_size=(8, 32): the file will be read with 16"),
+        (dict(img_size=4), "window_size=8: the file will be read with 4"),
+        (dict(in_chans=4, unshuffle=2), "in_chans=4: the file will be read with 1"),
+    ],
+)
+def test_conversion_warns_of_what_official_names_tell_wrongly(options, lost, tmp_path, caplog):
+    config = dataclasses.replace(TINY, **options)
+    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    swinir_jax.save_pretrained(tmp_path / "model", swinir_jax.SwinIR(config), params)
+    convert([(tmp_path / "model", 1.0)], tmp_path / "x.safetensors")
+    assert f"do not tell {lost}" in caplog.text
 
 
 @pytest.mark.as_shipped

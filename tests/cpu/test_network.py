@@ -1,12 +1,13 @@
 import dataclasses
 import functools
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, compiled, generated_weights, relative_error
+from goldens import TINY, TINY_SWIN2SR, compiled, generated_weights, relative_error
 
 from swinir_jax import InputError, SwinIR, cpu, fast_apply
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
@@ -131,6 +132,32 @@ def test_parameters_of_any_dtype_are_folded_in_float32(dtype):
         restored = fast_apply(SwinIR(TINY), params)(lq)
     assert restored.dtype == jnp.float32
     np.testing.assert_array_equal(restored, expected)
+
+
+@pytest.mark.parametrize("config", [TINY, TINY_SWIN2SR], ids=lambda config: config.family)
+def test_parameters_of_bfloat16_are_folded_in_float32_in_a_derivative(config):
+    rough = jax.tree.map(lambda p: jnp.asarray(p, jnp.bfloat16), tiny_params(config))
+    exact = jax.tree.map(lambda p: p.astype(jnp.float32), rough)
+    prepare = jax.jit(functools.partial(cpu.prepare, config=config, training=True))
+    jax.tree.map(functools.partial(close, tolerance=1e-6), prepare(rough), prepare(exact))
+
+
+@pytest.mark.parametrize(
+    ("family", "part"),
+    [("swinir", "blocks_3"), *(("swin2sr", part) for part in ("blocks_3", "_bias", "logit_scale", "cpb_mlp_0"))],
+)
+def test_a_part_of_the_parameters_may_be_trained(family, part):
+    """The others are NumPy arrays then, as `load_pretrained` returns them."""
+    config = dataclasses.replace(TINY, family=family, depths=(4,), num_heads=(2,))
+    flat = flax.traverse_util.flatten_dict(tiny_params(config), sep="/")
+    trained = {path: leaf for path, leaf in flat.items() if part in path}
+
+    def loss(trained):
+        params = flax.traverse_util.unflatten_dict(flat | trained, sep="/")
+        return sum(leaf.sum() for leaf in jax.tree.leaves(cpu.prepare(params, config, training=True)))
+
+    gradient = jax.eval_shape(jax.grad(loss), trained)
+    assert {path: leaf.shape for path, leaf in gradient.items()} == {path: leaf.shape for path, leaf in trained.items()}
 
 
 @pytest.mark.parametrize(
