@@ -21,7 +21,7 @@ from swinir_jax.caches import user_cache
 from swinir_jax.cli.completion import SHELLS, PrintCompletion
 from swinir_jax.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, code_of_error
 from swinir_jax.cli.parser import Parser, PrintVersion
-from swinir_jax.cli.termination import Terminated, describe_end, raising_signals
+from swinir_jax.cli.termination import Terminated, describe_end, hold_warning, raising_signals
 from swinir_jax.errors import InputError, missing_package, printable
 from swinir_jax.files import holding_interrupts, make_folder
 from swinir_jax.machine import keep_scratch
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv
     try:
         with raising_signals():
+            if argv[:1] == ["train"]:
+                hold_warning()
             args = _parse(argv)
             _prepare_streams()
             with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):

@@ -29,6 +29,15 @@ class HungUp(Terminated):
 _RAISED = {getattr(signal, kind.name): kind for kind in (Terminated, HungUp) if hasattr(signal, kind.name)}
 
 
+def hold_warning() -> None:
+    """Holds back SIGUSR1, by which schedulers warn, until a training takes it; else it would kill a run that starts.
+
+    Called before other threads start, which hold it back as well then.
+    """
+    if hasattr(signal, "SIGUSR1"):  # Windows lacks it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+
+
 @contextlib.contextmanager
 def raising_signals() -> Iterator[None]:
     """Raises Terminated at SIGTERM and HungUp at SIGHUP in the block, unless something handles or ignores the signal.
