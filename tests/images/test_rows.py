@@ -46,6 +46,14 @@ def test_png_of_another_writer(tmp_path):
     assert_same_rows(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("lost", [1, 4, 5, 12, 13])  # of the last checksum, of IEND's name, all of IEND, another one
+def test_png_without_its_last_bytes(tmp_path, lost):
+    path = tmp_path / "a.png"
+    path.write_bytes(pillow_bytes(make_pixels(3, np.uint8, H, W), "PNG")[:-lost])
+    assert_same_rows(path)
+    assert open_rows(path).head.notes == ("the file is cut short after the last pixel",)
+
+
 @pytest.mark.parametrize("channels", [0, 3])
 def test_tiff_whose_segments_share_jpeg_tables(tmp_path, channels):
     """As libtiff compresses by JPEG."""
