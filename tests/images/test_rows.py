@@ -16,7 +16,7 @@ from swinir_jax.images.row_writing import RowWriter, check_target, progress_file
 from swinir_jax.images.rows import RowWindow
 
 H, W = 211, 75
-FILL_ORDER, ROWS_PER_STRIP = 266, 278  # tags
+NEW_SUBFILE_TYPE, FILL_ORDER, ROWS_PER_STRIP = 254, 266, 278  # tags
 
 
 def assert_same_rows(path):
@@ -52,6 +52,18 @@ def test_png_without_its_last_bytes(tmp_path, lost):
     path.write_bytes(pillow_bytes(make_pixels(3, np.uint8, H, W), "PNG")[:-lost])
     assert_same_rows(path)
     assert open_rows(path).head.notes == ("the file is cut short after the last pixel",)
+
+
+def test_pyramid_is_one_picture(tmp_path):
+    path = tmp_path / "a.tif"
+    for kind in ("RGB", "P"):  # read by rows, and by Pillow
+        image = Image.fromarray(make_pixels(3, np.uint8, H, W)).convert(kind)
+        reduced = image.resize((W // 2, H // 2))
+        reduced.encoderinfo = {"tiffinfo": {NEW_SUBFILE_TYPE: 1}}
+        for more, notes in (([reduced] * 2, ()), ([reduced, image], ("first of 2 frames",))):
+            image.save(path, save_all=True, append_images=more)
+            assert read_picture(path).notes == notes
+            assert kind == "P" or open_rows(path).head.notes == notes
 
 
 @pytest.mark.parametrize("channels", [0, 3])
