@@ -148,9 +148,14 @@ class _Run:
                 with self._progress.paused():
                     self._validate_and_save(last=last, stop=stop)
             self._checkpoints.wait()
-        if stop:
+        if stop and self._step < self._experiment.steps:
             saved = f"saved after step {self._step}" if self._step else "before the first step"
             logger.info("Stopped by a signal, %s; the same command continues the run.", saved)
+        elif stop and self._pairs:
+            logger.warning(
+                "A signal came in the last step, %d: saved without validation; swinir-jax evaluate measures a run.",
+                self._step,
+            )
         return self._interruption.received
 
     def _take_batch(self, data: Prefetched) -> None:
