@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,16 @@ from swinir_jax.evaluation.protocol import (
     evaluate,
 )
 from swinir_jax.evaluation.published import published
-from swinir_jax.evaluation.report import Report, as_dict, format_score, format_scores, heading, write_csv, write_json
+from swinir_jax.evaluation.report import (
+    PAGE,
+    Report,
+    as_dict,
+    format_score,
+    format_scores,
+    heading,
+    write_csv,
+    write_json,
+)
 from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.files import check_file_target, make_folder
 from swinir_jax.images import Picture, write_picture
@@ -109,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     if distance:
         protocol["distance"] = args.perceptual or DEFAULT_DISTANCE
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
-    _check_outputs(args, pairs.values())
+    _check_outputs(args, pairs)
     report = Report(args.report) if args.report else None
     _say(args, title)
     start = time.perf_counter()
@@ -130,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
         results.append(result)
         _say(args, _row(name, format_scores(result), f"{result.seconds:.2f}"))
         if args.save:
-            target = args.save / f"{name}.png"
+            target = _restored(args.save, name)
             make_folder(target.parent)
             write_picture(target, Picture(images.restored))
         if report:
@@ -196,22 +205,31 @@ def _level(args: argparse.Namespace, task: Task) -> int:
     return level
 
 
-def _check_outputs(args: argparse.Namespace, pairs: Iterable[Pair]) -> None:
-    """Refuses to write among the measured images, and makes the output folders before the work."""
+def _check_outputs(args: argparse.Namespace, pairs: Mapping[str, Pair]) -> None:
+    """Refuses to write among the measured images or twice to a file, and makes the output folders before the work."""
     inputs = {(place if place.is_dir() else place.parent).resolve() for place in (args.hq, args.lq) if place}
     for folder in (args.save, args.report):
         if folder and not inputs.isdisjoint((folder.resolve(), *folder.resolve().parents)):
             raise InputError(f"{folder}: holds the images that are measured; choose another folder for the results.")
-    measured = {file.resolve() for pair in pairs for file in pair if isinstance(file, Path)}
+    measured = {file.resolve() for pair in pairs.values() for file in pair if isinstance(file, Path)}
+    pictures = {_restored(args.save, name).resolve() for name in pairs} if args.save else set()
+    page = {(args.report / PAGE).resolve()} if args.report else set()
     for file in filter(None, (args.json, args.csv)):
         if file.resolve() in measured:
             raise InputError(f"{file}: is one of the images that are measured; choose another file for the results.")
+        for option, written in (("--save", pictures), ("--report", page)):
+            if file.resolve() in written:
+                raise InputError(f"{file}: is a file that {option} writes; choose another name.")
         check_file_target(file)
     if args.json and args.csv and args.json.resolve() == args.csv.resolve():
         raise InputError(f"{args.csv}: --json and --csv name one file.")
     for folder in (args.save, *(path.parent for path in (args.json, args.csv) if path)):
         if folder:
             make_folder(folder)
+
+
+def _restored(folder: Path, name: str) -> Path:
+    return folder / f"{name}.png"
 
 
 def _named_pairs(args: argparse.Namespace, task: Task, scale: int) -> tuple[dict[str, Pair], str]:

@@ -164,6 +164,20 @@ def test_one_file_for_two_kinds_of_results_is_refused(capsys):
     assert "--json and --csv name one file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--save", "out", "--csv", "out/a.png"], "out/a.png: is a file that --save writes"),
+        (["--report", "out", "--json", "out/../out/index.html"], "index.html: is a file that --report writes"),
+    ],
+)
+def test_scores_in_place_of_other_results_are_refused(capsys, options, message):
+    photo("set/a.png")
+    assert main([*SR, "--hq", "set", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
 def test_degradation_of_given_lq_files_is_unknown(capsys):
     save("lq/a.png", imresize(photo("hq/a.png"), 1 / 2))
     for lq, degradation in ((["--lq", "lq"], "unknown: LQ files are given"), ([], "Y is rounded")):
