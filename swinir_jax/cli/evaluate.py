@@ -25,6 +25,7 @@ from swinir_jax.errors import InputError, listed, printable
 from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, explain, judge, load_distance
 from swinir_jax.evaluation.protocol import (
     BASELINES,
+    Images,
     Measurement,
     Pair,
     RestoreImage,
@@ -103,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates a model and prints one row per image; an image that cannot be measured is reported and left out."""
+    """Evaluates a model and prints one row per image; one that cannot be measured or written is named and left out."""
     task = _task(args)
     level = _level(args, task)
     scale = task.scale(level)
@@ -127,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
     for name, pair in pairs.items():
         try:
             [(result, images)] = evaluate(task, level, network, [pair], bicubic_of_y=bicubic_of_y)
+            _write_images(args, report, name, images)
         except InputError as error:
             failed.append(name)
             logger.error("failed: %s", error, exc_info=args.debug)
@@ -138,12 +140,6 @@ def run(args: argparse.Namespace) -> int:
             _say(args, _row("image", {metric: heading(metric) for metric in result.scores}, "seconds"))
         results.append(result)
         _say(args, _row(name, format_scores(result), f"{result.seconds:.2f}"))
-        if args.save:
-            target = _restored(args.save, name)
-            make_folder(target.parent)
-            write_picture(target, Picture(images.restored))
-        if report:
-            report.add(name, images)
     averages = average(results)
     if args.json:
         measured = {**protocol, "images": len(results), "device": jax.devices()[0].device_kind}
@@ -226,6 +222,16 @@ def _check_outputs(args: argparse.Namespace, pairs: Mapping[str, Pair]) -> None:
     for folder in (args.save, *(path.parent for path in (args.json, args.csv) if path)):
         if folder:
             make_folder(folder)
+
+
+def _write_images(args: argparse.Namespace, report: Report | None, name: str, images: Images) -> None:
+    """Writes what --save and --report ask for; raises UnwritableError."""
+    if args.save:
+        target = _restored(args.save, name)
+        make_folder(target.parent)
+        write_picture(target, Picture(images.restored))
+    if report:
+        report.add(name, images)
 
 
 def _restored(folder: Path, name: str) -> Path:

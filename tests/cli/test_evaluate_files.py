@@ -1,11 +1,14 @@
 """Files that `swinir-jax evaluate` measures, and their names."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from swinir_jax import files
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -122,6 +125,22 @@ def test_images_that_cannot_be_measured_are_left_out_of_the_averages(capsys):
     assert main([*SR, "--hq", "set/a.png", "--json", "e.json", "--quiet"]) == 0
     again = json.loads(Path("e.json").read_text())
     assert (again["average"], again["failed"]) == (report["average"], [])
+
+
+@pytest.mark.parametrize("option", ["--save", "--report"])
+def test_a_full_disk_keeps_the_scores_of_images_that_are_written(capsys, monkeypatch, option):
+    photo("set/a.png"), photo("set/b.png")
+    write = files.write_bytes
+
+    def full(target, data):
+        if target.name in ("b.png", "001_result.png"):
+            raise files.cannot_write(target, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        write(target, data)
+
+    monkeypatch.setattr("swinir_jax.images.writing.write_bytes", full)
+    assert main([*SR, "--hq", "set", option, "out", "--json", "e.json"]) == 1
+    assert capsys.readouterr().err.splitlines()[0].endswith("cannot be written (No space left on device).")
+    assert (names(), json.loads(Path("e.json").read_text())["failed"]) == (["a"], ["b"])
 
 
 def test_an_image_for_which_the_memory_does_not_suffice_is_left_out(capsys, monkeypatch):
