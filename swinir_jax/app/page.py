@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from swinir_jax.images.formats import READABLE
+
 # Content types of the files that the page loads, by ending; the others tell of licences.
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -25,7 +27,10 @@ def policy_text(policy: Mapping[str, str]) -> str:
 
 
 def page_files() -> dict[str, bytes]:
-    """Returns the page's files by path, such as `browser/worker.js`, in order."""
+    """Returns the page's files by path, such as `browser/worker.js`, in order.
+
+    The file dialogue offers all endings that can be read, as systems do not count all of these files as images.
+    """
 
     def walk(folder: Traversable, path: str) -> Iterator[tuple[str, bytes]]:
         for entry in folder.iterdir():
@@ -34,4 +39,7 @@ def page_files() -> dict[str, bytes]:
             else:
                 yield path + entry.name, entry.read_bytes()
 
-    return dict(sorted(walk(resources.files("swinir_jax") / "web", "")))
+    files = dict(sorted(walk(resources.files("swinir_jax") / "web", "")))
+    offered = ",".join(["image/*", *READABLE])
+    files["index.html"] = files["index.html"].replace(b'accept="image/*"', f'accept="{offered}"'.encode())
+    return files

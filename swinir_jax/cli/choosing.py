@@ -170,6 +170,9 @@ def _useful_dtype(dtype: str) -> str:
     """Returns the dtype that was asked for, or float32 with a word where bfloat16 gains nothing."""
     import jax
 
+    from swinir_jax.cli.devices import check_devices
+
+    check_devices()
     if dtype != "bfloat16" or jax.default_backend() != "cpu" or gains_by_bfloat16():
         return dtype
     logger.warning(

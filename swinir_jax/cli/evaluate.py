@@ -4,29 +4,26 @@ import argparse
 import dataclasses
 import logging
 import math
-import re
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from swinir_jax.checkpoints.architecture import RULES
 from swinir_jax.cli.devices import check_devices
+from swinir_jax.cli.evaluated_files import check_outputs, named_pairs, restored_file
 from swinir_jax.cli.exit_codes import code_of
 from swinir_jax.cli.model_options import SEVERAL, add_restorer_options, add_weight_options, load_model, model_names
 from swinir_jax.cli.output import say
 from swinir_jax.cli.paths import named_path
 from swinir_jax.data.blind import CHAIN_KINDS, DEFAULT_CHAIN, blind_chain
-from swinir_jax.data.folders import find_images
 from swinir_jax.errors import InputError, listed, printable
 from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, explain, judge, load_distance
 from swinir_jax.evaluation.protocol import (
     BASELINES,
+    Images,
     Measurement,
-    Pair,
     RestoreImage,
     average,
     baseline,
@@ -35,7 +32,7 @@ from swinir_jax.evaluation.protocol import (
 from swinir_jax.evaluation.published import published
 from swinir_jax.evaluation.report import Report, as_dict, format_score, format_scores, heading, write_csv, write_json
 from swinir_jax.features import FEATURE_NETWORKS
-from swinir_jax.files import check_file_target, make_folder
+from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.tasks import PAD, TASKS, Task, real_sr
@@ -94,13 +91,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates a model and prints one row per image; an image that cannot be measured is reported and left out."""
+    """Evaluates a model and prints one row per image; one that cannot be measured or written is named and left out."""
     task = _task(args)
     level = _level(args, task)
     scale = task.scale(level)
     if task.training == "blind" and args.hq and not args.lq:
         blind_chain(f"{args.chain or DEFAULT_CHAIN}_x{scale}")  # refuses scales without a chain
-    pairs, left_out = _named_pairs(args, task, scale)
+    pairs, left_out = named_pairs(args, task, scale)
     check_devices()
     network, distance = _network(args, task, scale), _distance(args, task)
     # How the literature measures bicubic interpolation.
@@ -109,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     if distance:
         protocol["distance"] = args.perceptual or DEFAULT_DISTANCE
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
-    _check_outputs(args, pairs.values())
+    check_outputs(args, pairs)
     report = Report(args.report) if args.report else None
     _say(args, title)
     start = time.perf_counter()
@@ -118,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
     for name, pair in pairs.items():
         try:
             [(result, images)] = evaluate(task, level, network, [pair], bicubic_of_y=bicubic_of_y)
+            _write_images(args, report, name, images)
         except InputError as error:
             failed.append(name)
             logger.error("failed: %s", error, exc_info=args.debug)
@@ -129,12 +127,6 @@ def run(args: argparse.Namespace) -> int:
             _say(args, _row("image", {metric: heading(metric) for metric in result.scores}, "seconds"))
         results.append(result)
         _say(args, _row(name, format_scores(result), f"{result.seconds:.2f}"))
-        if args.save:
-            target = args.save / f"{name}.png"
-            make_folder(target.parent)
-            write_picture(target, Picture(images.restored))
-        if report:
-            report.add(name, images)
     averages = average(results)
     if args.json:
         measured = {**protocol, "images": len(results), "device": jax.devices()[0].device_kind}
@@ -158,6 +150,16 @@ def run(args: argparse.Namespace) -> int:
     if left_out:
         _say(args, left_out)
     return code_of(len(failed), len(results))
+
+
+def _write_images(args: argparse.Namespace, report: Report | None, name: str, images: Images) -> None:
+    """Writes what --save and --report ask for; raises UnwritableError."""
+    if args.save:
+        target = restored_file(args.save, name)
+        make_folder(target.parent)
+        write_picture(target, Picture(images.restored))
+    if report:
+        report.add(name, images)
 
 
 def _task(args: argparse.Namespace) -> Task:
@@ -194,56 +196,6 @@ def _level(args: argparse.Namespace, task: Task) -> int:
     if not lowest <= level <= highest:
         raise InputError(f"--{task.level} {level} is out of range, {lowest} to {highest}.")
     return level
-
-
-def _check_outputs(args: argparse.Namespace, pairs: Iterable[Pair]) -> None:
-    """Refuses to write among the measured images, and makes the output folders before the work."""
-    inputs = {(place if place.is_dir() else place.parent).resolve() for place in (args.hq, args.lq) if place}
-    for folder in (args.save, args.report):
-        if folder and not inputs.isdisjoint((folder.resolve(), *folder.resolve().parents)):
-            raise InputError(f"{folder}: holds the images that are measured; choose another folder for the results.")
-    measured = {file.resolve() for pair in pairs for file in pair if isinstance(file, Path)}
-    for file in filter(None, (args.json, args.csv)):
-        if file.resolve() in measured:
-            raise InputError(f"{file}: is one of the images that are measured; choose another file for the results.")
-        check_file_target(file)
-    if args.json and args.csv and args.json.resolve() == args.csv.resolve():
-        raise InputError(f"{args.csv}: --json and --csv name one file.")
-    for folder in (args.save, *(path.parent for path in (args.json, args.csv) if path)):
-        if folder:
-            make_folder(folder)
-
-
-def _named_pairs(args: argparse.Namespace, task: Task, scale: int) -> tuple[dict[str, Pair], str]:
-    """Finds the images; returns pairs by name, in the order of the numbers in names, and a description of other files.
-
-    A name is the path in the folder without the ending; with the ending, where names would be equal.
-    """
-    if args.hq:
-        found = find_images(args.hq, args.lq, scale=scale, template=args.pairs)
-    elif task.has_truth:
-        raise InputError(f"{args.task} takes --hq, the ground truth.")
-    elif args.lq:
-        found = find_images(args.lq, template=args.pairs)
-    else:
-        raise InputError(f"{args.task} takes --lq, images without ground truth, or --hq, to be degraded.")
-    place = args.hq or args.lq
-    files = sorted(found.pairs, key=lambda pair: _by_numbers(pair[0]))
-    names = _names([Path(first.name) if place.is_file() else first.relative_to(place) for first, _ in files])
-    pairs = [(first, second) if args.hq else (None, first) for first, second in files]
-    return dict(zip(names, pairs, strict=True)), found.left_out
-
-
-def _names(files: Sequence[Path]) -> list[str]:
-    """Returns different names of files: without endings, but with them where names would be equal."""
-    names = [(file.parent / file.stem).as_posix() for file in files]
-    while clashes := {name for name, count in Counter(names).items() if count > 1}:
-        names = [file.as_posix() if name in clashes else name for file, name in zip(files, names, strict=True)]
-    return names
-
-
-def _by_numbers(path: Path) -> list[int | str]:
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.as_posix())]
 
 
 def _network(args: argparse.Namespace, task: Task, scale: int) -> RestoreImage:

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from swinir_jax.caches import user_cache
 from swinir_jax.cli.completion import SHELLS, PrintCompletion
-from swinir_jax.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, code_of_error
+from swinir_jax.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, code_of_error
 from swinir_jax.cli.parser import Parser, PrintVersion
-from swinir_jax.cli.termination import Terminated, describe_end, raising_signals
+from swinir_jax.cli.termination import Terminated, describe_end, describe_refusal, hold_warning, raising_signals
 from swinir_jax.errors import InputError, missing_package, printable
 from swinir_jax.files import holding_interrupts, make_folder
 from swinir_jax.machine import keep_scratch
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv
     try:
         with raising_signals():
+            if argv[:1] == ["train"]:
+                hold_warning()
             args = _parse(argv)
             _prepare_streams()
             with _log_to_stderr(logging.ERROR if args.quiet else logging.INFO):
@@ -76,6 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _complain(f"error: {describe_end(error)}")
         return code_of_error(error)
+    except (ValueError, RuntimeError) as error:
+        refusal = describe_refusal(error)
+        if debug or not refusal:
+            raise
+        _complain(f"error: {refusal}")
+        return BAD_INPUT
     except KeyboardInterrupt as error:
         _complain(describe_end(error))
         return error.exit_code if isinstance(error, Terminated) else INTERRUPTED

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -27,6 +28,15 @@ class HungUp(Terminated):
 
 
 _RAISED = {getattr(signal, kind.name): kind for kind in (Terminated, HungUp) if hasattr(signal, kind.name)}
+
+
+def hold_warning() -> None:
+    """Holds back SIGUSR1, by which schedulers warn, until a training takes it; else it would kill a run that starts.
+
+    Called before other threads start, which hold it back as well then.
+    """
+    if hasattr(signal, "SIGUSR1"):  # Windows lacks it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 
 
 @contextlib.contextmanager
@@ -64,6 +74,18 @@ def raising_signals() -> Iterator[None]:
 
 def _end(number: int, frame: FrameType | None) -> None:
     raise _RAISED[number]
+
+
+def describe_refusal(error: Exception) -> str:
+    """Returns a line on the variable of the environment that makes JAX raise an error; empty for other errors.
+
+    JAX reads its variables when it is imported.
+    """
+    names = [name.upper() for name in re.findall(r"\bjax_\w+", str(error), re.IGNORECASE)]
+    if re.search("Disallowed .*transfer", str(error)):
+        names += [name for name in os.environ if name.startswith("JAX_TRANSFER_GUARD")]
+    name = next((name for name in names if name in os.environ), None)
+    return f"{name}={printable(os.environ[name])}: JAX cannot work with this value; unset the variable." if name else ""
 
 
 def describe_end(error: BaseException) -> str:

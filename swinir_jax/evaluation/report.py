@@ -15,6 +15,7 @@ from swinir_jax.evaluation.protocol import Images, Measurement
 from swinir_jax.files import make_folder, write_bytes
 from swinir_jax.images import Picture, write_picture
 
+PAGE = "index.html"
 _ERROR_GAIN = 8  # factor of the error map over the mean absolute difference of the channels
 _CROP = 256  # greatest side of the crops, in pixels
 _LOWER_IS_BETTER = ("niqe", "distance")  # beginnings of metrics
@@ -78,7 +79,7 @@ def write_csv(path: Path, results: Sequence[Measurement], averages: Mapping[str,
 
 
 class Report:
-    """HTML report: `add` writes the pictures, `finish` the page `index.html`."""
+    """HTML report: `add` writes the pictures, `finish` the page `PAGE`."""
 
     def __init__(self, folder: Path):
         """Creates the folder.
@@ -129,7 +130,7 @@ class Report:
 {"".join(self._sections)}
 </body></html>
 """
-        write_bytes(self._folder / "index.html", page.encode(errors="replace"))
+        write_bytes(self._folder / PAGE, page.encode(errors="replace"))
 
 
 def heading(metric: str) -> str:

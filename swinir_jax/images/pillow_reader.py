@@ -90,9 +90,13 @@ def decode(image: Image.Image) -> tuple[np.ndarray, bytes | None, tuple[str, ...
 
 
 def assemble(image: Image.Image, samples: np.ndarray, profile: bytes | None, **fields: Any) -> Picture:
-    """Makes the upright picture from decoded samples and the opened image's orientation, resolution and frames."""
+    """Makes the upright picture from decoded samples and the opened image's orientation, resolution and frames.
+
+    `frames` among the fields counts better than Pillow does.
+    """
     orientation, damage = orientation_of(image)
-    notes = (*damage, *fields.pop("notes", ()), *frame_note(getattr(image, "n_frames", 1)))
+    frames = fields.pop("frames", None) or getattr(image, "n_frames", 1)
+    notes = (*damage, *fields.pop("notes", ()), *frame_note(frames))
     dpi = plausible_dpi(image.info.get("dpi"))
     picture = Picture(*split_alpha(samples), profile or None, dpi, notes=tuple(dict.fromkeys(notes)), **fields)
     return upright(picture, orientation)

@@ -12,6 +12,7 @@ import imagecodecs
 
 from swinir_jax.errors import InputError
 from swinir_jax.images import png_reader
+from swinir_jax.images.picture import CUT_AFTER_PIXELS
 from swinir_jax.images.png_chunks import MAGIC, MAX_SIDE, chunk, heads, read_chunks_without_pixels
 from swinir_jax.images.reading import checked
 from swinir_jax.images.rows import BLOCK_ROWS, Block, RowSource
@@ -24,6 +25,7 @@ _CHANNELS = {0: 1, 2: 3}  # colour type -> channels, without palettes and alpha
 def open_png(path: Path, file: BinaryIO) -> RowSource | None:
     """Reads the header of a PNG; returns None if the rows have to be decoded together."""
     (_, header), *chunks = read_chunks_without_pixels(file)
+    is_cut = len(file.read(4)) < 4  # the last chunk's checksum, or what a cut file has instead
     ihdr = _Ihdr(*struct.unpack(_IHDR, header))
     if ihdr.colour_type not in _CHANNELS or ihdr.bits not in (8, 16) or ihdr.interlaced:
         return None
@@ -37,6 +39,8 @@ def open_png(path: Path, file: BinaryIO) -> RowSource | None:
     head = checked(png_reader.read(first_row))
     if head.alpha is not None:
         return None
+    if is_cut:
+        head = head.noting(CUT_AFTER_PIXELS)
     blocks = functools.partial(_png_blocks, path, ihdr, row_bytes)
     return RowSource.of_file(path, head, ihdr.height, 5 * BLOCK_ROWS * row_bytes, blocks)
 

@@ -26,6 +26,7 @@ class Limits:
       metadata: whether the format holds EXIF and XMP data.
       text: whether the format holds texts with keywords.
       iptc: whether the format holds IPTC data.
+      resolution: whether the format holds pixels per inch.
       by_rows: whether pictures larger than memory can be written.
     """
 
@@ -38,6 +39,7 @@ class Limits:
     metadata: bool = True
     text: bool = False
     iptc: bool = False
+    resolution: bool = True
     by_rows: bool = False
 
     def lacks(self, header: Header) -> str:
@@ -69,11 +71,12 @@ LIMITS: Mapping[str, Limits] = MappingProxyType(
     {
         "PNG": Limits(MAX_SIDE, bits=16, text=True, iptc=True, by_rows=True),
         "JPEG": Limits(65_500, alpha=False, lossless=False, iptc=True),  # limit of libjpeg
-        "WebP": Limits(16_383, gray=False),
+        "WebP": Limits(16_383, gray=False, resolution=False),
         "TIFF": Limits(2**31 - 1, bits=16, iptc=True, by_rows=True),
         "BMP": Limits(2**31 - 1, profile=False, metadata=False),
-        "AVIF": Limits(65_536, lossless=False, gray=False),
-        "JPEG XL": Limits(2**30 - 1, bits=16, profile=False),  # imagecodecs does not pass profiles to libjxl
+        "AVIF": Limits(65_536, lossless=False, gray=False, resolution=False),
+        # imagecodecs does not pass profiles to libjxl.
+        "JPEG XL": Limits(2**30 - 1, bits=16, profile=False, resolution=False),
     }
 )
 """Format -> limits, for all formats that can be written."""

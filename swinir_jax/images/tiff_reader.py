@@ -1,5 +1,6 @@
 """TIFF of 8 and 16 bits and floats, in gray, RGB and CIELAB; Pillow reads palettes and fewer bits."""
 
+import contextlib
 import io
 import logging
 from typing import BinaryIO
@@ -59,7 +60,7 @@ def read(file: io.BytesIO) -> Picture:
         colours = 3 if is_lab else COLOURS.get(page.photometric)
         kind = page.sampleformat, page.bitspersample
         if not is_lab and kind in (_PILLOW_KINDS if colours else _PILLOW_OTHER_KINDS):
-            return _read_with_pillow(file, page, metadata, notes)
+            return _read_with_pillow(file, page, count_frames(tiff, page), metadata=metadata, notes=notes)
         if not colours or kind not in (_LAB_KINDS if is_lab else _KINDS):
             raise _unsupported(page)
         pixels, alpha, left_out = _samples(page, colours)
@@ -67,7 +68,7 @@ def read(file: io.BytesIO) -> Picture:
         if is_lab:
             pixels, converted = lab.to_srgb(pixels, signed=page.photometric == tifffile.PHOTOMETRIC.CIELAB)
             left_out, profile = (*left_out, *converted), None
-        notes += left_out + frame_note(len(tiff.pages) - page.index)
+        notes += left_out + frame_note(count_frames(tiff, page))
         picture = Picture(pixels, alpha, profile, plausible_dpi(resolution(page)), metadata=metadata, notes=notes)
         return upright(picture, orientation(page))
 
@@ -77,7 +78,9 @@ def read_metadata(page: tifffile.TiffPage, content: Buffer) -> tuple[Metadata, t
     return collect(content, page.tags.valueof(XMP))
 
 
-def _read_with_pillow(file: io.BytesIO, page: tifffile.TiffPage, metadata: Metadata, notes: tuple[str, ...]) -> Picture:
+def _read_with_pillow(
+    file: io.BytesIO, page: tifffile.TiffPage, frames: int, *, metadata: Metadata, notes: tuple[str, ...]
+) -> Picture:
     try:
         image = pillow_reader.open_image(file)
         image.seek(page.index)
@@ -85,7 +88,7 @@ def _read_with_pillow(file: io.BytesIO, page: tifffile.TiffPage, metadata: Metad
         raise _unsupported(page) from error
     image.info["dpi"] = resolution(page)  # Pillow makes up 1 for a page that has none
     samples, profile, converted = pillow_reader.decode(image)
-    return pillow_reader.assemble(image, samples, profile, metadata=metadata, notes=notes + converted)
+    return pillow_reader.assemble(image, samples, profile, frames=frames, metadata=metadata, notes=notes + converted)
 
 
 def _unsupported(page: tifffile.TiffPage) -> InputError:
@@ -106,6 +109,17 @@ def first_page(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
     if page.tilelength * page.tilewidth > limit:
         raise InputError(f"tiles of {page.tilewidth} x {page.tilelength} pixels are above the limit of {limit}")
     return page
+
+
+def count_frames(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> int:
+    """Counts a page and those behind it, without reduced copies, which make a pyramid of a picture."""
+    frames = len(tiff.pages) - page.index
+    for index in range(page.index + 1, len(tiff.pages)):
+        with contextlib.suppress(Exception):  # a damaged page is left out as well, and counts
+            other = tiff.pages[index]
+            if isinstance(other, tifffile.TiffPage) and other.subfiletype & _REDUCED:
+                frames -= 1
+    return frames
 
 
 def check_segments(page: tifffile.TiffPage, file_size: int) -> None:

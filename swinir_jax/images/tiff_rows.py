@@ -43,7 +43,7 @@ def open_tiff(path: Path) -> RowSource | None:
             page.tags.valueof(tiff_reader.ICC_PROFILE) or None,
             plausible_dpi(tiff_reader.resolution(page)),
             metadata=metadata,
-            notes=notes + frame_note(len(tiff.pages) - page.index),
+            notes=notes + frame_note(tiff_reader.count_frames(tiff, page)),
         )
         block_rows = BLOCK_ROWS if page.is_contiguous else page.chunks[page.axes.index("Y") - page.ndim]
     return RowSource.of_file(

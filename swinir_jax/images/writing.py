@@ -15,6 +15,7 @@ from swinir_jax.images.header import Header
 from swinir_jax.images.picture import Picture, to_8_bits
 from swinir_jax.images.targets import LIMITS, Limits, cannot_hold, target_format
 
+_PLACEHOLDER = (72, 72)  # pixels per inch that cameras and Pillow name where none are known
 _MAX_SEGMENT = 65_500  # largest size of EXIF, XMP or IPTC data or a text in JPEG, in bytes
 
 
@@ -90,6 +91,8 @@ def fitted(picture: Picture, name: str) -> tuple[Picture, tuple[str, ...]]:
     if not limits.profile:
         picture, converted = to_srgb(picture)
         notes += [f"{note}, because {name} holds no colour profile" for note in converted]
+    if picture.dpi not in (None, _PLACEHOLDER) and not limits.resolution:
+        notes.append(f"resolution (pixels per inch) left out: {name} cannot hold it")
     picture, lost_metadata = _fit_metadata(picture, name, limits)
     return picture, (*notes, *lost_metadata)
 

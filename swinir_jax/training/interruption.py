@@ -34,9 +34,14 @@ class Interruption:
         self._old: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        """Installs the handlers in the main thread; other threads receive no signals."""
+        """Installs the handlers in the main thread, and takes a SIGUSR1 that the command has held back.
+
+        Other threads receive no signals.
+        """
         if threading.current_thread() is threading.main_thread():
             self._old = {number: signal.signal(number, self._receive) for number in _signals()}
+            if hasattr(signal, "SIGUSR1"):
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
         return self
 
     def __exit__(

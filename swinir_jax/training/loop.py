@@ -129,10 +129,10 @@ class _Run:
     def train(self, profiler: Profiler) -> signal.Signals | None:
         """Trains to the last step, or until a signal stops the run; returns the signal received, or None."""
         data = Prefetched(self._batches, functools.partial(place_batch, self._mesh))
-        stop = False
         # The profiler is closed first, because it traces the threads that the other contexts stop.
         with contextlib.closing(data), contextlib.closing(self._progress), self._interruption, \
                 contextlib.closing(profiler):  # fmt: skip
+            stop = self._interruption.reached(self._step)  # a signal may have come before the loop
             while self._step < self._experiment.steps and not stop:
                 self._take_batch(data)
                 profiler.before(self._step + 1, self._running)
@@ -148,8 +148,14 @@ class _Run:
                 with self._progress.paused():
                     self._validate_and_save(last=last, stop=stop)
             self._checkpoints.wait()
-        if stop:
-            logger.info("Stopped by a signal, saved after step %d; the same command continues the run.", self._step)
+        if stop and self._step < self._experiment.steps:
+            saved = f"saved after step {self._step}" if self._step else "before the first step"
+            logger.info("Stopped by a signal, %s; the same command continues the run.", saved)
+        elif stop and self._pairs:
+            logger.warning(
+                "A signal came in the last step, %d: saved without validation; swinir-jax evaluate measures a run.",
+                self._step,
+            )
         return self._interruption.received
 
     def _take_batch(self, data: Prefetched) -> None:

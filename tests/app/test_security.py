@@ -1,10 +1,13 @@
 """Foreign pages, foreign names and foreign paths."""
 
+import re
+
 import pytest
 from app_server import png, run, serving
 from yarl import URL
 
 from swinir_jax.app.page import page_files
+from swinir_jax.images.formats import READABLE
 
 PATHS = ["/", "/api/choices", "/style.css", "/nothing"]
 
@@ -121,3 +124,8 @@ def test_the_page_has_neither_inline_scripts_nor_styles():
     assert html.count("<script") == html.count('<script type="module" src="')
     for forbidden in ("<style", "style=", "javascript:", " onclick", " onload", "http://", "https://"):
         assert forbidden not in html
+
+
+def test_the_file_dialogue_offers_every_readable_ending():
+    [offered] = re.findall('type="file".* accept="(.*?)"', page_files()["index.html"].decode())
+    assert offered.split(",") == ["image/*", *READABLE]

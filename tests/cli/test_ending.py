@@ -7,6 +7,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -179,17 +181,39 @@ def test_a_full_standard_error_leaves_the_exit_code(monkeypatch):
     assert main(["restore", "none.png"]) == 2
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("error", [RuntimeError("Unable to initialize backend 'cuda'"), AssertionError()])
-def test_a_machine_without_the_devices_asked_for(run, model, monkeypatch, error):
+def test_a_machine_without_the_devices_asked_for(run, model, monkeypatch, error, dtype):
     def local_devices():
         raise error
 
     monkeypatch.setattr(jax, "local_devices", local_devices)
+    monkeypatch.setattr(jax, "default_backend", local_devices)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     reason = f" ({error})" if str(error) else ""
-    assert run("in", "--model", model)[:2] == (
+    assert run("in", "--model", model, "--dtype", dtype)[:2] == (
         2, f"swinir-jax: error: JAX finds no device for JAX_PLATFORMS=cuda{reason}."
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("variable", "value"), [("JAX_ENABLE_X64", "maybe"), ("JAX_NUM_CPU_DEVICES", "x")])
+def test_a_variable_that_jax_refuses_is_named(variable, value):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), variable: value}
+    command = [sys.executable, "-m", "swinir_jax", "restore", "in/a.png", "--for", "clean"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    line = f"swinir-jax: error: {variable}={value}: JAX cannot work with this value; unset the variable."
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, line)
+    assert "Traceback" not in done.stderr
+
+
+def test_transfers_that_a_variable_forbids(run, model, monkeypatch):
+    def choose(*arguments):
+        raise RuntimeError("INVALID_ARGUMENT: Disallowed host-to-device transfer: aval=ShapedArray(float32[8])")
+
+    monkeypatch.setenv("JAX_TRANSFER_GUARD", "disallow")
+    monkeypatch.setattr("swinir_jax.cli.restore.choose", choose)
+    line = "swinir-jax: error: JAX_TRANSFER_GUARD=disallow: JAX cannot work with this value; unset the variable."
+    assert run("in", "--model", model)[:2] == (2, line)
 
 
 def test_lack_of_memory_outside_of_pictures(run, model, monkeypatch):

@@ -1,11 +1,14 @@
 """Files that `swinir-jax evaluate` measures, and their names."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from swinir_jax import files
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -124,6 +127,22 @@ def test_images_that_cannot_be_measured_are_left_out_of_the_averages(capsys):
     assert (again["average"], again["failed"]) == (report["average"], [])
 
 
+@pytest.mark.parametrize("option", ["--save", "--report"])
+def test_a_full_disk_keeps_the_scores_of_images_that_are_written(capsys, monkeypatch, option):
+    photo("set/a.png"), photo("set/b.png")
+    write = files.write_bytes
+
+    def full(target, data):
+        if target.name in ("b.png", "001_result.png"):
+            raise files.cannot_write(target, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        write(target, data)
+
+    monkeypatch.setattr("swinir_jax.images.writing.write_bytes", full)
+    assert main([*SR, "--hq", "set", option, "out", "--json", "e.json"]) == 1
+    assert capsys.readouterr().err.splitlines()[0].endswith("cannot be written (No space left on device).")
+    assert (names(), json.loads(Path("e.json").read_text())["failed"]) == (["a"], ["b"])
+
+
 def test_an_image_for_which_the_memory_does_not_suffice_is_left_out(capsys, monkeypatch):
     photo("set/a.png"), photo("set/b.png", 40, 40)
 
@@ -162,6 +181,20 @@ def test_one_file_for_two_kinds_of_results_is_refused(capsys):
     photo("set/a.png")
     assert main([*SR, "--hq", "set", "--json", "s/e", "--csv", "s/../s/e"]) == 2
     assert "--json and --csv name one file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--save", "out", "--csv", "out/a.png"], "out/a.png: is a file that --save writes"),
+        (["--report", "out", "--json", "out/../out/index.html"], "index.html: is a file that --report writes"),
+    ],
+)
+def test_scores_in_place_of_other_results_are_refused(capsys, options, message):
+    photo("set/a.png")
+    assert main([*SR, "--hq", "set", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_degradation_of_given_lq_files_is_unknown(capsys):

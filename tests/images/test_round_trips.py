@@ -88,6 +88,8 @@ KEPT = [  # ending, dtype, profile kept, resolution kept
     (".png", np.uint16, True, True),
     (".jpg", np.uint8, True, True),
     (".webp", np.uint8, True, False),
+    (".avif", np.uint8, True, False),
+    (".jxl", np.uint8, False, False),
     (".tif", np.uint8, True, True),
     (".tif", np.uint16, True, True),
     (".bmp", np.uint8, False, True),
@@ -98,8 +100,9 @@ KEPT = [  # ending, dtype, profile kept, resolution kept
 def test_profile_and_resolution_are_kept(tmp_path, suffix, dtype, profile_kept, dpi_kept):
     picture = make_picture(3, False, dtype, icc_profile=ICC, dpi=(300, 150))
     path = tmp_path / f"a{suffix}"
-    write_picture(path, picture)
+    notes = write_picture(path, picture)
     restored = read_picture(path)
+    assert any("resolution (pixels per inch) left out" in note for note in notes) != dpi_kept
     assert restored.icc_profile == (ICC if profile_kept else None)
     assert restored.dpi == (pytest.approx((300, 150), rel=1e-4) if dpi_kept else None)
     again = tmp_path / f"b{suffix}"

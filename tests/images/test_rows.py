@@ -16,7 +16,7 @@ from swinir_jax.images.row_writing import RowWriter, check_target, progress_file
 from swinir_jax.images.rows import RowWindow
 
 H, W = 211, 75
-FILL_ORDER, ROWS_PER_STRIP = 266, 278  # tags
+NEW_SUBFILE_TYPE, FILL_ORDER, ROWS_PER_STRIP = 254, 266, 278  # tags
 
 
 def assert_same_rows(path):
@@ -44,6 +44,26 @@ def test_png_by_rows(tmp_path, channels, dtype):
 def test_png_of_another_writer(tmp_path):
     (tmp_path / "a.png").write_bytes(pillow_bytes(make_pixels(3, np.uint8, H, W), "PNG", dpi=(11, 22)))
     assert_same_rows(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("lost", [1, 4, 5, 12, 13])  # of the last checksum, of IEND's name, all of IEND, another one
+def test_png_without_its_last_bytes(tmp_path, lost):
+    path = tmp_path / "a.png"
+    path.write_bytes(pillow_bytes(make_pixels(3, np.uint8, H, W), "PNG")[:-lost])
+    assert_same_rows(path)
+    assert open_rows(path).head.notes == ("the file is cut short after the last pixel",)
+
+
+def test_pyramid_is_one_picture(tmp_path):
+    path = tmp_path / "a.tif"
+    for kind in ("RGB", "P"):  # read by rows, and by Pillow
+        image = Image.fromarray(make_pixels(3, np.uint8, H, W)).convert(kind)
+        reduced = image.resize((W // 2, H // 2))
+        reduced.encoderinfo = {"tiffinfo": {NEW_SUBFILE_TYPE: 1}}
+        for more, notes in (([reduced] * 2, ()), ([reduced, image], ("first of 2 frames",))):
+            image.save(path, save_all=True, append_images=more)
+            assert read_picture(path).notes == notes
+            assert kind == "P" or open_rows(path).head.notes == notes
 
 
 @pytest.mark.parametrize("channels", [0, 3])

@@ -104,6 +104,17 @@ def test_ctrl_c_in_the_last_validation_keeps_the_run_without_a_score(experiment,
     assert not metrics(tmp_path, "validation/psnr_y")
 
 
+def test_a_signal_in_the_last_step_keeps_the_run_without_a_score(experiment, tmp_path, monkeypatch, caplog):
+    add = Progress.add
+    monkeypatch.setattr(Progress, "add", lambda *args: (add(*args), signal.raise_signal(signal.SIGTERM)))
+    places = {"hq": experiment.data.hq.replace("folder:", "") + "/0.png"}
+    with caplog.at_level(logging.INFO):
+        train_and_evaluate(change(experiment, steps=1, validation=places), tmp_path)
+    assert "in the last step, 1: saved without validation; swinir-jax evaluate measures a run" in caplog.text
+    assert "continues the run" not in caplog.text
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1"}
+
+
 def test_a_run_whose_last_checkpoint_is_long_ago_is_saved_at_a_log_entry(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_UNSAVED_SECONDS", 0)
     train_and_evaluate(change(experiment, steps=3, checkpoint={"every": 1000}), tmp_path)

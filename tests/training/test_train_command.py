@@ -22,6 +22,7 @@ from swinir_jax.cli.main import main
 from swinir_jax.data.pipeline import TrainingBatches
 from swinir_jax.errors import EXTRAS
 from swinir_jax.images import read_picture
+from swinir_jax.training import loop
 from swinir_jax.training.checkpoint import Checkpoints, read_config
 from swinir_jax.training.sharding import abstract_state, make_mesh
 from swinir_jax.training.state import create_state
@@ -206,6 +207,14 @@ def test_two_processes_stop_at_the_same_step(runs):
     assert "step" not in second
     state, data_state, _ = last_checkpoint(workdir)  # in one process, on one device
     assert int(state.step) == data_state["next_index"] == max(metrics(workdir, "train/loss"))
+
+
+def test_a_warning_before_the_loop_stops_the_run_there(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "check_experiment", lambda experiment: signal.raise_signal(signal.SIGUSR1))
+    assert main(["train", "lightweight_sr_x2", "--workdir", str(tmp_path), *FIELDS, *runs.images]) == 0
+    assert capsys.readouterr().err.endswith(
+        "Stopped by a signal, before the first step; the same command continues the run.\n"
+    )
 
 
 def test_another_experiment_in_the_workdir(whole, capsys):
