@@ -183,6 +183,16 @@ def test_what_cannot_be_fetched_is_explained_and_fetched_again(browser, address,
         finish(page)
 
 
+@pytest.mark.parametrize("file", ["double.onnx", "ort-wasm-simd-threaded.wasm"])
+def test_a_page_in_place_of_a_network_is_not_taken_for_one(browser, address, file):
+    with visit(browser, address, service_workers="block") as page:
+        page.route(f"**/{file}*", lambda route: route.fulfill(content_type="text/html", body="<p>Log in</p>"))
+        give(page, "photo.png", PHOTO)
+        finish(page, "failed")
+        assert "Is there a connection?" in page.text_content("#trouble")
+        assert f"{file}?" in page.text_content("#reason")
+
+
 def test_nothing_leaves_the_machine(browser, address, host, site):
     del host.requests[:]
     with visit(browser, address, service_workers="block") as page:
@@ -195,6 +205,7 @@ def test_nothing_leaves_the_machine(browser, address, host, site):
         assert {method for method, _ in host.requests} == {"GET"}  # which have no body
         release = (site / "release.js").read_text()
         own = {f"/some/place/{file}" for file in ("", *re.findall('"(.*)"', release))}
+        own |= {path.partition("?")[0] for path in own}
         assert {path for _, path in host.requests} <= own  # a query holds nothing but the hash of a file of the site
         with pytest.raises(Exception, match="Failed to fetch"):  # by the page's policy
             page.evaluate("fetch('http://localhost:9/', { method: 'POST', body: 'a picture' })")
