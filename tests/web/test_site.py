@@ -193,6 +193,23 @@ def test_a_page_in_place_of_a_network_is_not_taken_for_one(browser, address, fil
         assert f"{file}?" in page.text_content("#reason")
 
 
+def test_a_site_without_its_choices_is_explained(browser, address):
+    context = browser.new_context(service_workers="block")
+    page = context.new_page()
+    page.route("**/choices.json", lambda route: route.fulfill(content_type="text/html", body="<p>Log in</p>"))
+    page.goto(address)
+    page.locator("#formats", has_text="Is there a connection?").wait_for()
+    context.close()
+
+
+def test_a_browser_that_keeps_nothing_for_the_site(page):
+    page.add_init_script("CacheStorage.prototype.match = () => Promise.reject(new DOMException('', 'SecurityError'));")
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    give(page, "photo.png", PHOTO)
+    finish(page)
+
+
 def test_nothing_leaves_the_machine(browser, address, host, site):
     del host.requests[:]
     with visit(browser, address, service_workers="block") as page:
