@@ -210,6 +210,16 @@ def test_a_browser_that_keeps_nothing_for_the_site(page):
     finish(page)
 
 
+def test_a_file_that_is_gone_when_it_is_its_turn_is_named_as_the_cause(page, tmp_path):
+    first, gone = tmp_path / "first.png", tmp_path / "gone.png"
+    for file in (first, gone):
+        file.write_bytes(PHOTO)
+    page.set_input_files("#file", [first, gone])
+    gone.unlink()
+    page.wait_for_selector("#list li:nth-child(2)[data-state=failed]", timeout=SECONDS)
+    assert "has changed meanwhile" in page.text_content("#list li:nth-child(2) .state")
+
+
 def test_nothing_leaves_the_machine(browser, address, host, site):
     del host.requests[:]
     with visit(browser, address, service_workers="block") as page:
