@@ -162,6 +162,18 @@ def test_a_failing_graphics_card_is_replaced_by_the_processor(webgpu_browser, ad
         assert_alike(pixels_of(download(page)), expected_pixels(make_pixels(3), ["double"], 2))
 
 
+def test_a_browser_that_fails_to_look_for_a_graphics_card(browser, address):
+    with visit(browser, address, service_workers="block") as page:
+
+        def fail(route):
+            failing = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: () => Promise.reject() } });"
+            route.fulfill(content_type="text/javascript", body=failing + route.fetch().text())
+
+        page.route("**/browser/runtime.js", fail)
+        give(page, "photo.png", PHOTO)
+        finish(page)
+
+
 @pytest.mark.parametrize(
     "missing",
     [

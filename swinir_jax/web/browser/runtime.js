@@ -5,7 +5,8 @@ const ROOT = new URL("../", import.meta.url); // of the site; its files are name
 const MOST_THREADS = 4; // more gain little on the small matrices of these networks
 
 export async function chooseProvider() {
-  return (await navigator.gpu?.requestAdapter()) ? "webgpu" : "wasm";
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null); // some browsers fail without a graphics card
+  return adapter ? "webgpu" : "wasm";
 }
 
 // Returns {load}, for one provider. `build` is an entry of `runtimes` in choices.json.
