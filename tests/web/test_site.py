@@ -73,11 +73,12 @@ def test_a_turned_jpeg_becomes_upright(page):
     assert_alike(pixels_of(result), expected_pixels(upright, ["double"], 2))
 
 
-def test_an_animation_is_reduced_with_a_note(page):
+@pytest.mark.parametrize(("name", "kind"), [("a.webp", "image/webp"), ("a.jpg", "image/jpeg")])
+def test_an_animation_is_reduced_with_a_note(page, name, kind):
     first, *others = (Image.fromarray(make_pixels(3)[:, ::step]) for step in (1, -1))
     file = io.BytesIO()
     first.save(file, "WEBP", lossless=True, save_all=True, append_images=others)
-    page.set_input_files("#file", [{"name": "a.webp", "mimeType": "image/webp", "buffer": file.getvalue()}])
+    page.set_input_files("#file", [{"name": name, "mimeType": kind, "buffer": file.getvalue()}])
     finish(page)
     assert "The first of 2 frames." in page.text_content("#notes")
     assert_alike(pixels_of(download(page)), expected_pixels(make_pixels(3), ["double"], 2))
