@@ -2,6 +2,7 @@
 
 import io
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -231,6 +232,26 @@ def test_a_file_that_is_gone_when_it_is_its_turn_is_named_as_the_cause(page, tmp
     gone.unlink()
     page.wait_for_selector("#list li:nth-child(2)[data-state=failed]", timeout=SECONDS)
     assert "has changed meanwhile" in page.text_content("#list li:nth-child(2) .state")
+
+
+def test_an_archive_leaves_out_a_result_that_is_removed_meanwhile(page):
+    page.set_input_files("#file", [{"name": f"{n}.png", "mimeType": "", "buffer": PHOTO} for n in "abc"])
+    page.wait_for_selector("#list li:nth-child(3)[data-state=done]", timeout=SECONDS)
+    page.evaluate(
+        """() => {
+          const { fetch } = window;
+          window.fetch = async (address) => {
+            const answer = await fetch(address);
+            window.fetch = fetch;
+            document.querySelector("#list li:nth-child(2) .remove").click();
+            return answer;
+          };
+        }"""
+    )
+    with page.expect_download() as archive:
+        page.click("#zip")
+    with zipfile.ZipFile(archive.value.path()) as files:
+        assert files.namelist() == ["a.png", "c.png"]
 
 
 def test_nothing_leaves_the_machine(browser, address, host, site):
