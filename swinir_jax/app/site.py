@@ -174,8 +174,12 @@ def _describe_runtimes(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _describe_file(folder: Path, name: str) -> dict[str, Any]:
     """Returns size and address of a large file. The address changes with the content, thus no kept file is outdated."""
-    file = folder / name
-    return {"file": f"{name}?{file_sha256(file)[:16]}", "bytes": file.stat().st_size}
+    return {"file": _address(folder, name), "bytes": (folder / name).stat().st_size}
+
+
+def _address(folder: Path, name: str) -> str:
+    """Returns a file's name and the start of the hash of its content."""
+    return f"{name}?{file_sha256(folder / name)[:16]}"
 
 
 def _write_network(folder: Path, name: str, network: Network) -> dict[str, Any]:
@@ -221,10 +225,10 @@ def _write_release(folder: Path, page: list[str], large: list[str]) -> None:
 
     Args:
       folder: folder of the site.
-      page: files that are kept at once.
+      page: names of the files that are kept at once.
       large: files that are kept when they are used.
     """
-    contents = {name: file_sha256(folder / name) for name in page}
-    digest = hashlib.sha256(json.dumps([contents, large]).encode())
-    release = {"version": digest.hexdigest()[:16], "page": page, "large": large, "headers": _HEADERS}
+    addresses = [_address(folder, name) for name in page]
+    digest = hashlib.sha256(json.dumps([addresses, large]).encode())
+    release = {"version": digest.hexdigest()[:16], "page": addresses, "large": large, "headers": _HEADERS}
     (folder / "release.js").write_text(f"{_RELEASE}{json.dumps(release, indent=1)};\n")

@@ -29,9 +29,6 @@ async function restore(picture, choice, onProgress) {
     return await follow(running.key, abort.signal, onProgress);
   } catch (error) {
     forget(running.key);
-    if (error.code === "unreachable" && picture instanceof File && !(await isReadable(picture))) {
-      throw new Trouble("changed");
-    }
     throw error;
   } finally {
     running = null;
@@ -85,11 +82,6 @@ async function ask(address, options) {
   }
   if (!answer.ok) throw new Trouble(CODES[answer.status] ?? "failed", (await answer.text()).trim());
   return answer;
-}
-
-// Tells whether a file is still as it was when it was chosen; a folder, which can be dropped, too, is not.
-function isReadable(file) {
-  return file.slice(0, 1).arrayBuffer().then(() => true, () => false);
 }
 
 function readKept() {

@@ -14,7 +14,9 @@ export const engine = { name: "browser", list, restore, stop };
 
 async function list(mayReload) {
   await keepOffline(mayReload);
-  site = await (await fetch("choices.json")).json();
+  site = await fetch("choices.json").then((answer) => answer.json()).catch(({ message }) => {
+    throw new Trouble("offline", message);
+  });
   const choices = await Promise.all(site.choices.map(async (choice) => ({ ...choice, place: await findPlace(choice) })));
   return { choices, limits: LIMITS, kept: [] };
 }

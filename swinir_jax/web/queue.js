@@ -80,7 +80,7 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
       if (items.includes(item)) change(item, "done");
       else engine.stop(item.result);
     } catch (error) {
-      item.trouble = error instanceof Trouble ? error : new Trouble("failed", String(error));
+      item.trouble = await explain(error, item.picture);
       item.progress = null;
       if (items.includes(item)) change(item, item.trouble.code === "stopped" ? "stopped" : "failed");
     }
@@ -105,6 +105,18 @@ function check(picture, limits) {
   if (!(picture instanceof File)) return;
   if (picture.size === 0) throw new Trouble("empty");
   if (picture.size > limits.bytes) throw new Trouble("tooLarge", texts.fileLimit(Math.floor(limits.bytes / 1e6)));
+}
+
+// Returns the trouble that an error stands for. A file that has changed looks empty or damaged, or cannot be sent.
+async function explain(error, picture) {
+  const trouble = error instanceof Trouble ? error : new Trouble("failed", String(error));
+  const mayBeFile = ["empty", "unreadable", "unreachable"].includes(trouble.code) && picture instanceof File;
+  return mayBeFile && !(await isReadable(picture)) ? new Trouble("changed") : trouble;
+}
+
+// Tells whether a file is still as it was when it was chosen; a folder, which can be dropped, too, is not.
+function isReadable(file) {
+  return (file.size ? file.slice(0, 1) : file).arrayBuffer().then(() => true, () => false);
 }
 
 // Draws a line of the list. Returns its elements and a function that brings them up to date.

@@ -8,9 +8,10 @@ const PREFIX = `swinir-jax ${self.registration.scope} `; // other pages of the s
 const PAGE = PREFIX + version;
 const LARGE = PREFIX + "large"; // outlives a release: an address of a large file changes with the content
 
-const resolve = (files) => new Set(files.map((file) => new URL(file, self.registration.scope).href));
-const pagePlaces = resolve(["./", ...page]);
-const largePlaces = resolve(large);
+const resolve = (files) => files.map((file) => new URL(file, self.registration.scope).href);
+const digests = new Map(resolve([...page, ...large]).map((address) => address.split("?"))); // starts of hashes, by place
+const pagePlaces = new Set(resolve(["./", ...page.map((file) => file.split("?")[0])]));
+const largePlaces = new Set(resolve(large));
 
 self.addEventListener("install", (event) => event.waitUntil(keepPage()));
 self.addEventListener("activate", (event) => event.waitUntil(removeOld()));
@@ -28,7 +29,7 @@ async function keepPage() {
     [...pagePlaces].map(async (place) => {
       const fetched = await fetch(place, { cache: "reload" });
       if (!fetched.ok) throw new Error(`${place}: ${fetched.status}`);
-      await cache.put(place, fetched);
+      await keep(cache, place, fetched);
     }),
   );
 }
@@ -46,8 +47,20 @@ async function answer(event, name, place) {
   const kept = await cache.match(place, { ignoreVary: true });
   if (kept) return withHeaders(kept);
   const fetched = await fetch(event.request);
-  if (fetched.ok) event.waitUntil(cache.put(place, fetched.clone()).catch(() => {})); // no room, or broken off
+  if (fetched.ok) event.waitUntil(keep(cache, place, fetched.clone()).catch(() => {})); // no room, or broken off
   return withHeaders(fetched);
+}
+
+// Keeps a file, which must be the one of this release: a host may be in the middle of a newer release, and a network that
+// asks for a login answers with its own page. HTML is not checked, because some hosts add to it.
+async function keep(cache, address, fetched) {
+  const digest = digests.get(address.split("?")[0]);
+  if (digest && !/\.html$/.test(address)) {
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await fetched.clone().arrayBuffer()));
+    const digits = Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (!digits.startsWith(digest)) throw new Error(`${address}: is another file.`);
+  }
+  await cache.put(address, fetched);
 }
 
 function withHeaders({ body, status, statusText, headers: given }) {

@@ -12,9 +12,9 @@ export async function saveZip(results, onGone) {
   let place = 0;
   for (const { name, result } of withoutDoubles(results)) {
     const answer = await fetch(result.url).catch(() => {
-      throw new Trouble("unreachable");
+      if (!result.url.startsWith("blob:")) throw new Trouble("unreachable"); // else it has been removed meanwhile
     });
-    if (!answer.ok) {
+    if (!answer?.ok) {
       onGone(result);
       continue;
     }
@@ -61,15 +61,15 @@ function header(mark, { name, size, sum, place }, length) {
   return bytes;
 }
 
-// Numbers equal names as browsers do: `a.png`, `a (1).png`.
+// Numbers equal names as browsers do: `a.png`, `a (1).png`. `A.png` is equal to `a.png` for Windows and macOS.
 function withoutDoubles(results) {
   const taken = new Set();
   return results.map((result) => {
     const { name } = result;
     const dot = name.lastIndexOf(".");
     let unique = name;
-    for (let n = 1; taken.has(unique); n += 1) unique = `${name.slice(0, dot)} (${n})${name.slice(dot)}`;
-    taken.add(unique);
+    for (let n = 1; taken.has(unique.toLowerCase()); n += 1) unique = `${name.slice(0, dot)} (${n})${name.slice(dot)}`;
+    taken.add(unique.toLowerCase());
     return { name: unique, result };
   });
 }

@@ -62,10 +62,10 @@ def test_choices_are_those_that_the_networks_reach(site):
 
 def test_the_release_names_all_that_the_page_loads(site):
     release = json.loads((site / "release.js").read_text().removeprefix("self.release = ").rstrip(";\n"))
-    large = {address.partition("?")[0] for address in release["large"]}
+    page, large = ({address.partition("?")[0] for address in release[kind]} for kind in ("page", "large"))
     written = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
     licences = {name for name in written if re.search("LICENSE|README|Notices", name)}
-    assert written - licences - {"release.js"} == large | {*release["page"]}
+    assert written - licences - {"release.js"} == large | page
     assert large == {name for name in written - licences if name.startswith(("networks/", "runtime/"))}
 
 

@@ -30,7 +30,7 @@ FLAGS = [
 # Chromium logs what the page explains and that it has no graphics card, Playwright that a test blocks service workers.
 EXPECTED = re.compile(
     r"with a status of (413|422)|status of 500 .*/choices$|status of 404 .*/jobs/[^/]*/(result|after)$"
-    "|net::ERR_UPLOAD_FILE_CHANGED|net::ERR_FAILED .*/jobs/[^/]*/result$"
+    "|net::ERR_UPLOAD_FILE_CHANGED|net::ERR_FILE_NOT_FOUND blob:|net::ERR_FAILED .*/jobs/[^/]*/result$"
     "|No available adapters|Service Worker registration blocked"
 )
 

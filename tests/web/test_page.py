@@ -178,17 +178,17 @@ def test_a_program_that_fails_at_the_start_is_named(page):
 
 
 def test_several_files_are_a_queue_with_one_archive(page, pictures):
-    names = {"photo40.png": "a.png", "photo30.png": "b.png", "photo20.png": "a.png"}
+    names = {"photo40.png": "a.png", "photo30.png": "b.png", "photo20.png": "a.png", "deep.png": "A.png"}
     buffers = [
         {"name": name, "mimeType": "image/png", "buffer": pictures[given][0].read_bytes()}
         for given, name in names.items()
     ]
     page.set_input_files("#file", buffers)
-    page.wait_for_selector("#list li:nth-child(3)[data-state=done]", timeout=NETWORK_SECONDS)
+    page.wait_for_selector("#list li:nth-child(4)[data-state=done]", timeout=NETWORK_SECONDS)
     archive = download(page, "#zip")
     with zipfile.ZipFile(io.BytesIO(archive.path().read_bytes())) as files:
         assert files.testzip() is None
-        assert files.namelist() == ["a.png", "b.png", "a (1).png"]
+        assert files.namelist() == ["a.png", "b.png", "a (1).png", "A (2).png"]
         for name, given in zip(files.namelist(), names, strict=True):
             assert files.read(name) == pictures[given][1].read_bytes()
     page.click("#list li:nth-child(2) .pick")

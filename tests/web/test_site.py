@@ -2,6 +2,7 @@
 
 import io
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -73,11 +74,12 @@ def test_a_turned_jpeg_becomes_upright(page):
     assert_alike(pixels_of(result), expected_pixels(upright, ["double"], 2))
 
 
-def test_an_animation_is_reduced_with_a_note(page):
+@pytest.mark.parametrize(("name", "kind"), [("a.webp", "image/webp"), ("a.jpg", "image/jpeg")])
+def test_an_animation_is_reduced_with_a_note(page, name, kind):
     first, *others = (Image.fromarray(make_pixels(3)[:, ::step]) for step in (1, -1))
     file = io.BytesIO()
     first.save(file, "WEBP", lossless=True, save_all=True, append_images=others)
-    page.set_input_files("#file", [{"name": "a.webp", "mimeType": "image/webp", "buffer": file.getvalue()}])
+    page.set_input_files("#file", [{"name": name, "mimeType": kind, "buffer": file.getvalue()}])
     finish(page)
     assert "The first of 2 frames." in page.text_content("#notes")
     assert_alike(pixels_of(download(page)), expected_pixels(make_pixels(3), ["double"], 2))
@@ -162,6 +164,18 @@ def test_a_failing_graphics_card_is_replaced_by_the_processor(webgpu_browser, ad
         assert_alike(pixels_of(download(page)), expected_pixels(make_pixels(3), ["double"], 2))
 
 
+def test_a_browser_that_fails_to_look_for_a_graphics_card(browser, address):
+    with visit(browser, address, service_workers="block") as page:
+
+        def fail(route):
+            failing = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: () => Promise.reject() } });"
+            route.fulfill(content_type="text/javascript", body=failing + route.fetch().text())
+
+        page.route("**/browser/runtime.js", fail)
+        give(page, "photo.png", PHOTO)
+        finish(page)
+
+
 @pytest.mark.parametrize(
     "missing",
     [
@@ -183,6 +197,63 @@ def test_what_cannot_be_fetched_is_explained_and_fetched_again(browser, address,
         finish(page)
 
 
+@pytest.mark.parametrize("file", ["double.onnx", "ort-wasm-simd-threaded.wasm"])
+def test_a_page_in_place_of_a_network_is_not_taken_for_one(browser, address, file):
+    with visit(browser, address, service_workers="block") as page:
+        page.route(f"**/{file}*", lambda route: route.fulfill(content_type="text/html", body="<p>Log in</p>"))
+        give(page, "photo.png", PHOTO)
+        finish(page, "failed")
+        assert "Is there a connection?" in page.text_content("#trouble")
+        assert f"{file}?" in page.text_content("#reason")
+
+
+def test_a_site_without_its_choices_is_explained(browser, address):
+    context = browser.new_context(service_workers="block")
+    page = context.new_page()
+    page.route("**/choices.json", lambda route: route.fulfill(content_type="text/html", body="<p>Log in</p>"))
+    page.goto(address)
+    page.locator("#formats", has_text="Is there a connection?").wait_for()
+    context.close()
+
+
+def test_a_browser_that_keeps_nothing_for_the_site(page):
+    page.add_init_script("CacheStorage.prototype.match = () => Promise.reject(new DOMException('', 'SecurityError'));")
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    give(page, "photo.png", PHOTO)
+    finish(page)
+
+
+def test_a_file_that_is_gone_when_it_is_its_turn_is_named_as_the_cause(page, tmp_path):
+    first, gone = tmp_path / "first.png", tmp_path / "gone.png"
+    for file in (first, gone):
+        file.write_bytes(PHOTO)
+    page.set_input_files("#file", [first, gone])
+    gone.unlink()
+    page.wait_for_selector("#list li:nth-child(2)[data-state=failed]", timeout=SECONDS)
+    assert "has changed meanwhile" in page.text_content("#list li:nth-child(2) .state")
+
+
+def test_an_archive_leaves_out_a_result_that_is_removed_meanwhile(page):
+    page.set_input_files("#file", [{"name": f"{n}.png", "mimeType": "", "buffer": PHOTO} for n in "abc"])
+    page.wait_for_selector("#list li:nth-child(3)[data-state=done]", timeout=SECONDS)
+    page.evaluate(
+        """() => {
+          const { fetch } = window;
+          window.fetch = async (address) => {
+            const answer = await fetch(address);
+            window.fetch = fetch;
+            document.querySelector("#list li:nth-child(2) .remove").click();
+            return answer;
+          };
+        }"""
+    )
+    with page.expect_download() as archive:
+        page.click("#zip")
+    with zipfile.ZipFile(archive.value.path()) as files:
+        assert files.namelist() == ["a.png", "c.png"]
+
+
 def test_nothing_leaves_the_machine(browser, address, host, site):
     del host.requests[:]
     with visit(browser, address, service_workers="block") as page:
@@ -195,6 +266,7 @@ def test_nothing_leaves_the_machine(browser, address, host, site):
         assert {method for method, _ in host.requests} == {"GET"}  # which have no body
         release = (site / "release.js").read_text()
         own = {f"/some/place/{file}" for file in ("", *re.findall('"(.*)"', release))}
+        own |= {path.partition("?")[0] for path in own}
         assert {path for _, path in host.requests} <= own  # a query holds nothing but the hash of a file of the site
         with pytest.raises(Exception, match="Failed to fetch"):  # by the page's policy
             page.evaluate("fetch('http://localhost:9/', { method: 'POST', body: 'a picture' })")

@@ -11,6 +11,8 @@ from picture_files import make_pixels
 from site_server import expected_pixels, hosting
 from site_visits import PHOTO, assert_alike, download, finish, give, pixels_of, visit
 
+from swinir_jax.files import file_sha256
+
 
 def test_after_the_first_visit_no_connection_is_needed(browser, site):
     with hosting(site) as host, visit(browser, host.address) as page:
@@ -71,6 +73,8 @@ def test_a_new_release_takes_the_place_of_the_old_one(browser, copied):
         (copied / "networks" / "double.onnx").write_text("new weights")
         for name in ("choices.json", "release.js"):
             replace(copied / name, re.escape(double), "networks/double.onnx?newer")
+        digest = file_sha256(copied / "choices.json")[:16]
+        replace(copied / "release.js", r"choices.json\?\w+", f"choices.json?{digest}")
         replace(copied / "release.js", r'"version": "\w+"', '"version": "newer"')
         page.evaluate("navigator.serviceWorker.ready.then((registration) => registration.update())")
         names = "caches.keys().then((names) => names.map((name) => name.split(' ').at(-1)).sort().join())"
@@ -86,6 +90,36 @@ def test_a_new_release_takes_the_place_of_the_old_one(browser, copied):
         del host.requests[:]
         assert page.evaluate(f"fetch('{repair}').then((answer) => answer.ok)")
         assert not host.requests  # what is unchanged is still kept
+
+
+def test_a_release_that_is_half_published_is_not_kept(browser, copied):
+    with hosting(copied) as host, visit(browser, host.address) as page:
+        replace(copied / "release.js", r"trouble.js\?\w+", "trouble.js?newer")  # the file itself is still the old one
+        replace(copied / "release.js", r'"version": "\w+"', '"version": "newer"')
+        page.evaluate(
+            """navigator.serviceWorker.ready.then((registration) => new Promise((resolve) => {
+              registration.addEventListener("updatefound", ({ target: { installing } }) =>
+                installing.addEventListener("statechange", () => resolve(installing.state)));
+              registration.update();
+            })).then((state) => (self.state = state))"""
+        )
+        assert page.evaluate("state") == "redundant"
+        page.goto("about:blank")
+        page.goto(host.address)
+        page.wait_for_selector("body[data-ready]")
+        assert page.evaluate("crossOriginIsolated")  # by the old release
+
+
+def test_a_page_in_place_of_a_network_is_not_kept(browser, copied):
+    network = copied / "networks" / "double.onnx"
+    weights = network.read_bytes()
+    network.write_text("<p>Log in</p>")
+    with hosting(copied) as host, visit(browser, host.address) as page:
+        give(page, "photo.png", PHOTO)
+        finish(page, "failed")
+        network.write_bytes(weights)
+        page.locator("#failed [data-do=again]").click()
+        finish(page)
 
 
 def test_other_pages_of_the_host_are_left_alone(browser, copied):

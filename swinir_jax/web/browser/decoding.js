@@ -2,6 +2,7 @@
 import { Trouble } from "../trouble.js";
 
 const MOST_SIDE = 2 ** 15 - 1; // of a canvas in every browser; larger ones stay black in some, without an error
+const ANIMATED = { GIF8: "image/gif", RIFF: "image/webp", PNG: "image/png", ftyp: "image/avif" }; // by the first bytes
 
 // Reads a file, upright and in sRGB, with 8 bits per channel, as browsers do.
 // Returns {image, alpha, isGray, frames}: the image has three planes; `alpha` is a plane, or null if all is opaque; `frames`
@@ -38,7 +39,11 @@ export async function decode(file, check) {
 
 async function countFrames(file) {
   try {
-    const decoder = new ImageDecoder({ data: await file.arrayBuffer(), type: file.type });
+    const data = await file.arrayBuffer();
+    const start = String.fromCharCode(...new Uint8Array(data, 0, 8));
+    const type = ANIMATED[Object.keys(ANIMATED).find((mark) => start.includes(mark))]; // a name may have the wrong ending
+    if (!type) return 1;
+    const decoder = new ImageDecoder({ data, type });
     await Promise.all([decoder.completed, decoder.tracks.ready]);
     const { frameCount } = decoder.tracks.selectedTrack;
     decoder.close();

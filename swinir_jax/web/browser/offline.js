@@ -22,7 +22,11 @@ export async function keepOffline(mayReload) {
 
 // Returns whether a file of the site is at hand without a connection.
 export async function isKept(file) {
-  return Boolean(await self.caches?.match(new URL(file, location), { ignoreVary: true }));
+  try {
+    return Boolean(await self.caches?.match(new URL(file, location), { ignoreVary: true }));
+  } catch {
+    return false; // the browser keeps nothing for the site
+  }
 }
 
 // Waits until a service worker is given up, because a file of the page cannot be fetched or kept.

@@ -5,7 +5,8 @@ const ROOT = new URL("../", import.meta.url); // of the site; its files are name
 const MOST_THREADS = 4; // more gain little on the small matrices of these networks
 
 export async function chooseProvider() {
-  return (await navigator.gpu?.requestAdapter()) ? "webgpu" : "wasm";
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null); // some browsers fail without a graphics card
+  return adapter ? "webgpu" : "wasm";
 }
 
 // Returns {load}, for one provider. `build` is an entry of `runtimes` in choices.json.
@@ -14,7 +15,7 @@ export function makeRuntime(provider, build) {
   const sessions = new Map(); // by the file of the network
 
   async function open(report) {
-    const binary = await fetchBytes(build.binary.file, report);
+    const binary = await fetchBytes(build.binary, report);
     await importModule(build.loader.file); // which ONNX Runtime imports, too, and whose absence it does not name
     ort = await importModule(build.module.file);
     ort.env.logLevel = "error";
@@ -23,10 +24,10 @@ export function makeRuntime(provider, build) {
     ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
   }
 
-  async function start(file, report) {
-    const bytes = await fetchBytes(file, report);
+  async function start(entry, report) {
+    const bytes = await fetchBytes(entry, report);
     const session = await ort.InferenceSession.create(bytes, { executionProviders: [provider], logSeverityLevel: 3 });
-    sessions.set(file, session);
+    sessions.set(entry.file, session);
   }
 
   // Returns networks as tiling.js takes them, and lets go of others.
@@ -44,7 +45,7 @@ export function makeRuntime(provider, build) {
     let fetched = 0;
     const report = (bytes) => onFraction((fetched += bytes) / total);
     if (!ort) await open(report);
-    for (const { file } of missing) await start(file, report);
+    for (const entry of missing) await start(entry, report);
     return entries.map(({ file, scale, window }) => ({
       scale,
       window,
@@ -67,8 +68,9 @@ async function importModule(file) {
   }
 }
 
-// Fetches a file of the site, and reports the bytes of each piece.
-async function fetchBytes(file, report) {
+// Fetches a file of the site, and reports the bytes of each piece. Fails if the file has another length: it is a page that
+// asks for a login, a file of a newer release, or was broken off.
+async function fetchBytes({ file, bytes }, report) {
   try {
     const answer = await fetch(new URL(file, ROOT));
     if (!answer.ok) throw new Error(`${file}: ${answer.status}`);
@@ -77,7 +79,9 @@ async function fetchBytes(file, report) {
       pieces.push(piece.value);
       report(piece.value.length);
     }
-    return new Uint8Array(await new Blob(pieces).arrayBuffer());
+    const fetched = new Uint8Array(await new Blob(pieces).arrayBuffer());
+    if (fetched.length !== bytes) throw new Error(`${file}: ${fetched.length} bytes in place of ${bytes}.`);
+    return fetched;
   } catch (error) {
     throw new Trouble("offline", error.message);
   }
