@@ -92,9 +92,11 @@ def in_onnx_runtime(file, config, image):
 
 def assert_restored_alike(page, folder, name, config, image, provider="wasm"):
     """Compares the browser's answer before rounding with ONNX Runtime's in Python."""
-    entry = {"file": f"networks/{name}.onnx", "bytes": 1, "scale": config.upscale, "window": config.window_size}
+    file = f"networks/{name}.onnx"
+    length = (folder / file).stat().st_size
+    entry = {"file": file, "bytes": length, "scale": config.upscale, "window": config.window_size}
     answer = ask(page, RESTORE, entry=entry, image=as_planes(image))
-    expected, tiles = in_onnx_runtime(folder / entry["file"], config, image)
+    expected, tiles = in_onnx_runtime(folder / file, config, image)
     assert answer["provider"] == provider
     assert answer["tiles"] == tiles
     assert relative_error(unpacked(answer["planes"], *expected.shape[:2]), expected) <= 1e-5

@@ -165,8 +165,8 @@ def test_a_preview_is_not_waited_for_when_the_picture_is_removed(page, pictures)
     assert held
     for route in held:
         route.continue_()  # would be answered with 404, which the console reports
-    page.set_input_files("#file", pictures["photo40.png"][0])
     page.unroute("**/before")
+    page.set_input_files("#file", pictures["photo40.png"][0])
     finish(page)
 
 
