@@ -40,9 +40,9 @@ def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 FAULTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda image: image,
-    **{f"noise, sigma {sigma}": functools.partial(noisy, sigma=sigma) for sigma in (5, 15)},
-    **{f"JPEG, quality {quality}": functools.partial(jpeg, quality=quality) for quality in (90, 60, 30)},
-    "blur, sigma 1": functools.partial(blurred, sigma=1.0),
+    **{f"noise, sigma {sigma}": functools.partial(noisy, sigma=sigma) for sigma in (5, 15, 30)},
+    **{f"JPEG, quality {quality}": functools.partial(jpeg, quality=quality) for quality in (90, 60, 30, 10)},
+    **{f"blur, sigma {sigma}": functools.partial(blurred, sigma=float(sigma)) for sigma in (1, 2)},
 }
 
 

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=f"{DEFAULT_CHAIN}_x4",
         metavar="NAME",
         help=f"degrade by this chain, {', '.join(CHAIN_KINDS)}, with the factor by which sides shrink, _x2 or _x4, and "
-        "photo also _x1 (default: %(default)s)",
+        "photo and photo_strong also _x1 (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="start the random numbers from N (default: %(default)s)"

@@ -22,8 +22,8 @@ class Degradation:
       kind: degradation: bicubic shrinking, a chain of unknown degradations, Gaussian noise or JPEG compression.
       low: least level: scale, noise sigma on the 0..255 scale, or JPEG quality.
       high: greatest level; equal to `low` for shrinking and for a chain.
-      chain: chain of a blind degradation: BSRGAN's, KAIR's extension of it, Real-ESRGAN's, or the milder one for
-        photographs from phones and the web.
+      chain: chain of a blind degradation: BSRGAN's, KAIR's extension of it, Real-ESRGAN's, the mild one of photographs
+        from phones and the web, or the strong one of old, dark or often passed on photographs.
       jpeg_grid: position of JPEG's 8x8 blocks: aligned with the patch, or random.
 
     Raises:

@@ -175,6 +175,22 @@ def test_photo_leaves_a_tenth_clean():
     assert 0.06 < np.mean(clean) < 0.15
 
 
+def test_photo_strong_does_more_than_photo_and_leaves_a_quarter_without_jpeg_in_the_end(monkeypatch):
+    def lqs(name):
+        return [CHAINS[name](IMAGE[:32, :32], np.random.default_rng(seed))[1] for seed in range(400)]
+
+    def error(name):
+        return np.mean([np.abs(lq - IMAGE[:32, :32]).mean() for lq in lqs(name)])
+
+    assert error("photo_strong_x1") > 1.5 * error("photo_x1")
+    monkeypatch.setattr(noise, "jpeg", lambda samples, quality: np.full_like(samples, 255))
+    monkeypatch.setattr(noise.GaussianNoise, "__call__", lambda self, image, target, rng: image / 2)
+    white = np.mean(
+        [lq.min() == 1 for lq in lqs("photo_strong_x1")]
+    )  # by the last JPEG, or the first and no later noise
+    assert white == pytest.approx(0.75 + 0.25 * 0.4 * 0.6, abs=0.07)
+
+
 def test_real_esrgan_blurs_once_and_four_times_out_of_five_each_later_time(monkeypatch):
     blurs = []
     monkeypatch.setattr(blur, "convolve", lambda image, kernel: blurs.append(kernel) or image)

@@ -12,7 +12,7 @@ if typing.TYPE_CHECKING:
     from swinir_jax.data.blind.chains import Chain
 
 
-ChainKind = typing.Literal["bsrgan", "bsrgan_plus", "real_esrgan", "photo"]
+ChainKind = typing.Literal["bsrgan", "bsrgan_plus", "real_esrgan", "photo", "photo_strong"]
 """Name of a chain without the scale."""
 
 CHAIN_KINDS: Mapping[ChainKind, str] = {
@@ -20,6 +20,7 @@ CHAIN_KINDS: Mapping[ChainKind, str] = {
     "bsrgan_plus": "KAIR's extension of BSRGAN's chain",
     "real_esrgan": "Real-ESRGAN's chain",
     "photo": "the mild chain of photographs from phones and the web",
+    "photo_strong": "the strong chain of photographs that are old, dark or often passed on",
 }
 DEFAULT_CHAIN: ChainKind = "bsrgan"
 
