@@ -37,12 +37,12 @@ class Lane:
     display: Display
     args: argparse.Namespace
 
-    def run(self, places: Sequence[int], stopped: Callable[[], bool]) -> Iterator[tuple[int, Outcome[float]]]:
-        """Restores the pictures at some places among `jobs`, as `overlapped`."""
-        under_way: dict[int, FileRestoration] = {}  # of the jobs by their places
+    def run(self, indices: Sequence[int], stopped: Callable[[], bool]) -> Iterator[tuple[int, Outcome[float]]]:
+        """Restores the pictures at some indices of `jobs`, as `overlapped`."""
+        under_way: dict[int, FileRestoration] = {}  # by index of the job
 
-        def read(place: int) -> None:
-            job = self.jobs[place]
+        def read(index: int) -> None:
+            job = self.jobs[index]
             make_folder(job.target.parent)
             restoration = FileRestoration(
                 job.source.file,
@@ -55,18 +55,18 @@ class Lane:
                 strip_metadata=self.args.strip_metadata,
             )
             restoration.read()
-            under_way[place] = restoration
+            under_way[index] = restoration
 
-        def restore(place: int) -> None:
-            job, restoration = self.jobs[place], under_way.pop(place)  # one that fails is not kept
-            with self.display.picture(self.number, place, job.source.name, job.size):
+        def restore(index: int) -> None:
+            job, restoration = self.jobs[index], under_way.pop(index)  # one that fails is not kept
+            with self.display.picture(self.number, index, job.source.name, job.size):
                 restoration.restore()
-            under_way[place] = restoration
+            under_way[index] = restoration
 
-        def write(place: int) -> float:
-            return self.finish(self.jobs[place], under_way.pop(place).write())
+        def write(index: int) -> float:
+            return self.finish(self.jobs[index], under_way.pop(index).write())
 
-        return overlapped(places, read, restore, write, beside=self.beside, stopped=stopped)
+        return overlapped(indices, read, restore, write, beside=self.beside, stopped=stopped)
 
 
 def run_lanes(
@@ -94,19 +94,19 @@ def run_lanes(
         for i, restorer in enumerate(restorers)
     ]
     largest = largest_beside_others(len(lanes)) / restorers[0].scale ** 2
-    for places in _groups(jobs, 0 if args.memory is not None else largest):
-        used = lanes if len(places) > 1 else lanes[:1]
-        for place, outcome in in_lanes(places, [lane.run for lane in used]):
-            yield jobs[place], outcome
+    for indices in _groups(jobs, 0 if args.memory is not None else largest):
+        used = lanes if len(indices) > 1 else lanes[:1]
+        for index, outcome in in_lanes(indices, [lane.run for lane in used]):
+            yield jobs[index], outcome
 
 
 def _groups(jobs: Sequence[Job], largest: float) -> Iterator[list[int]]:
-    """Yields the places of pictures in a row that may run side by side: those of at most `largest` pixels."""
+    """Yields the indices of pictures in a row that may run side by side: those of at most `largest` pixels."""
 
-    def is_small(place: int) -> bool:
-        size = jobs[place].size
+    def is_small(index: int) -> bool:
+        size = jobs[index].size
         return size is not None and math.prod(size) <= largest
 
     for small, group in itertools.groupby(range(len(jobs)), is_small):
-        places = [*group]
-        yield from [places] if small else ([place] for place in places)
+        indices = [*group]
+        yield from [indices] if small else ([index] for index in indices)
