@@ -12,7 +12,7 @@ from swinir_jax.cli.planning import Job
 from swinir_jax.files import make_folder
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.files import FileRestoration, Restored
-from swinir_jax.inference.overlap import Outcome, in_lanes, overlapped
+from swinir_jax.inference.overlap import GetResult, in_lanes, overlapped
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Lane:
       restorer: the networks on the device.
       jobs: pictures of all lanes.
       beside: pictures that are read beside the one being restored, and pictures that are written.
-      finish: called once a result is written; its answer is the picture's outcome.
+      finish: called once a result is written; returns the seconds of the picture.
       display: progress on the terminal.
       args: options of the command.
     """
@@ -37,7 +37,7 @@ class Lane:
     display: Display
     args: argparse.Namespace
 
-    def run(self, indices: Sequence[int], stopped: Callable[[], bool]) -> Iterator[tuple[int, Outcome[float]]]:
+    def run(self, indices: Sequence[int], stopped: Callable[[], bool]) -> Iterator[tuple[int, GetResult[float]]]:
         """Restores the pictures at some indices of `jobs`, as `overlapped`."""
         under_way: dict[int, FileRestoration] = {}  # by index of the job
 
@@ -75,13 +75,13 @@ def run_lanes(
     finish: Callable[[Job, Restored], float],
     display: Display,
     args: argparse.Namespace,
-) -> Iterator[tuple[Job, Outcome[float]]]:
+) -> Iterator[tuple[Job, GetResult[float]]]:
     """Restores pictures, each by one of the restorers, and a large one without others beside.
 
     Args:
       jobs: pictures, in order.
       restorers: the networks on each device.
-      finish: called once a result is written; its answer is the picture's outcome.
+      finish: called once a result is written; returns the seconds of the picture.
       display: progress on the terminal.
       args: options of the command.
 
@@ -96,8 +96,8 @@ def run_lanes(
     largest = largest_beside_others(len(lanes)) / restorers[0].scale ** 2
     for indices in _groups(jobs, 0 if args.memory is not None else largest):
         used = lanes if len(indices) > 1 else lanes[:1]
-        for index, outcome in in_lanes(indices, [lane.run for lane in used]):
-            yield jobs[index], outcome
+        for index, get_result in in_lanes(indices, [lane.run for lane in used]):
+            yield jobs[index], get_result
 
 
 def _groups(jobs: Sequence[Job], largest: float) -> Iterator[list[int]]:
