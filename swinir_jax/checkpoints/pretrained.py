@@ -23,7 +23,7 @@ from swinir_jax.checkpoints.download import is_address, locate_address, locate_o
 from swinir_jax.checkpoints.ends import load_ends
 from swinir_jax.checkpoints.folders import CONFIG_FILE, PARAMS_FOLDER, is_model, is_two_ended
 from swinir_jax.checkpoints.names import check_network, params_from_official, split_buffers
-from swinir_jax.checkpoints.networks import Weights
+from swinir_jax.checkpoints.networks import WeightKind
 from swinir_jax.checkpoints.run import is_run, load_run, run_folder
 from swinir_jax.checkpoints.torch_file import unpacked_archive
 from swinir_jax.checkpoints.weight_file import SUFFIXES, read_weight_file
@@ -43,7 +43,7 @@ def load_pretrained(
     img_range: float | None = None,
     qk_scale: float | None = None,
     shift: bool | None = None,
-    weights: Weights = "ema",
+    weights: WeightKind = "ema",
     strength: float | None = None,
     dtype: Any = jnp.float32,
     weights_dir: str | os.PathLike[str] | None = None,
@@ -78,8 +78,8 @@ def load_pretrained(
       InputError: if there is no such model, a file is damaged or does not hold a SwinIR, weights and configuration do
         not fit each other, or a strength is given for a model without two ends.
     """
-    if weights not in get_args(Weights):
-        raise InputError(f"weights must be one of {get_args(Weights)}, got {weights!r}.")
+    if weights not in get_args(WeightKind):
+        raise InputError(f"weights must be one of {get_args(WeightKind)}, got {weights!r}.")
     given: dict[str, Any] = {"img_range": img_range, "qk_scale": qk_scale, "shift": shift}
     blended: float | None = None
     if not is_address(name) and is_run(folder := run_folder(name)):
@@ -159,7 +159,7 @@ def _weight_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def _load_file(path: Path, weights: Weights, given: Mapping[str, Any]) -> tuple[dict[str, Any], SwinIRConfig]:
+def _load_file(path: Path, weights: WeightKind, given: Mapping[str, Any]) -> tuple[dict[str, Any], SwinIRConfig]:
     """Loads a weight file; `given` has the arguments of `infer_config`."""
     tensors, notes = read_weight_file(path, weights)
     if given["img_range"] is None and path.stem in OFFICIAL:
