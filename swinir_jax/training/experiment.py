@@ -237,8 +237,6 @@ class Experiment:
     max_skipped: int = 100
     log_every: int = 100
 
-    defaults_of_old: typing.ClassVar = {"ema_warmup": False}  # fields that older runs do not store
-
     def __post_init__(self) -> None:
         check_choices(self, "")
         check_at_least(self, "", steps=1, batch_size=1, seed=0, shard_optimizer=1, max_skipped=1, log_every=1)
@@ -264,6 +262,8 @@ class Experiment:
         Raises:
           InputError: if a name is unknown or missing, or a value is out of its range.
         """
+        if isinstance(values, Mapping):  # other values are refused below
+            values = {"ema_warmup": False, **values}
         return _from_dict(cls, values, "")
 
 
@@ -276,7 +276,7 @@ def _from_dict(kind: Any, values: Mapping[str, Any], name: str) -> Any:
     unknown = sorted(dotted[field] for field in values.keys() - hints.keys())
     if unknown:
         raise InputError(f"Unknown fields of an experiment: {first_few(unknown)}.")
-    arguments = {**getattr(kind, "defaults_of_old", {}), **values}
+    arguments = dict(values)
     for field, value in values.items():
         if dataclasses.is_dataclass(hints[field]):
             arguments[field] = _from_dict(hints[field], value, dotted[field])
