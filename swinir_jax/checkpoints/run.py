@@ -72,7 +72,8 @@ def best_first(scores: Mapping[int, float]) -> list[int]:
 @contextlib.contextmanager
 def without_orbax_log() -> Iterator[None]:
     """Drops Orbax's log in this context, such as warnings that a folder is only read."""
-    orbax_logger, quiet = logging.getLogger("absl"), functools.partial(is_not_from_orbax)  # removed without another's
+    orbax_logger = logging.getLogger("absl")
+    quiet = functools.partial(is_not_from_orbax)  # an object of its own: removing it leaves the filters of others
     orbax_logger.addFilter(quiet)
     try:
         yield
