@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from tables import ROOT, markdown, replace_table
 
-from swinir_jax.gpu.attention import TUNING, window_attention
+from swinir_jax.gpu.attention import TUNING, Settings, window_attention
 from swinir_jax.models.layers import attend, split_heads, weigh_values
 from swinir_jax.models.windows import MASKED, shift_mask, shift_regions
 
@@ -81,7 +81,7 @@ def without_padding(y: jax.Array, qkv: jax.Array) -> jax.Array:
 
 def kernel(qkv: jax.Array, bias: jax.Array, regions: jax.Array, tuning: Any) -> jax.Array:
     """The kernel of swinir_jax.gpu."""
-    return window_attention(qkv, bias, regions, scale_of(qkv, bias), MASKED, tuning)
+    return window_attention(qkv, bias, regions, Settings(scale_of(qkv, bias), MASKED, tuning))
 
 
 def ways() -> dict[str, Attention]:

@@ -92,7 +92,7 @@ def compare_kernel(mesh: jax.sharding.Mesh, regions: jax.Array | None) -> float:
     @functools.partial(jax.jit, static_argnums=0)
     @functools.partial(jax.value_and_grad, argnums=(1, 2))
     def gradients(attend, qkv, bias):
-        return jnp.sum(jnp.sin(attend(qkv, bias, regions, 0.3, MASKED).astype(jnp.float32)))
+        return jnp.sum(jnp.sin(attend(qkv, bias, regions, attention.Settings(0.3, MASKED)).astype(jnp.float32)))
 
     divided = functools.partial(attention.divided_attention, mesh)
     placed = jax.device_put((qkv, bias), (NamedSharding(mesh, P(mesh.axis_names)), NamedSharding(mesh, P())))

@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,6 @@ def infer_config(
             f"These are not the weights of a SwinIR: the features are {unshuffle} times smaller than the input, and "
             f"enlarged by {enlargement}."
         )
-    if img_range is None:
-        img_range = 255.0 if window == 7 and not upsampler else 1.0
     if shift is False and _masks(tensors):
         raise InputError("shift=False contradicts the attn_mask buffers: with them, windows shift.")
     config = SwinIRConfig(
@@ -64,7 +63,7 @@ def infer_config(
         in_chans=in_chans,
         img_size=_img_size(tensors, window),
         window_size=window,
-        img_range=img_range,
+        img_range=255.0 if window == 7 and not upsampler else 1.0,
         upsampler=upsampler,
         resi_connection="3conv" if "conv_after_body.0.weight" in tensors else "1conv",
         embed_dim=embed_dim,
@@ -72,12 +71,24 @@ def infer_config(
         num_heads=num_heads,
         mlp_ratio=_mlp_ratio(hidden, embed_dim),
         qkv_bias=f"{_FIRST_LAYER}.attn.qkv.bias" in tensors or f"{_FIRST_LAYER}.attn.q_bias" in tensors,
-        qk_scale=qk_scale,
         ape="absolute_pos_embed" in tensors,
         patch_norm="patch_embed.norm.weight" in tensors,
         family="swin2sr" if f"{_FIRST_LAYER}.attn.logit_scale" in tensors else "swinir",
         unshuffle=unshuffle,
     )
+    return with_given(config, img_range=img_range, qk_scale=qk_scale, shift=shift)
+
+
+def with_given(
+    config: SwinIRConfig, *, img_range: float | None = None, qk_scale: float | None = None, shift: bool | None = None
+) -> SwinIRConfig:
+    """Returns the configuration with the values that a user gives for what files do not tell; None gives none.
+
+    Raises:
+      InputError: as `SwinIRConfig` and `with_shift`.
+    """
+    given: dict[str, Any] = {"img_range": img_range, "qk_scale": qk_scale}
+    config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
     return config if shift is None else with_shift(config, shift)
 
 

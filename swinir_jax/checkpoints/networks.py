@@ -10,7 +10,7 @@ import numpy as np
 from swinir_jax.checkpoints.names import split_buffers
 from swinir_jax.checkpoints.pickled_values import UnreadTensor
 
-Weights = Literal["ema", "raw"]
+WeightKind = Literal["ema", "raw"]
 Tensor = np.ndarray | UnreadTensor
 Tensors = dict[str, Tensor]  # parameters and buffers by official name
 
@@ -34,7 +34,7 @@ _MOMENTS = re.compile(r"exp_avg|square_avg|avg_sq")  # an optimiser's averages o
 _MOST_LISTED = 4  # parts of a file in one note
 
 
-def choose_network(tensors: Mapping[str, Tensor], weights: Weights, file_name: str) -> tuple[Tensors, list[str]]:
+def choose_network(tensors: Mapping[str, Tensor], weights: WeightKind, file_name: str) -> tuple[Tensors, list[str]]:
     """Chooses the SwinIR that is wanted among the tensors of a file.
 
     A network is all tensors with the same prefix as a `conv_first.weight` whose names go on as official names do.
@@ -110,7 +110,7 @@ def _is_averaged(prefix: str, tensors: Mapping[str, Tensor], networks: Mapping[s
     return prefix + _COUNTER in tensors or _told(prefix) == "ema" or _is_teacher(prefix, networks)
 
 
-def _told(prefix: str) -> Weights | None:
+def _told(prefix: str) -> WeightKind | None:
     """Returns what a name tells of weights: "ema" by a word for averages, "raw" by a negation before the word."""
     words = ["", *_words(_MOMENTS.sub("", prefix))]
     negated = [before in _NEGATIONS for before, word in itertools.pairwise(words) if word in _AVERAGED]

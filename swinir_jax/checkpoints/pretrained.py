@@ -1,6 +1,5 @@
 """Loads a model and its parameters, by any name that weights can have, and saves them."""
 
-import dataclasses
 import logging
 import os
 import re
@@ -11,12 +10,20 @@ from typing import Any, get_args
 import jax.numpy as jnp
 
 from swinir_jax.checkpoints import store
-from swinir_jax.checkpoints.architecture import RULES, infer_config, tells_shift, tells_sides, tells_window, with_shift
+from swinir_jax.checkpoints.architecture import (
+    RULES,
+    Tensors,
+    infer_config,
+    tells_shift,
+    tells_sides,
+    tells_window,
+    with_given,
+)
 from swinir_jax.checkpoints.download import is_address, locate_address, locate_official
 from swinir_jax.checkpoints.ends import load_ends
 from swinir_jax.checkpoints.folders import CONFIG_FILE, PARAMS_FOLDER, is_model, is_two_ended
 from swinir_jax.checkpoints.names import check_network, params_from_official, split_buffers
-from swinir_jax.checkpoints.networks import Weights
+from swinir_jax.checkpoints.networks import WeightKind
 from swinir_jax.checkpoints.run import is_run, load_run, run_folder
 from swinir_jax.checkpoints.torch_file import unpacked_archive
 from swinir_jax.checkpoints.weight_file import SUFFIXES, read_weight_file
@@ -36,7 +43,7 @@ def load_pretrained(
     img_range: float | None = None,
     qk_scale: float | None = None,
     shift: bool | None = None,
-    weights: Weights = "ema",
+    weights: WeightKind = "ema",
     strength: float | None = None,
     dtype: Any = jnp.float32,
     weights_dir: str | os.PathLike[str] | None = None,
@@ -71,10 +78,9 @@ def load_pretrained(
       InputError: if there is no such model, a file is damaged or does not hold a SwinIR, weights and configuration do
         not fit each other, or a strength is given for a model without two ends.
     """
-    if weights not in get_args(Weights):
-        raise InputError(f"weights must be one of {get_args(Weights)}, got {weights!r}.")
-    arguments: dict[str, Any] = {"img_range": img_range, "qk_scale": qk_scale}
-    overrides = {name: value for name, value in arguments.items() if value is not None}
+    if weights not in get_args(WeightKind):
+        raise InputError(f"weights must be one of {get_args(WeightKind)}, got {weights!r}.")
+    given: dict[str, Any] = {"img_range": img_range, "qk_scale": qk_scale, "shift": shift}
     blended: float | None = None
     if not is_address(name) and is_run(folder := run_folder(name)):
         params, config = load_run(folder, weights)
@@ -84,12 +90,11 @@ def load_pretrained(
     elif is_model(path):
         params, config = store.load_model(path)
     else:
-        params, config = _load_file(path, img_range, qk_scale, shift, weights)
+        params, config = _load_file(path, weights, given)
+        given = {}  # they are in the configuration already
     if strength is not None and blended is None:
         raise InputError(f"{name}: has no two ends; leave out the strength (--strength).")
-    if shift is not None:
-        config = with_shift(config, shift)
-    return SwinIR(dataclasses.replace(config, **overrides), dtype=dtype), params
+    return SwinIR(with_given(config, **given), dtype=dtype), params
 
 
 def save_pretrained(folder: str | os.PathLike[str], model: SwinIR, params: Mapping[str, Any]) -> None:
@@ -154,14 +159,13 @@ def _weight_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def _load_file(
-    path: Path, img_range: float | None, qk_scale: float | None, shift: bool | None, weights: Weights
-) -> tuple[dict[str, Any], SwinIRConfig]:
+def _load_file(path: Path, weights: WeightKind, given: Mapping[str, Any]) -> tuple[dict[str, Any], SwinIRConfig]:
+    """Loads a weight file; `given` has the arguments of `infer_config`."""
     tensors, notes = read_weight_file(path, weights)
-    if img_range is None and path.stem in OFFICIAL:
-        img_range = OFFICIAL[path.stem].config.img_range
+    if given["img_range"] is None and path.stem in OFFICIAL:
+        given = {**given, "img_range": OFFICIAL[path.stem].config.img_range}
     try:
-        config = infer_config(tensors, img_range=img_range, qk_scale=qk_scale, shift=shift)
+        config = infer_config(tensors, **given)
         params = params_from_official(tensors, config)
     except InputError as error:
         if _PART.search(path.name):
@@ -170,24 +174,28 @@ def _load_file(
     for note in notes:
         logger.warning(note)
     if path.stem not in OFFICIAL and path not in bundled_models().values():
-        arguments = {"img_range": img_range, "qk_scale": qk_scale}
-        ruled = {
-            name: f"{name}={getattr(config, name)} ({RULES[name]}; {name}=... overrides)"
-            for name, value in arguments.items()
-            if value is None and not (name == "qk_scale" and config.family == "swin2sr")
-        }
-        # Nearly all networks have 1 and None; only JPEG's have a window of 7 and 255.
-        usual = [text for name, text in ruled.items() if getattr(config, name) in (1.0, None)]
-        assumptions = [text for text in ruled.values() if text not in usual]
-        if not tells_window(tensors):
-            assumptions.append(f"windows of {config.window_size} pixels (there are no buffers)")
-        if not tells_sides(tensors):
-            side = config.img_sides[0]
-            assumptions.append(f"a position embedding of {side}x{side}, a square (there are no attn_mask buffers)")
-        if shift is None and not tells_shift(tensors):
-            missing = "attn_mask buffers" if split_buffers(tensors)[1] else "buffers"
-            assumptions.append(f"windows shift (there are no {missing}), unless shift=False (--no-shift)")
-        for level, texts in ((logging.INFO, usual), (logging.WARNING, assumptions)):  # a wrong one gives wrong pictures
-            if texts:
-                logger.log(level, "%s does not tell, so by rule: %s.", path.name, "; ".join(texts))
+        _tell_assumptions(path.name, tensors, config, given)
     return params, config
+
+
+def _tell_assumptions(file_name: str, tensors: Tensors, config: SwinIRConfig, given: Mapping[str, Any]) -> None:
+    """Logs what was neither given nor told by a file; warns where a wrong assumption gives wrong pictures."""
+    ruled = {
+        name: f"{name}={getattr(config, name)} ({rule}; {name}=... overrides)"
+        for name, rule in RULES.items()
+        if given[name] is None and not (name == "qk_scale" and config.family == "swin2sr")
+    }
+    # Nearly all networks have 1 and None; only JPEG's have a window of 7 and 255.
+    usual = [text for name, text in ruled.items() if getattr(config, name) in (1.0, None)]
+    assumptions = [text for text in ruled.values() if text not in usual]
+    if not tells_window(tensors):
+        assumptions.append(f"windows of {config.window_size} pixels (there are no buffers)")
+    if not tells_sides(tensors):
+        side = config.img_sides[0]
+        assumptions.append(f"a position embedding of {side}x{side}, a square (there are no attn_mask buffers)")
+    if given["shift"] is None and not tells_shift(tensors):
+        missing = "attn_mask buffers" if split_buffers(tensors)[1] else "buffers"
+        assumptions.append(f"windows shift (there are no {missing}), unless shift=False (--no-shift)")
+    for level, texts in ((logging.INFO, usual), (logging.WARNING, assumptions)):
+        if texts:
+            logger.log(level, "%s does not tell, so by rule: %s.", file_name, "; ".join(texts))

@@ -13,7 +13,7 @@ import flax
 from etils import epath
 
 from swinir_jax.checkpoints.names import parameter_shapes, shape_problems
-from swinir_jax.checkpoints.networks import Weights
+from swinir_jax.checkpoints.networks import WeightKind
 from swinir_jax.checkpoints.store import load_params
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError, first_few, one_line
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 EXPERIMENT_FILE = "experiment.json"
 CHECKPOINTS_FOLDER = "checkpoints"
-ITEMS: Mapping[Weights, str] = {"ema": "ema", "raw": "params"}  # folders in a checkpoint
+ITEMS: Mapping[WeightKind, str] = {"ema": "ema", "raw": "params"}  # folders in a checkpoint
 
 
 def run_folder(name: str | os.PathLike[str]) -> epath.Path:
@@ -72,7 +72,8 @@ def best_first(scores: Mapping[int, float]) -> list[int]:
 @contextlib.contextmanager
 def without_orbax_log() -> Iterator[None]:
     """Drops Orbax's log in this context, such as warnings that a folder is only read."""
-    orbax_logger, quiet = logging.getLogger("absl"), functools.partial(is_not_from_orbax)  # removed without another's
+    orbax_logger = logging.getLogger("absl")
+    quiet = functools.partial(is_not_from_orbax)  # an object of its own: removing it leaves the filters of others
     orbax_logger.addFilter(quiet)
     try:
         yield
@@ -85,7 +86,7 @@ def is_not_from_orbax(record: logging.LogRecord) -> bool:
     return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
-def load_run(folder: epath.Path, weights: Weights) -> tuple[dict[str, Any], SwinIRConfig]:
+def load_run(folder: epath.Path, weights: WeightKind) -> tuple[dict[str, Any], SwinIRConfig]:
     """Reads the weights of a run's best checkpoint by validation, or of the latest if there are no scores.
 
     Only `comparable_scores` count. The log names the checkpoint.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from swinir_jax.checkpoints.foreign import HEAD, kind_of_file
-from swinir_jax.checkpoints.networks import Tensor, Weights, choose_network
+from swinir_jax.checkpoints.networks import Tensor, WeightKind, choose_network
 from swinir_jax.checkpoints.pickled_values import UnreadTensor
 from swinir_jax.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from swinir_jax.checkpoints.torch_file import is_torch_file, read_torch_file
@@ -22,7 +22,9 @@ _WRAPPERS = {"module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped
 _LONGEST_NAME = 256  # characters of a tensor's full name
 
 
-def read_weight_file(path: str | os.PathLike[str], weights: Weights = "ema") -> tuple[dict[str, np.ndarray], list[str]]:
+def read_weight_file(
+    path: str | os.PathLike[str], weights: WeightKind = "ema"
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Reads a SwinIR's parameters and buffers by official name.
 
     The full name of a tensor is the keys of all containers around it and its own, joined by dots, without the keys of

@@ -9,15 +9,14 @@ import zlib
 import numpy as np
 
 from swinir_jax.cli.exit_codes import code_of
-from swinir_jax.cli.goal import Goal, check_folder, is_folder_name, local_path
-from swinir_jax.cli.inputs import STANDARD_STREAM, find_inputs
+from swinir_jax.cli.goal import Goal
+from swinir_jax.cli.inputs import find_inputs
 from swinir_jax.cli.planning import Draft, assign_targets
 from swinir_jax.data.blind import CHAIN_KINDS, DEFAULT_CHAIN, blind_chain, cut_to_scale
 from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
 from swinir_jax.files import make_folder, scratch_folder
 from swinir_jax.images import Picture, write_picture
-from swinir_jax.images.formats import format_by_name
 
 if typing.TYPE_CHECKING:
     from swinir_jax.data.blind.chains import Chain
@@ -58,10 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}.")
     chain = blind_chain(args.chain)
-    goal = Goal(local_path(args.out))
-    if args.out == STANDARD_STREAM or (format_by_name(goal.path) and not is_folder_name(args.out)):
-        raise InputError(f"{args.out}: degraded photographs go into a folder, not into a file.")
-    check_folder(goal.path)
+    goal = Goal.of_folder(args.out, "degraded photographs")
     failed = done = 0
     with scratch_folder() as spool:
         inputs = find_inputs(args.images, goal.path, spool, recursive=args.recursive)

@@ -25,13 +25,13 @@ class _Running:
     """A picture that is being restored.
 
     Attributes:
-      place: place among all pictures, from 0.
+      index: index among all pictures.
       name: name, as shown.
       size: height and width; None if the picture is restored by rows, whose tiles are not known beforehand.
       progress: finished tiles.
     """
 
-    place: int
+    index: int
     name: str
     size: tuple[int, int] | None
     progress: Progress
@@ -96,22 +96,22 @@ class Display:
             bar.close()
 
     @contextlib.contextmanager
-    def picture(self, lane: int, place: int, name: str, size: tuple[int, int] | None) -> Iterator[None]:
+    def picture(self, lane: int, index: int, name: str, size: tuple[int, int] | None) -> Iterator[None]:
         """Shows a picture until the end of the block.
 
         Args:
           lane: lane that restores the picture.
-          place: place of the picture among those of `drawing`, from 0.
+          index: index of the picture among those of `drawing`.
           name: name of the picture.
           size: height and width of the picture; None if it is restored by rows, whose tiles are not known beforehand.
         """
         if not self._restorers:
             yield
             return
-        work = self._works[place]
+        work = self._works[index]
         progress = Progress(self._pace.expect(work))
         with self._lock:
-            self._running[lane] = _Running(place, _shown(name), size, progress)
+            self._running[lane] = _Running(index, _shown(name), size, progress)
         try:
             yield
         finally:  # also of a picture that fails
@@ -133,16 +133,16 @@ class Display:
 
     def _estimate(self) -> tuple[float, str]:
         """Returns the part of the work that is done, and the picture at hand with the time left."""
-        first = min(self._running.values(), key=lambda running: running.place)
+        first = min(self._running.values(), key=lambda running: running.index)
         fraction, left = first.progress.estimate()
-        place, name = first.place, first.name
-        fraction, work = fraction or 0.0, self._works[place]
-        whole, finished = sum(self._works), sum(self._works[:place]) + fraction * work
-        text = f"{name}, {place + 1} of {len(self._works)}" if len(self._works) > 1 else name
+        index, name = first.index, first.name
+        fraction, work = fraction or 0.0, self._works[index]
+        whole, finished = sum(self._works), sum(self._works[:index]) + fraction * work
+        text = f"{name}, {index + 1} of {len(self._works)}" if len(self._works) > 1 else name
         if not first.progress.total:
             text += ", preparing the network for pictures of this size"
         if left:
-            others = sum(self._works[place + 1 :]) / len(self._restorers)
+            others = sum(self._works[index + 1 :]) / len(self._restorers)
             after = self._pace.expect(others)
             if after is None:  # as fast as this picture
                 after = left / (1 - fraction) / work * others

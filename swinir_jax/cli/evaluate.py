@@ -24,6 +24,7 @@ from swinir_jax.evaluation.protocol import (
     BASELINES,
     Images,
     Measurement,
+    Pair,
     RestoreImage,
     average,
     baseline,
@@ -100,21 +101,51 @@ def run(args: argparse.Namespace) -> int:
     pairs, left_out = named_pairs(args, task, scale)
     check_devices()
     network, distance = _network(args, task, scale), _distance(args, task)
-    # How the literature measures bicubic interpolation.
-    bicubic_of_y = args.model == "bicubic" and task.training == "bicubic" and not args.lq
-    protocol = _protocol(args, task, level, scale, len(pairs), bicubic_of_y)
-    if distance:
-        protocol["distance"] = args.perceptual or DEFAULT_DISTANCE
+    protocol = _protocol(args, task, level, len(pairs), distance)
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
     check_outputs(args, pairs)
     report = Report(args.report) if args.report else None
     _say(args, title)
     start = time.perf_counter()
+    results, failed = _measure(args, task, level, network, distance, pairs, report)
+    averages = average(results)
+    if args.json:
+        measured = {**protocol, "images": len(results), "device": jax.devices()[0].device_kind}
+        write_json(args.json, {**as_dict(measured, results, averages), "failed": failed})
+    if not results:
+        logger.error("None of the %d images could be measured.", len(failed))
+        return code_of(len(failed), 0)
+    rows = [_row("average", _formatted(averages, averages), f"{time.perf_counter() - start:.2f} in all")]
+    paper, notes = published(args.task, args.model, str(args.hq), level), explain(results, averages)
+    if paper:
+        rows.append(_row("published", _formatted(averages, paper), ""))
+    _say(args, *rows, *notes)
+    if args.csv:
+        write_csv(args.csv, results, averages)
+    if report:
+        report.finish(title, results, averages, paper, notes)
+    if failed:
+        logger.error("%d of %d images left out of the averages: %s", len(failed), len(pairs), listed(failed))
+    if left_out:
+        _say(args, left_out)
+    return code_of(len(failed), len(results))
+
+
+def _measure(
+    args: argparse.Namespace,
+    task: Task,
+    level: int,
+    network: RestoreImage,
+    distance: Distance | None,
+    pairs: Mapping[str, Pair],
+    report: Report | None,
+) -> tuple[list[Measurement], list[str]]:
+    """Measures all images, and prints a row of each; returns the measurements, and the names of those that failed."""
     results: list[Measurement] = []
     failed: list[str] = []
     for name, pair in pairs.items():
         try:
-            [(result, images)] = evaluate(task, level, network, [pair], bicubic_of_y=bicubic_of_y)
+            [(result, images)] = evaluate(task, level, network, [pair], bicubic_of_y=_bicubic_of_y(args, task))
             _write_images(args, report, name, images)
         except InputError as error:
             failed.append(name)
@@ -127,29 +158,7 @@ def run(args: argparse.Namespace) -> int:
             _say(args, _row("image", {metric: heading(metric) for metric in result.scores}, "seconds"))
         results.append(result)
         _say(args, _row(name, format_scores(result), f"{result.seconds:.2f}"))
-    averages = average(results)
-    if args.json:
-        measured = {**protocol, "images": len(results), "device": jax.devices()[0].device_kind}
-        write_json(args.json, {**as_dict(measured, results, averages), "failed": failed})
-    if not results:
-        logger.error("None of the %d images could be measured.", len(failed))
-        return code_of(len(failed), 0)
-    paper = published(args.task, args.model, str(args.hq), level)
-    _say(args, _row("average", _formatted(averages, averages), f"{time.perf_counter() - start:.2f} in all"))
-    if paper:
-        _say(args, _row("published", _formatted(averages, paper), ""))
-    notes = explain(results, averages)
-    for note in notes:
-        _say(args, note)
-    if args.csv:
-        write_csv(args.csv, results, averages)
-    if report:
-        report.finish(title, results, averages, paper, notes)
-    if failed:
-        logger.error("%d of %d images left out of the averages: %s", len(failed), len(pairs), listed(failed))
-    if left_out:
-        _say(args, left_out)
-    return code_of(len(failed), len(results))
+    return results, failed
 
 
 def _write_images(args: argparse.Namespace, report: Report | None, name: str, images: Images) -> None:
@@ -179,12 +188,16 @@ def _distance(args: argparse.Namespace, task: Task) -> Distance | None:
     if args.perceptual == "none":
         return None
     try:
-        return load_distance(args.perceptual or DEFAULT_DISTANCE, args.weights_dir, progress=not args.quiet)
+        return load_distance(_distance_name(args), args.weights_dir, progress=not args.quiet)
     except InputError as error:
         if args.perceptual:
             raise
         logger.warning("no perceptual distance: %s", error)
         return None
+
+
+def _distance_name(args: argparse.Namespace) -> str:
+    return args.perceptual or DEFAULT_DISTANCE
 
 
 def _level(args: argparse.Namespace, task: Task) -> int:
@@ -216,7 +229,7 @@ def _network(args: argparse.Namespace, task: Task, scale: int) -> RestoreImage:
 
 
 def _protocol(
-    args: argparse.Namespace, task: Task, level: int, scale: int, count: int, bicubic_of_y: bool
+    args: argparse.Namespace, task: Task, level: int, count: int, distance: Distance | None
 ) -> dict[str, Any]:
     """Returns everything that the scores depend on."""
     protocol = {
@@ -226,20 +239,25 @@ def _protocol(
         "images": count,
         "hq": str(args.hq or "none"),
         "lq": str(args.lq) if args.lq else "made from the ground truth",
-        "degradation": _degradation(args, task, bicubic_of_y),
+        "degradation": _degradation(args, task),
         "crop": task.border(level),
     }
-    if args.model in BASELINES:
-        return protocol
-    settings = {name: getattr(args, name) for name in ("weights", "dtype", "tile", "self_ensemble")}
-    given = {name: value for name in ("strength", "shift", *RULES) if (value := getattr(args, name)) is not None}
-    return {**protocol, "pad": PAD, **settings, **given}
+    if args.model not in BASELINES:
+        settings = {name: getattr(args, name) for name in ("weights", "dtype", "tile", "self_ensemble")}
+        given = {name: value for name in ("strength", "shift", *RULES) if (value := getattr(args, name)) is not None}
+        protocol |= {"pad": PAD, **settings, **given}
+    return {**protocol, "distance": _distance_name(args)} if distance else protocol
 
 
-def _degradation(args: argparse.Namespace, task: Task, bicubic_of_y: bool) -> str:
+def _degradation(args: argparse.Namespace, task: Task) -> str:
     if args.lq:
         return "unknown: LQ files are given"
-    return "Y is rounded and resized alone for psnr_y and ssim_y" if bicubic_of_y else task.protocol
+    return "Y is rounded and resized alone for psnr_y and ssim_y" if _bicubic_of_y(args, task) else task.protocol
+
+
+def _bicubic_of_y(args: argparse.Namespace, task: Task) -> bool:
+    """Returns whether Y is resized alone, as the literature measures bicubic interpolation."""
+    return args.model == "bicubic" and task.training == "bicubic" and not args.lq
 
 
 def _formatted(metrics: Mapping[str, float], scores: Mapping[str, float]) -> dict[str, str]:
@@ -254,6 +272,6 @@ def _width(metric: str) -> int:
     return max(10, len(heading(metric)) + 2)
 
 
-def _say(args: argparse.Namespace, line: str) -> None:
+def _say(args: argparse.Namespace, *lines: str) -> None:
     if not args.quiet:
-        say(line)
+        say(*lines)

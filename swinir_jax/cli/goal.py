@@ -58,15 +58,33 @@ class Goal:
                 raise no_scratch("standard output")
             ending = ending or ".png"
             return cls(spool / f"result{ending}", is_file=True, is_stream=True, ending=ending)
-        is_folder = is_folder_name(out)
-        if is_folder or format_by_name(path) is None:
-            check_folder(path, _OUT)
-            return cls(path, ending=ending, is_doubtful=not is_folder and bool(_FILE_ENDING.fullmatch(path.suffix)))
+        if not _names_picture(out):
+            _check_folder(path, _OUT)
+            is_doubtful = not _is_folder_name(out) and bool(_FILE_ENDING.fullmatch(path.suffix))
+            return cls(path, ending=ending, is_doubtful=is_doubtful)
         if ending and target_format(path) != target_format(ending):
             raise InputError(f"{path}: --format asks for {target_format(ending)}; leave one of the two out.")
         target_format(path)  # raises if the format cannot be written
-        check_folder(path.parent, _OUT)
+        _check_folder(path.parent, _OUT)
         return cls(path, is_file=True, ending=path.suffix)
+
+    @classmethod
+    def of_folder(cls, out: str, content: str) -> "Goal":
+        """Parses the output option of a command that always writes into a folder.
+
+        Args:
+          out: folder.
+          content: what the folder is for, for the message.
+
+        Raises:
+          InputError: if `out` is empty, names a file or standard output, or lies below a file.
+          UnwritableError: if the folder cannot be written into.
+        """
+        path = local_path(out)
+        if out == STANDARD_STREAM or _names_picture(out):
+            raise InputError(f"{out}: {content} go into a folder, not into a file.")
+        _check_folder(path, "a folder")
+        return cls(path)
 
     @property
     def folder(self) -> Path:
@@ -116,12 +134,16 @@ def local_path(out: str) -> Path:
     return Path(out)
 
 
-def is_folder_name(out: str) -> bool:
+def _is_folder_name(out: str) -> bool:
     """Tells whether an output option names a folder whatever the ending of the name."""
     return out.endswith(os.sep) or os.path.isdir(out)
 
 
-def check_folder(folder: Path, out: str = "a folder") -> None:
+def _names_picture(out: str) -> bool:
+    return format_by_name(Path(out)) is not None and not _is_folder_name(out)
+
+
+def _check_folder(folder: Path, out: str) -> None:
     """Refuses a folder that cannot be made or written into, before the work; `out` says what the option takes."""
     place = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
     if place and not os.path.isdir(place):

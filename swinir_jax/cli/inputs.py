@@ -30,12 +30,12 @@ class Source:
     Attributes:
       name: the picture's name in messages, as the user wrote it.
       file: file to read.
-      place: path of the result below the output folder, with the input's file name.
+      relative: path below the folder that was searched, else the file name; that of the result below the output folder.
     """
 
     name: str
     file: Path
-    place: Path
+    relative: Path
 
     def renamed(self, error: BaseException) -> str:
         """Returns an error's text with the picture's name in place of the name of a temporary copy."""
@@ -62,7 +62,7 @@ class Inputs:
 
     def surrounds(self, folder: Path) -> bool:
         """Returns whether a folder lies below one that was searched, or that holds a picture."""
-        searched = {source.file.parents[len(source.place.parts) - 1] for source in self.sources}
+        searched = {source.file.parents[len(source.relative.parts) - 1] for source in self.sources}
         return any(_resolved(folder).is_relative_to(_resolved(place)) for place in searched)
 
     def describe_others(self) -> list[str]:
@@ -98,7 +98,7 @@ def find_inputs(arguments: Sequence[str], out: Path, spool: Path | None, *, recu
     for argument in dict.fromkeys(arguments):
         try:
             for source in _expand(argument, inputs, out, spool, recursive):
-                key = (os.path.realpath(source.file), source.place)
+                key = (os.path.realpath(source.file), source.relative)
                 if key not in known:
                     known.add(key)
                     inputs.sources.append(source)
@@ -210,7 +210,7 @@ def _matching(pattern: str, inputs: Inputs, out: Path, recursive: bool) -> list[
             inputs.left_out.append(folder)
         else:
             found = _search(folder, inputs, out, recursive)
-            sources += [dataclasses.replace(source, place=folder.name / source.place) for source in found]
+            sources += [dataclasses.replace(source, relative=folder.name / source.relative) for source in found]
     if not sources:
         others = f"; {_describe_subfolders(passed_over)}" if passed_over else ""
         raise InputError(f"{pattern}: no picture matches this pattern{others}.")
@@ -228,7 +228,7 @@ def _file_or_pipe(path: Path, spool: Path | None) -> Source:
     return Source(str(path), path, Path(path.name))
 
 
-def _copied(stream: BinaryIO, name: str, place: Path, spool: Path | None) -> Source:
+def _copied(stream: BinaryIO, name: str, relative: Path, spool: Path | None) -> Source:
     """Copies a picture that can be read only once; refuses other streams first, as they may never end."""
     if spool is None:
         raise no_scratch(name)
@@ -239,7 +239,7 @@ def _copied(stream: BinaryIO, name: str, place: Path, spool: Path | None) -> Sou
     with open(file, "xb") as copy:
         copy.write(beginning)
         shutil.copyfileobj(stream, copy)
-    return Source(name, file, place)
+    return Source(name, file, relative)
 
 
 def no_scratch(name: str) -> InputError:

@@ -12,7 +12,7 @@ from swinir_jax.cli.planning import Job
 from swinir_jax.files import make_folder
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.files import FileRestoration, Restored
-from swinir_jax.inference.overlap import Outcome, in_lanes, overlapped
+from swinir_jax.inference.overlap import GetResult, in_lanes, overlapped
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Lane:
       restorer: the networks on the device.
       jobs: pictures of all lanes.
       beside: pictures that are read beside the one being restored, and pictures that are written.
-      finish: called once a result is written; its answer is the picture's outcome.
+      finish: called once a result is written; returns the seconds of the picture.
       display: progress on the terminal.
       args: options of the command.
     """
@@ -37,12 +37,12 @@ class Lane:
     display: Display
     args: argparse.Namespace
 
-    def run(self, places: Sequence[int], stopped: Callable[[], bool]) -> Iterator[tuple[int, Outcome[float]]]:
-        """Restores the pictures at some places among `jobs`, as `overlapped`."""
-        under_way: dict[int, FileRestoration] = {}  # of the jobs by their places
+    def run(self, indices: Sequence[int], stopped: Callable[[], bool]) -> Iterator[tuple[int, GetResult[float]]]:
+        """Restores the pictures at some indices of `jobs`, as `overlapped`."""
+        under_way: dict[int, FileRestoration] = {}  # by index of the job
 
-        def read(place: int) -> None:
-            job = self.jobs[place]
+        def read(index: int) -> None:
+            job = self.jobs[index]
             make_folder(job.target.parent)
             restoration = FileRestoration(
                 job.source.file,
@@ -55,18 +55,18 @@ class Lane:
                 strip_metadata=self.args.strip_metadata,
             )
             restoration.read()
-            under_way[place] = restoration
+            under_way[index] = restoration
 
-        def restore(place: int) -> None:
-            job, restoration = self.jobs[place], under_way.pop(place)  # one that fails is not kept
-            with self.display.picture(self.number, place, job.source.name, job.size):
+        def restore(index: int) -> None:
+            job, restoration = self.jobs[index], under_way.pop(index)  # one that fails is not kept
+            with self.display.picture(self.number, index, job.source.name, job.size):
                 restoration.restore()
-            under_way[place] = restoration
+            under_way[index] = restoration
 
-        def write(place: int) -> float:
-            return self.finish(self.jobs[place], under_way.pop(place).write())
+        def write(index: int) -> float:
+            return self.finish(self.jobs[index], under_way.pop(index).write())
 
-        return overlapped(places, read, restore, write, beside=self.beside, stopped=stopped)
+        return overlapped(indices, read, restore, write, beside=self.beside, stopped=stopped)
 
 
 def run_lanes(
@@ -75,13 +75,13 @@ def run_lanes(
     finish: Callable[[Job, Restored], float],
     display: Display,
     args: argparse.Namespace,
-) -> Iterator[tuple[Job, Outcome[float]]]:
+) -> Iterator[tuple[Job, GetResult[float]]]:
     """Restores pictures, each by one of the restorers, and a large one without others beside.
 
     Args:
       jobs: pictures, in order.
       restorers: the networks on each device.
-      finish: called once a result is written; its answer is the picture's outcome.
+      finish: called once a result is written; returns the seconds of the picture.
       display: progress on the terminal.
       args: options of the command.
 
@@ -94,19 +94,19 @@ def run_lanes(
         for i, restorer in enumerate(restorers)
     ]
     largest = largest_beside_others(len(lanes)) / restorers[0].scale ** 2
-    for places in _groups(jobs, 0 if args.memory is not None else largest):
-        used = lanes if len(places) > 1 else lanes[:1]
-        for place, outcome in in_lanes(places, [lane.run for lane in used]):
-            yield jobs[place], outcome
+    for indices in _groups(jobs, 0 if args.memory is not None else largest):
+        used = lanes if len(indices) > 1 else lanes[:1]
+        for index, get_result in in_lanes(indices, [lane.run for lane in used]):
+            yield jobs[index], get_result
 
 
 def _groups(jobs: Sequence[Job], largest: float) -> Iterator[list[int]]:
-    """Yields the places of pictures in a row that may run side by side: those of at most `largest` pixels."""
+    """Yields the indices of pictures in a row that may run side by side: those of at most `largest` pixels."""
 
-    def is_small(place: int) -> bool:
-        size = jobs[place].size
+    def is_small(index: int) -> bool:
+        size = jobs[index].size
         return size is not None and math.prod(size) <= largest
 
     for small, group in itertools.groupby(range(len(jobs)), is_small):
-        places = [*group]
-        yield from [places] if small else ([place] for place in places)
+        indices = [*group]
+        yield from [indices] if small else ([index] for index in indices)

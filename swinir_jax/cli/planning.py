@@ -74,7 +74,7 @@ def choose_format(
     result = dataclasses.replace(result, has_alpha=result.has_alpha and not flattened)
     by_rows = size is None
     if goal.ending is None:
-        return Draft(source, size, *result_ending(source.place, result, by_rows=by_rows))
+        return Draft(source, size, *result_ending(source.relative, result, by_rows=by_rows))
     name = target_format(goal.ending)
     if result.has_alpha and not LIMITS[name].alpha:
         if read_picture(source.file, memory=memory).is_translucent:
@@ -115,9 +115,9 @@ def assign_targets(
         jobs = [_named(draft, level, goal.path) for draft, level in zip(drafts, _levels(drafts, compare), strict=True)]
     inputs = {_identity(source.file) for source in sources} - {None}
     # An input that has the plain name of a result is the result of a former run, or will look like one.
-    plain = [] if goal.is_file else [goal.path / _place(draft, 0) for draft in drafts]
+    plain = [] if goal.is_file else [goal.path / _relative(draft, 0) for draft in drafts]
     for job in jobs:
-        if compare and not goal.is_file and job.source.place.parent.parts[:1] == (COMPARISONS,):
+        if compare and not goal.is_file and job.source.relative.parent.parts[:1] == (COMPARISONS,):
             raise InputError(
                 f"{job.target}: would lie among the before/after pictures; leave out --compare, or rename the folder "
                 f"{COMPARISONS} of the inputs."
@@ -130,11 +130,12 @@ def assign_targets(
 
 
 def _named(draft: Draft, level: int, folder: Path) -> Job:
-    place = _place(draft, level)
-    job = Job(**vars(draft), target=folder / place, name=str(folder / place), comparison=folder / _comparison(place))
+    relative = _relative(draft, level)
+    target = folder / relative
+    job = Job(**vars(draft), target=target, name=str(target), comparison=folder / _comparison(relative))
     notes = job.notes
     if level:
-        notes += (f"written as {job.target.name}, as another result would be {_place(draft, 0).name}, too",)
+        notes += (f"written as {job.target.name}, as another result would be {_relative(draft, 0).name}, too",)
     if job.target.name != _stem(draft, level) + draft.ending:
         notes += ("the result's name was too long and is shortened",)
     return dataclasses.replace(job, notes=notes)
@@ -144,10 +145,10 @@ def _levels(drafts: Sequence[Draft], compare: bool) -> list[int]:
     """Returns the lowest levels of `_stem` at which no two results, and no result and folder, have the same path."""
     levels = [0] * len(drafts)
     while True:
-        places = [_place(draft, level) for draft, level in zip(drafts, levels, strict=True)]
-        written = [(place, _comparison(place)) if compare else (place,) for place in places]
+        results = [_relative(draft, level) for draft, level in zip(drafts, levels, strict=True)]
+        written = [(result, _comparison(result)) if compare else (result,) for result in results]
         count = Counter(path for paths in written for path in paths)
-        folders = {folder for place in places for folder in place.parents}
+        folders = {folder for result in results for folder in result.parents}
         clashes = [i for i, paths in enumerate(written) if any(count[path] > 1 or path in folders for path in paths)]
         if not clashes:
             return levels
@@ -155,20 +156,21 @@ def _levels(drafts: Sequence[Draft], compare: bool) -> list[int]:
             levels[i] += 1
 
 
-def _place(draft: Draft, level: int) -> Path:
-    return draft.source.place.with_name(shortened(_stem(draft, level), draft.ending))
+def _relative(draft: Draft, level: int) -> Path:
+    """Returns the path of a result below the output folder, by level of `_stem`."""
+    return draft.source.relative.with_name(shortened(_stem(draft, level), draft.ending))
 
 
 def _stem(draft: Draft, level: int) -> str:
     """Returns the result's name before the ending: the input's stem, full name, or name and hash, by level."""
-    place = draft.source.place
+    file = draft.source.relative
     if level == 0:
-        return result_stem(place)
-    return place.name + (f"~{name_hash(draft.source.name)[: 8 * (level - 1)]}" if level > 1 else "")
+        return result_stem(file)
+    return file.name + (f"~{name_hash(draft.source.name)[: 8 * (level - 1)]}" if level > 1 else "")
 
 
-def _comparison(place: Path) -> Path:
-    return COMPARISONS / place.with_name(shortened(place.stem, ".png"))
+def _comparison(result: Path) -> Path:
+    return COMPARISONS / result.with_name(shortened(result.stem, ".png"))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

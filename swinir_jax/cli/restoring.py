@@ -100,9 +100,9 @@ def restore(
     settled = 0
     try:
         with answering_interrupts(), display.drawing(restorers, [headers[job.source].size for job in jobs]):
-            for job, outcome in run_lanes(jobs, restorers, finish, display, args):
+            for job, get_seconds in run_lanes(jobs, restorers, finish, display, args):
                 with counting(job.source, tally):
-                    seconds = outcome()
+                    seconds = get_seconds()
                     if goal.is_stream:
                         _print(goal.path)
                     tally.finish(job.source.name, job.target, seconds)

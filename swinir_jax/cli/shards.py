@@ -38,4 +38,4 @@ class Shard:
 
     def holds(self, source: Source) -> bool:
         """Returns whether a picture is in this part."""
-        return int(name_hash(source.place.as_posix())[:_HASH_DIGITS], 16) % self.count == self.number - 1
+        return int(name_hash(source.relative.as_posix())[:_HASH_DIGITS], 16) % self.count == self.number - 1

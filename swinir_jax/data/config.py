@@ -1,13 +1,13 @@
 """Settings of the training data."""
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from typing import Literal
 
 from swinir_jax.data.blind import DEFAULT_CHAIN, ChainKind
 from swinir_jax.data.blind.chains import CHAINS
-from swinir_jax.errors import InputError, option
+from swinir_jax.errors import InputError
+from swinir_jax.fields import check_at_least, check_choices
 
 # Least and greatest level of each degradation: scale, noise sigma on the 0..255 scale, JPEG quality.
 LEVELS: Mapping[str, tuple[int, int]] = {"bicubic": (1, 16), "blind": (1, 4), "noise": (0, 255), "jpeg": (1, 100)}
@@ -37,11 +37,7 @@ class Degradation:
     jpeg_grid: Literal["aligned", "random"] = "random"
 
     def __post_init__(self) -> None:
-        for name in ("kind", "chain", "jpeg_grid"):
-            allowed = typing.get_args(typing.get_type_hints(Degradation)[name])
-            if getattr(self, name) not in allowed:
-                text = option(f"data.degradation.{name}")
-                raise InputError(f"{text} must be one of {allowed}, got {getattr(self, name)!r}.")
+        check_choices(self, "data.degradation.")
         least, most = LEVELS[self.kind]
         if not least <= self.low <= self.high <= most:
             raise InputError(
@@ -99,6 +95,4 @@ class DataConfig:
     data_dir: str = ""
 
     def __post_init__(self) -> None:
-        for name, least in (("patch_size", 1), ("max_corrupt", 0), ("threads", 0), ("cache_mb", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{option(f'data.{name}')} must be at least {least}, got {getattr(self, name)}.")
+        check_at_least(self, "data.", patch_size=1, max_corrupt=0, threads=0, cache_mb=0)

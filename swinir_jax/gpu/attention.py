@@ -39,6 +39,20 @@ class Tuning(NamedTuple):
 TUNING = Tuning(programs=2048, warps=4, stages=2)
 
 
+class Settings(NamedTuple):
+    """Numbers that are fixed in a compiled kernel.
+
+    Attributes:
+      scale: factor on scores.
+      masked: number added to masked scores.
+      tuning: division of the work.
+    """
+
+    scale: float
+    masked: float
+    tuning: Tuning = TUNING
+
+
 def is_supported(tokens: int, dtype: Any) -> bool:
     """Says whether there is a kernel for windows of `tokens` tokens and products in `dtype`.
 
@@ -48,10 +62,8 @@ def is_supported(tokens: int, dtype: Any) -> bool:
     return tokens == 64 and dtype == jnp.bfloat16
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def window_attention(
-    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, masked: float, tuning: Tuning = TUNING
-) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def window_attention(qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, settings: Settings) -> jax.Array:
     """Multi-head self-attention inside windows.
 
     Scores and softmax are float32; products take factors of the dtype of `qkv`. Has a reverse-mode derivative by `qkv`
@@ -62,25 +74,23 @@ def window_attention(
       bias: `[heads, N, N]`, added to the scores of each query and key.
       regions: `[..., N]` int32, with some of the last axes of windows: scores of tokens of different regions are
         masked. None for no mask.
-      scale: factor on scores.
-      masked: number added to masked scores.
-      tuning: division of the work.
+      settings: scale of the scores and number for masked ones.
 
     Returns:
       `[..., N, C]` in the dtype of `qkv`.
     """
-    return _forward(qkv, bias, regions, scale, masked, tuning)
+    return _forward(qkv, bias, regions, settings)
 
 
 def _with_residuals(
-    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, masked: float, tuning: Tuning
+    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, settings: Settings
 ) -> tuple[jax.Array, Any]:
-    return _forward(qkv, bias, regions, scale, masked, tuning), (qkv, bias, regions)
+    return _forward(qkv, bias, regions, settings), (qkv, bias, regions)
 
 
-def _gradients(scale: float, masked: float, tuning: Tuning, residuals: Any, gradient: jax.Array) -> tuple[Any, ...]:
+def _gradients(settings: Settings, residuals: Any, gradient: jax.Array) -> tuple[Any, ...]:
     qkv, bias, _ = residuals
-    qkv_gradient, bias_gradients = _backward(*residuals, gradient.astype(qkv.dtype), scale, masked, tuning)
+    qkv_gradient, bias_gradients = _backward(*residuals, gradient.astype(qkv.dtype), settings)
     return qkv_gradient, bias_gradients.sum(axis=0).astype(bias.dtype), None
 
 
@@ -88,7 +98,7 @@ window_attention.defvjp(_with_residuals, _gradients)
 
 
 def divided_attention(
-    mesh: Mesh, qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, masked: float
+    mesh: Mesh, qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, settings: Settings
 ) -> jax.Array:
     """Computes `window_attention` on all devices of a mesh, each with an equal part of the first axis of `qkv`.
 
@@ -97,7 +107,7 @@ def divided_attention(
     part, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
 
     def attend(qkv: jax.Array, bias: jax.Array, *regions: jax.Array) -> jax.Array:
-        return window_attention(qkv, bias, regions[0] if regions else None, scale, masked)
+        return window_attention(qkv, bias, regions[0] if regions else None, settings)
 
     given = () if regions is None else (regions,)
     specs = part, whole, *[whole for _ in given]
@@ -105,28 +115,19 @@ def divided_attention(
 
 
 # Compiled on their own, so that all layers of a network share one tracing.
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
-def _forward(
-    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, scale: float, masked: float, tuning: Tuning
-) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=3)
+def _forward(qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, settings: Settings) -> jax.Array:
     """Returns the result of `window_attention`."""
     *windows, n, width = qkv.shape
     count = math.prod(windows)
     result = jax.ShapeDtypeStruct((count, n, width // 3), qkv.dtype)
-    kernel = functools.partial(_forward_kernel, scale=scale, masked=masked)
-    (y,) = _run(kernel, _arrays(qkv, bias, regions), lambda strips: [result], tuning)
+    (y,) = _run(_forward_kernel, _arrays(qkv, bias, regions), lambda strips: [result], settings)
     return y.reshape(*windows, n, width // 3)
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6))
+@functools.partial(jax.jit, static_argnums=4)
 def _backward(
-    qkv: jax.Array,
-    bias: jax.Array,
-    regions: jax.Array | None,
-    gradient: jax.Array,
-    scale: float,
-    masked: float,
-    tuning: Tuning,
+    qkv: jax.Array, bias: jax.Array, regions: jax.Array | None, gradient: jax.Array, settings: Settings
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the gradients by `qkv` and, in `[strips of windows, heads, N, N]` parts, by `bias`."""
     arrays = _arrays(qkv, bias, regions)
@@ -136,8 +137,7 @@ def _backward(
     def results(strips: int) -> list[jax.ShapeDtypeStruct]:
         return [by_qkv, jax.ShapeDtypeStruct((strips, *bias.shape), jnp.float32)]
 
-    kernel = functools.partial(_backward_kernel, scale=scale, masked=masked)
-    qkv_gradient, bias_gradients = _run(kernel, arrays, results, tuning)
+    qkv_gradient, bias_gradients = _run(_backward_kernel, arrays, results, settings)
     return qkv_gradient.reshape(qkv.shape), bias_gradients
 
 
@@ -151,16 +151,18 @@ def _run(
     kernel: Callable[..., None],
     arrays: Sequence[jax.Array],
     results: Callable[[int], list[jax.ShapeDtypeStruct]],
-    tuning: Tuning,
+    settings: Settings,
 ) -> list[jax.Array]:
     """Runs a kernel with one program for each head and strip of windows.
 
     Args:
-      kernel: function of the references to arrays and results, and of the number `strip` of windows in a strip.
+      kernel: function of the references to arrays and results, of `settings`, and of the number `strip` of windows in a
+        strip.
       arrays: arguments; the first are `[windows, N, 3 C]` and `[heads, N, N]`.
       results: function of the number of strips, which returns the results' shapes.
-      tuning: division of the work.
+      settings: as the kernel takes them, with the division of the work.
     """
+    tuning = settings.tuning
     windows, heads = len(arrays[0]), len(arrays[1])
     strip = cdiv(windows * heads, tuning.programs)
     strips = cdiv(windows, strip)
@@ -168,7 +170,7 @@ def _run(
     def call(interpret: bool, *arrays: jax.Array) -> list[jax.Array]:
         # A program finds its part of each array on its own: blocks of the grid have no sides like D = 30.
         return pallas_call(
-            functools.partial(kernel, strip=strip),
+            functools.partial(kernel, settings=settings, strip=strip),
             results(strips),
             grid=(heads, strips),  # heads vary fastest
             interpret=interpret,
@@ -179,9 +181,7 @@ def _run(
     return lax.platform_dependent(*arrays, cuda=on_gpu, default=elsewhere)
 
 
-def _forward_kernel(
-    qkv_ref: Any, bias_ref: Any, *region_refs_and_y_ref: Any, scale: float, masked: float, strip: int
-) -> None:
+def _forward_kernel(qkv_ref: Any, bias_ref: Any, *region_refs_and_y_ref: Any, settings: Settings, strip: int) -> None:
     """Attends in one head of a strip of windows."""
     *regions_ref, y_ref = region_refs_and_y_ref
     head, size = program_id(0), y_ref.shape[2] // len(bias_ref)
@@ -189,7 +189,7 @@ def _forward_kernel(
 
     def attend(window: jax.Array, _: None) -> None:
         q, k, v = _load_heads(qkv_ref, window, head, size, 3)
-        weights, total = _weights(q, k, bias, regions_ref, window, scale, masked)
+        weights, total = _weights(q, k, bias, regions_ref, window, settings)
         y = _dot(weights.astype(v.dtype), v, 1, 0) / total  # fewer divisions than of the weights
         _store_heads(y_ref, window, head, size, [y])
 
@@ -197,7 +197,7 @@ def _forward_kernel(
 
 
 def _backward_kernel(
-    qkv_ref: Any, bias_ref: Any, gradient_ref: Any, *other_refs: Any, scale: float, masked: float, strip: int
+    qkv_ref: Any, bias_ref: Any, gradient_ref: Any, *other_refs: Any, settings: Settings, strip: int
 ) -> None:
     """Computes the gradients of one head of a strip of windows."""
     *regions_ref, qkv_gradient_ref, bias_gradient_ref = other_refs
@@ -207,13 +207,13 @@ def _backward_kernel(
     def differentiate(window: jax.Array, bias_gradient: jax.Array) -> jax.Array:
         q, k, v = _load_heads(qkv_ref, window, head, size, 3)
         (by_y,) = _load_heads(gradient_ref, window, head, size, 1)
-        weights, total = _weights(q, k, bias, regions_ref, window, scale, masked)
+        weights, total = _weights(q, k, bias, regions_ref, window, settings)
         weights = weights / total
         by_v = _dot(weights.astype(v.dtype), by_y, 0, 0)
         by_weights = _dot(by_y, v, 1, 1)
         by_scores = weights * (by_weights - (weights * by_weights).sum(axis=1, keepdims=True))  # [N, N]
         rounded = by_scores.astype(v.dtype)
-        by_q, by_k = _dot(rounded, k, 1, 0) * scale, _dot(rounded, q, 0, 0) * scale
+        by_q, by_k = _dot(rounded, k, 1, 0) * settings.scale, _dot(rounded, q, 0, 0) * settings.scale
         _store_heads(qkv_gradient_ref, window, head, size, [by_q, by_k, by_v])
         return bias_gradient + by_scores
 
@@ -229,13 +229,13 @@ def _for_each_window(f: Callable[..., Any], strip: int, windows: int, first: Any
 
 
 def _weights(
-    q: jax.Array, k: jax.Array, bias: jax.Array, regions_ref: Any, window: jax.Array, scale: float, masked: float
+    q: jax.Array, k: jax.Array, bias: jax.Array, regions_ref: Any, window: jax.Array, settings: Settings
 ) -> tuple[jax.Array, jax.Array]:
     """Returns exponentials of scores, `[N, N]` float32 of each query and key, and their sums, `[N, 1]`."""
-    scores = _dot(q, k, 1, 1) * scale + bias
+    scores = _dot(q, k, 1, 1) * settings.scale + bias
     for ref in regions_ref:  # one or none
         regions = ref[lax.rem(window, len(ref))]  # the same for each image
-        scores = jnp.where(regions[:, None] == regions[None, :], scores, scores + masked)
+        scores = jnp.where(regions[:, None] == regions[None, :], scores, scores + settings.masked)
     weights = jnp.exp(scores - scores.max(axis=1, keepdims=True))
     return weights, weights.sum(axis=1, keepdims=True)
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Outcome = Callable[[], Result]
+GetResult = Callable[[], Result]
 """Returns the result of an item, or raises the error of the stage that failed."""
-Lane = Callable[[Sequence[Item], Callable[[], bool]], Iterable[tuple[Item, Outcome[Result]]]]
+Lane = Callable[[Sequence[Item], Callable[[], bool]], Iterable[tuple[Item, GetResult[Result]]]]
 """`overlapped` as a function of the items and of `stopped`."""
 
 
@@ -28,7 +28,7 @@ def overlapped(
     *,
     beside: int = 1,
     stopped: Callable[[], bool] = never,
-) -> Iterator[tuple[Item, Outcome[Result]]]:
+) -> Iterator[tuple[Item, GetResult[Result]]]:
     """Takes items through three stages: while one is restored, the next ones are read and the last ones written.
 
     The items are restored in this thread; what is being written at Ctrl-C is finished.
@@ -75,7 +75,7 @@ def overlapped(
             raise
 
 
-def in_lanes(items: Sequence[Item], lanes: Sequence[Lane[Item, Result]]) -> Iterator[tuple[Item, Outcome[Result]]]:
+def in_lanes(items: Sequence[Item], lanes: Sequence[Lane[Item, Result]]) -> Iterator[tuple[Item, GetResult[Result]]]:
     """Divides items among lanes in turn: of n lanes, lane k takes the items k, k + n, ...
 
     A single lane runs in this thread, which alone receives signals; several have a thread each. At Ctrl-C, these finish
@@ -92,7 +92,7 @@ def in_lanes(items: Sequence[Item], lanes: Sequence[Lane[Item, Result]]) -> Iter
     if count == 1:
         yield from lanes[0](items, never)
         return
-    waiting = collections.deque[Future[tuple[Item, Outcome[Result]]]](Future() for _ in items)
+    waiting = collections.deque[Future[tuple[Item, GetResult[Result]]]](Future() for _ in items)
     unsettled = [collections.deque([*waiting][k::count]) for k in range(count)]  # of each lane
     stopped = threading.Event()
 
@@ -128,7 +128,7 @@ def in_lanes(items: Sequence[Item], lanes: Sequence[Lane[Item, Result]]) -> Iter
             stopped.set()
 
 
-def _ended(ending: collections.deque[tuple[Item, Future[Result]]]) -> tuple[Item, Outcome[Result]]:
+def _ended(ending: collections.deque[tuple[Item, Future[Result]]]) -> tuple[Item, GetResult[Result]]:
     """Waits for the first of some items, and takes it away; at Ctrl-C meanwhile, leaves it."""
     wait([ending[0][1]])
     item, future = ending.popleft()

@@ -116,9 +116,10 @@ def attend(
         from swinir_jax.gpu import attention  # only here: not every JAX has Pallas with Triton
 
         if attention.is_supported(qkv.shape[-2], qkv.dtype):
+            settings = attention.Settings(scale, MASKED)
             if fused is True:
-                return attention.window_attention(qkv, bias, regions, scale, MASKED)
-            return attention.divided_attention(fused, qkv, bias, regions, scale, MASKED)
+                return attention.window_attention(qkv, bias, regions, settings)
+            return attention.divided_attention(fused, qkv, bias, regions, settings)
     q, k, v = split_heads(qkv, len(bias))
     return weigh_values(q * scale, k, v, bias, regions, drop)
 

@@ -70,7 +70,7 @@ def _draw(network: Discriminator, key: jax.Array) -> Any:
     return network.init(key, jnp.zeros((1, 8, 8, 3)))
 
 
-def advanced(adversary: Adversary, iterations: int) -> Any:
+def spectral_after(adversary: Adversary, iterations: int) -> Any:
     """Returns the singular vectors after some power iterations; each pass in a step makes one more, as in PyTorch."""
     return functools.reduce(
         lambda spectral, _: power_iteration(adversary.params, spectral), range(iterations), adversary.spectral
@@ -88,7 +88,7 @@ def generator_terms(adversary: Adversary, restored: jax.Array, hq: jax.Array) ->
     Returns:
       `adversarial`, and `feature_matching` if it has a weight: scalars.
     """
-    config, spectral = adversary.config, advanced(adversary, 1)
+    config, spectral = adversary.config, spectral_after(adversary, 1)
     logits, features = _judge(adversary, adversary.params, spectral, restored)
     terms = {"adversarial": config.weight * _GAN_LOSSES[config.loss](logits, True)}
     if config.feature_matching:
@@ -113,8 +113,8 @@ def discriminator_loss(
       The loss; and `real`, `fake`, its two parts, and the mean logits `real_logit` and `fake_logit`.
     """
     loss = _GAN_LOSSES[adversary.config.loss]
-    real, _ = _judge(adversary, params, advanced(adversary, 2), hq)
-    fake, _ = _judge(adversary, params, advanced(adversary, 3), restored)
+    real, _ = _judge(adversary, params, spectral_after(adversary, 2), hq)
+    fake, _ = _judge(adversary, params, spectral_after(adversary, 3), restored)
     terms = {"real": loss(real, True), "fake": loss(fake, False)}
     return terms["real"] + terms["fake"], terms | {"real_logit": jnp.mean(real), "fake_logit": jnp.mean(fake)}
 

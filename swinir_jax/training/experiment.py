@@ -1,45 +1,14 @@
 """Settings of a training run, as one frozen value."""
 
 import dataclasses
-import math
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.data.config import DataConfig
-from swinir_jax.errors import InputError, first_few, option
-
-
-def _check_choices(config: Any, prefix: str) -> None:
-    """Raises InputError if a Literal field has another value."""
-    for name, hint in typing.get_type_hints(type(config)).items():
-        allowed = typing.get_args(hint) if typing.get_origin(hint) is Literal else None
-        if allowed and getattr(config, name) not in allowed:
-            raise InputError(f"{option(prefix + name)} must be one of {allowed}, got {getattr(config, name)!r}.")
-
-
-def _check_at_least(config: Any, prefix: str, **bounds: int) -> None:
-    """Raises InputError if a number is below its bound or not finite."""
-    for name, bound in bounds.items():
-        value = getattr(config, name)
-        if value is not None and not bound <= value < math.inf:
-            raise InputError(f"{option(prefix + name)} must be at least {bound}, got {value}.")
-
-
-def _check_positive(config: Any, prefix: str, *names: str) -> None:
-    """Raises InputError if a number is not above 0 or not finite."""
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"{option(prefix + name)} must be above 0, got {value}.")
-
-
-def _check_fractions(config: Any, prefix: str, *names: str) -> None:
-    """Raises InputError if a number is not in [0, 1)."""
-    for name in names:
-        if not 0 <= getattr(config, name) < 1:
-            raise InputError(f"{option(prefix + name)} must lie in [0, 1), got {getattr(config, name)}.")
+from swinir_jax.errors import InputError, first_few
+from swinir_jax.fields import check_at_least, check_choices, check_fractions, check_positive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,10 +49,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         prefix = self.option_prefix
-        _check_choices(self, prefix)
-        _check_at_least(self, prefix, warmup_steps=0, weight_decay=0, accumulate=1)
-        _check_positive(self, prefix, "learning_rate", "eps", "clip_norm")
-        _check_fractions(self, prefix, "b1", "b2")
+        check_choices(self, prefix)
+        check_at_least(self, prefix, warmup_steps=0, weight_decay=0, accumulate=1)
+        check_positive(self, prefix, "learning_rate", "eps", "clip_norm")
+        check_fractions(self, prefix, "b1", "b2")
         if list(self.milestones) != sorted(set(self.milestones)) or not all(0 < m <= 1 for m in self.milestones):
             raise InputError(f"--{prefix}milestones must be rising fractions in (0, 1], got {self.milestones}.")
         if self.weight_decay and self.name != "adamw":
@@ -130,9 +99,9 @@ class LossConfig:
     weights_dir: str = ""
 
     def __post_init__(self) -> None:
-        _check_choices(self, "loss.")
-        _check_at_least(self, "loss.", weight=0, perceptual_weight=0)
-        _check_positive(self, "loss.", "eps")  # at 0 the root has no gradient
+        check_choices(self, "loss.")
+        check_at_least(self, "loss.", weight=0, perceptual_weight=0)
+        check_positive(self, "loss.", "eps")  # at 0 the root has no gradient
         if not 0 <= self.ssim_weight <= 1:
             raise InputError(f"--loss.ssim-weight must lie in [0, 1], got {self.ssim_weight}.")
 
@@ -164,8 +133,8 @@ class GanConfig:
     optimizer: DiscriminatorOptimizerConfig = DiscriminatorOptimizerConfig()
 
     def __post_init__(self) -> None:
-        _check_choices(self, "gan.")
-        _check_at_least(self, "gan.", weight=0, features=1, warmup_steps=0, feature_matching=0, artifacts=0)
+        check_choices(self, "gan.")
+        check_at_least(self, "gan.", weight=0, features=1, warmup_steps=0, feature_matching=0, artifacts=0)
         if self.loss == "none" and (self.feature_matching or self.artifacts):
             raise InputError("--gan.feature-matching and --gan.artifacts need a --gan.loss; set them to 0 without one.")
 
@@ -194,7 +163,7 @@ class ValidationConfig:
     tile: int | None = None
 
     def __post_init__(self) -> None:
-        _check_at_least(self, "validation.", every=1, pictures=0, tile=1)
+        check_at_least(self, "validation.", every=1, pictures=0, tile=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -215,7 +184,7 @@ class CheckpointConfig:
     keep_best: int = 1
 
     def __post_init__(self) -> None:
-        _check_at_least(self, "checkpoint.", every=1, keep_last=1, keep_best=0)
+        check_at_least(self, "checkpoint.", every=1, keep_last=1, keep_best=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -268,12 +237,10 @@ class Experiment:
     max_skipped: int = 100
     log_every: int = 100
 
-    defaults_of_old: typing.ClassVar = {"ema_warmup": False}  # fields that older runs do not store
-
     def __post_init__(self) -> None:
-        _check_choices(self, "")
-        _check_at_least(self, "", steps=1, batch_size=1, seed=0, shard_optimizer=1, max_skipped=1, log_every=1)
-        _check_fractions(self, "", "ema_decay")
+        check_choices(self, "")
+        check_at_least(self, "", steps=1, batch_size=1, seed=0, shard_optimizer=1, max_skipped=1, log_every=1)
+        check_fractions(self, "", "ema_decay")
         if self.batch_size % self.optimizer.accumulate:
             raise InputError(
                 f"--batch-size {self.batch_size} must be a multiple of --optimizer.accumulate "
@@ -295,6 +262,8 @@ class Experiment:
         Raises:
           InputError: if a name is unknown or missing, or a value is out of its range.
         """
+        if isinstance(values, Mapping):  # other values are refused below
+            values = {"ema_warmup": False, **values}
         return _from_dict(cls, values, "")
 
 
@@ -307,7 +276,7 @@ def _from_dict(kind: Any, values: Mapping[str, Any], name: str) -> Any:
     unknown = sorted(dotted[field] for field in values.keys() - hints.keys())
     if unknown:
         raise InputError(f"Unknown fields of an experiment: {first_few(unknown)}.")
-    arguments = {**getattr(kind, "defaults_of_old", {}), **values}
+    arguments = dict(values)
     for field, value in values.items():
         if dataclasses.is_dataclass(hints[field]):
             arguments[field] = _from_dict(hints[field], value, dotted[field])

@@ -1,20 +1,43 @@
-"""Initial weights from another network."""
+"""The state before the first step, with random weights or those of another network."""
 
+import logging
 import math
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import flax
 import numpy as np
+from jax.sharding import Mesh
 
 from swinir_jax.checkpoints.convert import with_img_range
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError
+from swinir_jax.training.experiment import Experiment
+from swinir_jax.training.sharding import place_state
+from swinir_jax.training.state import TrainState, create_state
+
+logger = logging.getLogger(__name__)
 
 _BODY = "layers_"
 _TABLE = "/relative_position_bias_table"
+
+
+def first_state(experiment: Experiment, mesh: Mesh) -> TrainState:
+    """Returns the state before the first step, on the devices of a mesh; logs what `init_from` has given.
+
+    Raises:
+      InputError: as `initialise_from`.
+    """
+    state = create_state(experiment)
+    if experiment.init_from:
+        params, taken, drawn = initialise_from(experiment.init_from, experiment.network, state.params)
+        logger.info("Taken from %s, %d arrays: %s", experiment.init_from, len(taken), _brief(taken))
+        logger.info("Drawn at random, %d arrays: %s", len(drawn), _brief(drawn) or "none")
+        state = create_state(experiment, params)
+    return place_state(mesh, state)
 
 
 def initialise_from(
@@ -62,3 +85,8 @@ def _crop(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return table
     middle = slice((side - new_side) // 2, (side + new_side) // 2)
     return table.reshape(side, side, -1)[middle, middle].reshape(new_side**2, -1)
+
+
+def _brief(paths: list[str]) -> str:
+    """Joins the first names of paths, with `*` for numbers, as in `conv_first, layers_*, norm`."""
+    return ", ".join(dict.fromkeys(re.sub(r"_\d+", "_*", path.partition("/")[0]) for path in paths))

@@ -5,7 +5,6 @@ import functools
 import logging
 import math
 import os
-import re
 import signal
 import time
 from typing import Any
@@ -23,7 +22,7 @@ from swinir_jax.training.checks import check_experiment, check_resume, tell_rate
 from swinir_jax.training.divergence import DivergenceError, Probe, TrainingError, is_ruin
 from swinir_jax.training.experiment import Experiment
 from swinir_jax.training.gradients import Metrics
-from swinir_jax.training.initialization import initialise_from
+from swinir_jax.training.initialization import first_state
 from swinir_jax.training.interruption import Interruption
 from swinir_jax.training.lock import held
 from swinir_jax.training.logs import Logs, log_folder
@@ -36,7 +35,6 @@ from swinir_jax.training.sharding import (
     compile_step,
     make_mesh,
     place_batch,
-    place_state,
     replicate,
 )
 from swinir_jax.training.state import TrainState, create_state, perceptual_features
@@ -87,7 +85,7 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
             batches.set_state(data_state)
             logger.info("%s: continuing after step %d.", workdir, start)
         else:
-            state = _first_state(experiment, mesh)
+            state = first_state(experiment, mesh)
         write_config(workdir, experiment)
         logs = None
         if jax.process_index() == 0:
@@ -286,18 +284,3 @@ def _open_data(experiment: Experiment) -> TrainingBatches:
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-
-
-def _first_state(experiment: Experiment, mesh: Mesh) -> TrainState:
-    state = create_state(experiment)
-    if experiment.init_from:
-        params, taken, drawn = initialise_from(experiment.init_from, experiment.network, state.params)
-        logger.info("Taken from %s, %d arrays: %s", experiment.init_from, len(taken), _brief(taken))
-        logger.info("Drawn at random, %d arrays: %s", len(drawn), _brief(drawn) or "none")
-        state = create_state(experiment, params)
-    return place_state(mesh, state)
-
-
-def _brief(paths: list[str]) -> str:
-    """Joins the first names of paths, with `*` for numbers, as in `conv_first, layers_*, norm`."""
-    return ", ".join(dict.fromkeys(re.sub(r"_\d+", "_*", path.partition("/")[0]) for path in paths))

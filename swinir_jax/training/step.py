@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from swinir_jax.training.adversary import Adversary, advanced
+from swinir_jax.training.adversary import Adversary, spectral_after
 from swinir_jax.training.gradients import Batch, Metrics, losses_and_gradients
 from swinir_jax.training.state import TrainState
 
@@ -78,7 +78,7 @@ def _averaged(state: TrainState, params: Any) -> Any:
 def _updated_adversary(adversary: Adversary, gradient: Any, step: jax.Array) -> Adversary:
     direction, opt_state = adversary.optimizer.update(gradient, adversary.opt_state, adversary.params)
     params = _descend(adversary.params, direction, adversary.schedule(step))
-    return adversary.replace(params=params, spectral=advanced(adversary, 3), opt_state=opt_state)
+    return adversary.replace(params=params, spectral=spectral_after(adversary, 3), opt_state=opt_state)
 
 
 def _descend(params: Any, direction: Any, rate: Any) -> Any:

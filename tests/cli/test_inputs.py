@@ -34,7 +34,7 @@ def find(*arguments, out="out", **options):
 
 def pairs(*arguments, **options):
     """Returns names of files and places of results."""
-    return [(source.name, str(source.place)) for source in find(*arguments, **options).sources]
+    return [(source.name, str(source.relative)) for source in find(*arguments, **options).sources]
 
 
 def test_folder_is_sorted():
@@ -228,7 +228,7 @@ def test_standard_input(monkeypatch):
     data = pillow_bytes(make_pixels(3), "PNG")
     monkeypatch.setattr("sys.stdin", Stdin(data))
     [source] = find("-").sources
-    assert (source.name, source.place, source.file.read_bytes()) == ("standard input", Path("stdin"), data)
+    assert (source.name, source.relative, source.file.read_bytes()) == ("standard input", Path("stdin"), data)
 
 
 @pytest.mark.parametrize(

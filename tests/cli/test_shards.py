@@ -18,10 +18,10 @@ def test_each_picture_is_in_exactly_one_shard_and_shards_are_alike_in_size(count
 
 
 def test_a_shard_depends_on_the_path_below_the_named_folder_alone():
-    held = [source.place.name for source in SOURCES if Shard(3, 16).holds(source)]
+    held = [source.relative.name for source in SOURCES if Shard(3, 16).holds(source)]
     assert held[:4] == ["7.jpg", "27.jpg", "37.jpg", "46.jpg"]  # a later release must not move pictures
     elsewhere = [dataclasses.replace(source, name="x", file=Path("/mnt/x")) for source in SOURCES]
-    assert [source.place.name for source in elsewhere if Shard(3, 16).holds(source)] == held
+    assert [source.relative.name for source in elsewhere if Shard(3, 16).holds(source)] == held
 
 
 @pytest.mark.parametrize("text", ["3", "0/16", "17/16", "3/0", "-1/2", "a/b", "3/16/2", "3.0/16", ""])

@@ -6,7 +6,7 @@ from goldens import compiled
 
 from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.gpu import attention
-from swinir_jax.gpu.attention import TUNING, window_attention
+from swinir_jax.gpu.attention import TUNING, Settings, window_attention
 from swinir_jax.models.layers import attend
 from swinir_jax.models.windows import MASKED
 
@@ -42,7 +42,7 @@ def test_kernel_is_the_attention_of_the_modules(dtype, tolerance, size, masked, 
     regions = regions if masked else None
 
     def kernel(qkv, bias):
-        return window_attention(qkv, bias, regions, 0.3, MASKED, tuning)
+        return window_attention(qkv, bias, regions, Settings(0.3, MASKED, tuning))
 
     def plain(qkv, bias):
         return attend(qkv, bias, regions, 0.3, NoDropout(), fused=False)

@@ -115,10 +115,11 @@ def test_a_training_step_takes_the_kernel_on_gpus(devices, options, expected, mo
 def test_the_divided_kernel_is_lowered_for_gpus():
     target = AbstractDevice(device_kind="NVIDIA H200", num_cores=None, platform="gpu")
     mesh = AbstractMesh((2,), ("data",), (AxisType.Auto,), abstract_device=target)
-    operands = jnp.zeros((2, 1, 1, 64, 24), jnp.bfloat16), jnp.zeros((2, 64, 64)), None, 0.3, -100.0
-    attend = jax.jit(lambda qkv, bias: attention.divided_attention(mesh, qkv, bias, *operands[2:]))
+    operands = jnp.zeros((2, 1, 1, 64, 24), jnp.bfloat16), jnp.zeros((2, 64, 64))
+    settings = attention.Settings(0.3, -100.0)
+    attend = jax.jit(lambda qkv, bias: attention.divided_attention(mesh, qkv, bias, None, settings))
     with jax.sharding.use_abstract_mesh(mesh):
-        program = attend.trace(*operands[:2]).lower(lowering_platforms=("cuda",)).as_text()
+        program = attend.trace(*operands).lower(lowering_platforms=("cuda",)).as_text()
     assert "triton" in program
     assert "1x1x1x64x24xbf16" in program  # the part of a device
 

@@ -8,7 +8,7 @@ from goldens import TINY, TINY_SWIN2SR, compiled, generated_weights, relative_er
 from swinir_jax import InputError, SwinIR
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
-from swinir_jax.training.initialization import initialise_from
+from swinir_jax.training.initialization import _brief, initialise_from
 from swinir_jax.training.state import init_params
 
 CLASSICAL = dataclasses.replace(TINY, upsampler="pixelshuffle", depths=(1,), num_heads=(2,))
@@ -117,3 +117,10 @@ def test_a_network_of_another_range_begins_as_the_same_function(source):
         compiled(SwinIR(config))({"params": tree}, lq) for config, tree in ((other, params), (TINY, params_of(TINY, 1)))
     )
     assert relative_error(answer, expected) < 1e-5
+
+
+def test_the_origin_of_parameters_is_logged_by_module():
+    paths = [f"layers_{i}/residual_group/blocks_{j}/attn/qkv/kernel" for i in range(4) for j in range(6)]
+    assert (
+        _brief(["conv_first/bias", *paths, "norm/scale", "upsample_0/bias"]) == "conv_first, layers_*, norm, upsample_*"
+    )
