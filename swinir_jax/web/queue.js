@@ -57,12 +57,14 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
       const index = items.indexOf(item);
       items.splice(index, 1);
       const following = items[Math.min(index, items.length - 1)] ?? null;
-      if (item.element.root.contains(document.activeElement)) following?.element.pick.focus();
+      const hadFocus = item.element.root.contains(document.activeElement);
+      if (hadFocus) following?.element.pick.focus();
       Object.assign(item, { state: "removed", result: null, progress: null }); // which is not announced
       item.element.update();
       item.element.root.remove();
       if (item === queue.shown) queue.show(following);
       onChange(item);
+      if (hadFocus && !following) document.querySelector("#empty [data-do=choose]").focus();
     },
   };
   return queue;

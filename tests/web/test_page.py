@@ -317,6 +317,10 @@ def test_the_keyboard_stays_in_the_stage_when_the_view_changes(page, pictures):
     assert page.evaluate("document.activeElement.dataset.do") == "choose"
 
 
+    page.focus("#list .remove")
+    page.keyboard.press("Enter")
+    finish(page, "empty")
+    assert page.evaluate("document.activeElement.dataset.do") == "choose"
 def test_the_keyboard_reaches_everything(page, pictures):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.dataset.do") == "choose"
