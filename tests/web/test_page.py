@@ -292,6 +292,15 @@ def test_a_file_that_changes_in_the_queue_is_named_as_the_cause(page, pictures, 
     page.set_input_files("#file", [pictures["photo200.png"][0], changing])
     changing.write_bytes(pictures["photo40.png"][0].read_bytes())
     page.wait_for_selector("#list li:nth-child(2)[data-state=failed]", timeout=NETWORK_SECONDS)
+def test_a_browser_without_full_screen_offers_none(page):
+    button = page.locator("[data-do=fullscreen]")
+    assert button.get_attribute("hidden") is None
+    page.add_init_script("Object.defineProperty(document, 'fullscreenEnabled', { value: false });")  # as on an iPhone
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    assert button.get_attribute("hidden") is not None
+
+
     assert "has changed meanwhile" in page.text_content("#list li:nth-child(2) .state")
 
 
