@@ -35,11 +35,16 @@ Object.assign(actions, {
   again: () => queue.restart(queue.shown, settings.choice()),
   remove: () => queue.remove(queue.shown),
   fullscreen: () => stage.toggleFullscreen(),
-  zip: () =>
-    saveZip(queue.results(), queue.lose).then(
-      () => explain(""),
+  zip: () => {
+    const results = queue.results();
+    saveZip(results, queue.lose).then(
+      () => {
+        for (const result of results) result.isSaved = true;
+        explain("");
+      },
       (error) => explain(texts.troubles[error.code] ?? error),
-    ),
+    );
+  },
 });
 
 for (const job of kept) queue.add(job, job.choice);
@@ -47,6 +52,7 @@ take = (files) => {
   for (const file of files) queue.add(file, settings.choice());
 };
 take(early);
+addEventListener("beforeunload", (event) => queue.mayLeave() || event.preventDefault());
 document.body.dataset.ready = "";
 
 function show(item) {

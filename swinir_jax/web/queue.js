@@ -11,6 +11,7 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
   const queue = {
     shown: null,
     isEmpty: () => items.length === 0,
+    mayLeave: () => items.every((item) => isSafe(item, engine.outlives)),
     results: () => items.flatMap((item) => item.result ?? []),
 
     // Adds a File, or a picture that the engine has kept.
@@ -63,8 +64,8 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
       item.element.update();
       item.element.root.remove();
       if (item === queue.shown) queue.show(following);
-      onChange(item);
       if (hadFocus && !following) document.querySelector("#empty [data-do=choose]").focus();
+      onChange(item);
     },
   };
   return queue;
@@ -103,6 +104,12 @@ function isUnfinished(item) {
   return !["done", "failed", "stopped"].includes(item.state);
 }
 
+// Tells whether nothing of a picture is lost with the page.
+function isSafe(item, outlives) {
+  if (outlives) return !(item.picture instanceof File && ["queued", "sending"].includes(item.state));
+  return !isUnfinished(item) && (!item.result || item.result.isSaved);
+}
+
 function check(picture, limits) {
   if (!(picture instanceof File)) return;
   if (picture.size === 0) throw new Trouble("empty");
@@ -129,6 +136,7 @@ function draw(item, queue) {
   part("name").textContent = item.name;
   part("pick").addEventListener("click", () => queue.show(item));
   part("remove").addEventListener("click", () => queue.remove(item));
+  part("get").addEventListener("click", () => (item.result.isSaved = true));
   part("remove").setAttribute("aria-label", `${texts.remove}: ${item.name}`);
   part("get").setAttribute("aria-label", `${texts.save}: ${item.name}`);
   thumb.addEventListener("load", () => (thumb.hidden = false));

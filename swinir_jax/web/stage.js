@@ -13,6 +13,7 @@ export function makeStage(stage, onGone) {
   let item = null;
   stage.querySelector("[data-do=fullscreen]").hidden = !document.fullscreenEnabled; // as on an iPhone
 
+  get("save").addEventListener("click", () => (item.result.isSaved = true));
   setInterval(() => item?.progress && stage.dataset.state === "working" && drawProgress(item.progress), TICK);
 
   function show(next) {

@@ -199,6 +199,12 @@ def test_a_reload_in_mid_job_goes_on(page, pictures):
     file, expected = pictures["photo200.png"]
     page.set_input_files("#file", file)
     wait_for_tiles(page)
+    leaves = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert page.evaluate(leaves)  # no question, as the server keeps the picture
+    page.set_input_files("#file", pictures["photo40.png"][0])
+    assert not page.evaluate(leaves)
+    page.locator("#list li:nth-child(2) .remove").click()
+    assert page.evaluate(leaves)
     page.reload()
     finish(page)
     assert page.locator("#list li").count() == 1

@@ -304,6 +304,17 @@ def test_an_archive_leaves_out_a_result_that_is_removed_meanwhile(page):
         assert files.namelist() == ["a.png", "c.png"]
 
 
+def test_results_that_are_not_saved_are_not_left_without_a_question(page):
+    stays = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert not page.evaluate(stays)
+    give(page, "photo.png", PHOTO)
+    assert page.evaluate(stays)
+    finish(page)
+    assert page.evaluate(stays)
+    download(page)
+    assert not page.evaluate(stays)
+
+
 def test_nothing_leaves_the_machine(browser, address, host, site):
     del host.requests[:]
     with visit(browser, address, service_workers="block") as page:
