@@ -133,7 +133,7 @@ function draw(item, queue) {
   const root = document.getElementById("line").content.firstElementChild.cloneNode(true);
   const part = (name) => root.querySelector(`.${name}`);
   const thumb = part("thumb").firstChild;
-  part("name").textContent = item.name;
+  part("name").textContent = part("pick").title = item.name;
   part("pick").addEventListener("click", () => queue.show(item));
   part("remove").addEventListener("click", () => queue.remove(item));
   part("get").addEventListener("click", () => (item.result.isSaved = true));
