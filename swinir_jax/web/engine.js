@@ -1,5 +1,5 @@
-// The engine of this page. An engine is an object with three functions, and a name, a key of the texts' `formats`, which
-// say what it reads and keeps:
+// The engine of this page. An engine is an object with a name, a key of the texts' `formats`, which say what it reads and
+// keeps; with `outlives`, whether pictures that it works at and results outlive a reload of the page; and three functions:
 //
 //   list(mayReload) -> Promise<{choices, limits, kept}>
 //     mayReload: a function that tells whether nothing would be lost if the engine loaded the page once more.

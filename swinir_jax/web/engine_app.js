@@ -8,7 +8,7 @@ const CODES = { 413: "tooLarge", 422: "unreadable", 404: "gone", 503: "full" };
 
 let running = null; // of the call of `restore`: {abort: AbortController, key}
 
-export const engine = { name: "app", list, restore, stop };
+export const engine = { name: "app", outlives: true, list, restore, stop };
 
 async function list() {
   const answer = await ask("api/choices");

@@ -10,7 +10,7 @@ let site = null; // what choices.json holds
 let worker = null;
 let running = null; // functions that settle the call of `restore`: {resolve, reject}
 
-export const engine = { name: "browser", list, restore, stop };
+export const engine = { name: "browser", outlives: false, list, restore, stop };
 
 async function list(mayReload) {
   await keepOffline(mayReload);

@@ -12,6 +12,13 @@ const get = (id) => document.getElementById(id);
 fillTexts(document);
 get("formats").textContent = texts.formats[engine.name];
 
+const actions = { choose: () => get("file").click() }; // further ones once there are choices
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-do]");
+  if (button) actions[button.dataset.do]?.();
+});
+
 const early = []; // pictures given before there is a choice, which a reload would lose
 let take = (files) => early.push(...files);
 takePictures(get("file"), get("veil"), (files) => take(files));
@@ -23,22 +30,21 @@ const settings = makeSettings(get("settings"), choices);
 const stage = makeStage(get("stage"), (result) => queue.lose(result));
 const queue = makeQueue({ engine, limits, list: get("list"), onShow: show, onChange: change });
 
-const actions = {
-  choose: () => get("file").click(),
+Object.assign(actions, {
   stop: () => queue.stop(queue.shown),
   again: () => queue.restart(queue.shown, settings.choice()),
   remove: () => queue.remove(queue.shown),
   fullscreen: () => stage.toggleFullscreen(),
-  zip: () =>
-    saveZip(queue.results(), queue.lose).then(
-      () => explain(""),
+  zip: () => {
+    const results = queue.results();
+    saveZip(results, queue.lose).then(
+      () => {
+        for (const result of results) result.isSaved = true;
+        explain("");
+      },
       (error) => explain(texts.troubles[error.code] ?? error),
-    ),
-};
-
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-do]");
-  if (button) actions[button.dataset.do]();
+    );
+  },
 });
 
 for (const job of kept) queue.add(job, job.choice);
@@ -46,6 +52,7 @@ take = (files) => {
   for (const file of files) queue.add(file, settings.choice());
 };
 take(early);
+addEventListener("beforeunload", (event) => queue.mayLeave() || event.preventDefault());
 document.body.dataset.ready = "";
 
 function show(item) {

@@ -11,6 +11,7 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
   const queue = {
     shown: null,
     isEmpty: () => items.length === 0,
+    mayLeave: () => items.every((item) => isSafe(item, engine.outlives)),
     results: () => items.flatMap((item) => item.result ?? []),
 
     // Adds a File, or a picture that the engine has kept.
@@ -57,11 +58,13 @@ export function makeQueue({ engine, limits, list, onShow, onChange }) {
       const index = items.indexOf(item);
       items.splice(index, 1);
       const following = items[Math.min(index, items.length - 1)] ?? null;
-      if (item.element.root.contains(document.activeElement)) following?.element.pick.focus();
+      const hadFocus = item.element.root.contains(document.activeElement);
+      if (hadFocus) following?.element.pick.focus();
       Object.assign(item, { state: "removed", result: null, progress: null }); // which is not announced
       item.element.update();
       item.element.root.remove();
       if (item === queue.shown) queue.show(following);
+      if (hadFocus && !following) document.querySelector("#empty [data-do=choose]").focus();
       onChange(item);
     },
   };
@@ -101,6 +104,12 @@ function isUnfinished(item) {
   return !["done", "failed", "stopped"].includes(item.state);
 }
 
+// Tells whether nothing of a picture is lost with the page.
+function isSafe(item, outlives) {
+  if (outlives) return !(item.picture instanceof File && ["queued", "sending"].includes(item.state));
+  return !isUnfinished(item) && (!item.result || item.result.isSaved);
+}
+
 function check(picture, limits) {
   if (!(picture instanceof File)) return;
   if (picture.size === 0) throw new Trouble("empty");
@@ -124,9 +133,10 @@ function draw(item, queue) {
   const root = document.getElementById("line").content.firstElementChild.cloneNode(true);
   const part = (name) => root.querySelector(`.${name}`);
   const thumb = part("thumb").firstChild;
-  part("name").textContent = item.name;
+  part("name").textContent = part("pick").title = item.name;
   part("pick").addEventListener("click", () => queue.show(item));
   part("remove").addEventListener("click", () => queue.remove(item));
+  part("get").addEventListener("click", () => (item.result.isSaved = true));
   part("remove").setAttribute("aria-label", `${texts.remove}: ${item.name}`);
   part("get").setAttribute("aria-label", `${texts.save}: ${item.name}`);
   thumb.addEventListener("load", () => (thumb.hidden = false));

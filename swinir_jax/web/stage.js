@@ -11,7 +11,9 @@ const get = (id) => document.getElementById(id);
 export function makeStage(stage, onGone) {
   const viewer = makeViewer(get("viewport"), get("slider"), get("zoom"), onGone);
   let item = null;
+  stage.querySelector("[data-do=fullscreen]").hidden = !document.fullscreenEnabled; // as on an iPhone
 
+  get("save").addEventListener("click", () => (item.result.isSaved = true));
   setInterval(() => item?.progress && stage.dataset.state === "working" && drawProgress(item.progress), TICK);
 
   function show(next) {

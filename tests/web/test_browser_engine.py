@@ -190,6 +190,30 @@ def test_hidden_colours_are_filled_as_in_python(page, visible):
     np.testing.assert_allclose(unpacked(answer, 23, 34), extend_colours(image, alpha), atol=1e-5)
 
 
+def test_a_picture_larger_than_a_canvas_is_read(page):  # on iOS of 2 ** 24 pixels; fewer are faster
+    colour = ask(
+        page,
+        """async () => {
+          const { getContext } = OffscreenCanvas.prototype;
+          OffscreenCanvas.prototype.getContext = function (...given) {
+            const context = getContext.apply(this, given);
+            if (this.width * this.height > 2 ** 22) context.drawImage = () => {}; // it stays blank, without an error
+            return context;
+          };
+          const canvas = Object.assign(document.createElement("canvas"), { width: 2100, height: 2000 });
+          const context = canvas.getContext("2d");
+          context.fillStyle = "rgb(200 100 50)";
+          context.fillRect(0, 0, 2100, 2000);
+          const blob = await new Promise((resolve) => canvas.toBlob(resolve));
+          const { decode } = await parts("decoding");
+          const { image, alpha } = await decode(new File([blob], "large.png"), () => {});
+          const isEven = image.planes.every((plane) => plane.every((value) => value === plane[0]));
+          return isEven && !alpha && image.planes.map((plane) => Math.round(plane[0] * 255));
+        }""",
+    )
+    assert colour == [200, 100, 50]
+
+
 def test_an_answer_that_is_not_finite_is_no_picture(page):
     message = ask(
         page,

@@ -199,6 +199,12 @@ def test_a_reload_in_mid_job_goes_on(page, pictures):
     file, expected = pictures["photo200.png"]
     page.set_input_files("#file", file)
     wait_for_tiles(page)
+    leaves = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert page.evaluate(leaves)  # no question, as the server keeps the picture
+    page.set_input_files("#file", pictures["photo40.png"][0])
+    assert not page.evaluate(leaves)
+    page.locator("#list li:nth-child(2) .remove").click()
+    assert page.evaluate(leaves)
     page.reload()
     finish(page)
     assert page.locator("#list li").count() == 1
@@ -286,6 +292,15 @@ def test_a_browser_that_keeps_nothing_for_the_page(page, pictures):
     assert download(page).path().read_bytes() == pictures["photo30.png"][1].read_bytes()
 
 
+def test_a_browser_without_full_screen_offers_none(page):
+    button = page.locator("[data-do=fullscreen]")
+    assert button.get_attribute("hidden") is None
+    page.add_init_script("Object.defineProperty(document, 'fullscreenEnabled', { value: false });")  # as on an iPhone
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    assert button.get_attribute("hidden") is not None
+
+
 def test_a_file_that_changes_in_the_queue_is_named_as_the_cause(page, pictures, tmp_path):
     changing = tmp_path / "changing.png"
     changing.write_bytes(pictures["photo30.png"][0].read_bytes())
@@ -302,6 +317,10 @@ def test_the_keyboard_stays_in_the_list_when_a_line_is_removed(page, pictures):
     page.keyboard.press("Enter")
     assert page.locator("#list li").count() == 1
     assert page.evaluate("document.activeElement.className") == "pick"
+    page.focus("#list .remove")
+    page.keyboard.press("Enter")
+    finish(page, "empty")
+    assert page.evaluate("document.activeElement.dataset.do") == "choose"
 
 
 def test_the_keyboard_stays_in_the_stage_when_the_view_changes(page, pictures):
@@ -332,3 +351,25 @@ def test_the_keyboard_reaches_everything(page, pictures):
           .map((e) => e.outerHTML)"""
     )
     assert names == []
+
+
+@pytest.mark.parametrize(("width", "text"), [(320, 16), (320, 32), (1280, 32)])
+def test_the_page_takes_the_browsers_text_size_and_no_text_is_lost(page, pictures, width, text):
+    page.set_viewport_size({"width": width, "height": 600})
+    page.context.new_cdp_session(page).send("Page.setFontSizes", {"fontSizes": {"standard": text}})
+    assert page.evaluate("getComputedStyle(document.body).fontSize") == f"{text}px"
+    lost = """() => [document.documentElement, ...document.querySelectorAll("main *")]
+      .filter((e) => e.checkVisibility() && !(e instanceof SVGElement) && !e.closest(".name, .thumb, #viewport"))
+      .filter((e) => {
+        const { overflowX, overflowY } = getComputedStyle(e);
+        const isCut = e.scrollHeight > e.clientHeight + 2 && overflowY === "hidden";
+        return isCut || (e.scrollWidth > e.clientWidth + 1 && (overflowX !== "visible" || e.clientWidth > 0));
+      }).map((e) => e.id || e.className || e.tagName)"""
+    assert page.evaluate(lost) == []
+    page.set_input_files("#file", pictures["photo40.png"][0])
+    finish(page)
+    assert page.evaluate(lost) == []
+    assert page.locator("#viewport").bounding_box()["height"] >= 200
+    page.set_input_files("#file", [{"name": f"{'long name ' * 9}.png", "mimeType": "", "buffer": b"no picture"}])
+    finish(page, "failed")
+    assert page.evaluate(lost) == []

@@ -51,6 +51,18 @@ def test_a_model_with_two_ends_has_a_choice_of_the_look(browser, tmp_path):
         assert chosen(page) == ["purpose-model", "strength-1"]
 
 
+def test_a_choice_is_seen_without_the_pages_colours(browser, address):
+    with browser.new_context(forced_colors="active") as context:  # as with the contrast themes of Windows
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        outlines = page.evaluate(
+            """[...document.querySelectorAll("#settings input[name=purpose]")]
+              .map((input) => [input.checked, getComputedStyle(input.nextSibling).outlineStyle])"""
+        )
+        assert all((outline == "solid") == checked for checked, outline in outlines)
+
+
 @pytest.mark.parametrize("locale", ["de-AT", "zh-CN", "fr-FR"])
 def test_the_page_speaks_the_readers_language(browser, address, locale):
     context = browser.new_context(locale=locale)

@@ -164,6 +164,56 @@ def test_a_failing_graphics_card_is_replaced_by_the_processor(webgpu_browser, ad
         assert_alike(pixels_of(download(page)), expected_pixels(make_pixels(3), ["double"], 2))
 
 
+# A graphics card that restores the first tile to black and then fails.
+CARD = """
+let lose;
+let tiles = 0;
+let fault = null;
+const lost = new Promise((resolve) => (lose = resolve));
+const device = {
+  lost,
+  pushErrorScope() {},
+  popErrorScope: async () => fault,
+};
+export const env = { wasm: {}, webgpu: { device } };
+export const Tensor = class { constructor(type, data, shape) { this.shape = shape; } };
+export const InferenceSession = { create: async () => ({ run }) };
+async function run({ image: { shape: [, , height, width] } }) {
+  tiles += 1;
+  if (tiles === 2) FAILS;
+  return { restored: { getData: async () => new Float32Array(3 * 4 * height * width) } };
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        pytest.param("{ lose({ message: 'reset' }); await new Promise(() => {}); }", id="lost"),
+        pytest.param("fault = { message: 'out of memory' }", id="no memory"),
+    ],
+)
+def test_a_graphics_card_that_fails_between_two_tiles_is_replaced_by_the_processor(browser, address, fails):
+    pixels = make_pixels(3, h=16, w=200)
+    with visit(browser, address, service_workers="block") as page:
+        found = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: async () => ({}) } });"
+        for file, script in (
+            ("browser/runtime.js", lambda route: found + route.fetch().text()),
+            ("ort.webgpu.min.js*", lambda route: CARD.replace("FAILS", fails)),
+        ):
+            page.route(
+                f"**/{file}",
+                lambda route, script=script: route.fulfill(content_type="text/javascript", body=script(route)),
+            )
+        give(page, "photo.png", pillow_bytes(pixels, "PNG"))
+        finish(page)
+        assert "because the graphics card failed" in page.text_content("#notes")
+        assert_alike(pixels_of(download(page)), expected_pixels(pixels, ["double"], 2))
+        page.locator("#finished [data-do=again]").click()  # on the processor from the start
+        finish(page)
+        assert "because the graphics card failed" in page.text_content("#notes")
+
+
 def test_a_browser_that_fails_to_look_for_a_graphics_card(browser, address):
     with visit(browser, address, service_workers="block") as page:
 
@@ -252,6 +302,17 @@ def test_an_archive_leaves_out_a_result_that_is_removed_meanwhile(page):
         page.click("#zip")
     with zipfile.ZipFile(archive.value.path()) as files:
         assert files.namelist() == ["a.png", "c.png"]
+
+
+def test_results_that_are_not_saved_are_not_left_without_a_question(page):
+    stays = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert not page.evaluate(stays)
+    give(page, "photo.png", PHOTO)
+    assert page.evaluate(stays)
+    finish(page)
+    assert page.evaluate(stays)
+    download(page)
+    assert not page.evaluate(stays)
 
 
 def test_nothing_leaves_the_machine(browser, address, host, site):

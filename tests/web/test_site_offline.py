@@ -150,6 +150,8 @@ def test_pictures_given_before_the_page_is_ready_are_not_lost(browser, site):
     workers.register = function (...given) { return allowed.then(() => register.apply(this, given)); };"""
     with hosting(site) as host, first_visit(browser, host.address, script) as page:
         page.locator("#formats", has_text="PNG").wait_for()  # the page takes pictures, and the settings are to come
+        with page.expect_file_chooser():
+            page.locator("#empty [data-do=choose]").click()
         give(page, "nothing.png", b"")
         page.evaluate("allow()")
         finish(page, "failed")

@@ -1,6 +1,7 @@
 // Picture files as images of floats in [0, 1]. See tiling.js for images.
 import { Trouble } from "../trouble.js";
 
+const STRIP = 2 ** 20; // pixels that are drawn at a time; beyond 2^24, a canvas on iOS stays blank without an error
 const MOST_SIDE = 2 ** 15 - 1; // of a canvas in every browser; larger ones stay black in some, without an error
 const ANIMATED = { GIF8: "image/gif", RIFF: "image/webp", PNG: "image/png", ftyp: "image/avif" }; // by the first bytes
 
@@ -20,21 +21,30 @@ export async function decode(file, check) {
   if (Math.max(height, width) > MOST_SIDE) {
     throw new Trouble("tooLarge", `${width} x ${height} pixels; a side may have up to ${MOST_SIDE} in a browser.`);
   }
-  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
+  const [red, green, blue, alpha] = readPlanes(bitmap);
   bitmap.close();
-  const { data } = context.getImageData(0, 0, width, height);
-  const [red, green, blue, alpha] = [0, 1, 2, 3].map((channel) => {
-    const plane = new Float32Array(height * width);
-    for (let i = 0; i < plane.length; i += 1) plane[i] = data[4 * i + channel] / 255;
-    return plane;
-  });
   return {
     image: { height, width, planes: [red, green, blue] },
     alpha: alpha.some((value) => value < 1) ? alpha : null,
     isGray: red.every((value, i) => value === green[i] && value === blue[i]),
     frames: await countFrames(file),
   };
+}
+
+function readPlanes(bitmap) {
+  const { height, width } = bitmap;
+  const planes = [0, 1, 2, 3].map(() => new Float32Array(height * width));
+  const rows = Math.min(height, Math.max(1, Math.floor(STRIP / width)));
+  const context = new OffscreenCanvas(width, rows).getContext("2d", { willReadFrequently: true });
+  context.globalCompositeOperation = "copy"; // in place of the strip before, also where the picture is translucent
+  for (let top = 0; top < height; top += rows) {
+    context.drawImage(bitmap, 0, -top);
+    const { data } = context.getImageData(0, 0, width, Math.min(rows, height - top));
+    planes.forEach((plane, channel) => {
+      for (let from = channel, to = top * width; from < data.length; from += 4, to += 1) plane[to] = data[from] / 255;
+    });
+  }
+  return planes;
 }
 
 async function countFrames(file) {

@@ -2,6 +2,7 @@
 import { Trouble } from "../trouble.js";
 
 const ROOT = new URL("../", import.meta.url); // of the site; its files are named relative to it
+const FAULTS = ["validation", "out-of-memory", "internal"]; // kinds of errors of WebGPU
 const MOST_THREADS = 4; // more gain little on the small matrices of these networks
 
 export async function chooseProvider() {
@@ -51,13 +52,33 @@ export function makeRuntime(provider, build) {
       window,
       async run(data, height, width) {
         const image = new ort.Tensor("float32", data, [1, 3, height, width]);
-        const { restored } = await sessions.get(file).run({ image });
-        return restored.getData(true); // and frees the graphics card's memory
+        let answer;
+        await watch(ort.env.webgpu?.device, async () => {
+          const { restored } = await sessions.get(file).run({ image });
+          answer = await restored.getData(true); // and frees the graphics card's memory
+        });
+        return answer;
       },
     }));
   }
 
   return { load };
+}
+
+// Awaits a function that computes on a graphics card, and fails if the card does. A card that is lost may never answer, and
+// one that refuses a command, as for lack of memory, answers with zeros.
+//   device: a GPUDevice, or undefined on the processor.
+//   compute: returns a promise of nothing, because the one of a lost card would hold all answers until then.
+async function watch(device, compute) {
+  if (!device) return compute();
+  for (const fault of FAULTS) device.pushErrorScope(fault);
+  const lost = device.lost.then(({ message }) => {
+    throw new Error(`The graphics card was lost. ${message}`);
+  });
+  await Promise.race([lost, compute()]);
+  const errors = await Promise.race([lost, Promise.all(FAULTS.map(() => device.popErrorScope()))]);
+  const error = errors.find(Boolean);
+  if (error) throw new Error(`The graphics card refused a command. ${error.message}`);
 }
 
 async function importModule(file) {

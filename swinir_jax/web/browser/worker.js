@@ -13,6 +13,7 @@ import { extendColours } from "./transparency.js";
 
 let provider = null;
 let runtime = null;
+let hasCardFailed = false;
 let isStopping = false;
 
 self.addEventListener("message", async ({ data }) => {
@@ -46,10 +47,10 @@ async function restore({ file, networks, scale, runtimes }) {
     image = await runNetworks(picture, networks, scale, runtimes);
   } catch (error) {
     if (provider === "wasm" || error instanceof Trouble) throw error;
-    [provider, runtime] = ["wasm", null];
-    notes.push("computed on the processor, because the graphics card failed");
+    [provider, runtime, hasCardFailed] = ["wasm", null, true];
     image = await runNetworks(picture, networks, scale, runtimes);
   }
+  if (hasCardFailed) notes.push("computed on the processor, because the graphics card failed");
   const alpha = picture.alpha && enlarge(picture.alpha, picture.image, image);
   if (alpha && scale > 1) notes.push("alpha was resized, not restored");
   const { height, width } = image;
