@@ -96,7 +96,8 @@ def save_pretrained(folder: str | os.PathLike[str], model: SwinIR, params: Mappi
     """Writes a network with its weights to a model folder, which `load_pretrained` and all commands read.
 
     The folder appears whole or not at all. It holds `config.json` and the parameters as an Orbax checkpoint; the
-    network's `dtype` is not stored.
+    network's `dtype` is not stored. Of several processes, as on a TPU pod, the first one writes, whether the others
+    call this or not.
 
     Args:
       folder: folder that does not exist or is empty.
