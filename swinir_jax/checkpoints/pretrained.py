@@ -125,6 +125,8 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
         raise InputError("The name of the model is empty.")
     if is_address(name):
         return locate_address(text, progress=progress)
+    if path.suffix == ".distcp":
+        raise _is_distributed(path, "a part")
     files = _weight_files(path)
     if path.is_file() or (path.is_dir() and ((is_model(path) and not files) or unpacked_archive(path))):
         return path
@@ -139,13 +141,18 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
     if store.is_orbax(path):
         raise store.lacks_config(path)
     if any(path.glob("*.distcp")):
-        raise InputError(
-            f"{path}: a folder of torch.distributed.checkpoint; write it as one file first, by dcp_to_torch_save of "
-            "torch.distributed.checkpoint.format_utils."
-        )
+        raise _is_distributed(path, "a folder")
     if path.exists():
         raise InputError(f"{path}: holds no model: neither {CONFIG_FILE} of a converted one nor weights.")
     raise unknown_model(text)
+
+
+def _is_distributed(path: Path, kind: str) -> InputError:
+    """Returns the error for a checkpoint of several processes of PyTorch, or for a file of it."""
+    return InputError(
+        f"{path}: {kind} of torch.distributed.checkpoint; write the folder as one file first, by dcp_to_torch_save of "
+        "torch.distributed.checkpoint.format_utils."
+    )
 
 
 def _weight_files(folder: Path) -> list[str]:
