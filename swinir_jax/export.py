@@ -15,6 +15,7 @@ from swinir_jax.errors import InputError, is_int
 from swinir_jax.exported import SelfTest, pack, samples
 from swinir_jax.files import write_bytes
 from swinir_jax.inference.network import network_for
+from swinir_jax.inference.restorer import check_answer
 from swinir_jax.models import SwinIR
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -45,8 +46,8 @@ def export_network(
       shape: fixed `[B, H, W, C]` of the input, H and W multiples of the window; None for any batch and size.
 
     Raises:
-      InputError: if the parameters do not fit the network, it cannot be exported with this shape, dtype or platform, or
-        the file cannot be written.
+      InputError: if the parameters do not fit the network, its answer is not finite, it cannot be exported with this
+        shape, dtype or platform, or the file cannot be written.
     """
     check_network(model, params)
     config, dtype = model.config, jnp.dtype(model.dtype).name
@@ -75,8 +76,9 @@ def export_network(
     # The input of the default self-test needs padding, and has shifted windows.
     test_shape = (2, 2 * m + 3, 3 * m - 2, config.in_chans) if shape is None else shape
     test = SelfTest(seed=0, shape=test_shape, tolerance=TOLERANCES[dtype])
-    expected = samples(np.asarray(jax.jit(restore)(test.input())))
-    write_bytes(Path(path), pack(program, config, dtype, test, expected))
+    expected = np.asarray(jax.jit(restore)(test.input()))
+    check_answer(expected)
+    write_bytes(Path(path), pack(program, config, dtype, test, samples(expected)))
 
 
 @contextlib.contextmanager

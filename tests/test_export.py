@@ -233,6 +233,14 @@ def test_other_dtypes_are_refused():
         export_network(SwinIR(SMALL, dtype=jnp.float64), SMALL_PARAMS, "x")
 
 
+def test_a_network_without_a_finite_answer_is_not_exported(tmp_path):
+    norm = SMALL_PARAMS["norm"]
+    broken = {**SMALL_PARAMS, "norm": {**norm, "scale": np.full_like(norm["scale"], np.inf)}}
+    with pytest.raises(InputError, match="answer is not finite"):
+        export_network(SwinIR(SMALL), broken, tmp_path / "x", shape=(1, 8, 8, 1))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
 def test_truncated_files_are_refused(small, tmp_path, share):
     data = small.read_bytes()

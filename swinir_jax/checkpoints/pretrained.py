@@ -101,7 +101,8 @@ def save_pretrained(folder: str | os.PathLike[str], model: SwinIR, params: Mappi
     """Writes a network with its weights to a model folder, which `load_pretrained` and all commands read.
 
     The folder appears whole or not at all. It holds `config.json` and the parameters as an Orbax checkpoint; the
-    network's `dtype` is not stored.
+    network's `dtype` is not stored. Of several processes, as on a TPU pod, the first one writes, whether the others
+    call this or not.
 
     Args:
       folder: folder that does not exist or is empty.
@@ -129,6 +130,8 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
         raise InputError("The name of the model is empty.")
     if is_address(name):
         return locate_address(text, progress=progress)
+    if path.suffix == ".distcp":
+        raise _is_distributed(path, "a part")
     files = _weight_files(path)
     if path.is_file() or (path.is_dir() and ((is_model(path) and not files) or unpacked_archive(path))):
         return path
@@ -143,13 +146,18 @@ def _resolve(name: str | os.PathLike[str], weights_dir: str | os.PathLike[str] |
     if store.is_orbax(path):
         raise store.lacks_config(path)
     if any(path.glob("*.distcp")):
-        raise InputError(
-            f"{path}: a folder of torch.distributed.checkpoint; write it as one file first, by dcp_to_torch_save of "
-            "torch.distributed.checkpoint.format_utils."
-        )
+        raise _is_distributed(path, "a folder")
     if path.exists():
         raise InputError(f"{path}: holds no model: neither {CONFIG_FILE} of a converted one nor weights.")
     raise unknown_model(text)
+
+
+def _is_distributed(path: Path, kind: str) -> InputError:
+    """Returns the error for a checkpoint of several processes of PyTorch, or for a file of it."""
+    return InputError(
+        f"{path}: {kind} of torch.distributed.checkpoint; write the folder as one file first, by dcp_to_torch_save of "
+        "torch.distributed.checkpoint.format_utils."
+    )
 
 
 def _weight_files(folder: Path) -> list[str]:

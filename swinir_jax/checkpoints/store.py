@@ -27,6 +27,8 @@ FORMAT_VERSION = 1
 def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config: SwinIRConfig) -> None:
     """Writes a model folder; it appears whole, by one rename, or not at all.
 
+    Of several processes, the first one writes, whether the others call this or not.
+
     Args:
       folder: folder that does not exist or is empty.
       params: parameters as `model.init(...)["params"]`, of any floating dtype; float32 is written.
@@ -36,16 +38,27 @@ def save_model(folder: str | os.PathLike[str], params: Mapping[str, Any], config
       InputError: if the parameters do not fit the configuration or are not finite floats, or the folder is not empty or
         cannot be written.
     """
-    import orbax.checkpoint as ocp  # slow to import, and reading .safetensors does not need Orbax
-
     flat = {path: _as_float32(path, leaf) for path, leaf in flat_params(params, config).items()}
     tree = flax.traverse_util.unflatten_dict(flat, sep="/")
+    if jax.process_index():
+        return
+    import orbax.checkpoint as ocp  # slow to import, and reading .safetensors does not need Orbax
+
     with new_model(folder) as temporary:
         if shutil.disk_usage(temporary).free < sum(leaf.nbytes for leaf in flat.values()):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # about which Orbax would print tracebacks
-        with holding_interrupts(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+        handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
+        with holding_interrupts(), ocp.Checkpointer(handler, multiprocessing_options=_alone()) as checkpointer:
             checkpointer.save(temporary / PARAMS_FOLDER, args=ocp.args.StandardSave(tree))
         write_config(temporary, config, PARAMS_FOLDER)
+
+
+def _alone() -> Any:
+    """Returns the options with which Orbax does not wait until all processes make the same call."""
+    import orbax.checkpoint as ocp
+
+    index = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=index, active_processes={index})
 
 
 def _as_float32(path: str, leaf: np.ndarray) -> np.ndarray:
@@ -164,7 +177,7 @@ def load_params(path: os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     import orbax.checkpoint as ocp
 
-    with ocp.StandardCheckpointer() as checkpointer:
+    with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
         stored = checkpointer.metadata(path).item_metadata
         if stored is None:
             raise ValueError("a checkpoint without readable metadata")

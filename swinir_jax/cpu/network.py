@@ -38,6 +38,14 @@ def restore(
       InputError: as `SwinIR.__call__`.
     """
     check_input(lq, config)
+    run = functools.partial(_restore, config=config, dtype=dtype, training=training)
+    sharding = jax.typeof(lq).sharding
+    if any(sharding.spec[1:3]):  # axes of an explicit mesh, which would have to divide each band and group
+        run = jax.sharding.auto_axes(run, out_sharding=sharding)
+    return run(weights, lq)
+
+
+def _restore(weights: Weights, lq: jax.Array, *, config: SwinIRConfig, dtype: Any, training: bool) -> jax.Array:
     c, w = config, weights
     mean = rgb_mean(c, residual_dtype(dtype))
     x = (pad_to_window(lq.astype(mean.dtype), c.side_multiple) - mean) * c.img_range

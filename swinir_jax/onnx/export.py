@@ -16,6 +16,7 @@ from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import InputError, is_int
 from swinir_jax.files import write_bytes
 from swinir_jax.inference.network import network_for
+from swinir_jax.inference.restorer import check_answer
 from swinir_jax.models import SwinIR
 from swinir_jax.onnx.check import METADATA, SelfTest
 from swinir_jax.onnx.file import needed, onnx_file
@@ -49,8 +50,9 @@ def export_onnx(
       Relative change `||y - exact|| / ||exact||` that float16 storage makes in JAX's answers; 0 for float32.
 
     Raises:
-      InputError: if the parameters do not fit the network, it cannot be exported with this shape or dtype, weights are
-        too large for float16, the package `onnx` is not installed, or the file cannot be written.
+      InputError: if the parameters do not fit the network, its answer is not finite, it cannot be exported with this
+        shape or dtype, weights are too large for float16, the package `onnx` is not installed, or the file cannot be
+        written.
     """
     needed("onnx")
     check_network(model, params)
@@ -113,6 +115,7 @@ def _self_tests(
         test = SelfTest(seed=seed, shape=(1, c.in_chans, *size))
         lq = test.image().transpose(0, 2, 3, 1)
         by_exact, by_stored = (np.asarray(restore(w, lq)) for w in weights)
+        check_answer(by_stored)
         tests.append(test.answered(by_stored.transpose(0, 3, 1, 2)))
         changes.append(np.linalg.norm(by_stored - by_exact) / np.linalg.norm(by_exact))
     return tests, float(np.max(changes))

@@ -167,9 +167,12 @@ def test_errors_name_other_archives(tmp_path, entry, sentence):
 
 def test_an_error_names_a_distributed_checkpoint(tmp_path):
     (tmp_path / ".metadata").touch()
-    (tmp_path / "__0_0.distcp").touch()
-    with pytest.raises(InputError, match=r"torch\.distributed\.checkpoint; write it as one file first"):
-        swinir_jax.load_pretrained(tmp_path)
+    part = tmp_path / "__0_0.distcp"  # of tensors in files of torch.save, one behind the other
+    part.write_bytes(2 * (INPUTS / "prefix_net.pth").read_bytes())
+    for name, kind in ((tmp_path, "a folder"), (part, "a part")):
+        sentence = rf"{kind} of torch\.distributed\.checkpoint; write the folder as one file first"
+        with pytest.raises(InputError, match=sentence):
+            swinir_jax.load_pretrained(name)
 
 
 def test_folders_of_weight_files_name_them(tmp_path):

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import shutil
+import socket
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +77,49 @@ def test_nothing_is_overwritten(tmp_path):
         )
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["photo.png"]
     swinir_jax.load_pretrained(tmp_path / "empty")
+
+
+_ONE_OF_TWO = """
+import sys
+import jax
+import swinir_jax
+
+index, port, source, folder = int(sys.argv[1]), *sys.argv[2:]
+jax.distributed.initialize(f"127.0.0.1:{port}", 2, index)
+model, params = swinir_jax.load_pretrained(source)
+swinir_jax.save_pretrained(f"{folder}/by_both", model, params)
+if index == 0:
+    swinir_jax.save_pretrained(f"{folder}/by_the_first", model, params)
+    swinir_jax.load_pretrained(f"{folder}/by_both")
+else:
+    swinir_jax.load_pretrained(source)
+"""
+
+
+def test_one_process_of_two_saves_and_reads_without_the_other(tmp_path):
+    swinir_jax.save_pretrained(tmp_path / "source", SwinIR(TINY), params_of(TINY))
+    (tmp_path / "saved").mkdir()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _ONE_OF_TWO, str(index), port, tmp_path / "source", tmp_path / "saved"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        errors = [worker.communicate(timeout=600)[1] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert [worker.returncode for worker in workers] == [0, 0], errors
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["by_both", "by_the_first"]
+    for folder in (tmp_path / "saved").iterdir():
+        _, loaded = swinir_jax.load_pretrained(folder)
+        jax.tree.map(np.testing.assert_array_equal, loaded, params_of(TINY))
 
 
 def test_a_weight_files_name_is_no_folder(tmp_path):

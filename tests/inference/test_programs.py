@@ -101,6 +101,13 @@ def test_restores_where_jit_is_disabled():
         np.testing.assert_array_equal(Restorer(*NETWORK)(PHOTO), expected)
 
 
+def test_restores_where_only_explicit_transfers_are_allowed():
+    held = Restorer(*NETWORK)
+    expected = held(PHOTO)
+    with jax.transfer_guard("disallow"):
+        np.testing.assert_array_equal(held(PHOTO), expected)
+
+
 @pytest.mark.parametrize(
     ("step", "error"),
     [("compile", MemoryError()), ("run", jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"))],

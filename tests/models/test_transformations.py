@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from goldens import generated_weights
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from swinir_jax import SwinIR, SwinIRConfig, cpu
@@ -138,6 +139,16 @@ def test_inside_shard_map_with_its_checks(apply):
 
     gradient = jax.jit(jax.shard_map(total, mesh=mesh, in_specs=(P(), P("data")), out_specs=P()))
     assert_close(gradient(PARAMS[0], lq), gradients(PARAMS[0], lq)[0], 1e-5)
+
+
+@each_path
+def test_rows_on_an_explicit_axis(apply):
+    lq = images(1, *SIZE, 3)
+    mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,))
+    placed = jax.device_put(lq, NamedSharding(mesh, P(None, "rows")))
+    answer = jax.jit(apply)(PARAMS[0], placed)
+    assert answer.sharding.spec[1] == "rows"
+    assert_close(answer, restore(PARAMS[0], lq))
 
 
 @each_path

@@ -91,6 +91,13 @@ def test_weights_too_large_for_float16_are_refused():
         _as_float16(np.full((2, 2), 7e4, np.float32))
 
 
+def test_a_network_without_a_finite_answer_is_not_exported(tmp_path):
+    broken = {**PARAMS, "norm": {**PARAMS["norm"], "scale": np.full_like(PARAMS["norm"]["scale"], np.nan)}}
+    with pytest.raises(InputError, match="answer is not finite"):
+        export_onnx(SwinIR(CONFIG), broken, tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_wrong_weights_are_found(exported, tmp_path):
     model = onnx.load(exported)
     [norm] = [tensor for tensor in model.graph.initializer if tensor.name == "norm/scale"]
