@@ -69,7 +69,7 @@ _PURPOSES = (
         rows={
             # Measured by benchmarks/photo_networks.py: the best of the bundled networks.
             "fast": Row(
-                {1: "real_denoise", 2: "real_x2", 4: "real_x4"}, "removes mild noise, JPEG and blur", "strong faults"
+                {1: "real_denoise", 2: "real_x2", 4: "real_x4"}, "removes noise, JPEG and mild blur", "strong blur"
             ),
             "best": Row(
                 {
@@ -192,7 +192,7 @@ class Choice:
         return {**dataclasses.asdict(self), "is_resized": self.is_resized}
 
     def __str__(self) -> str:
-        """Describes the choice in a line: `photo, scale 2: real_x2 (bundled); removes mild noise, JPEG and blur`."""
+        """Describes the choice in a line: `photo, scale 2: real_x2 (bundled); removes noise, JPEG and mild blur`."""
         return f"{self.purpose}, scale {self.scale}: {describe_passes(self.passes, self.scale)}; {self.reason}"
 
 

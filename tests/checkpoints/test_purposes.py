@@ -57,13 +57,13 @@ def test_fast_choices_fetch_nothing_where_a_bundled_network_is(purpose):
 @pytest.mark.parametrize(
     ("purpose", "scale", "line"),
     [
-        ("photo", None, "photo, scale 2: real_x2 (bundled); removes mild noise, JPEG and blur"),
+        ("photo", None, "photo, scale 2: real_x2 (bundled); removes noise, JPEG and mild blur"),
         (
             "photo",
             8,
-            "photo, scale 8: real_x4 (bundled), then lightweight_x2 (bundled); removes mild noise, JPEG and blur",
+            "photo, scale 8: real_x4 (bundled), then lightweight_x2 (bundled); removes noise, JPEG and mild blur",
         ),
-        ("photo", 1, "photo, scale 1: real_denoise (bundled); removes mild noise, JPEG and blur"),
+        ("photo", 1, "photo, scale 1: real_denoise (bundled); removes noise, JPEG and mild blur"),
         ("clean", 3, "clean, scale 3: lightweight_x3 (bundled); for clean pictures, small"),
         ("clean", 4, "clean, scale 4: lightweight_x4 (bundled); for clean pictures, small"),
         (

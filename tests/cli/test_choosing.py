@@ -100,14 +100,14 @@ def through(*names):
         (
             [],
             [2],
-            "photo, scale 2: real_x2 (bundled); removes mild noise, JPEG and blur; for strong faults, too: --best "
+            "photo, scale 2: real_x2 (bundled); removes noise, JPEG and mild blur; for strong blur, too: --best "
             "(67 MB download)",
         ),
         (
             ["--scale", "3"],
             [4],
-            "photo, scale 3: real_x4 (bundled), then MATLAB's bicubic to scale 3; removes mild noise, JPEG and blur; "
-            "for strong faults, too: --best (142 MB download)",
+            "photo, scale 3: real_x4 (bundled), then MATLAB's bicubic to scale 3; removes noise, JPEG and mild blur; "
+            "for strong blur, too: --best (142 MB download)",
         ),
         (["--for", "jpeg"], [1], "jpeg, scale 1: jpeg_light (bundled); for JPEG of any quality from 10 to 90"),
         (
