@@ -1,4 +1,4 @@
-"""What tests of the site do in a browser."""
+"""What tests of the page and of the site do in a browser."""
 
 import contextlib
 
@@ -7,7 +7,7 @@ from picture_files import make_pixels, pillow_bytes
 from PIL import Image
 
 PHOTO = pillow_bytes(make_pixels(3), "PNG")
-SECONDS = 60_000  # in milliseconds; the first picture waits for the runtime
+SECONDS = 60_000  # in milliseconds; the first picture waits for JAX or ONNX Runtime
 
 
 def give(page, name, data):
@@ -18,9 +18,13 @@ def finish(page, state="finished"):
     page.wait_for_selector(f"#stage[data-state={state}]", timeout=SECONDS)
 
 
-def download(page):
+def wait_for_tiles(page):
+    page.locator("#left", has_text="tiles").wait_for(timeout=SECONDS)
+
+
+def download(page, selector="#save"):
     with page.expect_download() as started:
-        page.click("#save")
+        page.click(selector)
     return started.value
 
 

@@ -185,9 +185,8 @@ def test_photo_strong_does_more_than_photo_and_leaves_a_quarter_without_jpeg_in_
     assert error("photo_strong_x1") > 1.5 * error("photo_x1")
     monkeypatch.setattr(noise, "jpeg", lambda samples, quality: np.full_like(samples, 255))
     monkeypatch.setattr(noise.GaussianNoise, "__call__", lambda self, image, target, rng: image / 2)
-    white = np.mean(
-        [lq.min() == 1 for lq in lqs("photo_strong_x1")]
-    )  # by the last JPEG, or the first and no later noise
+    # White by the last JPEG, or by the first where neither noise nor JPEG follows.
+    white = np.mean([lq.min() == 1 for lq in lqs("photo_strong_x1")])
     assert white == pytest.approx(0.75 + 0.25 * 0.4 * 0.6, abs=0.07)
 
 

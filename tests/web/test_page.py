@@ -7,22 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from picture_files import make_pixels, pillow_bytes
-
-NETWORK_SECONDS = 60_000  # in milliseconds; the first picture waits for JAX
-
-
-def finish(page, state="finished"):
-    page.wait_for_selector(f"#stage[data-state={state}]", timeout=NETWORK_SECONDS)
-
-
-def wait_for_tiles(page):
-    page.locator("#left", has_text="tiles").wait_for(timeout=NETWORK_SECONDS)
-
-
-def download(page, selector="#save"):
-    with page.expect_download() as started:
-        page.click(selector)
-    return started.value
+from site_visits import SECONDS, download, finish, wait_for_tiles
 
 
 def files_as(page, files):
@@ -87,7 +72,7 @@ def test_drop_and_paste(page, pictures):
     page.evaluate(
         "(data) => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))", files_as(page, [pasted])
     )
-    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=NETWORK_SECONDS)
+    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=SECONDS)
     assert download(page).path().read_bytes() == second.read_bytes()
 
 
@@ -184,7 +169,7 @@ def test_several_files_are_a_queue_with_one_archive(page, pictures):
         for given, name in names.items()
     ]
     page.set_input_files("#file", buffers)
-    page.wait_for_selector("#list li:nth-child(4)[data-state=done]", timeout=NETWORK_SECONDS)
+    page.wait_for_selector("#list li:nth-child(4)[data-state=done]", timeout=SECONDS)
     archive = download(page, "#zip")
     with zipfile.ZipFile(io.BytesIO(archive.path().read_bytes())) as files:
         assert files.testzip() is None
@@ -244,7 +229,7 @@ def test_a_result_that_cannot_be_shown_is_downloaded(page, pictures):
     file, expected = pictures["photo30.png"]
     page.route("**/after", lambda route: route.fulfill(status=204))  # as for a picture larger than memory
     page.set_input_files("#file", file)
-    page.get_by_text("too large to be shown").wait_for(timeout=NETWORK_SECONDS)
+    page.get_by_text("too large to be shown").wait_for(timeout=SECONDS)
     assert download(page).path().read_bytes() == expected.read_bytes()
 
 
@@ -262,7 +247,7 @@ def test_a_result_that_is_not_kept_any_more_is_not_called_complete(page, picture
 
 def test_an_archive_leaves_out_results_that_are_not_kept_any_more(page, pictures):
     page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png", "photo20.png")])
-    page.wait_for_selector("#list li:nth-child(3)[data-state=done]", timeout=NETWORK_SECONDS)
+    page.wait_for_selector("#list li:nth-child(3)[data-state=done]", timeout=SECONDS)
     first = page.get_attribute("#list li:nth-child(1) .get", "href")
     page.route(f"**/{first}", lambda route: route.fulfill(status=404))
     archive = download(page, "#zip")
@@ -273,7 +258,7 @@ def test_an_archive_leaves_out_results_that_are_not_kept_any_more(page, pictures
 
 def test_an_archive_without_the_program_is_explained(page, pictures):
     page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
-    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=NETWORK_SECONDS)
+    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=SECONDS)
     page.route("**/result", lambda route: route.abort())
     page.click("#zip")
     page.locator("#unsaved", has_text="Is it still running?").wait_for()
@@ -306,70 +291,5 @@ def test_a_file_that_changes_in_the_queue_is_named_as_the_cause(page, pictures, 
     changing.write_bytes(pictures["photo30.png"][0].read_bytes())
     page.set_input_files("#file", [pictures["photo200.png"][0], changing])
     changing.write_bytes(pictures["photo40.png"][0].read_bytes())
-    page.wait_for_selector("#list li:nth-child(2)[data-state=failed]", timeout=NETWORK_SECONDS)
+    page.wait_for_selector("#list li:nth-child(2)[data-state=failed]", timeout=SECONDS)
     assert "has changed meanwhile" in page.text_content("#list li:nth-child(2) .state")
-
-
-def test_the_keyboard_stays_in_the_list_when_a_line_is_removed(page, pictures):
-    page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
-    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=NETWORK_SECONDS)
-    page.focus("#list li:nth-child(1) .remove")
-    page.keyboard.press("Enter")
-    assert page.locator("#list li").count() == 1
-    assert page.evaluate("document.activeElement.className") == "pick"
-    page.focus("#list .remove")
-    page.keyboard.press("Enter")
-    finish(page, "empty")
-    assert page.evaluate("document.activeElement.dataset.do") == "choose"
-
-
-def test_the_keyboard_stays_in_the_stage_when_the_view_changes(page, pictures):
-    page.set_input_files("#file", pictures["photo200.png"][0])
-    wait_for_tiles(page)
-    page.focus("#working [data-do=stop]")
-    page.keyboard.press("Enter")
-    finish(page, "failed")
-    assert page.evaluate("document.activeElement.dataset.do") == "again"
-    page.focus("#failed [data-do=remove]")
-    page.keyboard.press("Enter")
-    finish(page, "empty")
-    assert page.evaluate("document.activeElement.dataset.do") == "choose"
-
-
-def test_the_keyboard_reaches_everything(page, pictures):
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.dataset.do") == "choose"
-    page.set_input_files("#file", pictures["photo40.png"][0])
-    finish(page)
-    page.focus("#slider")
-    page.keyboard.press("ArrowRight", delay=120)
-    assert int(page.get_attribute("#slider", "aria-valuenow")) > 50
-    names = page.evaluate(
-        """[...document.querySelectorAll("button, a, input, progress, [role=slider]")]
-          .filter((e) => e.checkVisibility())
-          .filter((e) => !(e.textContent.trim() || e.getAttribute("aria-label") || e.labels?.length))
-          .map((e) => e.outerHTML)"""
-    )
-    assert names == []
-
-
-@pytest.mark.parametrize(("width", "text"), [(320, 16), (320, 32), (1280, 32)])
-def test_the_page_takes_the_browsers_text_size_and_no_text_is_lost(page, pictures, width, text):
-    page.set_viewport_size({"width": width, "height": 600})
-    page.context.new_cdp_session(page).send("Page.setFontSizes", {"fontSizes": {"standard": text}})
-    assert page.evaluate("getComputedStyle(document.body).fontSize") == f"{text}px"
-    lost = """() => [document.documentElement, ...document.querySelectorAll("main *")]
-      .filter((e) => e.checkVisibility() && !(e instanceof SVGElement) && !e.closest(".name, .thumb, #viewport"))
-      .filter((e) => {
-        const { overflowX, overflowY } = getComputedStyle(e);
-        const isCut = e.scrollHeight > e.clientHeight + 2 && overflowY === "hidden";
-        return isCut || (e.scrollWidth > e.clientWidth + 1 && (overflowX !== "visible" || e.clientWidth > 0));
-      }).map((e) => e.id || e.className || e.tagName)"""
-    assert page.evaluate(lost) == []
-    page.set_input_files("#file", pictures["photo40.png"][0])
-    finish(page)
-    assert page.evaluate(lost) == []
-    assert page.locator("#viewport").bounding_box()["height"] >= 200
-    page.set_input_files("#file", [{"name": f"{'long name ' * 9}.png", "mimeType": "", "buffer": b"no picture"}])
-    finish(page, "failed")
-    assert page.evaluate(lost) == []

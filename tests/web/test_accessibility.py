@@ -1,0 +1,69 @@
+"""The page by keyboard, and with large text."""
+
+import pytest
+from site_visits import SECONDS, finish, wait_for_tiles
+
+
+def test_the_keyboard_stays_in_the_list_when_a_line_is_removed(page, pictures):
+    page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
+    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=SECONDS)
+    page.focus("#list li:nth-child(1) .remove")
+    page.keyboard.press("Enter")
+    assert page.locator("#list li").count() == 1
+    assert page.evaluate("document.activeElement.className") == "pick"
+    page.focus("#list .remove")
+    page.keyboard.press("Enter")
+    finish(page, "empty")
+    assert page.evaluate("document.activeElement.dataset.do") == "choose"
+
+
+def test_the_keyboard_stays_in_the_stage_when_the_view_changes(page, pictures):
+    page.set_input_files("#file", pictures["photo200.png"][0])
+    wait_for_tiles(page)
+    page.focus("#working [data-do=stop]")
+    page.keyboard.press("Enter")
+    finish(page, "failed")
+    assert page.evaluate("document.activeElement.dataset.do") == "again"
+    page.focus("#failed [data-do=remove]")
+    page.keyboard.press("Enter")
+    finish(page, "empty")
+    assert page.evaluate("document.activeElement.dataset.do") == "choose"
+
+
+def test_the_keyboard_reaches_everything(page, pictures):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.dataset.do") == "choose"
+    page.set_input_files("#file", pictures["photo40.png"][0])
+    finish(page)
+    page.focus("#slider")
+    page.keyboard.press("ArrowRight", delay=120)
+    assert int(page.get_attribute("#slider", "aria-valuenow")) > 50
+    names = page.evaluate(
+        """[...document.querySelectorAll("button, a, input, progress, [role=slider]")]
+          .filter((e) => e.checkVisibility())
+          .filter((e) => !(e.textContent.trim() || e.getAttribute("aria-label") || e.labels?.length))
+          .map((e) => e.outerHTML)"""
+    )
+    assert names == []
+
+
+@pytest.mark.parametrize(("width", "text"), [(320, 16), (320, 32), (1280, 32)])
+def test_the_page_takes_the_browsers_text_size_and_no_text_is_lost(page, pictures, width, text):
+    page.set_viewport_size({"width": width, "height": 600})
+    page.context.new_cdp_session(page).send("Page.setFontSizes", {"fontSizes": {"standard": text}})
+    assert page.evaluate("getComputedStyle(document.body).fontSize") == f"{text}px"
+    lost = """() => [document.documentElement, ...document.querySelectorAll("main *")]
+      .filter((e) => e.checkVisibility() && !(e instanceof SVGElement) && !e.closest(".name, .thumb, #viewport"))
+      .filter((e) => {
+        const { overflowX, overflowY } = getComputedStyle(e);
+        const isCut = e.scrollHeight > e.clientHeight + 2 && overflowY === "hidden";
+        return isCut || (e.scrollWidth > e.clientWidth + 1 && (overflowX !== "visible" || e.clientWidth > 0));
+      }).map((e) => e.id || e.className || e.tagName)"""
+    assert page.evaluate(lost) == []
+    page.set_input_files("#file", pictures["photo40.png"][0])
+    finish(page)
+    assert page.evaluate(lost) == []
+    assert page.locator("#viewport").bounding_box()["height"] >= 200
+    page.set_input_files("#file", [{"name": f"{'long name ' * 9}.png", "mimeType": "", "buffer": b"no picture"}])
+    finish(page, "failed")
+    assert page.evaluate(lost) == []
