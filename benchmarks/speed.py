@@ -143,15 +143,14 @@ def summary(found: Mapping[str, list[dict[str, float]]]) -> dict[str, Any]:
     return row
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def table(machines: Mapping[str, Mapping[str, Any]]) -> str:
     """Formats the table of docs/benchmarks.md, a part for each machine."""
-    measured = {name: row for name, row in rows.items() if not CASES[name].runtimes}
     parts = []
-    for place in dict.fromkeys(row["machine"] for row in measured.values()):
-        here = {name: row for name, row in measured.items() if row["machine"] == place}
-        used = "; ".join(dict.fromkeys(row["versions"] for row in here.values()))
-        cells = [_cells(name, row) for name, row in here.items()]
-        parts.append(f"{place}; {used}:\n\n{markdown(_HEAD, cells)}")
+    for place, rows in machines.items():
+        here = {name: row for name, row in rows.items() if not CASES[name].runtimes}
+        if here:
+            used = "; ".join(dict.fromkeys(row["versions"] for row in here.values()))
+            parts.append(f"{place}; {used}:\n\n{markdown(_HEAD, [_cells(name, row) for name, row in here.items()])}")
     caption = "float32, batch 1 unless said; medians; PyTorch (spandrel), eager unless said, in turns."
     return "\n".join([f"{caption}\n", *parts])
 
@@ -176,7 +175,7 @@ def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def runtimes_table(machines: Mapping[str, Mapping[str, Any]]) -> str:
     """Formats the table of runtimes: seconds of an image and peak memory, each beside ours."""
 
     def cell(row: Mapping[str, Any], runtime: str) -> str:
@@ -186,10 +185,11 @@ def runtimes_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         memory = row[f"{runtime}_peak_mb"] / row["peak_mb"]
         return f"{row[f'{runtime}_times_faster']:.1f}x ({low:.1f} to {high:.1f}); memory {memory:.1f}x"
 
-    measured = {name: row for name, row in rows.items() if CASES[name].runtimes}
     lines = [
-        [CASES[name].title, *(cell(row, runtime) for runtime in RUNTIMES), row["machine"], row["versions"]]
-        for name, row in measured.items()
+        [CASES[name].title, *(cell(rows[name], runtime) for runtime in RUNTIMES), place, rows[name]["versions"]]
+        for place, rows in machines.items()
+        for name in rows
+        if CASES[name].runtimes
     ]
     caption = (
         "Seconds and peak memory, divided by swinir_jax's: above 1, swinir_jax is faster or takes less. float32 unless "
@@ -225,16 +225,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
     args = parser.parse_args()
-    rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else {}
+    machines = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.parent.mkdir(exist_ok=True)
     for name in args.case:
-        conditions_now = {"machine": machine(), "versions": versions(args.pytorch)}
-        rows[name] = conditions_now | summary(measure(CASES[name], args.pytorch, args.rounds))
-        print(name, rows[name], flush=True)
-        rows = {known: rows[known] for known in CASES if known in rows}
-        RESULTS.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
-    replace_table(ROOT / "docs" / "benchmarks.md", "speed table", table(rows))
-    replace_table(ROOT / "docs" / "exporting.md", "runtimes table", runtimes_table(rows))
+        row = {"versions": versions(args.pytorch)} | summary(measure(CASES[name], args.pytorch, args.rounds))
+        print(name, row, flush=True)
+        rows = machines.get(machine(), {}) | {name: row}
+        machines[machine()] = {known: rows[known] for known in CASES if known in rows}
+        RESULTS.write_text(json.dumps(machines, indent=2) + "\n")
+    replace_table(ROOT / "docs" / "benchmarks.md", "speed table", table(machines))
+    replace_table(ROOT / "docs" / "exporting.md", "runtimes table", runtimes_table(machines))
 
 
 if __name__ == "__main__":
