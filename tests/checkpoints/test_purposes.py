@@ -89,10 +89,11 @@ def test_choices_in_a_line(purpose, scale, line):
     assert str(choose_models(purpose, scale)) == line
 
 
+@pytest.mark.parametrize("chain", ["photo", "photo_strong"])
 @pytest.mark.parametrize("scale", [1, 2, 4])
-def test_a_photograph_gets_the_bundled_networks_that_were_measured_to_be_best(scale):
+def test_a_photograph_gets_the_bundled_networks_that_were_measured_to_be_best(scale, chain):
     file = Path(__file__).parents[2] / "benchmarks" / "results" / "photo_networks.json"
-    measured = [row for row in json.loads(file.read_text()) if row["scale"] == scale]
+    measured = [row for row in json.loads(file.read_text()) if (row["scale"], row["chain"]) == (scale, chain)]
     best = max(measured, key=lambda row: row["psnr_y"])
     assert [step.model for step in choose_models("photo", scale).passes] == best["networks"]
 
