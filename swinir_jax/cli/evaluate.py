@@ -31,7 +31,15 @@ from swinir_jax.evaluation.protocol import (
     evaluate,
 )
 from swinir_jax.evaluation.published import published
-from swinir_jax.evaluation.report import Report, as_dict, format_score, format_scores, heading, write_csv, write_json
+from swinir_jax.evaluation.report import (
+    HtmlReport,
+    as_dict,
+    format_score,
+    format_scores,
+    heading,
+    write_csv,
+    write_json,
+)
 from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
@@ -104,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     protocol = _protocol(args, task, level, len(pairs), distance)
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
     check_outputs(args, pairs)
-    report = Report(args.report) if args.report else None
+    report = HtmlReport(args.report) if args.report else None
     _say(args, title)
     start = time.perf_counter()
     results, failed = _measure(args, task, level, network, distance, pairs, report)
@@ -138,7 +146,7 @@ def _measure(
     network: RestoreImage,
     distance: Distance | None,
     pairs: Mapping[str, Pair],
-    report: Report | None,
+    report: HtmlReport | None,
 ) -> tuple[list[Measurement], list[str]]:
     """Measures all images, and prints a row of each; returns the measurements, and the names of those that failed."""
     results: list[Measurement] = []
@@ -161,7 +169,7 @@ def _measure(
     return results, failed
 
 
-def _write_images(args: argparse.Namespace, report: Report | None, name: str, images: Images) -> None:
+def _write_images(args: argparse.Namespace, report: HtmlReport | None, name: str, images: Images) -> None:
     """Writes what --save and --report ask for; raises UnwritableError."""
     if args.save:
         target = restored_file(args.save, name)

@@ -19,7 +19,7 @@ from swinir_jax.cli.model_options import (
     add_weight_options,
 )
 from swinir_jax.cli.planning import assign_targets, choose_format
-from swinir_jax.cli.report import Report
+from swinir_jax.cli.report import JsonReport
 from swinir_jax.cli.shards import Shard
 from swinir_jax.cli.tally import Tally, counting
 from swinir_jax.cli.viewer import show
@@ -122,13 +122,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restores all inputs; a failure is reported, and the other inputs are still restored."""
-    report = Report()
+    report = JsonReport()
     is_asked = args.json and _out(args) != STANDARD_STREAM
     with report.printed() if is_asked else contextlib.nullcontext():
         return _run(args, report)
 
 
-def _run(args: argparse.Namespace, report: Report) -> int:
+def _run(args: argparse.Namespace, report: JsonReport) -> int:
     if not 1 <= args.quality <= 100:
         raise InputError(f"--quality must be 1 to 100, got {args.quality}.")
     if args.background:

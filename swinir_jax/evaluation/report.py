@@ -78,8 +78,8 @@ def write_csv(path: Path, results: Sequence[Measurement], averages: Mapping[str,
     write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
 
 
-class Report:
-    """HTML report: `add` writes the pictures, `finish` the page `PAGE`."""
+class HtmlReport:
+    """HTML page on an evaluation: `add` writes the pictures, `finish` the page `PAGE`."""
 
     def __init__(self, folder: Path):
         """Creates the folder.
