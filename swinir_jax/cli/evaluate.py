@@ -34,7 +34,7 @@ from swinir_jax.evaluation.published import published
 from swinir_jax.evaluation.report import (
     HtmlReport,
     as_dict,
-    format_score,
+    format_row,
     format_scores,
     heading,
     write_csv,
@@ -123,10 +123,10 @@ def run(args: argparse.Namespace) -> int:
     if not results:
         logger.error("None of the %d images could be measured.", len(failed))
         return code_of(len(failed), 0)
-    rows = [_row("average", _formatted(averages, averages), f"{time.perf_counter() - start:.2f} in all")]
+    rows = [_row("average", format_row(averages, averages), f"{time.perf_counter() - start:.2f} in all")]
     paper, notes = published(args.task, args.model, str(args.hq), level), explain(results, averages)
     if paper:
-        rows.append(_row("published", _formatted(averages, paper), ""))
+        rows.append(_row("published", format_row(averages, paper), ""))
     _say(args, *rows, *notes)
     if args.csv:
         write_csv(args.csv, results, averages)
@@ -266,10 +266,6 @@ def _degradation(args: argparse.Namespace, task: Task) -> str:
 def _bicubic_of_y(args: argparse.Namespace, task: Task) -> bool:
     """Returns whether Y is resized alone, as the literature measures bicubic interpolation."""
     return args.model == "bicubic" and task.training == "bicubic" and not args.lq
-
-
-def _formatted(metrics: Mapping[str, float], scores: Mapping[str, float]) -> dict[str, str]:
-    return {metric: format_score(metric, scores.get(metric)) for metric in metrics}
 
 
 def _row(name: str, cells: Mapping[str, str], last: str) -> str:
