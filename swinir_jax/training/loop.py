@@ -128,8 +128,12 @@ class _Run:
         """Trains to the last step, or until a signal stops the run; returns the signal received, or None."""
         data = Prefetched(self._batches, functools.partial(place_batch, self._mesh))
         # The profiler is closed first, because it traces the threads that the other contexts stop.
-        with contextlib.closing(data), contextlib.closing(self._progress), self._interruption, \
-                contextlib.closing(profiler):  # fmt: skip
+        with (
+            contextlib.closing(data),
+            contextlib.closing(self._progress),
+            self._interruption,
+            contextlib.closing(profiler),
+        ):
             stop = self._interruption.reached(self._step)  # a signal may have come before the loop
             while self._step < self._experiment.steps and not stop:
                 self._take_batch(data)
