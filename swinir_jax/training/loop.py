@@ -31,7 +31,7 @@ from swinir_jax.training.profiling import Profiler
 from swinir_jax.training.progress import Progress
 from swinir_jax.training.sharding import (
     abstract_state,
-    check_batch,
+    check_batch_size,
     compile_step,
     make_mesh,
     place_batch,
@@ -64,7 +64,7 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
     check_experiment(experiment)
     pairs = validation_pairs(experiment)
     mesh = make_mesh(experiment.shard_optimizer)
-    check_batch(experiment.batch_size, mesh, experiment.optimizer.accumulate)
+    check_batch_size(experiment.batch_size, mesh, experiment.optimizer.accumulate)
     with contextlib.ExitStack() as stack:
         stack.enter_context(held(workdir))
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, experiment.checkpoint)))
