@@ -26,11 +26,11 @@ def rgb_to_y(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"Y needs an RGB image of shape [h, w, 3], got {image.shape}.")
-    check_values(image, "image")
+    check_samples(image, "image")
     return image.astype(np.float64) @ (np.array(_Y_FROM_RGB) / 255) + _Y_OFFSET
 
 
-def check_values(image: np.ndarray, name: str) -> None:
+def check_samples(image: np.ndarray, name: str) -> None:
     """Raises InputError, which calls the image `name`, if it is not uint8 or finite float."""
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
         raise InputError(f"{name} must be uint8, or float on the 0..255 scale, got {image.dtype}.")

@@ -1,6 +1,6 @@
-"""Differentiable PSNR and SSIM in JAX, for losses and for pipelines on the device.
+"""Differentiable SSIM in JAX, for losses.
 
-They agree with `swinir_jax.metrics`, which measures 8-bit images in float64, up to float32 rounding.
+Agrees with `swinir_jax.metrics`, which measures 8-bit images in float64, up to float32 rounding.
 """
 
 import functools
@@ -11,26 +11,6 @@ import jax.numpy as jnp
 
 from swinir_jax import metrics
 from swinir_jax.errors import InputError
-
-PSNR_LIMIT = 120.0
-
-
-def psnr(restored: jax.Array, hq: jax.Array) -> jax.Array:
-    """Computes the peak signal-to-noise ratio of each image, with a peak of 1.
-
-    Args:
-      restored: `[B, h, w, C]` float in [0, 1]; half precision is converted to float32.
-      hq: ground truth of the same shape.
-
-    Returns:
-      `[B]` decibels, at most 120; identical images have 120 and a gradient of zero.
-
-    Raises:
-      InputError: if the shapes differ or are not `[B, h, w, C]`, or a dtype is not float.
-    """
-    restored, hq = _checked(restored, hq)
-    mse = jnp.mean(jnp.square(restored - hq), axis=(1, 2, 3))
-    return -10 * jnp.log10(jnp.maximum(mse, 10 ** (-PSNR_LIMIT / 10)))
 
 
 def ssim(restored: jax.Array, hq: jax.Array) -> jax.Array:

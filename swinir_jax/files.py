@@ -122,6 +122,16 @@ def make_folder(folder: Path) -> None:
         raise UnwritableError(f"{folder}: cannot be written into.")
 
 
+def check_new_folder(folder: Path) -> None:
+    """Checks that a folder is new, before it is filled; an empty one counts as new.
+
+    Raises:
+      InputError: if the folder holds anything, or a file has the name.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists; choose a new folder.")
+
+
 def check_file_target(target: Path) -> None:
     """Checks that a file can be written, before the work; the folder need not exist yet.
 

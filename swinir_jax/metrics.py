@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from swinir_jax.colour import check_values, rgb_to_y
+from swinir_jax.colour import check_samples, rgb_to_y
 from swinir_jax.errors import InputError
 
 PEAK = 255.0
@@ -99,7 +99,7 @@ def _checked(image: np.ndarray, name: str) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise InputError(f"{name} must have shape [h, w], [h, w, 1] or [h, w, 3], got {image.shape}.")
-    check_values(image, name)
+    check_samples(image, name)
     return image
 
 

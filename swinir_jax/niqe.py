@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import convolve
 from scipy.special import gamma
 
-from swinir_jax.colour import check_values, rgb_to_y
+from swinir_jax.colour import check_samples, rgb_to_y
 from swinir_jax.errors import InputError
 
 BLOCK = 96  # side of a block in pixels
@@ -36,7 +36,7 @@ def niqe(image: np.ndarray, crop: int = 0) -> tuple[float, int]:
       InputError: if the dtype or the shape is another, or a value is not finite.
     """
     image = np.asarray(image)
-    check_values(image, "image")
+    check_samples(image, "image")
     if crop < 0:
         raise InputError(f"Cannot cut {crop} pixels from each side of an image.")
     if image.ndim == 3 and image.shape[2] == 1:

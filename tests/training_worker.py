@@ -22,7 +22,7 @@ from swinir_jax.training.checkpoint import Checkpoints
 from swinir_jax.training.experiment import OptimizerConfig
 from swinir_jax.training.sharding import (
     abstract_state,
-    check_batch,
+    check_batch_size,
     compile_step,
     initialize_distributed,
     make_mesh,
@@ -48,7 +48,7 @@ DIVIDED["muon"] = dataclasses.replace(EXPERIMENT, optimizer=OptimizerConfig(name
 def start(name: str, shard_optimizer: int) -> tuple:
     """Mesh, shapes of the state before the first step and compiled step."""
     mesh, experiment = make_mesh(shard_optimizer), DIVIDED[name]
-    check_batch(BATCH_SIZE, mesh, experiment.optimizer.accumulate)
+    check_batch_size(BATCH_SIZE, mesh, experiment.optimizer.accumulate)
     shapes = jax.eval_shape(lambda: create_state(experiment))
     return mesh, shapes, compile_step(mesh, shapes)
 

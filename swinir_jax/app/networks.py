@@ -200,7 +200,7 @@ class Networks:
           InputError: if the networks cannot be loaded, or the picture cannot be read or restored.
         """
         header = read_header(file)
-        restorer = self._restorer(offer, (header.height, header.width))
+        restorer = self._restorer(offer, header.size)
         start = time.monotonic()
         done(0, 0)
         self._done = done

@@ -51,11 +51,7 @@ def choose_network(tensors: Mapping[str, Tensor], weights: WeightKind, file_name
     networks = _networks(tensors)
     if not networks:
         return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, np.ndarray)} or dict(tensors), []
-    is_averaged = {prefix: _is_averaged(prefix, tensors, networks) for prefix in networks}
-    if not any(is_averaged.values()) and any(_told(prefix) == "raw" for prefix in networks):  # the others are averages
-        is_averaged = {prefix: _told(prefix) is None for prefix in networks}
-    averaged = [prefix for prefix in networks if is_averaged[prefix]]
-    raw = [prefix for prefix in networks if not is_averaged[prefix]]
+    averaged, raw = _averaged_and_raw(tensors, networks)
     if not (candidates := raw if weights == "raw" else averaged or raw):
         return {}, []
     chosen = min(candidates, key=_is_beginning)  # the first that a training made, if any did
@@ -64,23 +60,20 @@ def choose_network(tensors: Mapping[str, Tensor], weights: WeightKind, file_name
     notes = []
     if weights == "ema" and not averaged and (containers := _averaged_containers(beside)):
         parameters, buffers = split_buffers(networks[chosen])
-        for container, copies in containers.items():
-            if copy := _averaged_copy(copies, parameters, chosen):
-                chosen = f"{container}."
-                networks[chosen] = {**copy, **buffers}
-                averaged = [chosen]
-                beside = {name: tensor for name, tensor in beside.items() if name.rpartition(".")[0] != container}
-                break
+        copies = {container: _averaged_copy(found, parameters, chosen) for container, found in containers.items()}
+        container, copy = next(((name, copy) for name, copy in copies.items() if copy), ("", None))
+        if copy:
+            chosen = f"{container}."
+            networks[chosen] = {**copy, **buffers}
+            averaged = [chosen]
+            beside = {name: tensor for name, tensor in beside.items() if name.rpartition(".")[0] != container}
         else:
             notes.append(
                 f"{file_name}: {_listed([*containers])} may hold averaged weights, but number, names or shapes are not "
                 f"those of the network's parameters; took {_title(chosen)}."
             )
     if others := [prefix for prefix in networks if prefix != chosen]:
-        content = "averaged (EMA) and raw weights" if averaged and raw else "several networks"
-        first = "first" if chosen == candidates[0] else "first trained one"
-        choice = "averaged ones" if chosen in averaged else "raw ones" if averaged else first
-        hint = " (weights='raw' or --weights raw takes raw ones)" if chosen in averaged and raw else ""
+        content, choice, hint = _describe_choice(chosen, candidates[0], averaged, raw)
         notes.append(
             f"{file_name} holds {content}; took the {choice}, {_title(chosen)}{hint}, and left {_listed(others)}."
         )
@@ -101,6 +94,24 @@ def _networks(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
                 networks.setdefault(name[:end], {})[name[end:]] = tensor
                 break
     return networks
+
+
+def _averaged_and_raw(tensors: Mapping[str, Tensor], networks: Mapping[str, Tensors]) -> tuple[list[str], list[str]]:
+    """Divides the prefixes of networks into those of averages and the others."""
+    averaged = [prefix for prefix in networks if _is_averaged(prefix, tensors, networks)]
+    if not averaged and any(_told(prefix) == "raw" for prefix in networks):  # the others are averages
+        averaged = [prefix for prefix in networks if _told(prefix) is None]
+    return averaged, [prefix for prefix in networks if prefix not in averaged]
+
+
+def _describe_choice(chosen: str, first: str, averaged: list[str], raw: list[str]) -> tuple[str, str, str]:
+    """Returns what a file of several networks holds, which are taken, and how to get the raw ones, in words."""
+    content = "averaged (EMA) and raw weights" if averaged and raw else "several networks"
+    if chosen in averaged:
+        return content, "averaged ones", " (weights='raw' or --weights raw takes raw ones)" if raw else ""
+    if averaged:
+        return content, "raw ones", ""
+    return content, "first" if chosen == first else "first trained one", ""
 
 
 def _is_averaged(prefix: str, tensors: Mapping[str, Tensor], networks: Mapping[str, Tensors]) -> bool:

@@ -31,7 +31,15 @@ from swinir_jax.evaluation.protocol import (
     evaluate,
 )
 from swinir_jax.evaluation.published import published
-from swinir_jax.evaluation.report import Report, as_dict, format_score, format_scores, heading, write_csv, write_json
+from swinir_jax.evaluation.report import (
+    HtmlReport,
+    as_dict,
+    format_row,
+    format_scores,
+    heading,
+    write_csv,
+    write_json,
+)
 from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.files import make_folder
 from swinir_jax.images import Picture, write_picture
@@ -104,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     protocol = _protocol(args, task, level, len(pairs), distance)
     title = ", ".join(f"{key} {value}" for key, value in protocol.items())
     check_outputs(args, pairs)
-    report = Report(args.report) if args.report else None
+    report = HtmlReport(args.report) if args.report else None
     _say(args, title)
     start = time.perf_counter()
     results, failed = _measure(args, task, level, network, distance, pairs, report)
@@ -115,10 +123,10 @@ def run(args: argparse.Namespace) -> int:
     if not results:
         logger.error("None of the %d images could be measured.", len(failed))
         return code_of(len(failed), 0)
-    rows = [_row("average", _formatted(averages, averages), f"{time.perf_counter() - start:.2f} in all")]
+    rows = [_row("average", format_row(averages, averages), f"{time.perf_counter() - start:.2f} in all")]
     paper, notes = published(args.task, args.model, str(args.hq), level), explain(results, averages)
     if paper:
-        rows.append(_row("published", _formatted(averages, paper), ""))
+        rows.append(_row("published", format_row(averages, paper), ""))
     _say(args, *rows, *notes)
     if args.csv:
         write_csv(args.csv, results, averages)
@@ -138,7 +146,7 @@ def _measure(
     network: RestoreImage,
     distance: Distance | None,
     pairs: Mapping[str, Pair],
-    report: Report | None,
+    report: HtmlReport | None,
 ) -> tuple[list[Measurement], list[str]]:
     """Measures all images, and prints a row of each; returns the measurements, and the names of those that failed."""
     results: list[Measurement] = []
@@ -161,7 +169,7 @@ def _measure(
     return results, failed
 
 
-def _write_images(args: argparse.Namespace, report: Report | None, name: str, images: Images) -> None:
+def _write_images(args: argparse.Namespace, report: HtmlReport | None, name: str, images: Images) -> None:
     """Writes what --save and --report ask for; raises UnwritableError."""
     if args.save:
         target = restored_file(args.save, name)
@@ -258,10 +266,6 @@ def _degradation(args: argparse.Namespace, task: Task) -> str:
 def _bicubic_of_y(args: argparse.Namespace, task: Task) -> bool:
     """Returns whether Y is resized alone, as the literature measures bicubic interpolation."""
     return args.model == "bicubic" and task.training == "bicubic" and not args.lq
-
-
-def _formatted(metrics: Mapping[str, float], scores: Mapping[str, float]) -> dict[str, str]:
-    return {metric: format_score(metric, scores.get(metric)) for metric in metrics}
 
 
 def _row(name: str, cells: Mapping[str, str], last: str) -> str:

@@ -203,16 +203,17 @@ def _matching(pattern: str, inputs: Inputs, out: Path, recursive: bool) -> list[
     sources = [Source(str(file), file, Path(file.name)) for file in pictures]
     searched = {path.parent for path in matches}  # ** matches the contents of folders, too
     folders = sorted(set(matches) - set(files) - searched)
-    passed_over = [] if recursive else folders
-    inputs.subfolders += passed_over
-    for folder in folders if recursive else []:
-        if not os.access(folder, os.R_OK | os.X_OK):
-            inputs.left_out.append(folder)
-        else:
-            found = _search(folder, inputs, out, recursive)
-            sources += [dataclasses.replace(source, relative=folder.name / source.relative) for source in found]
+    if recursive:
+        for folder in folders:
+            if os.access(folder, os.R_OK | os.X_OK):
+                found = _search(folder, inputs, out, recursive)
+                sources += [dataclasses.replace(source, relative=folder.name / source.relative) for source in found]
+            else:
+                inputs.left_out.append(folder)
+    else:
+        inputs.subfolders += folders
     if not sources:
-        others = f"; {_describe_subfolders(passed_over)}" if passed_over else ""
+        others = f"; {_describe_subfolders(folders)}" if folders and not recursive else ""
         raise InputError(f"{pattern}: no picture matches this pattern{others}.")
     return sources
 

@@ -14,7 +14,7 @@ from swinir_jax.errors import UnwritableError
 logger = logging.getLogger(__name__)
 
 
-class Report:
+class JsonReport:
     """The outcome of a run as JSON, also of a run that an error or a signal ends.
 
     Attributes:

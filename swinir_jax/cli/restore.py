@@ -4,13 +4,11 @@ import argparse
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping
 from typing import get_args
 
-from swinir_jax.checkpoints.purposes import Choice
 from swinir_jax.cli.choosing import add_purpose_options, choose, describe
 from swinir_jax.cli.goal import Goal
-from swinir_jax.cli.inputs import STANDARD_STREAM, Inputs, Source, find_inputs
+from swinir_jax.cli.inputs import STANDARD_STREAM, Source, find_inputs
 from swinir_jax.cli.model_options import (
     SEVERAL,
     add_memory_option,
@@ -18,8 +16,9 @@ from swinir_jax.cli.model_options import (
     add_restorer_options,
     add_weight_options,
 )
-from swinir_jax.cli.planning import assign_targets, choose_format
-from swinir_jax.cli.report import Report
+from swinir_jax.cli.planning import choose_format
+from swinir_jax.cli.report import JsonReport
+from swinir_jax.cli.request import Request
 from swinir_jax.cli.shards import Shard
 from swinir_jax.cli.tally import Tally, counting
 from swinir_jax.cli.viewer import show
@@ -122,13 +121,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restores all inputs; a failure is reported, and the other inputs are still restored."""
-    report = Report()
+    report = JsonReport()
     is_asked = args.json and _out(args) != STANDARD_STREAM
     with report.printed() if is_asked else contextlib.nullcontext():
         return _run(args, report)
 
 
-def _run(args: argparse.Namespace, report: Report) -> int:
+def _run(args: argparse.Namespace, report: JsonReport) -> int:
     if not 1 <= args.quality <= 100:
         raise InputError(f"--quality must be 1 to 100, got {args.quality}.")
     if args.background:
@@ -145,11 +144,12 @@ def _run(args: argparse.Namespace, report: Report) -> int:
             tally.fail(name, error)
         headers = _read_headers(inputs.sources, tally, args)
         report.networks = describe(args, choice)
-        if not _all_exist(inputs, headers, goal, choice, tally, args) and any(map(args.shard.holds, headers)):
+        request = Request(args=args, inputs=inputs, headers=headers, goal=goal, choice=choice, tally=tally)
+        if not _all_exist(request) and any(map(args.shard.holds, headers)):
             with holding_interrupts():  # which would crash modules of JAX while they are imported
                 from swinir_jax.cli.restoring import restore
 
-            report.networks = restore(inputs, headers, goal, choice, tally, args).as_dict()
+            report.networks = restore(request).as_dict()
         tally.tell(goal if args.shard == Shard() else f"{goal}, shard {args.shard}")
         if args.open and tally.targets:
             show(tally.targets[0] if len(tally.targets) == 1 else goal.folder)
@@ -185,27 +185,20 @@ def _read_headers(sources: list[Source], tally: Tally, args: argparse.Namespace)
     return headers
 
 
-def _all_exist(
-    inputs: Inputs,
-    headers: Mapping[Source, Header],
-    goal: Goal,
-    choice: Choice | None,
-    tally: Tally,
-    args: argparse.Namespace,
-) -> bool:
+def _all_exist(request: Request) -> bool:
     """Returns whether all results exist and are to be kept, as far as that is known without the networks."""
-    scale = choice.scale if choice else args.scale
+    args, goal = request.args, request.goal
+    scale = request.choice.scale if request.choice else args.scale
     if not args.skip_existing or scale is None:
         return False
     with contextlib.suppress(InputError):
         drafts = [
             choose_format(source, header.enlarged(scale), header.size, goal, flattened=bool(args.background))
-            for source, header in headers.items()
+            for source, header in request.headers.items()
         ]
-        jobs = assign_targets(drafts, goal, inputs.sources, compare=args.compare)
-        jobs = [job for job in jobs if args.shard.holds(job.source)]
+        jobs = request.jobs(drafts)
         if all(job.target.is_file() for job in jobs):
             for job in jobs:
-                tally.skip(job.source.name, job.target)
+                request.tally.skip(job.source.name, job.target)
             return True
     return False

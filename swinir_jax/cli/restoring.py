@@ -7,7 +7,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -19,16 +19,16 @@ from swinir_jax.cli.devices import take_devices
 from swinir_jax.cli.display import Display
 from swinir_jax.cli.faults import FaultWatch
 from swinir_jax.cli.goal import Goal
-from swinir_jax.cli.inputs import Inputs, Source
 from swinir_jax.cli.interrupts import answering_interrupts
 from swinir_jax.cli.lanes import run_lanes
 from swinir_jax.cli.output import writing_output
-from swinir_jax.cli.planning import Draft, Job, assign_targets, choose_format
-from swinir_jax.cli.tally import Tally, counting
+from swinir_jax.cli.planning import Draft, Job, choose_format
+from swinir_jax.cli.request import Request
+from swinir_jax.cli.tally import counting
 from swinir_jax.cli.unfinished import Unfinished
 from swinir_jax.errors import first_few
 from swinir_jax.files import check_file_target, make_folder
-from swinir_jax.images import Header, Picture, write_picture
+from swinir_jax.images import Picture, write_picture
 from swinir_jax.images.result_folders import COMPARISONS, make_result_folder
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.comparison import side_by_side
@@ -55,36 +55,18 @@ _OTHER_OPTIONS = (
 )
 
 
-def restore(
-    inputs: Inputs,
-    headers: Mapping[Source, Header],
-    goal: Goal,
-    choice: Choice | None,
-    tally: Tally,
-    args: argparse.Namespace,
-) -> Chosen:
-    """Loads the networks and restores the pictures of the shard.
-
-    Args:
-      inputs: all pictures, and the folders that were searched.
-      headers: headers of the pictures that can be read.
-      goal: place of the results.
-      choice: choice of the networks; None if --model names them.
-      tally: outcomes, to which those of the pictures are added.
-      args: options of the command.
-
-    Returns:
-      The networks.
-    """
+def restore(request: Request) -> Chosen:
+    """Loads the networks and restores the pictures of the shard; returns the networks."""
+    args, headers, goal, tally = request.args, request.headers, request.goal, request.tally
     display = Display(hidden=args.quiet)
-    chosen = _load(args, choice)  # before the output folder is made, which may have the model's name
+    chosen = _load(args, request.choice)  # before the output folder is made, which may have the model's name
     restorers = _restorers(chosen, display, args)
     unfinished = Unfinished(goal.folder, _settings(chosen, args))
-    jobs = _plan(inputs, headers, goal, restorers, unfinished, tally, args)
+    jobs = _plan(request, restorers, unfinished)
     watch = FaultWatch(chosen)
     watch.look_at_headers([headers[job.source] for job in jobs])
     if jobs:
-        goal.make_folder(inputs, args.recursive)
+        goal.make_folder(request.inputs, args.recursive)
         if args.compare:
             make_result_folder(goal.folder / COMPARISONS)
 
@@ -157,31 +139,19 @@ def _settings(chosen: Chosen, args: argparse.Namespace) -> dict[str, str]:
     return {**options, "networks": networks, "version": version()}
 
 
-def _plan(
-    inputs: Inputs,
-    headers: Mapping[Source, Header],
-    goal: Goal,
-    restorers: Sequence[NetworkChain],
-    unfinished: Unfinished,
-    tally: Tally,
-    args: argparse.Namespace,
-) -> list[Job]:
-    """Chooses the files of the results; leaves out pictures that failed or whose results are kept.
-
-    Pictures of other shards are planned, too, because results of equal names get others.
-    """
+def _plan(request: Request, restorers: Sequence[NetworkChain], unfinished: Unfinished) -> list[Job]:
+    """Chooses the files of the results; leaves out pictures that failed or whose results are kept."""
+    args, goal, tally = request.args, request.goal, request.tally
     drafts: list[Draft] = []
     first = restorers[0]
-    for source, header in headers.items():
+    for source, header in request.headers.items():
         with counting(source, tally if args.shard.holds(source) else None):
             result, size = header.enlarged(first.scale), first.size_if_fits(source.file)
             flattened = bool(args.background)
             drafts.append(choose_format(source, result, size, goal, flattened=flattened, memory=args.memory))
     jobs: list[Job] = []
     kept = 0
-    for job in assign_targets(drafts, goal, inputs.sources, compare=args.compare):
-        if not args.shard.holds(job.source):
-            continue
+    for job in request.jobs(drafts):
         with counting(job.source, tally):
             is_kept = unfinished.holds(job.source.file, job.target)
             kept += is_kept

@@ -21,7 +21,7 @@ import numpy as np
 from swinir_jax.data.blind import blind_chain, cut_to_scale
 from swinir_jax.data.folders import read_uint8
 from swinir_jax.errors import InputError
-from swinir_jax.files import ENDING_SIGNALS, make_folder, write_bytes
+from swinir_jax.files import ENDING_SIGNALS, check_new_folder, make_folder, write_bytes
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.images.result_folders import make_result_folder
 
@@ -117,8 +117,8 @@ def _check_target(folder: Path, index: Mapping[str, Any]) -> None:
         found = _read_index(folder)
         if changed := [name for name, value in index.items() if found.get(name) != value]:
             raise InputError(f"{folder}: holds a pool with other {' and '.join(changed)}; choose a new folder.")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists; choose a new folder.")
+    else:
+        check_new_folder(folder)
 
 
 def _crc(file: Path) -> int | None:

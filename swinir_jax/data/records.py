@@ -13,7 +13,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
 from swinir_jax.errors import InputError, UnwritableError, one_line
-from swinir_jax.files import cannot_write, make_folder, replacing, write_bytes
+from swinir_jax.files import cannot_write, check_new_folder, make_folder, replacing, write_bytes
 from swinir_jax.images.picture import to_8_bits
 
 _INDEX = "records.json"  # {"shards": file names, "names": record names, "sizes": [height, width] of each record}
@@ -79,8 +79,7 @@ def write_records(folder: Path, images: Iterable[tuple[str, np.ndarray]]) -> tup
       InputError: if the folder is not empty, or there are no images; no folder is left behind.
       UnwritableError: if the folder cannot be written; no folder is left behind, either.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists; choose a new folder.")
+    check_new_folder(folder)
     make_folder(folder.parent)
     names: list[str] = []
     sizes: list[tuple[int, ...]] = []

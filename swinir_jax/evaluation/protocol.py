@@ -176,7 +176,7 @@ def _evaluate_one(
     restored = _as_uint8(restored).reshape(*restored.shape[:2], *lq.shape[2:])
     scores: dict[str, float] = {}
     if hq is not None:
-        scores = {name: METRICS[name](restored, hq, crop) for name in task.metrics}
+        scores = {metric: METRICS[metric](restored, hq, crop) for metric in task.metrics}
     if stored is not None and bicubic_of_y:
         scores |= _bicubic_of_y(stored, scale)
     return Measurement(name, scores, seconds), Images(to_uint8(lq * 255), restored, hq)

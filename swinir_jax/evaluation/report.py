@@ -4,7 +4,7 @@ import csv
 import html
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,8 @@ def write_csv(path: Path, results: Sequence[Measurement], averages: Mapping[str,
     write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
 
 
-class Report:
-    """HTML report: `add` writes the pictures, `finish` the page `PAGE`."""
+class HtmlReport:
+    """HTML page on an evaluation: `add` writes the pictures, `finish` the page `PAGE`."""
 
     def __init__(self, folder: Path):
         """Creates the folder.
@@ -145,6 +145,11 @@ def format_score(metric: str, value: float | None) -> str:
     return f"{value:.4f}" if metric.startswith(("ssim", "distance")) else f"{value:.2f}"
 
 
+def format_row(metrics: Iterable[str], scores: Mapping[str, float]) -> dict[str, str]:
+    """Formats a score for each metric, with a dash where there is none."""
+    return {metric: format_score(metric, scores.get(metric)) for metric in metrics}
+
+
 def format_scores(result: Measurement) -> dict[str, str]:
     """Formats the scores of one image; a star marks those that are left out of the averages."""
     marks = dict.fromkeys(result.remarks, "*")
@@ -156,12 +161,10 @@ def _table(results: Sequence[Measurement], averages: Mapping[str, float], publis
         row = "".join(f"<td>{cells[metric]}</td>" for metric in averages)
         return f'<tr class="{style}"><td>{html.escape(name)}</td>{row}</tr>'
 
-    def formatted(scores: Mapping[str, float]) -> dict[str, str]:
-        return {metric: format_score(metric, scores.get(metric)) for metric in averages}
-
     head = "".join(f"<th>{heading(metric).replace('_', '-').upper()}</th>" for metric in averages)
-    rows = [row(r.name, format_scores(r)) for r in results] + [row("average", formatted(averages), "average")]
-    rows += [row("published", formatted(published), "published")] if published else []
+    rows = [row(r.name, format_scores(r)) for r in results]
+    rows += [row("average", format_row(averages, averages), "average")]
+    rows += [row("published", format_row(averages, published), "published")] if published else []
     return f"<table><tr><th>image</th>{head}</tr>{''.join(rows)}</table>"
 
 

@@ -11,7 +11,8 @@ from swinir_jax.errors import InputError
 _LUMA = np.array(FULL_RANGE_LUMA, np.float32)
 _CHROMA_SCALE = np.array([1.772, 1.402], np.float32)  # (B - Y) and (R - Y) over Cb and Cr
 
-RestoreImage = Callable[[np.ndarray], np.ndarray]  # [h, w, C] -> [h * scale, w * scale, C] with the network's C
+RunImage = Callable[[np.ndarray], np.ndarray]
+"""`[h, w, C] -> [h * scale, w * scale, C]`, of the network's C."""
 
 
 def resize(image: np.ndarray, scale: int) -> np.ndarray:
@@ -24,12 +25,12 @@ def resize(image: np.ndarray, scale: int) -> np.ndarray:
     return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 
 
-def gray_through_rgb(image: np.ndarray, network: RestoreImage, scale: int) -> np.ndarray:
+def gray_through_rgb(image: np.ndarray, network: RunImage, scale: int) -> np.ndarray:
     """Restores `[h, w, 1]` as three equal channels by an RGB network, and takes the luma of the result."""
     return network(np.repeat(image, 3, axis=-1)) @ _LUMA[:, None]
 
 
-def rgb_through_gray(image: np.ndarray, network: RestoreImage, scale: int) -> np.ndarray:
+def rgb_through_gray(image: np.ndarray, network: RunImage, scale: int) -> np.ndarray:
     """Restores the luma of `[h, w, 3]` by a gray network, and resizes the chroma."""
     luma = image @ _LUMA[:, None]
     chroma = resize((image[..., [2, 0]] - luma) / _CHROMA_SCALE, scale)
@@ -39,7 +40,7 @@ def rgb_through_gray(image: np.ndarray, network: RestoreImage, scale: int) -> np
     return np.stack([red, green, blue], axis=-1)
 
 
-def _unchanged(image: np.ndarray, network: RestoreImage, scale: int) -> np.ndarray:
+def _unchanged(image: np.ndarray, network: RunImage, scale: int) -> np.ndarray:
     return network(image)
 
 
@@ -51,7 +52,7 @@ CHANNEL_NOTES = {
 }
 
 
-def through_network(image: np.ndarray, network: RestoreImage, channels: int, scale: int) -> np.ndarray:
+def through_network(image: np.ndarray, network: RunImage, channels: int, scale: int) -> np.ndarray:
     """Restores an image by a network of another or the same number of channels.
 
     Args:

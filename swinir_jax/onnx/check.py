@@ -21,7 +21,7 @@ _SAMPLES = 1024  # largest number of stored values of an answer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SelfTest:
+class OnnxSelfTest:
     """A random image and JAX's answer.
 
     Attributes:
@@ -38,7 +38,7 @@ class SelfTest:
         """Returns the image."""
         return np.random.default_rng(self.seed).random(self.shape, dtype=np.float32)
 
-    def answered(self, restored: np.ndarray) -> "SelfTest":
+    def answered(self, restored: np.ndarray) -> "OnnxSelfTest":
         """Returns the test with an answer, `[1, C, h * upscale, w * upscale]`."""
         values = self._samples(restored).astype("<f4")
         return dataclasses.replace(self, expected=base64.b64encode(values.tobytes()).decode())
@@ -76,7 +76,7 @@ def check_onnx(path: str | os.PathLike[str]) -> float:
         metadata = session.get_modelmeta().custom_metadata_map
         if METADATA not in metadata:
             raise InputError(f"{name}: holds no self-tests; only files from swinir-jax export do.")
-        tests = [SelfTest(**test) for test in json.loads(metadata[METADATA])]
+        tests = [OnnxSelfTest(**test) for test in json.loads(metadata[METADATA])]
         errors = [test.error(session.run([OUTPUT], {INPUT: test.image()})[0]) for test in tests]
         return float(np.max(errors))  # NaN if any is
     except InputError:

@@ -18,7 +18,7 @@ from swinir_jax.files import write_bytes
 from swinir_jax.inference.network import network_for
 from swinir_jax.inference.restorer import check_answer
 from swinir_jax.models import SwinIR
-from swinir_jax.onnx.check import METADATA, SelfTest
+from swinir_jax.onnx.check import METADATA, OnnxSelfTest
 from swinir_jax.onnx.file import needed, onnx_file
 
 
@@ -100,7 +100,7 @@ def _as_float16(values: np.ndarray) -> np.ndarray:
 
 def _self_tests(
     model: SwinIR, exact: Mapping[str, Any], stored: Mapping[str, Any], shape: Sequence[int] | None
-) -> tuple[list[SelfTest], float]:
+) -> tuple[list[OnnxSelfTest], float]:
     """Returns tests with JAX's answers by stored weights, and the relative change from those by exact weights.
 
     The first image needs padding and has shifted windows; the second is smaller than its padding.
@@ -112,7 +112,7 @@ def _self_tests(
     weights = [network.prepare(jax.tree.map(_as_float32, params)) for params in (exact, stored)]
     tests, changes = [], []
     for seed, size in enumerate(sizes):
-        test = SelfTest(seed=seed, shape=(1, c.in_chans, *size))
+        test = OnnxSelfTest(seed=seed, shape=(1, c.in_chans, *size))
         lq = test.image().transpose(0, 2, 3, 1)
         by_exact, by_stored = (np.asarray(restore(w, lq)) for w in weights)
         check_answer(by_stored)

@@ -263,7 +263,7 @@ class Experiment:
           InputError: if a name is unknown or missing, or a value is out of its range.
         """
         if isinstance(values, Mapping):  # other values are refused below
-            values = {"ema_warmup": False, **values}  # a run stored before this field had no warm-up
+            values = {"ema_warmup": False, **values}
         return _from_dict(cls, values, "")
 
 

@@ -31,7 +31,7 @@ from swinir_jax.training.profiling import Profiler
 from swinir_jax.training.progress import Progress
 from swinir_jax.training.sharding import (
     abstract_state,
-    check_batch,
+    check_batch_size,
     compile_step,
     make_mesh,
     place_batch,
@@ -64,7 +64,7 @@ def train_and_evaluate(experiment: Experiment, workdir: str | os.PathLike[str], 
     check_experiment(experiment)
     pairs = validation_pairs(experiment)
     mesh = make_mesh(experiment.shard_optimizer)
-    check_batch(experiment.batch_size, mesh, experiment.optimizer.accumulate)
+    check_batch_size(experiment.batch_size, mesh, experiment.optimizer.accumulate)
     with contextlib.ExitStack() as stack:
         stack.enter_context(held(workdir))
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, experiment.checkpoint)))
@@ -128,8 +128,12 @@ class _Run:
         """Trains to the last step, or until a signal stops the run; returns the signal received, or None."""
         data = Prefetched(self._batches, functools.partial(place_batch, self._mesh))
         # The profiler is closed first, because it traces the threads that the other contexts stop.
-        with contextlib.closing(data), contextlib.closing(self._progress), self._interruption, \
-                contextlib.closing(profiler):  # fmt: skip
+        with (
+            contextlib.closing(data),
+            contextlib.closing(self._progress),
+            self._interruption,
+            contextlib.closing(profiler),
+        ):
             stop = self._interruption.reached(self._step)  # a signal may have come before the loop
             while self._step < self._experiment.steps and not stop:
                 self._take_batch(data)

@@ -111,7 +111,7 @@ def make_mesh(shard_optimizer: int = 1) -> Mesh:
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def check_batch(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
+def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
     """Checks that all devices get equal numbers of images in each micro-batch.
 
     Raises:

@@ -73,8 +73,8 @@ def validation_pairs(experiment: Experiment) -> list[Pair]:
     with ThreadPoolExecutor(_THREADS) as threads:
         problems = [found for found in threads.map(problem, pairs) if found]
     if problems:
-        raise InputError(f"--validation.hq {config.hq}: {len(problems)} of {len(pairs)} images cannot be measured: "
-                         f"{first_few(problems)}.")  # fmt: skip
+        count = f"{len(problems)} of {len(pairs)} images cannot be measured"
+        raise InputError(f"--validation.hq {config.hq}: {count}: {first_few(problems)}.")
     return pairs
 
 

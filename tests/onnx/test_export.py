@@ -14,7 +14,7 @@ from swinir_jax import InputError, SwinIR, check_onnx, export_onnx
 from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
-from swinir_jax.onnx.check import SelfTest
+from swinir_jax.onnx.check import OnnxSelfTest
 from swinir_jax.onnx.export import _as_float16
 from swinir_jax.onnx.file import onnx_file
 
@@ -110,7 +110,7 @@ def test_wrong_weights_are_found(exported, tmp_path):
 
 
 def test_samples_of_a_test_cover_all_channels():
-    test = SelfTest(seed=0, shape=(1, 3, 8, 8))
+    test = OnnxSelfTest(seed=0, shape=(1, 3, 8, 8))
     restored = np.ones((1, 3, 64, 64), np.float32)
     answered = test.answered(restored)
     for channel in range(3):

@@ -8,7 +8,7 @@ from training_worker import run_workers, train
 
 from swinir_jax import InputError
 from swinir_jax.training.sharding import (
-    check_batch,
+    check_batch_size,
     divide_cpu,
     initialize_distributed,
     make_mesh,
@@ -74,14 +74,14 @@ def test_ema_and_optimiser_are_split_and_parameters_are_not():
 
 def test_indivisible_batches_are_refused():
     mesh = jax.sharding.AbstractMesh((2, 4), ("data", "model"))
-    check_batch(16, mesh)
-    check_batch(16, mesh, accumulate=2)
+    check_batch_size(16, mesh)
+    check_batch_size(16, mesh, accumulate=2)
     with pytest.raises(InputError, match="--batch-size 20 is not a multiple of 8 devices; take 16 or 24"):
-        check_batch(20, mesh)
+        check_batch_size(20, mesh)
     with pytest.raises(
         InputError, match="--batch-size 8 is not a multiple of 8 devices times 2 micro-batches; take 16"
     ):
-        check_batch(8, mesh, accumulate=2)
+        check_batch_size(8, mesh, accumulate=2)
 
 
 def test_an_indivisible_mesh_is_refused():
