@@ -7,12 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from swinir_jax.arrays import check_image, check_values
 from swinir_jax.errors import InputError
 from swinir_jax.images import extend_colours
 from swinir_jax.inference.colour import resize
 from swinir_jax.models import SwinIR
+
+# Of Pillow's pictures whose arrays are gray or RGB; "I" is refused by its dtype, because converting it would clip.
+_PILLOW_MODES = ("L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 class PhotoRestorer(abc.ABC):
@@ -45,7 +49,7 @@ class PhotoRestorer(abc.ABC):
     def _restore(self, image: np.ndarray) -> np.ndarray:
         """Restores one image of finite float32, as `restore` does."""
 
-    def __call__(self, image: np.ndarray | jax.Array) -> np.ndarray:
+    def __call__(self, image: np.ndarray | jax.Array | Image.Image) -> np.ndarray:
         """Restores one photograph.
 
         A gray image goes through an RGB network as three equal channels; of a colour image, a gray network restores the
@@ -53,7 +57,7 @@ class PhotoRestorer(abc.ABC):
         transparent pixels do not reach the visible ones.
 
         Args:
-          image: `[h, w]` or `[h, w, C]`; uint8, uint16 or floating in [0, 1].
+          image: `[h, w]` or `[h, w, C]`; uint8, uint16 or floating in [0, 1]; or a gray or RGB picture of Pillow.
 
         Returns:
           `[h * scale, w * scale(, C)]` of the same dtype, clipped to the range of the dtype.
@@ -97,12 +101,19 @@ class PhotoRestorer(abc.ABC):
                 "A Restorer reads and writes NumPy arrays, and cannot be transformed by jax.jit, vmap or grad; "
                 'there, call model.apply({"params": params}, lq).'
             )
+        if isinstance(image, Image.Image) and image.mode not in _PILLOW_MODES:
+            raise InputError(
+                f'Pillow\'s mode {image.mode} is neither gray nor RGB; pass image.convert("RGB"), or "RGBA" if parts '
+                "are transparent."
+            )
         try:
-            image = np.asarray(image)
+            array = np.asarray(image)
         except ValueError as error:
             raise InputError(f"Not an image: {error}") from error
-        check_image(image, self.models[0].config.in_chans)
-        return image
+        if array.ndim == 0:  # a path, or None
+            raise InputError(f"An image is an array [h, w] or [h, w, C], got {type(image).__name__}.")
+        check_image(array, self.models[0].config.in_chans)
+        return array
 
 
 def to_samples(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +25,8 @@ _TELLING_PIXELS = 2**16  # in smaller programs, the weights count for more than 
 class Programs:
     """Compiles the network for each input shape on first use, and runs it.
 
-    Can be pickled and copied: the copy takes the weights along and compiles anew on devices of the same platform.
+    Threads may share it; they wait for each other's compiling. Can be pickled and copied: the copy takes the weights
+    along and compiles anew on devices of the same platform.
 
     Attributes:
       model: the network.
@@ -54,6 +56,7 @@ class Programs:
     def _forget(self) -> None:
         self._compiled: dict[tuple[int, ...], jax.stages.Compiled] = {}
         self._needs: dict[tuple[int, ...], int] = {}  # bytes; also of dropped programs
+        self._lock = threading.RLock()  # else each thread would compile the same program, and drop that of another
 
     def __len__(self) -> int:
         """Returns the number of compiled programs."""
@@ -89,30 +92,34 @@ class Programs:
 
     def compiled(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
         """Returns the program for `[B, h, w, C]` images."""
-        if shape not in self._compiled:
-            start = time.perf_counter()
-            release_unused()  # reading the weights has freed memory
-            self._compiled[shape] = self.devices.compile(self.model, self.weights, shape)
-            release_unused()
-            logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)
-        return self._compiled[shape]
+        with self._lock:
+            if shape not in self._compiled:
+                start = time.perf_counter()
+                release_unused()  # reading the weights has freed memory
+                self._compiled[shape] = self.devices.compile(self.model, self.weights, shape)
+                release_unused()
+                logger.info("compiled for %s in %.1f s", "x".join(map(str, shape)), time.perf_counter() - start)
+            return self._compiled[shape]
 
     def need(self, shape: tuple[int, ...]) -> int:
         """Returns the bytes that the program for `[B, h, w, C]` images takes; compiles the program if necessary."""
-        if shape not in self._needs:
-            self._needs[shape] = program_bytes(self.compiled(shape))
-        return self._needs[shape]
+        with self._lock:
+            if shape not in self._needs:
+                self._needs[shape] = program_bytes(self.compiled(shape))
+            return self._needs[shape]
 
     def expected_need(self, shape: tuple[int, ...]) -> float:
         """Returns the bytes that a program will take by the largest known one; 0 if all known ones are small."""
-        known = max(self._needs, key=math.prod, default=())
+        with self._lock:
+            known = max(self._needs, key=math.prod, default=())
         if math.prod(known[:3]) < _TELLING_PIXELS:
             return 0.0
         return self._needs[known] * math.prod(shape) / math.prod(known)
 
     def drop(self, shape: tuple[int, ...]) -> None:
         """Forgets a program that will not run."""
-        self._compiled.pop(shape, None)
+        with self._lock:
+            self._compiled.pop(shape, None)
 
     def free(self) -> float:
         """Returns the free memory of each device in bytes."""

@@ -5,7 +5,8 @@ import os
 import pickle
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -93,6 +94,24 @@ def test_a_restorer_in_processes_that_are_spawned():
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         held = Restorer(*NETWORK)
         np.testing.assert_array_equal(pool.submit(held, PHOTO).result(), held(PHOTO))
+
+
+@pytest.mark.parametrize("memory", [None, 1])  # with which tiles follow a whole image that does not fit
+def test_threads_compile_no_program_twice(memory, monkeypatch):
+    held, compiled, photo = Restorer(*NETWORK, memory=memory), [], np.tile(PHOTO, (6, 6, 1))
+    compile_program = held.engine.programs.devices.compile
+
+    def compile_slowly(model, weights, shape):
+        compiled.append(shape)
+        time.sleep(0.1)
+        return compile_program(model, weights, shape)
+
+    monkeypatch.setattr(held.engine.programs.devices, "compile", compile_slowly)
+    with ThreadPoolExecutor(4) as threads:
+        first, *others = threads.map(held, [photo] * 4)
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+    assert len(compiled) == len(set(compiled)) == (1 if memory is None else 2)
 
 
 def test_restores_where_jit_is_disabled():

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from goldens import TINY, generated_weights
+from PIL import Image
 from restorers import network, photo
 
 from swinir_jax import InputError, Restorer, SwinIR, fast_apply
@@ -98,6 +99,8 @@ def test_self_ensemble_is_the_mean_over_eight_turns(tiny):
         (np.full((8, 8, 3), np.nan, np.float32), "finite"),
         (np.concatenate([np.ones((8, 8, 3)), np.full((8, 8, 1), np.nan)], axis=-1), "finite"),
         ([[1, 2], [3]], "Not an image"),
+        ("photo.png", r"an array \[h, w\] or \[h, w, C\], got str"),
+        (Image.new("I", (8, 8)), "int32"),
         (np.full((8, 8, 3), 1e300), "finite"),
         (photo(8, 8, 3) * 1.0, "divide an image in 0..255 by 255, or pass uint8"),
         (photo(8, 8, 3) * np.float16(1), "divide"),
@@ -113,6 +116,16 @@ def test_self_ensemble_is_the_mean_over_eight_turns(tiny):
 def test_images_that_cannot_be_restored(tiny, image, word):
     with pytest.raises(InputError, match=word):
         Restorer(*tiny)(image)
+
+
+def test_pictures_of_pillow_are_gray_or_rgb(tiny):
+    restorer, image = Restorer(*tiny), Image.fromarray(photo(16, 16, 3))
+    for mode in ("L", "LA", "RGB", "RGBA"):
+        converted = image.convert(mode)
+        np.testing.assert_array_equal(restorer(converted), restorer(np.asarray(converted)))
+    for mode in ("P", "1", "CMYK", "YCbCr", "HSV"):  # arrays of indices, bits and other colours
+        with pytest.raises(InputError, match=rf'mode {mode} is neither gray nor RGB; pass image\.convert\("RGB"\)'):
+            restorer(image.convert(mode))
 
 
 @pytest.mark.parametrize("restorer", [Restorer, lambda *network: NetworkChain([network])])
