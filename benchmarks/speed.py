@@ -101,7 +101,7 @@ def measure(case: Case, pytorch: str | None, rounds: int) -> dict[str, list[dict
         with tempfile.TemporaryDirectory() as cache:
             for state in ("cold", "warm"):
                 found[state].append(run(sys.executable, "time_jax.py", (*case.both, *case.ours), cache))
-            if pytorch and case.beside:
+            if pytorch:
                 found["pytorch"].append(run(pytorch, "time_pytorch.py", (*case.both, *case.theirs), cache))
             for runtime in case.runtimes:
                 network, side, *options = case.both
@@ -228,7 +228,8 @@ def main() -> None:
     machines = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.parent.mkdir(exist_ok=True)
     for name in args.case:
-        row = {"versions": versions(args.pytorch)} | summary(measure(CASES[name], args.pytorch, args.rounds))
+        pytorch = args.pytorch if CASES[name].beside else None
+        row = {"versions": versions(pytorch)} | summary(measure(CASES[name], pytorch, args.rounds))
         print(name, row, flush=True)
         rows = machines.get(machine(), {}) | {name: row}
         machines[machine()] = {known: rows[known] for known in CASES if known in rows}
