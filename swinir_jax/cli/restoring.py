@@ -164,7 +164,7 @@ def _plan(request: Request, restorers: Sequence[NetworkChain], unfinished: Unfin
             by_rows = first.continues(job.source.file, job.target)
             jobs.append(dataclasses.replace(job, size=None) if by_rows else job)
     if kept:
-        logger.info("goes on after an interruption: %d results are kept", kept)
+        logger.info("goes on after an interruption: %s kept", "1 result is" if kept == 1 else f"{kept} results are")
     _tell_replaced(jobs, goal, args.compare)
     for restorer in restorers[: len(jobs)]:
         restorer.plan(job.size for job in jobs if job.size)

@@ -11,6 +11,7 @@ from picture_files import make_pixels, pillow_bytes
 
 from swinir_jax.cli import choosing, interrupts
 from swinir_jax.cli.main import main
+from swinir_jax.images import read_picture
 from swinir_jax.inference import files
 
 ROOT = Path(__file__).parents[2]
@@ -76,11 +77,38 @@ def test_options_that_change_no_result_go_on(run, interrupted):
     assert {name: after[name] for name in before} == before
 
 
-def test_other_options_and_changed_files_do_not_go_on(run, interrupted):
-    assert not any("are kept" in line for line in run("--pad", "minimal")[1])
-    Path("in/a.png").write_bytes(PNG)  # another time of change
-    os.remove("out/b.png")
-    assert not any("are kept" in line for line in run()[1])
+def test_other_options_do_not_go_on(run, interrupted):
+    assert not [line for line in run("--pad", "minimal")[1] if "kept" in line]
+
+
+def change_the_input():
+    Path("in/a.png").write_bytes(PNG)  # the same bytes, at another time
+
+
+def change_the_result():
+    Path("out/a.png").write_bytes(PNG)
+
+
+def remove_the_result():
+    os.remove("out/a.png")
+
+
+@pytest.mark.parametrize("change", [change_the_input, change_the_result, remove_the_result])
+def test_a_result_is_kept_only_as_long_as_it_and_its_input_are_the_same(run, interrupted, change):
+    change()
+    before = times()
+    code, lines = run()
+    assert code == 0
+    assert "goes on after an interruption: 1 result is kept" in lines
+    assert [name for name, time in times().items() if time == before.get(name)] == ["b.png"]
+    assert read_picture("out/a.png").pixels.shape == (46, 68, 3)
+
+
+def test_a_run_that_has_ended_leaves_no_list_of_its_results(run, interrupted):
+    [unfinished] = Path("out").glob(".*")
+    assert unfinished.name.startswith(".swinir-jax-unfinished-")
+    assert run()[0] == 0
+    assert not unfinished.exists()
 
 
 def test_results_that_are_replaced_are_counted_before(run):
