@@ -36,7 +36,10 @@ def test_convert_weights_there_and_back(run, tmp_path):
     assert (done.returncode, done.stdout) == (0, "")
     assert run(str(ROOT / "convert_weights.py"), "model", "back.safetensors").returncode == 0
     original = safetensors.numpy.load_file(checkpoints() / "bare.safetensors")
-    assert safetensors.numpy.load_file(tmp_path / "back.safetensors").keys() == original.keys()
+    back = safetensors.numpy.load_file(tmp_path / "back.safetensors")
+    assert back.keys() == original.keys()
+    for name, tensor in original.items():
+        np.testing.assert_array_equal(back[name], tensor, strict=True)
 
 
 def test_second_run_uses_the_compiled_program(run, tmp_path):

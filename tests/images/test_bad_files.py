@@ -282,9 +282,11 @@ def test_tile_above_the_limit_is_refused(tmp_path):
 def limited_memory(size):
     """Fails if Python objects, NumPy arrays included, take `size` bytes or more."""
     tracemalloc.start()
-    yield
-    assert tracemalloc.get_traced_memory()[1] < size
-    tracemalloc.stop()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -242,4 +242,5 @@ def test_cut_and_damaged_files_raise_only_input_errors(tmp_path, kind):
                 read(path)
             except InputError as error:
                 messages.append(str(error))
+    assert messages
     assert all(len(message.splitlines()) == 1 for message in messages)

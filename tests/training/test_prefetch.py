@@ -28,7 +28,9 @@ class Numbers:
 
 
 def wait_for(condition):
+    end = time.monotonic() + 30
     while not condition():
+        assert time.monotonic() < end
         time.sleep(0.01)
 
 

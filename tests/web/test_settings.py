@@ -60,7 +60,9 @@ def test_a_choice_is_seen_without_the_pages_colours(browser, address):
             """[...document.querySelectorAll("#settings input[name=purpose]")]
               .map((input) => [input.checked, getComputedStyle(input.nextSibling).outlineStyle])"""
         )
-        assert all((outline == "solid") == checked for checked, outline in outlines)
+        assert len(outlines) == len(PURPOSES)
+        assert [checked for checked, _ in outlines] == [outline == "solid" for _, outline in outlines]
+        assert sum(checked for checked, _ in outlines) == 1
 
 
 @pytest.mark.parametrize("locale", ["de-AT", "zh-CN", "fr-FR"])
