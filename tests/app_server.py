@@ -8,17 +8,14 @@ import json
 import aiohttp
 import numpy as np
 from aiohttp import web
-from goldens import generated_weights
 from PIL import Image
+from small_model import CONFIG, PARAMS
 
-from swinir_jax import SwinIR, SwinIRConfig
+from swinir_jax import SwinIR
 from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, offer_of_networks
 from swinir_jax.app.server import make_app, make_runner
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 
-CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(2,), num_heads=(1,))
-PARAMS = params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG)
 OFFER = offer_of_networks(["small"], [(SwinIR(CONFIG), PARAMS)])
 NETWORKS = Networks([OFFER], tile=16)  # shared by all servers, so that one program is compiled
 

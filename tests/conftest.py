@@ -31,6 +31,18 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> str:
+    """Returns the folder of a small model that doubles the sides of an image."""
+    from small_model import CONFIG, PARAMS  # imports JAX, as `pytest_configure` must not
+
+    from swinir_jax.checkpoints.store import save_model
+
+    folder = tmp_path_factory.mktemp("models") / "small"
+    save_model(folder, PARAMS, CONFIG)
+    return str(folder)
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder of the photographs and figures that may not be shipped."""

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from swinir_jax import SwinIR
+from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.models.discriminator import SPECTRAL
 
@@ -58,6 +59,11 @@ def fill(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 def generated_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
     return {key: fill(key, tuple(shape), seed) for key, shape in shapes.items()}
+
+
+def params_of(config: SwinIRConfig, seed: int = 1) -> dict:
+    """Returns generated parameters of a network, in our layout."""
+    return params_from_official(generated_weights(official_shapes(config), seed), config)
 
 
 def generated_discriminator(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, dict]:

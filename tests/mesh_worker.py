@@ -17,12 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import quick_programs
-from goldens import TINY, generated_weights
+from goldens import TINY, params_of
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from swinir_jax import Restorer, SwinIR, SwinIRConfig
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.gpu import attention
 from swinir_jax.models.windows import MASKED
 
@@ -39,7 +38,7 @@ _NETWORKS = {
 
 def compare(config: SwinIRConfig, size: tuple[int, int], mesh: jax.sharding.Mesh, **options) -> dict:
     """The largest difference from one device, relative to the largest value, and the program's communication."""
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     lq = np.random.default_rng(0).random((*size, config.in_chans), dtype=np.float32)
     options = {"pad": "minimal", **options}  # the sizes are those that the devices share
     expected = Restorer(SwinIR(config), params, **options).restore(lq)
@@ -76,7 +75,7 @@ def compare_apply(mesh: jax.sharding.Mesh, part: P, shape: tuple[int, ...]) -> f
     """How far `jit(model.apply)` and its gradients on a mesh are from those on one device."""
     # Rows and columns less a shift of 2 do not divide by 4.
     config = dataclasses.replace(_ONE_GROUP, depths=(2,), num_heads=(2,), window_size=4, img_size=8)
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     lq = np.random.default_rng(0).random(shape, dtype=np.float32)
     run = functools.partial(_gradients, SwinIR(config))
     placed = jax.device_put(params, NamedSharding(mesh, P())), jax.device_put(lq, NamedSharding(mesh, part))

@@ -6,11 +6,19 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from training_runs import EXPERIMENT, first_state
 
 from swinir_jax.training.checkpoint import Checkpoints
 from swinir_jax.training.experiment import CheckpointConfig
 from swinir_jax.training.sharding import abstract_state, make_mesh
+
+# Orbax never awaits the other parts of a save or a read that fails.
+OF_FAILING_READS = [
+    pytest.mark.usefixtures("collected"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+]
 
 
 @functools.cache

@@ -8,13 +8,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import jax
 import numpy as np
-from app_server import CONFIG, PARAMS
-from goldens import generated_weights
+from goldens import params_of
+from small_model import CONFIG, PARAMS
 
 from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.app.networks import Offer
 from swinir_jax.app.site import make_site
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.inference.chain import NetworkChain
 
 _LIKE_JPEG = SwinIRConfig(img_range=255.0, window_size=7, embed_dim=4, depths=(2,), num_heads=(1,))
@@ -22,7 +21,7 @@ NETWORKS = {
     "double": (SwinIR(CONFIG), PARAMS),
     "repair": (
         SwinIR(_LIKE_JPEG),
-        params_from_official(generated_weights(official_shapes(_LIKE_JPEG), 2), _LIKE_JPEG),
+        params_of(_LIKE_JPEG, 2),
     ),
 }
 

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 import quick_programs
-from goldens import FORWARD, TINY, checkpoints, generated_weights
+from goldens import FORWARD, TINY, checkpoints, params_of
 from PIL import Image
 
 from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.download import MIRROR_VARIABLE, WEIGHTS_VARIABLE
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, choose_models
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import bundled_models
@@ -52,7 +51,7 @@ def page(name: str) -> str:
 
 def save_tiny_model(name: str) -> None:
     config = dataclasses.replace(TINY, depths=(2,), num_heads=(2,))
-    save_model(name, params_from_official(generated_weights(official_shapes(config), 1), config), config)
+    save_model(name, params_of(config), config)
 
 
 READ = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("examples/*.md"), PACKAGE / "pretrained/README.md"])

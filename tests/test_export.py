@@ -11,17 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, TINY_SWIN2SR, TINY_UNSHUFFLED, compiled, generated_weights, relative_error
+from goldens import TINY, TINY_SWIN2SR, TINY_UNSHUFFLED, compiled, params_of, relative_error
 
 import swinir_jax
 from swinir_jax import InputError, SwinIR, SwinIRConfig, export_network, load_exported
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 
-PARAMS = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+PARAMS = params_of(TINY)
 SMALL = SwinIRConfig(in_chans=1, embed_dim=6, depths=(1,), num_heads=(2,), img_size=4, window_size=4)
-SMALL_PARAMS = params_from_official(generated_weights(official_shapes(SMALL), 1), SMALL)
+SMALL_PARAMS = params_of(SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def test_exported_network_of_any_size_equals_the_model(dynamic, shape):
 @pytest.mark.parametrize("config", [TINY_SWIN2SR, TINY_UNSHUFFLED], ids=["swin2sr", "unshuffled"])
 def test_relatives_of_any_size(config, folder):
     config = dataclasses.replace(config, depths=(2,), num_heads=(2,))
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     path, lq = folder / f"{config.family}{config.unshuffle}", images(1, 67, 30, 3)
     export_network(SwinIR(config), params, path, platforms=("cpu",))
     network = load_exported(path)
@@ -220,7 +219,7 @@ def test_bad_shapes_and_platforms_are_refused(tmp_path, options, word):
 
 def test_position_embedding_has_one_size(tmp_path):
     config = SwinIRConfig.from_dict({**SMALL.to_dict(), "ape": True, "img_size": 8})
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     for shape in (None, (1, 8, 12, 1)):
         with pytest.raises(InputError, match="ape"):
             export_network(SwinIR(config), params, tmp_path / "x", shape=shape)

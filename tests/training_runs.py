@@ -4,9 +4,8 @@ import dataclasses
 
 import jax
 import numpy as np
-from goldens import generated_weights
+from goldens import params_of
 
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.data.config import DataConfig, Degradation
 from swinir_jax.training.experiment import Experiment, GanConfig, ValidationConfig
@@ -34,8 +33,7 @@ STILL = dataclasses.replace(EXPERIMENT, network=dataclasses.replace(NETWORK, dro
 
 def first_state(experiment: Experiment = STILL) -> TrainState:
     """State with generated weights, because random initialisation takes seconds to compile."""
-    weights = generated_weights(official_shapes(experiment.network), 1)
-    return create_state(experiment, params_from_official(weights, experiment.network))
+    return create_state(experiment, params_of(experiment.network))
 
 
 def batch_of(step: int, size: int = 4) -> dict[str, np.ndarray]:

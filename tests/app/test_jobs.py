@@ -7,8 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from app_server import CONFIG, OFFER, PARAMS, png, run, serving
-from goldens import generated_weights
+from app_server import OFFER, png, run, serving
+from goldens import params_of
+from small_model import CONFIG, PARAMS
 
 from swinir_jax import InputError, SwinIR
 from swinir_jax.app import jobs as jobs_module
@@ -16,7 +17,6 @@ from swinir_jax.app.limits import Limits
 from swinir_jax.app.networks import Networks, offer_of_networks, offers_by_purpose, offers_of_models
 from swinir_jax.app.previews import write_preview
 from swinir_jax.checkpoints.ends import save_ends
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.zoo import bundled_models
 from swinir_jax.inference.chain import NetworkChain
@@ -242,7 +242,7 @@ def test_an_offer_of_several_networks_runs_them_in_turn():
 
 
 def test_a_model_with_two_ends_is_offered_at_both_and_at_its_default(tmp_path):
-    sharp = params_from_official(generated_weights(official_shapes(CONFIG), 2), CONFIG)
+    sharp = params_of(CONFIG, 2)
     save_ends(tmp_path / "ends", PARAMS, sharp, CONFIG, strength=0.25)
     offers = offers_of_models([str(tmp_path / "ends")])
     assert [offer.describe()["strength"] for offer in offers] == [0.25, 0, 1]

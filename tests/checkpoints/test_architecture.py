@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import safetensors.numpy
-from goldens import DATA, TINY, compiled, generated_weights, golden_case, relative_error
+from goldens import DATA, TINY, compiled, generated_weights, golden_case, params_of, relative_error
 from weight_files import INPUTS, error_of, official_tensors, write_safetensors
 
 import swinir_jax
 from swinir_jax import InputError, Restorer
 from swinir_jax.checkpoints.convert import convert
-from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_from_official
+from swinir_jax.checkpoints.names import official_buffers, official_shapes
 from swinir_jax.checkpoints.weight_file import read_weight_file
 from swinir_jax.cli.main import main
 
@@ -99,7 +99,7 @@ def test_a_position_embedding_tells_whether_windows_shift(caplog, tmp_path):
 )
 def test_conversion_warns_of_what_official_names_tell_wrongly(options, lost, tmp_path, caplog):
     config = dataclasses.replace(TINY, **options)
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     swinir_jax.save_pretrained(tmp_path / "model", swinir_jax.SwinIR(config), params)
     convert([(tmp_path / "model", 1.0)], tmp_path / "x.safetensors")
     assert f"do not tell {lost}" in caplog.text

@@ -9,13 +9,12 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from goldens import TINY, generated_weights
+from goldens import TINY, params_of
 
 import swinir_jax
 from swinir_jax import InputError
 from swinir_jax.checkpoints.convert import convert, with_img_range
 from swinir_jax.checkpoints.ends import save_ends
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import bundled_models, weight_metadata
 from swinir_jax.cli.main import main
@@ -24,11 +23,7 @@ from swinir_jax.images import Picture, write_picture
 WIDER = dataclasses.replace(TINY, embed_dim=2 * TINY.embed_dim)
 
 
-def generated(seed, config=TINY):
-    return params_from_official(generated_weights(official_shapes(config), seed), config)
-
-
-FIRST, SECOND = generated(1), generated(2)
+FIRST, SECOND = params_of(TINY), params_of(TINY, 2)
 FIRST["conv_first"]["bias"][0] = -0.0
 
 
@@ -38,7 +33,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     save_model(folder / "a", FIRST, TINY)
     save_model(folder / "b", SECOND, TINY)
-    save_model(folder / "wider", generated(3, WIDER), WIDER)
+    save_model(folder / "wider", params_of(WIDER, 3), WIDER)
     return folder
 
 
@@ -75,7 +70,7 @@ def error_of(capsys, *arguments):
 
 
 def test_a_blend_is_the_weighted_mean():
-    third = generated(3)
+    third = params_of(TINY, 3)
     expected = jax.tree.map(lambda a, b, c: 0.5 * a + 0.3 * b + 0.2 * c, FIRST, SECOND, third)
     blended = swinir_jax.blend([(FIRST, 0.5), (SECOND, 0.3), (third, 0.2)])
     assert_close(blended, expected)
@@ -95,7 +90,7 @@ def test_a_weight_of_1_keeps_a_network_bit_for_bit():
         ([], "no weight is 0"),
         ([("lightweight_x2", 1)], "nested dictionary, got str"),
         ([({"params": FIRST}, 1)], r"pass variables\['params'\]"),
-        ([(FIRST, 0.5), (generated(3, WIDER), 0.5)], r"Network 2 does not fit the first one: .* has shape"),
+        ([(FIRST, 0.5), (params_of(WIDER, 3), 0.5)], r"Network 2 does not fit the first one: .* has shape"),
     ],
 )
 def test_networks_that_cannot_be_blended_are_refused(networks, words):

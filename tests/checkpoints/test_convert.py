@@ -4,12 +4,11 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from goldens import TINY, checkpoints, compiled, generated_weights, relative_error
+from goldens import TINY, checkpoints, compiled, params_of, relative_error
 
 import swinir_jax
 from swinir_jax import InputError
 from swinir_jax.checkpoints.convert import convert
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 
 FILES = checkpoints()
@@ -29,7 +28,7 @@ def test_folder_and_back_is_bit_exact(tmp_path):
 @pytest.mark.parametrize("upsampler", ["", "pixelshuffle", "pixelshuffledirect", "nearest+conv"])
 def test_another_img_range_restores_as_before(upsampler, tmp_path, caplog):
     config = dataclasses.replace(TINY, upsampler=upsampler, upscale=2 if upsampler else 1)
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     save_model(tmp_path / "model", params, config)
     convert([(tmp_path / "model", 1.0)], tmp_path / "other.safetensors", to_img_range=255.0)
     assert "do not tell img_range=255.0" in caplog.text
@@ -44,7 +43,7 @@ def test_another_img_range_restores_as_before(upsampler, tmp_path, caplog):
 
 def test_a_small_file_has_the_masks_of_the_smallest_image_that_shifts_and_integers_of_a_byte(tmp_path):
     config = dataclasses.replace(TINY, img_size=8 * TINY.window_size)
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     save_model(tmp_path / "model", params, config)
     for name, small in (("whole", False), ("small", True)):
         convert([(tmp_path / "model", 1.0)], tmp_path / f"{name}.safetensors", small=small)
@@ -60,7 +59,7 @@ def test_a_small_file_has_the_masks_of_the_smallest_image_that_shifts_and_intege
 
 
 def test_a_file_of_float16_loads_as_float32(tmp_path):
-    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    params = params_of(TINY)
     save_model(tmp_path / "model", params, TINY)
     convert([(tmp_path / "model", 1.0)], tmp_path / "whole.safetensors")
     convert([(tmp_path / "model", 1.0)], tmp_path / "half.safetensors", float16=True)
@@ -76,7 +75,7 @@ def test_a_file_of_float16_loads_as_float32(tmp_path):
 
 
 def test_float16_that_cannot_be(tmp_path):
-    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    params = params_of(TINY)
     params["conv_first"]["bias"] = np.full_like(params["conv_first"]["bias"], 1e5)
     save_model(tmp_path / "model", params, TINY)
     with pytest.raises(InputError, match=r"conv_first\.bias has values that float16 cannot hold"):

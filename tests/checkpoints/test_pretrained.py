@@ -8,13 +8,13 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from goldens import TINY, checkpoints, compiled, generated_weights, relative_error
+from goldens import TINY, checkpoints, compiled, generated_weights, params_of, relative_error
 
 import swinir_jax
 from swinir_jax import InputError, SwinIRConfig
 from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.convert import convert
-from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_from_official, params_to_official
+from swinir_jax.checkpoints.names import official_buffers, official_shapes, params_to_official
 from swinir_jax.checkpoints.store import save_model
 
 FILES = checkpoints()
@@ -112,7 +112,7 @@ def test_rules_are_logged_and_can_be_overridden(caplog):
 
 def test_a_doubtful_rule_is_a_warning(tmp_path, caplog):
     config = dataclasses.replace(TINY, window_size=7, img_size=14, upscale=1, upsampler="", img_range=255.0)
-    tensors = params_to_official(params_from_official(generated_weights(official_shapes(config), 1), config), config)
+    tensors = params_to_official(params_of(config), config)
     (tmp_path / "jpeg.safetensors").write_bytes(safetensors.numpy.save(tensors))
     assert swinir_jax.load_pretrained(tmp_path / "jpeg.safetensors")[0].config == config
     assert "by rule: img_range=255.0" in caplog.text
@@ -231,7 +231,7 @@ def test_a_name_of_the_zoo_wins_over_a_folder_without_a_model(tmp_path, monkeypa
     Path("results").mkdir()
     with pytest.raises(InputError, match="results: holds no model"):
         swinir_jax.load_pretrained("results")
-    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    params = params_of(TINY)
     save_model("lightweight_x2", params, TINY)
     assert swinir_jax.load_pretrained("lightweight_x2")[0].config == TINY
     Path("lightweight_x2/config.json").unlink()

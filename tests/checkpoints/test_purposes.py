@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from goldens import TINY, generated_weights, official_checkpoints
+from goldens import TINY, official_checkpoints, params_of
 
 from swinir_jax import InputError, choose_models
 from swinir_jax.checkpoints import download
 from swinir_jax.checkpoints.catalogue import list_models, list_purposes, purpose_of
-from swinir_jax.checkpoints.names import official_buffers, official_shapes, parameter_shapes, params_from_official
+from swinir_jax.checkpoints.names import official_buffers, parameter_shapes
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Pass, describe_passes, further_passes
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models
@@ -226,5 +226,5 @@ def test_purpose_of_a_bundled_network_is_known_by_the_content_of_a_file(tmp_path
             assert purpose_of("copy.safetensors") == purpose_of(name)
     Path("lightweight_x2.safetensors").write_bytes(b"other weights")
     assert purpose_of("lightweight_x2.safetensors") is None
-    save_model("jpeg_light", params_from_official(generated_weights(official_shapes(TINY), 1), TINY), TINY)
+    save_model("jpeg_light", params_of(TINY), TINY)
     assert purpose_of("jpeg_light") is None

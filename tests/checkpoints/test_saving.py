@@ -12,12 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from goldens import TINY, compiled, generated_weights
+from goldens import TINY, compiled, params_of
 
 import swinir_jax
 from swinir_jax import InputError, SwinIR
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.config import SwinIRConfig
 from swinir_jax.errors import UnwritableError
 
 CONFIGS = {
@@ -28,10 +26,6 @@ CONFIGS = {
     "window 7": dataclasses.replace(TINY, window_size=7, img_size=14, img_range=255.0, qk_scale=0.3),
     "no shift": dataclasses.replace(TINY, img_size=8),
 }
-
-
-def params_of(config: SwinIRConfig) -> dict:
-    return params_from_official(generated_weights(official_shapes(config), 1), config)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())

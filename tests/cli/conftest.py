@@ -1,22 +1,8 @@
 import contextlib
 
 import pytest
-from goldens import generated_weights
 
-from swinir_jax import SwinIRConfig
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.checkpoints.store import save_model
 from swinir_jax.images.row_writing import RowWriter
-
-CONFIG = SwinIRConfig(upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(2,), num_heads=(1,))
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    """Returns the folder of a small model that doubles the sides of an image."""
-    folder = tmp_path_factory.mktemp("models") / "small"
-    save_model(folder, params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG), CONFIG)
-    return str(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from goldens import generated_weights
+from goldens import generated_weights, params_of
 from weight_server import serving
 
 from swinir_jax import Restorer, SwinIRConfig, load_pretrained
 from swinir_jax.checkpoints import download, purposes, zoo
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.names import official_shapes
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli import model_options
@@ -45,8 +45,7 @@ def server(in_tmp, monkeypatch):
     """Puts small networks in place of the bundled ones, and a server in place of the release."""
     small = {name: os.path.abspath(f"models/{name}") for name in CONFIGS}
     for name, config in CONFIGS.items():
-        weights = generated_weights(official_shapes(config), len(name))
-        save_model(small[name], params_from_official(weights, config), config)
+        save_model(small[name], params_of(config, len(name)), config)
     monkeypatch.setattr(purposes, "bundled_models", lambda: small)
     gray = dataclasses.replace(SMALL, in_chans=1)
     official = dataclasses.replace(zoo.OFFICIAL[GRAY], config=gray)

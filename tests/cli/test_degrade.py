@@ -20,15 +20,13 @@ def degrade(*arguments):
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-    (tmp_path / "in").mkdir()
-    photograph(tmp_path / "in" / "a.png")
-    photograph(tmp_path / "in" / "b.png", seed=1)
+def photographs(in_tmp):
+    Path("in").mkdir()
+    photograph("in/a.png")
+    photograph("in/b.png", seed=1)
 
 
-def test_the_seed_and_the_photograph_decide_the_result(folder):
+def test_the_seed_and_the_photograph_decide_the_result():
     for out, seed in (("one", 1), ("again", 1), ("other", 2)):
         assert degrade("in", "--chain", "bsrgan_x2", "--seed", seed, "--out", out) == 0
     one, again, other = (read_picture(f"{out}/a.png").pixels for out in ("one", "again", "other"))
@@ -38,7 +36,7 @@ def test_the_seed_and_the_photograph_decide_the_result(folder):
     assert not np.array_equal(one, read_picture("one/b.png").pixels)
 
 
-def test_a_contact_sheet_shows_different_draws(folder):
+def test_a_contact_sheet_shows_different_draws():
     assert degrade("in/a.png", "--chain", "real_esrgan_x4", "--contact-sheet", "2x3", "--out", "out") == 0
     sheet = read_picture("out/a.png").pixels
     assert sheet.shape == (2 * 12 + 4, 3 * 17 + 2 * 4, 3)  # 50x70 is cut to 48x68
@@ -58,14 +56,14 @@ def test_a_contact_sheet_shows_different_draws(folder):
         (["in", "--out", "in/a.png/out"], "in/a.png: is not a folder"),
     ],
 )
-def test_bad_input_is_one_line(folder, capsys, arguments, words):
+def test_bad_input_is_one_line(capsys, arguments, words):
     assert degrade("--out", "out", *arguments) == 2
     message = capsys.readouterr().err
     assert words in message
     assert message.count("\n") == 1
 
 
-def test_one_bad_file_does_not_stop_the_others(folder, capsys):
+def test_one_bad_file_does_not_stop_the_others(capsys):
     Path("in/c.png").write_bytes(Path("in/a.png").read_bytes()[:100])
     assert degrade("in", "--chain", "photo_x4", "--out", "out") == 1
     assert "failed: in/c.png" in capsys.readouterr().err
@@ -73,7 +71,7 @@ def test_one_bad_file_does_not_stop_the_others(folder, capsys):
     assert degrade("in/c.png", "--chain", "photo_x4", "--out", "out") == 3
 
 
-def test_short_memory_concerns_one_photograph(folder, capsys, monkeypatch):
+def test_short_memory_concerns_one_photograph(capsys, monkeypatch):
     sheet = command.contact_sheet
 
     def short_of_memory(image, *arguments):
@@ -88,13 +86,13 @@ def test_short_memory_concerns_one_photograph(folder, capsys, monkeypatch):
     assert [path.name for path in Path("new.png").iterdir()] == ["b.png"]
 
 
-def test_results_among_the_photographs_are_left_out_later(folder):
+def test_results_among_the_photographs_are_left_out_later():
     for out in ("in/first", "second"):
         assert degrade("in", "--recursive", "--chain", "photo_x2", "--out", out) == 0
     assert sorted(path.name for path in Path("second").rglob("*.png")) == ["a.png", "b.png"]
 
 
-def test_results_of_equal_names_get_others(folder, capsys):
+def test_results_of_equal_names_get_others(capsys):
     write_picture("in/a.jpg", read_picture("in/b.png"))
     Path("in/deep").mkdir()
     write_picture("in/deep/a.png", read_picture("in/b.png"))
@@ -106,7 +104,7 @@ def test_results_of_equal_names_get_others(folder, capsys):
 
 
 @pytest.mark.parametrize("grid", ["4", "0x3", "30x30"])
-def test_a_grid_is_checked(folder, capsys, grid):
+def test_a_grid_is_checked(capsys, grid):
     with pytest.raises(SystemExit):
         degrade("in", "--contact-sheet", grid, "--out", "out")
     assert "is not ROWSxCOLUMNS" in capsys.readouterr().err

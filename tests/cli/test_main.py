@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from goldens import TINY, checkpoints, generated_weights
+from goldens import TINY, checkpoints, params_of
 
 from swinir_jax import machine
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models, weight_metadata
 from swinir_jax.cli import restore
@@ -304,7 +303,7 @@ def test_closed_standard_error_does_not_stop_the_run(model, monkeypatch):
 
 def test_image_that_cannot_be_tiled_is_named(capsys, tmp_path):
     config = dataclasses.replace(TINY, in_chans=1)
-    save_model("gray", params_from_official(generated_weights(official_shapes(config), 1), config), config)
+    save_model("gray", params_of(config), config)
     options = ["--pad", "official", "--tile", "64", "--overlap", "32"]
     assert main(["restore", picture(shape=(10, 90)), "--model", "gray", "--out", "out", *options]) == 3
     assert errors(capsys) == ["failed: photo.png: An image of 90x10 is too narrow for an overlap of 32."]

@@ -5,10 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, generated_weights
+from goldens import TINY, params_of
 
 from swinir_jax import SwinIR, cpu
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.cpu import convolution
 from swinir_jax.cpu.convolution import convolve
 from swinir_jax.models.precision import convolve as models_convolve
@@ -124,7 +123,7 @@ def test_the_first_value_does_not_show_in_the_result():
 )
 def test_reach_holds_for_each_reconstruction(monkeypatch, upsampler, upscale):
     config = dataclasses.replace(TINY, upsampler=upsampler, upscale=upscale, depths=(2,), num_heads=(2,))
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     lq = jnp.asarray(np.random.default_rng(0).random((1, 40, 2 * config.window_size, 3)), jnp.float32)
     whole = jax.jit(SwinIR(config).apply)({"params": params}, lq)
     monkeypatch.setattr(convolution, "STRIP_PIXELS", 1)

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, TINY_SWIN2SR, compiled, generated_weights, relative_error
+from goldens import TINY, TINY_SWIN2SR, compiled, params_of, relative_error
 
 from swinir_jax import InputError, SwinIR, cpu, fast_apply
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 
 OPTIONS = {
     "odd depths": dict(depths=(3, 3, 1), num_heads=(2, 2, 2)),
@@ -29,10 +28,6 @@ OPTIONS = {
 }
 
 
-def tiny_params(config):
-    return params_from_official(generated_weights(official_shapes(config), 1), config)
-
-
 def image(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
@@ -41,7 +36,7 @@ def case(options, dtype=np.float32):
     """Returns the config of some options, parameters, and images `[2, h, w, C]`."""
     config = dataclasses.replace(TINY, **options)
     lq = image(2, *(config.img_sides if config.ape else (21, 11)), config.in_chans)
-    return config, *jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (tiny_params(config), lq))
+    return config, *jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (params_of(config), lq))
 
 
 def close(ours, theirs, tolerance):
@@ -82,7 +77,7 @@ def test_answers_and_gradients_of_training_are_those_of_the_modules(options):
 
 def test_stochastic_depth_is_that_of_the_modules():
     config = dataclasses.replace(TINY, depths=(3, 2), drop_path_rate=0.6)
-    params, lq = tiny_params(config), image(4, 16, 16, 3)
+    params, lq = params_of(config), image(4, 16, 16, 3)
     draw = functools.partial(
         SwinIR(config).apply,
         deterministic=False,
@@ -103,13 +98,13 @@ def test_stochastic_depth_is_that_of_the_modules():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (7, 16)])
 def test_any_size_down_to_one_pixel(size):
-    params, lq = tiny_params(TINY), image(1, *size, 3)
+    params, lq = params_of(TINY), image(1, *size, 3)
     close(jax.jit(fast_apply(SwinIR(TINY), params))(lq), compiled(SwinIR(TINY))({"params": params}, lq), 2e-6)
 
 
 def test_float64_is_float64_throughout():
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # Flax's LayerNorm mixes float64 and float32
-        params = jax.tree.map(lambda p: np.asarray(p, np.float64), tiny_params(TINY))
+        params = jax.tree.map(lambda p: np.asarray(p, np.float64), params_of(TINY))
         lq = np.asarray(image(1, 16, 24, 3), np.float64)
         expected = compiled(SwinIR(TINY, dtype=jnp.float64))({"params": params}, lq)
         restored = jax.jit(lambda lq: cpu.restore(cpu.prepare(params, TINY), lq, TINY, jnp.float64))(lq)
@@ -117,7 +112,7 @@ def test_float64_is_float64_throughout():
 
 
 def test_bfloat16_is_as_close_to_float32_as_the_modules():
-    params, lq = tiny_params(TINY), image(1, 16, 24, 3)
+    params, lq = params_of(TINY), image(1, 16, 24, 3)
     exact = compiled(SwinIR(TINY))({"params": params}, lq)
     rough = jax.jit(fast_apply(SwinIR(TINY, dtype=jnp.bfloat16), params))(lq)
     assert rough.dtype == jnp.float32
@@ -126,7 +121,7 @@ def test_bfloat16_is_as_close_to_float32_as_the_modules():
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float64])
 def test_parameters_of_any_dtype_are_folded_in_float32(dtype):
-    params, lq = jax.tree.map(lambda p: np.asarray(p, dtype), tiny_params(TINY)), image(1, 9, 11, 3)
+    params, lq = jax.tree.map(lambda p: np.asarray(p, dtype), params_of(TINY)), image(1, 9, 11, 3)
     expected = fast_apply(SwinIR(TINY), jax.tree.map(np.float32, params))(lq)
     with jax.enable_x64(dtype == np.float64):
         restored = fast_apply(SwinIR(TINY), params)(lq)
@@ -136,7 +131,7 @@ def test_parameters_of_any_dtype_are_folded_in_float32(dtype):
 
 @pytest.mark.parametrize("config", [TINY, TINY_SWIN2SR], ids=lambda config: config.family)
 def test_parameters_of_bfloat16_are_folded_in_float32_in_a_derivative(config):
-    rough = jax.tree.map(lambda p: jnp.asarray(p, jnp.bfloat16), tiny_params(config))
+    rough = jax.tree.map(lambda p: jnp.asarray(p, jnp.bfloat16), params_of(config))
     exact = jax.tree.map(lambda p: p.astype(jnp.float32), rough)
     prepare = jax.jit(functools.partial(cpu.prepare, config=config, training=True))
     jax.tree.map(functools.partial(close, tolerance=1e-6), prepare(rough), prepare(exact))
@@ -149,7 +144,7 @@ def test_parameters_of_bfloat16_are_folded_in_float32_in_a_derivative(config):
 def test_a_part_of_the_parameters_may_be_trained(family, part):
     """The others are NumPy arrays then, as `load_pretrained` returns them."""
     config = dataclasses.replace(TINY, family=family, depths=(4,), num_heads=(2,))
-    flat = flax.traverse_util.flatten_dict(tiny_params(config), sep="/")
+    flat = flax.traverse_util.flatten_dict(params_of(config), sep="/")
     trained = {path: leaf for path, leaf in flat.items() if part in path}
 
     def loss(trained):
@@ -166,17 +161,17 @@ def test_a_part_of_the_parameters_may_be_trained(family, part):
 )
 def test_wrong_inputs_are_named(lq, word):
     with pytest.raises(InputError, match=word):
-        fast_apply(SwinIR(TINY), tiny_params(TINY))(lq)
+        fast_apply(SwinIR(TINY), params_of(TINY))(lq)
 
 
 def test_weights_are_made_leaf_by_leaf_in_numpy():
-    weights = cpu.prepare(tiny_params(TINY), TINY)
+    weights = cpu.prepare(params_of(TINY), TINY)
     assert {type(leaf) for leaf in jax.tree.leaves(weights)} == {np.ndarray}
     assert {leaf.dtype for leaf in jax.tree.leaves(weights)} == {np.dtype(np.float32)}
 
 
 def test_fast_apply_inside_other_programs():
-    params, frames = tiny_params(TINY), image(2, 1, 16, 24, 3)
+    params, frames = params_of(TINY), image(2, 1, 16, 24, 3)
     restore = fast_apply(SwinIR(TINY), params)
     _, restored = jax.jit(lambda frames: jax.lax.scan(lambda carry, lq: (carry, restore(lq)), 0, frames))(frames)
     expected = [compiled(SwinIR(TINY))({"params": params}, lq) for lq in frames]
@@ -185,7 +180,7 @@ def test_fast_apply_inside_other_programs():
 
 
 def test_fast_apply_made_inside_other_programs():
-    model, params, lq = SwinIR(TINY), tiny_params(TINY), image(1, 9, 11, 3)
+    model, params, lq = SwinIR(TINY), params_of(TINY), image(1, 9, 11, 3)
     close(jax.jit(lambda lq: fast_apply(model, params)(lq))(lq), fast_apply(model, params)(lq), 2e-6)
     with pytest.raises(InputError, match=r"have no values inside jax\.jit, .* call model\.apply"):
         jax.grad(lambda params: fast_apply(model, params)(lq).sum())(params)
@@ -203,7 +198,7 @@ def temporaries(blocks, side, training=False, stacked=False, depth=2, **options)
     def gradient(params, lq):
         return jax.grad(lambda params: run(cpu.prepare(params, config, training=not stacked), lq).sum())(params)
 
-    lq, params = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32), tiny_params(config)
+    lq, params = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32), params_of(config)
     lowered = jax.jit(gradient).lower(params, lq) if training else jax.jit(run).lower(cpu.prepare(params, config), lq)
     return lowered.compile().memory_analysis().temp_size_in_bytes
 

@@ -16,11 +16,6 @@ from swinir_jax.metrics import psnr
 from swinir_jax.tasks import METRICS, TASKS
 
 
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def photo(name, *shape):
     """A smooth image, which can be degraded and restored."""
     y, x, c = np.meshgrid(*(np.linspace(0, 3, n) for n in (*shape, 1)[:3]), indexing="ij")

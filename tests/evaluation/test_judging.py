@@ -24,11 +24,6 @@ from swinir_jax.tasks import METRICS, TASKS, real_sr
 REAL_SR = ["evaluate", "--task", "real_sr", "--scale", "4", "--model", "bicubic"]
 
 
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def texture(h, w, *channels):
     y, x = np.mgrid[:h, :w] / 5
     image = 128 + 50 * np.sin(x * y / 9) + np.random.default_rng(0).normal(0, 25, (h, w))

@@ -10,17 +10,16 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from goldens import TINY, generated_weights
+from goldens import TINY, params_of
 from training_runs import STILL, first_state
 
 import swinir_jax
 from examples import ensemble, fine_tune, pipeline, video
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.data.pipeline import TrainingBatches
 
 ROOT = Path(__file__).parents[2]
 MODEL = swinir_jax.SwinIR(TINY)
-PARAMS = [params_from_official(generated_weights(official_shapes(TINY), seed), TINY) for seed in (1, 2)]
+PARAMS = [params_of(TINY, seed) for seed in (1, 2)]
 IMAGES = np.random.default_rng(0).random((3, 8, 16, 3), dtype=np.float32)
 
 

@@ -14,15 +14,14 @@ import numpy as np
 import psutil
 import pytest
 from aiohttp import web
-from goldens import TINY, generated_weights
+from goldens import TINY, params_of
 from PIL import Image
 
 import swinir_jax
 from examples import serve
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 
 MODEL = swinir_jax.SwinIR(TINY)
-PARAMS = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+PARAMS = params_of(TINY)
 LIMITS = serve.Limits(queue=8, body=2**16, pixels=32 * 32, seconds=60, batch=4)
 SIZES = [(16, 16), (11, 13), (24, 9)]  # the first two are padded to the same size
 MEGABYTE = 2**20

@@ -1,7 +1,10 @@
 import jax
 import pytest
 from goldens import TINY
-from restorers import network
+from restorers import KilledError, network
+
+from swinir_jax.images.row_writing import RowWriter
+from swinir_jax.inference import engine
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +17,22 @@ def strict_promotion():
 @pytest.fixture(scope="module")
 def tiny():
     return network(TINY)
+
+
+@pytest.fixture
+def killed_after_a_group(monkeypatch):
+    """Lets a result that is written by rows end by a KilledError after the first group of rows."""
+    write = RowWriter.write
+
+    def write_once(self, rows):
+        if self.rows:
+            raise KilledError
+        write(self, rows)
+
+    monkeypatch.setattr(RowWriter, "write", write_once)
+
+
+@pytest.fixture
+def nothing_in_use(monkeypatch):
+    """Leaves out of `memory` what this process holds, which depends on the tests before."""
+    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)

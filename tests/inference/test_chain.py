@@ -4,36 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import generated_weights
+import restorers
+from restorers import one_layer
 
-from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig, choose_models, load_restorer
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax import InputError, Restorer, choose_models, load_restorer
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.inference import engine
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.pictures import restore_picture
 
-
-@functools.cache
-def network(scale, channels=3, seed=1):
-    upsampler = "pixelshuffledirect" if scale > 1 else ""
-    config = SwinIRConfig(
-        upscale=scale, in_chans=channels, upsampler=upsampler, embed_dim=4, depths=(1,), num_heads=(1,), img_size=16
-    )
-    return SwinIR(config), params_from_official(generated_weights(official_shapes(config), seed), config)
-
-
-def photo(*shape, dtype=np.float32):
-    values = np.random.default_rng(0).random(shape)
-    return (values * np.iinfo(dtype).max).astype(dtype) if np.issubdtype(dtype, np.integer) else values.astype(dtype)
+photo = functools.partial(restorers.photo, dtype=np.float32)
 
 
 @pytest.mark.parametrize("shape", [(19, 14, 3), (19, 14), (19, 14, 1)])
 def test_two_passes_equal_restoring_twice(shape):
     image = photo(*shape)
-    expected = Restorer(*network(2))(Restorer(*network(1))(image))
-    restored = NetworkChain([network(1), network(2)])(image)
+    expected = Restorer(*one_layer(2))(Restorer(*one_layer(1))(image))
+    restored = NetworkChain([one_layer(1), one_layer(2)])(image)
     assert restored.shape == (38, 28, *shape[2:])
     np.testing.assert_array_equal(restored, expected)
 
@@ -41,13 +29,13 @@ def test_two_passes_equal_restoring_twice(shape):
 @pytest.mark.parametrize(("own", "scale"), [(4, 3), (2, 1), (4, 2)])
 def test_a_smaller_scale_equals_restoring_and_resizing_like_matlab(own, scale):
     image = photo(19, 14, 3)
-    expected = imresize(Restorer(*network(own))(image), size=(19 * scale, 14 * scale))
-    np.testing.assert_array_equal(NetworkChain([network(own)], scale).restore(image), expected.astype(np.float32))
+    expected = imresize(Restorer(*one_layer(own))(image), size=(19 * scale, 14 * scale))
+    np.testing.assert_array_equal(NetworkChain([one_layer(own)], scale).restore(image), expected.astype(np.float32))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_samples_are_rounded_once(dtype):
-    networks, image = [network(2), network(2, seed=2)], photo(9, 7, 3, dtype=dtype)
+    networks, image = [one_layer(2), one_layer(2, seed=2)], photo(9, 7, 3, dtype=dtype)
     full = np.iinfo(dtype).max
     restored = NetworkChain(networks, 3)(image)
     assert restored.dtype == dtype
@@ -57,15 +45,15 @@ def test_samples_are_rounded_once(dtype):
 
 def test_alpha_is_resized_once_and_stays_at_scale_1():
     image = photo(12, 9, 4)
-    one = NetworkChain([network(2)], 1)(image)
+    one = NetworkChain([one_layer(2)], 1)(image)
     np.testing.assert_array_equal(one[..., 3], image[..., 3])
     np.testing.assert_array_equal(
-        NetworkChain([network(2), network(2)])(image)[..., 3], Restorer(*network(4))(image)[..., 3]
+        NetworkChain([one_layer(2), one_layer(2)])(image)[..., 3], Restorer(*one_layer(4))(image)[..., 3]
     )
 
 
 def test_the_last_answer_of_floats_is_not_clipped():
-    image, (model, params) = photo(9, 7, 3), network(2)
+    image, (model, params) = photo(9, 7, 3), one_layer(2)
     bright = {**params, "upsample_0": {**params["upsample_0"], "bias": params["upsample_0"]["bias"] + 1}}
     expected = Restorer(model, bright).restore(image)
     assert expected.max() > 1
@@ -75,7 +63,7 @@ def test_the_last_answer_of_floats_is_not_clipped():
 
 
 def test_notes_of_all_networks_are_kept_once():
-    gray_then_colour = NetworkChain([network(1, 1), network(2), network(2)], 3)
+    gray_then_colour = NetworkChain([one_layer(1, 1), one_layer(2), one_layer(2)], 3)
     restored = restore_picture(Picture(photo(9, 7, 3, dtype=np.uint8)), gray_then_colour)
     assert restored.notes == ("colour through a gray network: the luma was restored, the chroma resized",)
     gray = restore_picture(Picture(photo(9, 7, dtype=np.uint8)), gray_then_colour)
@@ -86,7 +74,8 @@ def test_notes_of_all_networks_are_kept_once():
 def test_progress_counts_the_tiles_of_all_networks():
     counts = []
     options = {"tile": 16, "overlap": 8, "pad": "minimal"}
-    chain = NetworkChain([network(1), network(2), network(2)], 4, done=lambda *count: counts.append(count), **options)
+    networks = [one_layer(1), one_layer(2), one_layer(2)]
+    chain = NetworkChain(networks, 4, done=lambda *count: counts.append(count), **options)
     chain(photo(16, 24, 3))
     totals = {total for _, total in counts}
     assert totals == {2 + 2 + 3 * 5}
@@ -101,13 +90,13 @@ def test_progress_counts_the_tiles_of_all_networks():
 def test_a_plan_holds_for_all_networks(monkeypatch):
     planned = []
     monkeypatch.setattr(Restorer, "plan", lambda self, sizes: planned.append([*sizes]))
-    NetworkChain([network(1), network(2), network(2)]).plan([(5, 6), (7, 8)])
+    NetworkChain([one_layer(1), one_layer(2), one_layer(2)]).plan([(5, 6), (7, 8)])
     assert planned == [[(5, 6), (7, 8)], [(5, 6), (7, 8)], [(10, 12), (14, 16)]]
 
 
 def test_networks_that_enlarge_too_little_are_refused():
     with pytest.raises(InputError, match=r"enlarge by 2, .* less than the scale of 3"):
-        NetworkChain([network(1), network(2)], 3)
+        NetworkChain([one_layer(1), one_layer(2)], 3)
 
 
 def test_no_networks_are_refused():
@@ -118,7 +107,7 @@ def test_no_networks_are_refused():
 @pytest.mark.parametrize("scale", [0, -1, 1.5, True])
 def test_scales_that_are_no_whole_numbers_are_refused(scale):
     with pytest.raises(InputError, match=f"whole number of at least 1, got {scale}"):
-        NetworkChain([network(2)], scale)
+        NetworkChain([one_layer(2)], scale)
 
 
 def test_images_larger_than_memory_are_refused_by_name_where_bicubic_needs_them_whole(tmp_path, monkeypatch):
@@ -127,32 +116,32 @@ def test_images_larger_than_memory_are_refused_by_name_where_bicubic_needs_them_
     write_picture(path, Picture(photo(100, 200, 3, dtype=np.uint8)))
     pixels = 100 * 200
     held = 3 * (1 + 4) + 16 * (4 * 9 + 3 + 28)
-    assert NetworkChain([network(4)], 3, memory=pixels * held).size_if_fits(path) == (100, 200)
-    reduced = NetworkChain([network(4)], 3, memory=pixels * held - 1)
+    assert NetworkChain([one_layer(4)], 3, memory=pixels * held).size_if_fits(path) == (100, 200)
+    reduced = NetworkChain([one_layer(4)], 3, memory=pixels * held - 1)
     message = r"large\.png: 200x100 pixels are too many .* scale 3 ends with bicubic .* scale 4 does not \(--scale\)"
     with pytest.raises(InputError, match=message):
         reduced.size_if_fits(path)
     with pytest.raises(InputError, match=message):
         reduced.restore_file(path, tmp_path / "out.png")
-    assert NetworkChain([network(4)], memory=pixels * held - 1).size_if_fits(path) == (100, 200)
-    assert NetworkChain([network(4)], memory=pixels).size_if_fits(path) is None
+    assert NetworkChain([one_layer(4)], memory=pixels * held - 1).size_if_fits(path) == (100, 200)
+    assert NetworkChain([one_layer(4)], memory=pixels).size_if_fits(path) is None
 
 
 def test_a_chain_can_be_pickled():
     image = photo(9, 7, 3)
-    chain = NetworkChain([network(1), network(2)])
+    chain = NetworkChain([one_layer(1), one_layer(2)])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(chain))(image), chain(image))
 
 
 def test_the_restorer_of_a_choice(monkeypatch):
     named = {
-        "jpeg_light": network(1),
-        "lightweight_x3": network(3),
-        "lightweight_x4": network(4),
-        "real_x4": network(4),
+        "jpeg_light": one_layer(1),
+        "lightweight_x3": one_layer(3),
+        "lightweight_x4": one_layer(4),
+        "real_x4": one_layer(4),
     }
     monkeypatch.setattr("swinir_jax.inference.chain.load_pretrained", lambda name, **options: named[Path(name).stem])
     image = photo(9, 7, 3)
     for purpose, scales in (("jpeg", (1, 3)), ("photo", (4,))):  # the second one is reduced
         restorer = load_restorer(choose_models(purpose, 3), tile=0)
-        np.testing.assert_array_equal(restorer(image), NetworkChain(map(network, scales), 3, tile=0)(image))
+        np.testing.assert_array_equal(restorer(image), NetworkChain(map(one_layer, scales), 3, tile=0)(image))

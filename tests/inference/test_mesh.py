@@ -1,11 +1,10 @@
 import jax
 import numpy as np
 import pytest
-from goldens import TINY, generated_weights
+from goldens import TINY, params_of
 from mesh_worker import run_worker
 
 from swinir_jax import InputError, Restorer, SwinIR
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 
 
 @pytest.fixture(scope="module")
@@ -49,27 +48,27 @@ def test_apply_and_gradients_on_meshes_of_either_kind_are_those_of_one_device(of
     ],
 )
 def test_what_is_no_mesh(mesh, word):
-    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    params = params_of(TINY)
     with pytest.raises(InputError, match=word):
         Restorer(SwinIR(TINY), params, mesh=mesh)
 
 
 def test_a_mesh_of_several_processes(monkeypatch):
-    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    params = params_of(TINY)
     monkeypatch.setattr(jax.sharding.Mesh, "is_multi_process", True)
     with pytest.raises(InputError, match="spans several"):
         Restorer(SwinIR(TINY), params, mesh=jax.make_mesh((1,), ("x",)))
 
 
 def test_a_mesh_of_one_device():
-    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    params = params_of(TINY)
     lq = np.random.default_rng(0).random((19, 14, 3), dtype=np.float32)
     restored = Restorer(SwinIR(TINY), params, mesh=jax.make_mesh((1,), ("x",))).restore(lq)
     np.testing.assert_array_equal(restored, Restorer(SwinIR(TINY), params).restore(lq))
 
 
 def test_a_cpu_takes_its_own_program_unless_told_otherwise():
-    params = params_from_official(generated_weights(official_shapes(TINY), 1), TINY)
+    params = params_of(TINY)
     lq = np.random.default_rng(0).random((48, 64, 3), dtype=np.float32)  # several groups of windows
     fast, slow = (Restorer(SwinIR(TINY), params, tile=0, fast=fast) for fast in (True, False))
     np.testing.assert_allclose(fast.restore(lq), slow.restore(lq), atol=1e-5)

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import generated_weights
+from restorers import KilledError, one_layer, write_photo
 
-from swinir_jax import InputError, SwinIR, SwinIRConfig
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
-from swinir_jax.images import Picture, read_picture, write_picture
-from swinir_jax.images.row_writing import GROUP, RowWriter, progress_file
-from swinir_jax.inference import engine
+from swinir_jax import InputError
+from swinir_jax.images import read_picture
+from swinir_jax.images.row_writing import GROUP, progress_file
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.network_rows import choose_tiles
 from swinir_jax.inference.pictures import restore_picture
@@ -23,27 +21,13 @@ TILES = {"tile": 24, "overlap": 8}
 COUNTS = []  # of tiles, and those in all
 
 
-@functools.cache
-def network(scale, channels=3, seed=1, window=8):
-    upsampler = "pixelshuffledirect" if scale > 1 else ""
-    sizes = {"embed_dim": 4, "depths": (1,), "num_heads": (1,), "img_size": 2 * window, "window_size": window}
-    config = SwinIRConfig(upscale=scale, in_chans=channels, upsampler=upsampler, **sizes)
-    return SwinIR(config), params_from_official(generated_weights(official_shapes(config), seed), config)
-
-
 @functools.cache  # compiled programs are kept with a chain
 def chain(*networks, **options):
-    restorers = [network(*arguments) for arguments in networks]
+    restorers = [one_layer(*arguments) for arguments in networks]
     return NetworkChain(restorers, **options, done=lambda *counts: COUNTS.append(counts))
 
 
-FIRST_THEN_TWICE = ((1,), (2,))  # the arguments of `network`
-
-
-def photo(path, *shape, dtype=np.uint8):
-    values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
-    write_picture(path, Picture(values))
-    return path
+FIRST_THEN_TWICE = ((1,), (2,))  # the arguments of `one_layer`
 
 
 @pytest.mark.parametrize(
@@ -57,7 +41,7 @@ def photo(path, *shape, dtype=np.uint8):
     ],
 )
 def test_the_result_is_that_of_the_networks_one_after_the_other(tmp_path, networks, names, dtype, options):
-    source, target = photo(tmp_path / names[0], H, W, 3, dtype=dtype), tmp_path / names[1]
+    source, target = write_photo(tmp_path / names[0], H, W, 3, dtype=dtype), tmp_path / names[1]
     restorer = chain(*networks, **options)
     COUNTS.clear()
     assert restorer.restore_file(source, target)[0] == restorer.scale * H
@@ -72,7 +56,7 @@ def test_the_result_is_that_of_the_networks_one_after_the_other(tmp_path, networ
 
 @pytest.mark.parametrize("shape", [(H, W), (H, W, 3)])
 def test_gray_and_colour_through_networks_of_both_kinds(tmp_path, shape):
-    source = photo(tmp_path / "a.png", *shape)
+    source = write_photo(tmp_path / "a.png", *shape)
     restorer = chain((1, 1), (2,), (1,), **TILES)
     _, head = restorer.restore_file(source, tmp_path / "b.png")
     restored, expected = read_picture(tmp_path / "b.png"), restore_picture(read_picture(source), restorer)
@@ -83,32 +67,16 @@ def test_gray_and_colour_through_networks_of_both_kinds(tmp_path, shape):
 
 
 def test_colour_through_an_enlarging_gray_network_is_refused(tmp_path):
-    source = photo(tmp_path / "a.png", H, W, 3)
+    source = write_photo(tmp_path / "a.png", H, W, 3)
     with pytest.raises(InputError, match="needs an RGB network"):
         chain((1,), (2, 1), **TILES).restore_file(source, tmp_path / "b.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-class KilledError(Exception):
-    pass
-
-
-@pytest.fixture
-def killed_after_a_group(monkeypatch):
-    write = RowWriter.write
-
-    def write_once(self, rows):
-        if self.rows:
-            raise KilledError
-        write(self, rows)
-
-    monkeypatch.setattr(RowWriter, "write", write_once)
-
-
 def test_a_killed_run_is_continued_and_computes_only_what_is_missing(
     tmp_path, monkeypatch, killed_after_a_group, caplog
 ):
-    source, whole, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png", tmp_path / "c.png"
+    source, whole, target = write_photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png", tmp_path / "c.png"
     restorer = chain(*FIRST_THEN_TWICE, **TILES)
     with pytest.raises(KilledError):
         restorer.restore_file(source, target)
@@ -125,7 +93,7 @@ def test_a_killed_run_is_continued_and_computes_only_what_is_missing(
 
 
 def test_another_later_network_begins_anew(tmp_path, monkeypatch, killed_after_a_group, caplog):
-    source, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
+    source, target = write_photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
     with pytest.raises(KilledError):
         chain(*FIRST_THEN_TWICE, **TILES).restore_file(source, target)
     monkeypatch.undo()
@@ -135,20 +103,15 @@ def test_another_later_network_begins_anew(tmp_path, monkeypatch, killed_after_a
 
 
 def test_a_damaged_file_is_named_once(tmp_path):
-    path = photo(tmp_path / "a.png", H, W, 3)
+    path = write_photo(tmp_path / "a.png", H, W, 3)
     path.write_bytes(path.read_bytes()[:-10_000])
     with pytest.raises(InputError) as caught:
         chain(*FIRST_THEN_TWICE, **TILES).restore_file(path, tmp_path / "b.png")
     assert str(caught.value) == f"{path}: the file is cut short"
 
 
-@pytest.fixture
-def nothing_in_use(monkeypatch):
-    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
-
-
 def test_auto_keeps_the_tiles_it_began_with(tmp_path, monkeypatch, nothing_in_use, killed_after_a_group):
-    source, target = photo(tmp_path / "a.png", H, 300, 3), tmp_path / "b.png"
+    source, target = write_photo(tmp_path / "a.png", H, 300, 3), tmp_path / "b.png"
     restorer = chain(*FIRST_THEN_TWICE, memory=16_000_000)
     with pytest.raises(KilledError):
         restorer.restore_file(source, target)
@@ -180,6 +143,6 @@ def test_tiles_share_the_memory(budget, begun, sides):
 
 
 def test_too_little_memory_is_refused_with_the_tiles_of_all_networks(tmp_path, nothing_in_use):
-    source = photo(tmp_path / "a.png", H, W, 3)
+    source = write_photo(tmp_path / "a.png", H, W, 3)
     with pytest.raises(InputError, match=r"a\.png: rows of tiles of 24x24 and 24x24 take .* allow more memory"):
         chain(*FIRST_THEN_TWICE, **TILES, memory=100_000).restore_file(source, tmp_path / "b.png")

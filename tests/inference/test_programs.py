@@ -13,14 +13,13 @@ import jax
 import numpy as np
 import pytest
 import quick_programs
-from goldens import generated_weights
+from goldens import params_of
 
 from swinir_jax import InputError, Restorer, SwinIR, SwinIRConfig, machine
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.inference.chain import NetworkChain
 
 CONFIG = SwinIRConfig(upsampler="", upscale=1, embed_dim=4, depths=(1,), num_heads=(1,), img_size=16)
-NETWORK = SwinIR(CONFIG), params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG)
+NETWORK = SwinIR(CONFIG), params_of(CONFIG)
 PHOTO = np.random.default_rng(0).integers(0, 256, (13, 9, 3), np.uint8)
 
 DEVICES = """

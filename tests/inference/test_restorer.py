@@ -5,12 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, generated_weights
+from goldens import TINY, params_of
 from PIL import Image
 from restorers import network, photo
 
 from swinir_jax import InputError, Restorer, SwinIR, fast_apply
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.pretrained import load_pretrained
 from swinir_jax.data.degradations import gaussian_noise_official
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -200,7 +199,7 @@ def test_floats_of_all_kinds_and_lists(tiny):
 
 def test_rows_of_many_channels_are_no_planes():
     config = dataclasses.replace(TINY, in_chans=5)
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     assert Restorer(SwinIR(config), params)(photo(4, 9, 5)).shape == (8, 18, 5)
 
 

@@ -6,45 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from goldens import generated_weights
 from peak_worker import run_worker
 from picture_files import ICC
+from restorers import KilledError, one_layer, write_photo
 
-from swinir_jax import InputError, SwinIR, SwinIRConfig
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax import InputError
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.images.metadata import Metadata
-from swinir_jax.images.row_writing import GROUP, RowWriter, progress_file
-from swinir_jax.inference import engine
+from swinir_jax.images.row_writing import GROUP, progress_file
 from swinir_jax.inference.chain import NetworkChain
 from swinir_jax.inference.files import FileRestoration
 from swinir_jax.inference.pictures import restore_picture
 
 H, W = 203, 45  # 406 rows of the result: two groups
-
-
-# What is streamed does not depend on the network, so one that compiles at once will do.
-CONFIG = SwinIRConfig(
-    upscale=2, upsampler="pixelshuffledirect", embed_dim=4, depths=(1,), num_heads=(1,), img_size=16, window_size=8
-)
-MODEL = SwinIR(CONFIG)
-
-
-WEIGHTS = {seed: params_from_official(generated_weights(official_shapes(CONFIG), seed), CONFIG) for seed in (1, 2)}
-
-
-@functools.cache  # compiled programs are kept with a Restorer
-def restorer(**options):
-    return NetworkChain([(MODEL, WEIGHTS[1])], **options, done=lambda *counts: COUNTS.append(counts))
-
-
 COUNTS = []  # of tiles, and those in all
 
 
-def photo(path, *shape, dtype=np.uint8, **fields):
-    values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
-    write_picture(path, Picture(values, **fields))
-    return path
+# What is streamed does not depend on the network, so one that compiles at once will do.
+@functools.cache  # compiled programs are kept with a Restorer
+def restorer(**options):
+    return NetworkChain([one_layer(2)], **options, done=lambda *counts: COUNTS.append(counts))
 
 
 TILES = {"tile": 24, "overlap": 8}
@@ -63,7 +44,7 @@ TILES = {"tile": 24, "overlap": 8}
 )
 def test_the_result_is_that_of_tiles_in_memory(tmp_path, names, dtype, options):
     source, target = tmp_path / names[0], tmp_path / names[1]
-    photo(source, H, W, 3, dtype=dtype, icc_profile=ICC, dpi=(72, 72))
+    write_photo(source, H, W, 3, dtype=dtype, icc_profile=ICC, dpi=(72, 72))
     COUNTS.clear()
     assert restorer(**options).restore_file(source, target)[0] == 2 * H
     assert sum(count for count, _ in COUNTS) == COUNTS[0][1]
@@ -75,7 +56,7 @@ def test_the_result_is_that_of_tiles_in_memory(tmp_path, names, dtype, options):
 
 
 def test_gray_through_an_rgb_network(tmp_path):
-    source = photo(tmp_path / "a.png", H, W)
+    source = write_photo(tmp_path / "a.png", H, W)
     _, head = restorer(**TILES).restore_file(source, tmp_path / "b.png")
     restored, expected = read_picture(tmp_path / "b.png").pixels, restorer(**TILES)(read_picture(source).pixels)
     assert restored.shape == expected.shape
@@ -87,7 +68,7 @@ def test_gray_through_an_rgb_network(tmp_path):
 
 def test_what_the_format_cannot_hold_is_noted(tmp_path):
     texts = Metadata(text=(("Title", "a title"), ("Foo", "bar")))
-    source = photo(tmp_path / "a.png", H, W, 3, metadata=texts, code_points=bytes([9, 16, 0, 1]))
+    source = write_photo(tmp_path / "a.png", H, W, 3, metadata=texts, code_points=bytes([9, 16, 0, 1]))
     by_rows = FileRestoration(source, tmp_path / "rows.tif", restorer(**TILES), by_rows=True).run()
     in_memory = FileRestoration(source, tmp_path / "memory.tif", restorer(**TILES)).run()
     assert by_rows.notes == in_memory.notes
@@ -97,25 +78,9 @@ def test_what_the_format_cannot_hold_is_noted(tmp_path):
     )
 
 
-class KilledError(Exception):
-    pass
-
-
-@pytest.fixture
-def killed_after_a_group(monkeypatch):
-    write = RowWriter.write
-
-    def write_once(self, rows):
-        if self.rows:
-            raise KilledError
-        write(self, rows)
-
-    monkeypatch.setattr(RowWriter, "write", write_once)
-
-
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_goes_on_where_it_was_killed(tmp_path, suffix, monkeypatch, killed_after_a_group, caplog):
-    source, whole, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / f"b{suffix}", tmp_path / f"c{suffix}"
+    source, whole, target = write_photo(tmp_path / "a.png", H, W, 3), tmp_path / f"b{suffix}", tmp_path / f"c{suffix}"
     with pytest.raises(KilledError):
         restorer(**TILES).restore_file(source, target)
     assert not target.exists()
@@ -137,12 +102,12 @@ def test_goes_on_where_it_was_killed(tmp_path, suffix, monkeypatch, killed_after
     [({"overlap": 16}, "overlap"), ({"blend": "average"}, "blend"), ({"pad": "minimal"}, "pad"), ({}, "input")],
 )
 def test_begins_anew_if_anything_is_another(tmp_path, monkeypatch, killed_after_a_group, caplog, change, reason):
-    source, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
+    source, target = write_photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
     with pytest.raises(KilledError):
         restorer(**TILES).restore_file(source, target)
     monkeypatch.undo()
     if not change:
-        photo(source, H, W, 3, dtype=np.uint16)
+        write_photo(source, H, W, 3, dtype=np.uint16)
     with caplog.at_level(logging.INFO):
         restorer(**{**TILES, **change}).restore_file(source, target)
     assert f"an unfinished result is dropped, because of another {reason}" in caplog.text
@@ -151,17 +116,17 @@ def test_begins_anew_if_anything_is_another(tmp_path, monkeypatch, killed_after_
 
 
 def test_other_weights_begin_anew(tmp_path, monkeypatch, killed_after_a_group, caplog):
-    source, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
+    source, target = write_photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
     with pytest.raises(KilledError):
         restorer(**TILES).restore_file(source, target)
     monkeypatch.undo()
     with caplog.at_level(logging.INFO):
-        NetworkChain([(MODEL, WEIGHTS[2])], **TILES).restore_file(source, target)
+        NetworkChain([one_layer(2, seed=2)], **TILES).restore_file(source, target)
     assert "because of another model" in caplog.text
 
 
 def test_another_background_begins_anew(tmp_path, monkeypatch, killed_after_a_group, caplog):
-    source, target = photo(tmp_path / "a.png", H, W, 3, alpha=np.zeros((H, W), np.uint8)), tmp_path / "b.png"
+    source, target = write_photo(tmp_path / "a.png", H, W, 3, alpha=np.zeros((H, W), np.uint8)), tmp_path / "b.png"
     with pytest.raises(KilledError):
         restorer(**TILES).restore_file(source, target, background="white")
     monkeypatch.undo()
@@ -173,7 +138,7 @@ def test_another_background_begins_anew(tmp_path, monkeypatch, killed_after_a_gr
 
 
 def test_a_file_of_the_same_size_and_another_time_begins_anew(tmp_path, monkeypatch, killed_after_a_group, caplog):
-    source, target = photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
+    source, target = write_photo(tmp_path / "a.png", H, W, 3), tmp_path / "b.png"
     with pytest.raises(KilledError):
         restorer(**TILES).restore_file(source, target)
     monkeypatch.undo()
@@ -183,15 +148,10 @@ def test_a_file_of_the_same_size_and_another_time_begins_anew(tmp_path, monkeypa
     assert "because of another input" in caplog.text
 
 
-@pytest.fixture
-def nothing_in_use(monkeypatch):
-    monkeypatch.setattr(engine, "resident_bytes", lambda: 0)
-
-
 def test_auto_takes_tiles_by_the_memory_and_keeps_those_it_began_with(
     tmp_path, monkeypatch, nothing_in_use, killed_after_a_group
 ):
-    source = photo(tmp_path / "a.png", H, 300, 3)
+    source = write_photo(tmp_path / "a.png", H, 300, 3)
     auto, tiles = restorer(), {}
     for memory in (30_000_000, 8_000_000):
         auto.restorers[0].engine.memory = memory
@@ -202,7 +162,7 @@ def test_auto_takes_tiles_by_the_memory_and_keeps_those_it_began_with(
     monkeypatch.undo()
     auto.restorers[0].engine.memory = 10**10
     auto.restore_file(source, tmp_path / "8000000.png")  # though far more memory is allowed
-    same = NetworkChain([(MODEL, WEIGHTS[1])])
+    same = NetworkChain([one_layer(2)])
     same.restorers[0].engine._shared_tiles = {same.restorers[0].engine.layout.padded((H, 300)): tuple(tiles[8_000_000])}
     expected = same(read_picture(source).pixels)
     np.testing.assert_array_equal(read_picture(tmp_path / "8000000.png").pixels, expected)
@@ -224,9 +184,9 @@ def test_size_if_fits(tmp_path, nothing_in_use, channels, alpha, dtype, least):
     pixels = np.zeros((H, W, 3) if channels == 3 else (H, W), dtype)
     write_picture(tmp_path / "a.png", Picture(pixels, np.zeros((H, W), dtype) if alpha else None))
     for memory, size in ((1.1 * least, (H, W)), (least - 1, None)):
-        restorer = NetworkChain([(MODEL, WEIGHTS[1])], memory=int(memory * H * W))
+        restorer = NetworkChain([one_layer(2)], memory=int(memory * H * W))
         assert restorer.size_if_fits(tmp_path / "a.png") == size
-    assert NetworkChain([(MODEL, WEIGHTS[1])]).size_if_fits(tmp_path / "a.png") == (H, W)
+    assert NetworkChain([one_layer(2)]).size_if_fits(tmp_path / "a.png") == (H, W)
 
 
 @pytest.mark.parametrize(
@@ -240,21 +200,21 @@ def test_size_if_fits(tmp_path, nothing_in_use, channels, alpha, dtype, least):
     ],
 )
 def test_refused(tmp_path, nothing_in_use, name, target, options, message):
-    source = photo(tmp_path / name, H, W, 3)
+    source = write_photo(tmp_path / name, H, W, 3)
     with pytest.raises(InputError, match=message):
-        NetworkChain([(MODEL, WEIGHTS[1])], **options).restore_file(source, tmp_path / target)
+        NetworkChain([one_layer(2)], **options).restore_file(source, tmp_path / target)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("tile", ["auto", 32])
 def test_less_memory_than_the_process_holds_is_refused(tmp_path, tile):
-    source = photo(tmp_path / "a.png", H, W, 3)
+    source = write_photo(tmp_path / "a.png", H, W, 3)
     with pytest.raises(InputError, match=r"; 0 MB are left, beside the [1-9]\d* MB that the process holds"):
-        NetworkChain([(MODEL, WEIGHTS[1])], tile=tile, memory=10**6).restore_file(source, tmp_path / "b.png")
+        NetworkChain([one_layer(2)], tile=tile, memory=10**6).restore_file(source, tmp_path / "b.png")
 
 
 def test_translucent_image_needs_a_background(tmp_path):
-    source = photo(tmp_path / "a.png", H, W, 3, alpha=np.zeros((H, W), np.uint8))
+    source = write_photo(tmp_path / "a.png", H, W, 3, alpha=np.zeros((H, W), np.uint8))
     with pytest.raises(InputError, match="translucent"):
         restorer(**TILES).restore_file(source, tmp_path / "b.png")
     restorer(**TILES).restore_file(source, tmp_path / "b.png", background="white")

@@ -6,19 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, compiled, generated_weights, official_checkpoints, relative_error
+from goldens import TINY, compiled, official_checkpoints, params_of, relative_error
 from PIL import Image
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.names import official_shapes
 from swinir_jax.models import precision
 from swinir_jax.models.convolution import Convolution
 from swinir_jax.models.layers import Linear
 from swinir_jax.models.swinir import RSTB, pad_to_window
-
-
-def tiny_params(config, seed=1):
-    return params_from_official(generated_weights(official_shapes(config), seed), config)
 
 
 def image(*shape, seed=0):
@@ -52,7 +48,7 @@ def test_official_architectures_have_the_official_parameters(architecture):
 
 def test_tree_has_one_entry_a_layer_with_the_official_names():
     made = jax.eval_shape(SwinIR(TINY).init, jax.random.key(0), image(1, 8, 8, 3))["params"]
-    converted = tiny_params(TINY)
+    converted = params_of(TINY)
     assert jax.tree.map(lambda leaf: leaf.shape, made) == jax.tree.map(lambda leaf: leaf.shape, converted)
     assert made["layers_0"]["residual_group"]["blocks_1"]["attn"]["qkv"]["kernel"].shape == (12, 36)
 
@@ -60,7 +56,7 @@ def test_tree_has_one_entry_a_layer_with_the_official_names():
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (7, 16)])
 def test_any_size_down_to_one_pixel(size):
     lq = image(1, *size, 3)
-    restored = compiled(SwinIR(TINY))({"params": tiny_params(TINY)}, lq)
+    restored = compiled(SwinIR(TINY))({"params": params_of(TINY)}, lq)
     assert restored.shape == (1, 2 * size[0], 2 * size[1], 3)
     # The padding is NumPy's reflection, repeated as often as needed.
     padded = np.pad(lq, ((0, 0), (0, -size[0] % 8), (0, -size[1] % 8), (0, 0)), mode="reflect")
@@ -68,7 +64,7 @@ def test_any_size_down_to_one_pixel(size):
 
 
 def test_outputs_of_rstbs_can_be_captured():
-    model, variables, lq = SwinIR(TINY), {"params": tiny_params(TINY)}, image(1, 16, 16, 3)
+    model, variables, lq = SwinIR(TINY), {"params": params_of(TINY)}, image(1, 16, 16, 3)
     capture = functools.partial(model.apply, capture_intermediates=lambda module, _: isinstance(module, RSTB))
     restored, captured = jax.jit(capture)(variables, lq)
     assert relative_error(restored, compiled(model)(variables, lq)) < 1e-6
@@ -77,7 +73,7 @@ def test_outputs_of_rstbs_can_be_captured():
 
 
 def test_vmap_over_images_and_over_parameters():
-    model, stack = SwinIR(TINY), [tiny_params(TINY, seed) for seed in (1, 2)]
+    model, stack = SwinIR(TINY), [params_of(TINY, seed) for seed in (1, 2)]
     lqs = image(2, 1, 11, 13, 3)
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *stack)
     together = jax.jit(jax.vmap(lambda p, x: model.apply({"params": p}, x)))(params, lqs)
@@ -95,7 +91,7 @@ def test_gradients_are_those_of_finite_differences(use_checkpoint, random):
     options = dict(deterministic=not random, rngs={"dropout": jax.random.key(0)})
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # Flax's LayerNorm mixes float64 and float32
         model = SwinIR(config, dtype=jnp.float64)
-        params = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), tiny_params(config))
+        params = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), params_of(config))
         direction = jax.tree.map(lambda p: jnp.asarray(image(*p.shape, seed=5), jnp.float64), params)
         lq, hq = (jnp.asarray(image(1, s, s, 3, seed=s), jnp.float64) for s in (12, 24))
 
@@ -111,14 +107,14 @@ def test_gradients_are_those_of_finite_differences(use_checkpoint, random):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float16, np.float64])
 def test_images_of_other_dtypes_are_restored_in_float32(dtype):
-    params, lq = tiny_params(TINY), image(1, 9, 11, 3).astype(dtype)
+    params, lq = params_of(TINY), image(1, 9, 11, 3).astype(dtype)
     restored = compiled(SwinIR(TINY))({"params": params}, lq)
     assert restored.dtype == jnp.float32
     np.testing.assert_array_equal(restored, compiled(SwinIR(TINY))({"params": params}, lq.astype(np.float32)))
 
 
 def test_parameters_of_float64_are_taken_as_float32():
-    params, lq = tiny_params(TINY), image(1, 9, 11, 3)
+    params, lq = params_of(TINY), image(1, 9, 11, 3)
     restored = compiled(SwinIR(TINY))({"params": jax.tree.map(np.float64, params)}, lq)
     np.testing.assert_array_equal(restored, compiled(SwinIR(TINY))({"params": params}, lq))
 
@@ -138,11 +134,11 @@ def test_float64_without_x64_is_refused():
     with jax.enable_x64(True):
         model = SwinIR(TINY, dtype=jnp.float64)
     with pytest.raises(InputError, match="jax_enable_x64"):
-        model.apply({"params": tiny_params(TINY)}, image(1, 9, 11, 3))
+        model.apply({"params": params_of(TINY)}, image(1, 9, 11, 3))
 
 
 def test_bfloat16_keeps_the_output_float32_and_close():
-    params, lq = tiny_params(TINY), image(1, 16, 16, 3)
+    params, lq = params_of(TINY), image(1, 16, 16, 3)
     exact = compiled(SwinIR(TINY))({"params": params}, lq)
     rough = compiled(SwinIR(TINY, dtype=jnp.bfloat16))({"params": params}, lq)
     assert rough.dtype == jnp.float32
@@ -205,7 +201,7 @@ def in_training(model):
 
 
 def test_dropout_and_stochastic_depth_act_only_in_training():
-    params, lq = tiny_params(TINY), image(2, 16, 16, 3)
+    params, lq = params_of(TINY), image(2, 16, 16, 3)
     for rates in ({"drop_rate": 0.3}, {"attn_drop_rate": 0.3}, {"drop_path_rate": 0.9}):
         model = SwinIR(dataclasses.replace(TINY, **rates))
         still = compiled(model)({"params": params}, lq)
@@ -216,7 +212,7 @@ def test_dropout_and_stochastic_depth_act_only_in_training():
 def test_drop_path_rises_linearly_and_drops_whole_samples():
     # At a rate just below 1 for the last of two layers, that layer's branches vanish, the first one's never do.
     config = SwinIRConfig(embed_dim=12, depths=(2,), num_heads=(2,), drop_path_rate=0.999999)
-    params, lq = tiny_params(config), image(2, 16, 16, 3)
+    params, lq = params_of(config), image(2, 16, 16, 3)
     one_layer = dataclasses.replace(config, depths=(1,))
     shorter = {**params, "layers_0": {**params["layers_0"], "residual_group": {}}}
     shorter["layers_0"]["residual_group"]["blocks_0"] = params["layers_0"]["residual_group"]["blocks_0"]
@@ -234,13 +230,13 @@ def test_drop_path_rates_rise_over_all_groups():
 def test_position_embedding_fixes_the_size():
     config = dataclasses.replace(TINY, ape=True)
     with pytest.raises(InputError, match="only 16x16"):
-        SwinIR(config).apply({"params": tiny_params(config)}, image(1, 24, 16, 3))
+        SwinIR(config).apply({"params": params_of(config)}, image(1, 24, 16, 3))
 
 
 def lowered_text(dtype, platform):
     lq = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
     run = jax.jit(lambda params, lq: SwinIR(TINY, dtype=dtype).apply({"params": params}, lq))
-    return run.trace(tiny_params(TINY), lq).lower(lowering_platforms=(platform,)).as_text()
+    return run.trace(params_of(TINY), lq).lower(lowering_platforms=(platform,)).as_text()
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
@@ -264,7 +260,7 @@ def test_bfloat16_is_in_the_products_alone():
 
 def test_recomputing_layers_keeps_little_for_the_backward_pass():
     config = dataclasses.replace(TINY, depths=(6,), num_heads=(2,))
-    lq, params = jnp.zeros((2, 32, 32, 3)), tiny_params(config)
+    lq, params = jnp.zeros((2, 32, 32, 3)), params_of(config)
 
     def kept(use_checkpoint):
         model = SwinIR(dataclasses.replace(config, use_checkpoint=use_checkpoint))

@@ -6,19 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import generated_weights
+from goldens import params_of
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from swinir_jax import SwinIR, SwinIRConfig, cpu
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.cpu import layers
 
 CONFIG = SwinIRConfig(
     upscale=2, upsampler="pixelshuffledirect", embed_dim=8, depths=(2, 2), num_heads=(2, 2), img_size=8, window_size=4
 )
 MODEL = SwinIR(CONFIG)
-PARAMS = [params_from_official(generated_weights(official_shapes(CONFIG), seed), CONFIG) for seed in (1, 2, 3)]
+PARAMS = [params_of(CONFIG, seed) for seed in (1, 2, 3)]
 SIZE = (24, 28)  # 42 windows: on a CPU, two groups in training, else two bands of 3 rows
 
 

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import onnx
 import pytest
-from goldens import TINY, generated_weights
+from goldens import TINY, params_of
 
 import swinir_jax
 from swinir_jax import InputError, SwinIR, check_onnx, export_onnx
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 from swinir_jax.onnx.check import OnnxSelfTest
@@ -19,7 +18,7 @@ from swinir_jax.onnx.export import _as_float16
 from swinir_jax.onnx.file import onnx_file
 
 CONFIG = dataclasses.replace(TINY, depths=(2,), num_heads=(2,))
-PARAMS = params_from_official(generated_weights(official_shapes(CONFIG), 1), CONFIG)
+PARAMS = params_of(CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def test_metadata(exported):
 )
 def test_relatives(tmp_path, changes, window, float16):
     config = dataclasses.replace(CONFIG, **changes)
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     change = export_onnx(SwinIR(config), params, tmp_path / "x.onnx", float16=float16)
     # Swin2SR's LayerNorms behind the branches enlarge small results with their rounding errors.
     assert 1e-5 < change < 2**-10 if float16 else change == 0
@@ -159,7 +158,7 @@ def test_bad_shapes_are_refused(tmp_path, options, word):
 
 def test_network_with_position_embedding_needs_its_shape(tmp_path):
     config = dataclasses.replace(CONFIG, ape=True, img_size=(16, 24))
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     for shape, got in ((None, "any size"), ((16, 16), "16x16")):
         with pytest.raises(InputError, match=f"ape.*must be 16x24, got {got}"):
             export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=shape)
@@ -169,7 +168,7 @@ def test_network_with_position_embedding_needs_its_shape(tmp_path):
 
 def test_shape_of_a_position_embedding_behind_an_unshuffle(tmp_path):
     config = dataclasses.replace(CONFIG, ape=True, img_size=(16, 24), unshuffle=2)
-    params = params_from_official(generated_weights(official_shapes(config), 1), config)
+    params = params_of(config)
     with pytest.raises(InputError, match=r"ape.*must be 32x48, got 16x24"):
         export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=(16, 24))
     export_onnx(SwinIR(config), params, tmp_path / "x.onnx", shape=(30, 48))

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import onnx
 import pytest
-from goldens import FAMILY, FORWARD, TINY, compiled, generated_weights, golden_case, relative_error
+from goldens import FAMILY, FORWARD, TINY, compiled, golden_case, params_of, relative_error
 from onnx_runs import in_onnx_runtime
 
 from swinir_jax import SwinIR
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
+from swinir_jax.checkpoints.names import params_from_official
 from swinir_jax.onnx.file import onnx_file
 
 # Beside these, the reference outputs have both kinds of ends, all upsamplers, gray, window 7 and both value ranges.
@@ -29,10 +29,6 @@ VARIANTS = {
     "unshuffled_swin2sr_auxiliary": dict(family="swin2sr", upsampler="pixelshuffle_aux", unshuffle=2),
     "unshuffled_x1": dict(upsampler="pixelshuffle", upscale=1, unshuffle=3),
 }
-
-
-def params_of(config):
-    return params_from_official(generated_weights(official_shapes(config), 1), config)
 
 
 def image(*shape):

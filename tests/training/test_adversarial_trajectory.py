@@ -6,10 +6,10 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
-from goldens import GOLDENS, generated_discriminator, generated_weights, relative_error
+from goldens import GOLDENS, generated_discriminator, generated_weights, params_of, relative_error
 from training_runs import EXPERIMENT
 
-from swinir_jax.checkpoints.names import official_shapes, params_from_official, params_to_official
+from swinir_jax.checkpoints.names import params_to_official
 from swinir_jax.config import SwinIRConfig
 from swinir_jax.features import FEATURE_NETWORKS
 from swinir_jax.features.weights import params_from_tensors
@@ -40,7 +40,7 @@ def start(dtype):
         steps=STEPS,
         batch_size=BATCH_SIZE,
     )
-    weights = params_from_official(generated_weights(official_shapes(CONFIG), SEED), CONFIG)
+    weights = params_of(CONFIG, SEED)
     discriminator = generated_discriminator(json.loads(str(CASE["d_parameters"])), SEED)
     vgg19 = FEATURE_NETWORKS["vgg19"]
     state = create_state(experiment, weights)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental import multihost_utils
-from saved_runs import opened, restored, state_at, steps_in
+from saved_runs import OF_FAILING_READS, opened, restored, state_at, steps_in
 from training_runs import EXPERIMENT, NETWORK, assert_same_bits, first_state
 from training_worker import run_workers
 
@@ -19,12 +19,7 @@ from swinir_jax.training.checkpoint import Checkpoints, write_config
 from swinir_jax.training.experiment import CheckpointConfig
 from swinir_jax.training.sharding import abstract_state, make_mesh, place_state
 
-# Orbax never awaits the other parts of a save or a read that fails.
-pytestmark = [
-    pytest.mark.usefixtures("collected"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
-]
+pytestmark = OF_FAILING_READS
 TESTS = Path(__file__).parents[1]
 MESH = make_mesh()
 

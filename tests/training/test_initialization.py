@@ -3,19 +3,14 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from goldens import TINY, TINY_SWIN2SR, compiled, generated_weights, relative_error
+from goldens import TINY, TINY_SWIN2SR, compiled, params_of, relative_error
 
 from swinir_jax import InputError, SwinIR
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.training.initialization import _brief, initialise_from
 from swinir_jax.training.state import init_params
 
 CLASSICAL = dataclasses.replace(TINY, upsampler="pixelshuffle", depths=(1,), num_heads=(2,))
-
-
-def params_of(config, seed):
-    return params_from_official(generated_weights(official_shapes(config), seed), config)
 
 
 @pytest.fixture

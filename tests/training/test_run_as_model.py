@@ -5,7 +5,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from saved_runs import opened, state_at, steps_in
+from saved_runs import OF_FAILING_READS, opened, state_at, steps_in
 from training_runs import STILL, assert_same_bits, first_state
 
 import swinir_jax
@@ -15,12 +15,7 @@ from swinir_jax.inference.restorer import Restorer
 from swinir_jax.training.checkpoint import write_config
 from swinir_jax.training.lock import held
 
-# Orbax never awaits the other parts of a save or a read that fails.
-pytestmark = [
-    pytest.mark.usefixtures("collected"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
-]
+pytestmark = OF_FAILING_READS
 
 
 @pytest.fixture

@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from app_command import command
-from app_server import CONFIG, PARAMS
 from picture_files import make_picture, make_pixels
 from PIL import Image
 from site_server import write_site
 
 from swinir_jax.app.site import fetch_runtime
-from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli.main import main
 from swinir_jax.images import Picture, write_picture
 
@@ -73,14 +71,6 @@ def webgpu_browser(chromium):
     browser = chromium("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
     yield browser
     browser.close()
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    """Returns the folder of a small model that doubles the sides of an image."""
-    folder = tmp_path_factory.mktemp("models") / "small"
-    save_model(folder, PARAMS, CONFIG)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")

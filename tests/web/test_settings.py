@@ -2,11 +2,10 @@
 
 import pytest
 from app_command import command
-from app_server import CONFIG, PARAMS
-from goldens import generated_weights
+from goldens import params_of
+from small_model import CONFIG, PARAMS
 
 from swinir_jax.checkpoints.ends import save_ends
-from swinir_jax.checkpoints.names import official_shapes, params_from_official
 from swinir_jax.checkpoints.purposes import PURPOSES
 
 
@@ -39,7 +38,7 @@ def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
 
 
 def test_a_model_with_two_ends_has_a_choice_of_the_look(browser, tmp_path):
-    sharp = params_from_official(generated_weights(official_shapes(CONFIG), 2), CONFIG)
+    sharp = params_of(CONFIG, 2)
     save_ends(tmp_path / "ends", PARAMS, sharp, CONFIG, strength=0.25)
     with command("--model", str(tmp_path / "ends")) as address, browser.new_context() as context:
         page = context.new_page()
