@@ -8,6 +8,7 @@ import pytest
 from command_runs import make_images
 from training_runs import STILL, first_state
 
+from swinir_jax.configs import load_experiment
 from swinir_jax.errors import InputError
 from swinir_jax.images import Picture, write_picture
 from swinir_jax.training import validation
@@ -50,6 +51,18 @@ def test_unmeasurable_images_are_named_before_training(folder):
     with pytest.raises(InputError, match=r"303 of 305 images.*; and 300 more") as caught:
         validation_pairs(validated(folder))
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("prefix", ["", "folder:"])
+def test_validation_accepts_the_places_of_training(tmp_path, prefix):
+    for name, side in (("hq/deep/a.png", 25), ("lq/deep/a_q.png", 13)):
+        (tmp_path / name).parent.mkdir(parents=True)
+        write_picture(tmp_path / name, Picture(np.zeros((side, side, 3), np.uint8)))
+    lq = f",{tmp_path}/lq" if prefix else ""
+    experiment = load_experiment("lightweight_sr_x2")
+    config = dataclasses.replace(experiment.validation, hq=f"{prefix}{tmp_path}/hq{lq}", pairs="{}_q" if lq else "")
+    expected = (tmp_path / "hq/deep/a.png", tmp_path / "lq/deep/a_q.png" if lq else None)
+    assert validation_pairs(dataclasses.replace(experiment, validation=config)) == [expected]
 
 
 def test_a_setting_consists_of_images_level_and_tile(folder, tmp_path):
