@@ -80,7 +80,7 @@ def test_a_prepared_set_of_gray_and_jpeg_images(tmp_path, prepared):
     data_dir = prepared([{"image": str(gray), "label": 1}])
     [pixels, lq] = open_source("tfds:tiny_set", scale=1, data_dir=data_dir).read(0)
     assert lq is None
-    np.testing.assert_allclose(pixels.reshape(*pixels.shape[:2], -1).mean(-1), make_pixels(0), atol=12)
+    np.testing.assert_allclose(pixels.reshape(*pixels.shape[:2], -1).mean(-1), make_pixels(0), atol=3)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from swinir_jax.images.row_reading import open_rows
 
 def test_content_decides_the_format(read_bytes):
     jpeg = pillow_bytes(make_pixels(3), "JPEG", quality=95)
-    assert psnr(read_bytes(jpeg, "a.png").pixels, make_pixels(3)) > 30
+    assert psnr(read_bytes(jpeg, "a.png").pixels, make_pixels(3)) > 42
     tiff = tiff_bytes(make_pixels(3, np.uint16), photometric="rgb")
     np.testing.assert_array_equal(read_bytes(tiff, "a.jpg").pixels, make_pixels(3, np.uint16))
 
@@ -78,7 +78,7 @@ def test_one_bit_tiff_of_every_compression(read_bytes, compression):
 def test_cmyk_becomes_rgb_without_its_profile(read_bytes, name):
     image = Image.fromarray(make_pixels(3)).convert("CMYK")
     picture = read_bytes(pillow_bytes(image, name, icc_profile=ICC))
-    assert psnr(picture.pixels, make_pixels(3)) > 30
+    assert psnr(picture.pixels, make_pixels(3)) > 42
     assert picture.icc_profile is None
     assert picture.notes == ("CMYK converted to RGB, its colour profile dropped",)
 
@@ -121,7 +121,7 @@ def test_tiff_where_zero_is_white(read_bytes, dtype):
 def test_jpeg_in_tiff(read_bytes, mode):
     image = Image.fromarray(make_pixels(3)).convert(mode)
     picture = read_bytes(pillow_bytes(image, "TIFF", compression="jpeg", quality=95))
-    assert psnr(picture.pixels, make_pixels(3)) > 35
+    assert psnr(picture.pixels, make_pixels(3)) > 42
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -47,7 +47,7 @@ def heic(samples, mode, **options):
 def test_heic(read_bytes, alpha):
     samples = make_pixels(4 if alpha else 3, h=64, w=80)
     picture = read_bytes(heic(samples, "RGBA" if alpha else "RGB", exif=exif_bytes(1), xmp=b"<x/>"))
-    assert psnr(picture.pixels, samples[..., :3]) > 40
+    assert psnr(picture.pixels, samples[..., :3]) > 48
     assert (picture.alpha is not None) == alpha
     assert picture.metadata.xmp == b"<x/>"
     assert picture.notes == ()
@@ -67,7 +67,7 @@ def test_deep_heic_keeps_the_depth(read_bytes):
     assert picture.pixels.dtype == np.uint16
     stored = picture.pixels / (65535 / 1023)
     np.testing.assert_allclose(stored, np.rint(stored), atol=0.01)  # 10 bits
-    assert np.abs(picture.pixels / 257 - samples / 257).max() < 2
+    assert np.abs(picture.pixels / 257 - samples / 257).max() < 1
     white = read_bytes(heic(np.full((64, 64, 3), 65535, np.uint16), "RGB;16"))
     assert (white.pixels == 65535).all()
 
@@ -79,7 +79,7 @@ def test_turned_heic_is_turned_once(read_bytes):
     image.save(buffer, quality=-1, chroma=444, exif=exif_bytes(6))
     picture = read_bytes(buffer.getvalue())
     assert picture.pixels.shape == (80, 64, 3)
-    assert psnr(picture.pixels, np.rot90(samples, -1)) > 40
+    assert psnr(picture.pixels, np.rot90(samples, -1)) > 48
 
 
 @pytest.mark.parametrize("bits", [10, 12])
@@ -99,8 +99,8 @@ def test_avif_obeys_quality_and_keeps_alpha(tmp_path):
         write_picture(tmp_path / f"{quality}.avif", picture, quality=quality)
     assert (tmp_path / "20.avif").stat().st_size < (tmp_path / "100.avif").stat().st_size
     restored = read_picture(tmp_path / "100.avif")
-    assert psnr(restored.pixels, picture.pixels) > 45
-    np.testing.assert_allclose(restored.alpha.astype(int), picture.alpha, atol=3)
+    assert psnr(restored.pixels, picture.pixels) > 50
+    np.testing.assert_allclose(restored.alpha.astype(int), picture.alpha, atol=1)
 
 
 def test_code_points_of_avif_are_read(read_bytes):
@@ -143,7 +143,7 @@ def test_written_jpeg_xl_of_16_bits_is_srgb(tmp_path, colours, alpha):
 
 def test_lossy_jpeg_xl_and_a_repacked_jpeg(read_bytes):
     lossy = read_bytes(bytes(imagecodecs.jpegxl_encode(make_pixels(3), distance=0.5)))
-    assert psnr(lossy.pixels, make_pixels(3)) > 35
+    assert psnr(lossy.pixels, make_pixels(3)) > 42
     jpeg = pillow_bytes(make_pixels(3), "JPEG", quality=95)
     repacked = read_bytes(bytes(imagecodecs.jpegxl_encode_jpeg(jpeg)))
     np.testing.assert_allclose(repacked.pixels.astype(int), read_bytes(jpeg, "a.jpg").pixels, atol=4)
