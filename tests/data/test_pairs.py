@@ -14,6 +14,28 @@ def matched(hq, lq, template="", scale=2):
     return [f"{a} {b}" for a, b in match_pairs(paths(hq), paths(lq), scale, template)]
 
 
+@pytest.mark.parametrize(
+    ("hq", "lq"),
+    [
+        ("baby.png", "babyx2.png"),
+        ("img_001_SRF_2_HR.png", "img_001_SRF_2_LR.png"),
+        ("0801.png", "0801x2.png"),
+        ("a.png", "a.jpg"),
+        ("box2.png", "box2.png"),
+    ],
+)
+def test_usual_names_match(hq, lq):
+    others = Path("other.png")
+    assert match_pairs([Path(hq), others], [others, Path(lq)], 2) == [(Path(hq), Path(lq)), (others, others)]
+
+
+def test_files_without_a_partner_are_named():
+    with pytest.raises(InputError, match=r"a\.png has no partner; bx2\.png has no partner"):
+        match_pairs([Path("a.png"), Path("c.png")], [Path("bx2.png"), Path("cx2.png")], 2)
+    with pytest.raises(InputError, match=r"a\.jpg and a\.png|a\.png and a\.jpg"):
+        match_pairs([Path("a.png"), Path("a.jpg")], [Path("a.png")], 2)
+
+
 def test_equal_names_in_folders_are_paired_by_path():
     assert matched("a/1.png b/1.png", "b/1.png a/1.png") == ["a/1.png a/1.png", "b/1.png b/1.png"]
     assert matched("a/1.png b/1.png", "b/1x2.jpg a/1x2.jpg") == ["a/1.png a/1x2.jpg", "b/1.png b/1x2.jpg"]
