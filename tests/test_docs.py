@@ -18,11 +18,13 @@ import quick_programs
 from goldens import FORWARD, TINY, checkpoints, params_of
 from PIL import Image
 
+from swinir_jax.app.limits import Limits
 from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.download import MIRROR_VARIABLE, WEIGHTS_VARIABLE
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, choose_models
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import bundled_models
+from swinir_jax.cli import exit_codes
 from swinir_jax.cli.main import main
 from swinir_jax.errors import EXTRAS
 from swinir_jax.features import FEATURE_NETWORKS
@@ -38,11 +40,7 @@ PAGES_OF_SEVERAL_DEVICES = ("devices", "your_own_loop")
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")  # name of an environment variable
 OWN = re.compile(r"SWINIR_JAX_[A-Z]+")
-OF_SLURM = {
-    "SLURM_JOB_ID",
-    "SLURM_ARRAY_TASK_ID",
-    "SLURM_ARRAY_TASK_COUNT",
-}  # in scripts of users
+OF_SLURM = {"SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"}  # in scripts of users
 
 
 def page(name: str) -> str:
@@ -189,6 +187,20 @@ def test_the_table_of_feature_networks_has_them_all():
 def test_the_extra_of_feature_networks_has_the_known_version():
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]
     assert FEATURE_NETWORKS["efficientnet_lite0"].package in project["optional-dependencies"]["perceptual"]
+
+
+def test_the_table_of_exit_codes_has_them_all():
+    table = page("getting_started").split("| exit code | meaning |")[1].split("\n\n")[0]
+    codes = {value for name, value in vars(exit_codes).items() if name.isupper()}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {0, *codes}
+
+
+def test_the_page_of_the_app_tells_its_limits():
+    text, limits = " ".join(page("app").split()), Limits()
+    assert f"largest file ({limits.file_bytes / 1e6:g} MB) and picture ({limits.pixels / 1e6:g} million pixels)" in text
+    assert f"One picture is restored at a time, and {limits.jobs} are kept at most." in text
+    assert "removed a minute after the download, else after an hour" in text
+    assert (limits.keep_after_download, limits.keep_seconds) == (60, 3600)
 
 
 def test_the_architecture_page_shows_the_layers_that_lint_checks():
