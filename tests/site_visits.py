@@ -45,9 +45,8 @@ def assert_alike(actual, expected):
 @contextlib.contextmanager
 def visit(browser, address, **options):
     """Yields the page of a window of its own, in which the console may report errors."""
-    context = browser.new_context(**options)
-    page = context.new_page()
-    page.goto(address)
-    page.wait_for_selector("body[data-ready]")
-    yield page
-    context.close()
+    with browser.new_context(**options) as context:
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        yield page

@@ -11,7 +11,7 @@ import pytest
 from app_command import command
 from picture_files import make_picture, make_pixels
 from PIL import Image
-from site_server import write_site
+from site_server import hosting, write_site
 
 from swinir_jax.app.site import fetch_runtime
 from swinir_jax.cli.main import main
@@ -87,6 +87,13 @@ def site(pytestconfig, tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     write_site(folder, fetch_runtime())
     return folder
+
+
+@pytest.fixture(scope="module")
+def host(site):
+    """Returns a host of the site."""
+    with hosting(site) as host:
+        yield host
 
 
 @pytest.fixture

@@ -1,33 +1,40 @@
 """The page by keyboard, and with large text."""
 
 import pytest
-from site_visits import SECONDS, finish, wait_for_tiles
+from site_visits import SECONDS, finish
 
 
-def test_the_keyboard_stays_in_the_list_when_a_line_is_removed(page, pictures):
-    page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
-    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=SECONDS)
-    page.focus("#list li:nth-child(1) .remove")
-    page.keyboard.press("Enter")
-    assert page.locator("#list li").count() == 1
-    assert page.evaluate("document.activeElement.className") == "pick"
-    page.focus("#list .remove")
-    page.keyboard.press("Enter")
-    finish(page, "empty")
-    assert page.evaluate("document.activeElement.dataset.do") == "choose"
-
-
-def test_the_keyboard_stays_in_the_stage_when_the_view_changes(page, pictures):
-    page.set_input_files("#file", pictures["photo200.png"][0])
-    wait_for_tiles(page)
-    page.focus("#working [data-do=stop]")
-    page.keyboard.press("Enter")
-    finish(page, "failed")
-    assert page.evaluate("document.activeElement.dataset.do") == "again"
-    page.focus("#failed [data-do=remove]")
-    page.keyboard.press("Enter")
-    finish(page, "empty")
-    assert page.evaluate("document.activeElement.dataset.do") == "choose"
+@pytest.mark.parametrize(
+    ("photos", "ready", "presses"),
+    [
+        pytest.param(
+            ["photo40.png", "photo30.png"],
+            "#list li:nth-child(2)[data-state=done]",
+            [
+                ("#list li:nth-child(1) .remove", "#list li:only-child", "pick"),
+                ("#list .remove", "#stage[data-state=empty]", "choose"),
+            ],
+            id="a line is removed",
+        ),
+        pytest.param(
+            ["photo200.png"],
+            "#left:has-text('tiles')",
+            [
+                ("#working [data-do=stop]", "#stage[data-state=failed]", "again"),
+                ("#failed [data-do=remove]", "#stage[data-state=empty]", "choose"),
+            ],
+            id="the view changes",
+        ),
+    ],
+)
+def test_the_keyboard_goes_on_beside_a_button_that_vanishes(page, pictures, photos, ready, presses):
+    page.set_input_files("#file", [pictures[name][0] for name in photos])
+    page.wait_for_selector(ready, timeout=SECONDS)
+    for button, becomes, focused in presses:
+        page.focus(button)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(becomes, timeout=SECONDS)
+        assert page.evaluate("document.activeElement.dataset.do ?? document.activeElement.className") == focused
 
 
 def test_the_keyboard_reaches_everything(page, pictures):

@@ -51,9 +51,8 @@ def unpacked(planes, height, width):
 
 
 @pytest.fixture(scope="module")
-def address(site):
-    with hosting(site) as host:
-        yield host.address
+def address(host):
+    return host.address
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 from app_command import command
 from goldens import params_of
+from site_visits import visit
 from small_model import CONFIG, PARAMS
 
 from swinir_jax.checkpoints.ends import save_ends
@@ -40,10 +41,7 @@ def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
 def test_a_model_with_two_ends_has_a_choice_of_the_look(browser, tmp_path):
     sharp = params_of(CONFIG, 2)
     save_ends(tmp_path / "ends", PARAMS, sharp, CONFIG, strength=0.25)
-    with command("--model", str(tmp_path / "ends")) as address, browser.new_context() as context:
-        page = context.new_page()
-        page.goto(address)
-        page.wait_for_selector("body[data-ready]")
+    with command("--model", str(tmp_path / "ends")) as address, visit(browser, address) as page:
         assert chosen(page) == ["purpose-model", "strength-0.25"]
         assert page.locator("#settings .strength label").all_text_contents() == ["Faithful", "Balanced", "Sharp"]
         page.get_by_text("Sharp", exact=True).click()
@@ -51,10 +49,7 @@ def test_a_model_with_two_ends_has_a_choice_of_the_look(browser, tmp_path):
 
 
 def test_a_choice_is_seen_without_the_pages_colours(browser, address):
-    with browser.new_context(forced_colors="active") as context:  # as with the contrast themes of Windows
-        page = context.new_page()
-        page.goto(address)
-        page.wait_for_selector("body[data-ready]")
+    with visit(browser, address, forced_colors="active") as page:  # as with the contrast themes of Windows
         outlines = page.evaluate(
             """[...document.querySelectorAll("#settings input[name=purpose]")]
               .map((input) => [input.checked, getComputedStyle(input.nextSibling).outlineStyle])"""
@@ -66,39 +61,31 @@ def test_a_choice_is_seen_without_the_pages_colours(browser, address):
 
 @pytest.mark.parametrize("locale", ["de-AT", "zh-CN", "fr-FR"])
 def test_the_page_speaks_the_readers_language(browser, address, locale):
-    context = browser.new_context(locale=locale)
-    page = context.new_page()
-    page.goto(address)
-    page.wait_for_selector("body[data-ready]")
-    heading = {"de-AT": "Fotos hier ablegen", "zh-CN": "把照片拖到这里"}.get(locale, "Drop photographs here")
-    assert page.text_content("#empty h2") == heading
-    assert page.get_attribute("html", "lang") == {"de-AT": "de", "zh-CN": "zh"}.get(locale, "en")
-    context.close()
+    with visit(browser, address, locale=locale) as page:
+        heading = {"de-AT": "Fotos hier ablegen", "zh-CN": "把照片拖到这里"}.get(locale, "Drop photographs here")
+        assert page.text_content("#empty h2") == heading
+        assert page.get_attribute("html", "lang") == {"de-AT": "de", "zh-CN": "zh"}.get(locale, "en")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1400])
 def test_no_width_scrolls_sideways_and_texts_have_contrast(browser, address, width, scheme):
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    page = context.new_page()
-    page.goto(address)
-    page.wait_for_selector("body[data-ready]")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    worst = page.evaluate(
-        """() => {
-          const luminance = (colour) => colour.match(/[\\d.]+/g).slice(0, 3)
-            .map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-          const background = (e) => {
-            const colour = getComputedStyle(e).backgroundColor;
-            return /, 0\\)$/.test(colour) && e.parentElement ? background(e.parentElement) : colour;
-          };
-          const texts = [...document.querySelectorAll("h1, h2, p, button, label, span, small, legend")];
-          return Math.min(...texts.filter((e) => e.checkVisibility() && e.textContent.trim()).map((e) => {
-            const [a, b] = [getComputedStyle(e).color, background(e)].map(luminance).sort((x, y) => y - x);
-            return (a + 0.05) / (b + 0.05);
-          }));
-        }"""
-    )
-    assert worst >= 4.5
-    context.close()
+    with visit(browser, address, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        worst = page.evaluate(
+            """() => {
+              const luminance = (colour) => colour.match(/[\\d.]+/g).slice(0, 3)
+                .map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+                .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+              const background = (e) => {
+                const colour = getComputedStyle(e).backgroundColor;
+                return /, 0\\)$/.test(colour) && e.parentElement ? background(e.parentElement) : colour;
+              };
+              const texts = [...document.querySelectorAll("h1, h2, p, button, label, span, small, legend")];
+              return Math.min(...texts.filter((e) => e.checkVisibility() && e.textContent.trim()).map((e) => {
+                const [a, b] = [getComputedStyle(e).color, background(e)].map(luminance).sort((x, y) => y - x);
+                return (a + 0.05) / (b + 0.05);
+              }));
+            }"""
+        )
+        assert worst >= 4.5

@@ -1,21 +1,14 @@
 """What a person does with the site, which restores pictures in the browser."""
 
 import io
-import re
 import zipfile
 
 import numpy as np
 import pytest
 from picture_files import make_pixels, pillow_bytes
 from PIL import Image
-from site_server import expected_pixels, hosting
-from site_visits import PHOTO, SECONDS, assert_alike, download, finish, give, pixels_of, visit
-
-
-@pytest.fixture(scope="module")
-def host(site):
-    with hosting(site) as host:
-        yield host
+from site_server import expected_pixels
+from site_visits import PHOTO, SECONDS, assert_alike, download, finish, give, pixels_of
 
 
 @pytest.fixture
@@ -154,120 +147,6 @@ def test_a_worker_that_does_not_answer_is_ended(page):
     finish(page)
 
 
-def test_a_failing_graphics_card_is_replaced_by_the_processor(webgpu_browser, address):
-    with visit(webgpu_browser, address, service_workers="block") as page:
-        failing = "export const env = { wasm: {} }, InferenceSession = { create: () => Promise.reject(new Error()) };"
-        page.route("**/ort.webgpu.min.js*", lambda route: route.fulfill(content_type="text/javascript", body=failing))
-        give(page, "photo.png", PHOTO)
-        finish(page)
-        assert "because the graphics card failed" in page.text_content("#notes")
-        assert_alike(pixels_of(download(page)), expected_pixels(make_pixels(3), ["double"], 2))
-
-
-# A graphics card that restores the first tile to black and then fails.
-CARD = """
-let lose;
-let tiles = 0;
-let fault = null;
-const lost = new Promise((resolve) => (lose = resolve));
-const device = {
-  lost,
-  pushErrorScope() {},
-  popErrorScope: async () => fault,
-};
-export const env = { wasm: {}, webgpu: { device } };
-export const Tensor = class { constructor(type, data, shape) { this.shape = shape; } };
-export const InferenceSession = { create: async () => ({ run }) };
-async function run({ image: { shape: [, , height, width] } }) {
-  tiles += 1;
-  if (tiles === 2) FAILS;
-  return { restored: { getData: async () => new Float32Array(3 * 4 * height * width) } };
-}
-"""
-
-
-@pytest.mark.parametrize(
-    "fails",
-    [
-        pytest.param("{ lose({ message: 'reset' }); await new Promise(() => {}); }", id="lost"),
-        pytest.param("fault = { message: 'out of memory' }", id="no memory"),
-    ],
-)
-def test_a_graphics_card_that_fails_between_two_tiles_is_replaced_by_the_processor(browser, address, fails):
-    pixels = make_pixels(3, h=16, w=200)
-    with visit(browser, address, service_workers="block") as page:
-        found = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: async () => ({}) } });"
-
-        def find_card(route):
-            route.fulfill(content_type="text/javascript", body=found + route.fetch().text())
-
-        card = CARD.replace("FAILS", fails)
-        page.route("**/browser/runtime.js", find_card)
-        page.route("**/ort.webgpu.min.js*", lambda route: route.fulfill(content_type="text/javascript", body=card))
-        give(page, "photo.png", pillow_bytes(pixels, "PNG"))
-        finish(page)
-        assert "because the graphics card failed" in page.text_content("#notes")
-        result = pixels_of(download(page))
-        page.locator("#finished [data-do=again]").click()  # on the processor from the start
-        finish(page)
-        assert "because the graphics card failed" in page.text_content("#notes")
-        np.testing.assert_array_equal(result, pixels_of(download(page)))
-        whole = expected_pixels(pixels, ["double"], 2)
-        assert np.abs(result.astype(int) - whole).mean() < 1  # seams
-
-
-def test_a_browser_that_fails_to_look_for_a_graphics_card(browser, address):
-    with visit(browser, address, service_workers="block") as page:
-
-        def fail(route):
-            failing = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: () => Promise.reject() } });"
-            route.fulfill(content_type="text/javascript", body=failing + route.fetch().text())
-
-        page.route("**/browser/runtime.js", fail)
-        give(page, "photo.png", PHOTO)
-        finish(page)
-
-
-@pytest.mark.parametrize(
-    "missing",
-    [
-        "worker.js",
-        "double.onnx",
-        "ort.wasm.min.js",
-        "ort-wasm-simd-threaded.js",
-        "ort-wasm-simd-threaded.wasm",
-    ],
-)
-def test_what_cannot_be_fetched_is_explained_and_fetched_again(browser, address, missing):
-    with visit(browser, address, service_workers="block") as page:
-        page.route(f"**/{missing}*", lambda route: route.abort())
-        give(page, "photo.png", PHOTO)
-        finish(page, "failed")
-        assert "Is there a connection?" in page.text_content("#trouble")
-        page.unroute(f"**/{missing}*")
-        page.locator("#failed [data-do=again]").click()
-        finish(page)
-
-
-@pytest.mark.parametrize("file", ["double.onnx", "ort-wasm-simd-threaded.wasm"])
-def test_a_page_in_place_of_a_network_is_not_taken_for_one(browser, address, file):
-    with visit(browser, address, service_workers="block") as page:
-        page.route(f"**/{file}*", lambda route: route.fulfill(content_type="text/html", body="<p>Log in</p>"))
-        give(page, "photo.png", PHOTO)
-        finish(page, "failed")
-        assert "Is there a connection?" in page.text_content("#trouble")
-        assert f"{file}?" in page.text_content("#reason")
-
-
-def test_a_site_without_its_choices_is_explained(browser, address):
-    context = browser.new_context(service_workers="block")
-    page = context.new_page()
-    page.route("**/choices.json", lambda route: route.fulfill(content_type="text/html", body="<p>Log in</p>"))
-    page.goto(address)
-    page.locator("#formats", has_text="Is there a connection?").wait_for()
-    context.close()
-
-
 def test_a_browser_that_keeps_nothing_for_the_site(page):
     page.add_init_script("CacheStorage.prototype.match = () => Promise.reject(new DOMException('', 'SecurityError'));")
     page.reload()
@@ -315,21 +194,3 @@ def test_results_that_are_not_saved_are_not_left_without_a_question(page):
     assert page.evaluate(stays)
     download(page)
     assert not page.evaluate(stays)
-
-
-def test_nothing_leaves_the_machine(browser, address, host, site):
-    del host.requests[:]
-    with visit(browser, address, service_workers="block") as page:
-        asked = []
-        page.context.on("request", lambda request: asked.append(request.url))
-        give(page, "photo.png", PHOTO)
-        finish(page)
-        assert any("/networks/double.onnx" in url for url in asked)  # requests of the worker are seen, too
-        assert not [url for url in asked if not url.startswith((address, "blob:"))]
-        assert {method for method, _ in host.requests} == {"GET"}  # which have no body
-        release = (site / "release.js").read_text()
-        own = {f"/some/place/{file}" for file in ("", *re.findall('"(.*)"', release))}
-        own |= {path.partition("?")[0] for path in own}
-        assert {path for _, path in host.requests} <= own  # a query holds nothing but the hash of a file of the site
-        with pytest.raises(Exception, match="Failed to fetch"):  # by the page's policy
-            page.evaluate("fetch('http://localhost:9/', { method: 'POST', body: 'a picture' })")

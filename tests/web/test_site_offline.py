@@ -134,12 +134,11 @@ def test_other_pages_of_the_host_are_left_alone(browser, copied):
 @contextlib.contextmanager
 def first_visit(browser, address, script):
     """Yields the page of a window of its own, which runs a script before those of the page."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.add_init_script(script)
-    page.goto(address)
-    yield page
-    context.close()
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.add_init_script(script)
+        page.goto(address)
+        yield page
 
 
 def test_pictures_given_before_the_page_is_ready_are_not_lost(browser, site):
