@@ -44,6 +44,16 @@ def model(tmp_path_factory) -> str:
 
 
 @pytest.fixture
+def no_weights_on_this_machine(tmp_path, monkeypatch) -> None:
+    """Puts an empty folder in place of the user's caches of weights."""
+    from swinir_jax.checkpoints import download
+
+    for name in (download.WEIGHTS_VARIABLE, download.MIRROR_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
+
+
+@pytest.fixture
 def shared() -> Path:
     """The folder of the photographs and figures that may not be shipped."""
     folder = Path(os.environ.get("SWINIR_JAX_SHARED", Path(__file__).parents[2] / "shared"))

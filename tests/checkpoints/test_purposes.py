@@ -8,21 +8,16 @@ import pytest
 from goldens import TINY, official_checkpoints, params_of
 
 from swinir_jax import InputError, choose_models
-from swinir_jax.checkpoints import download
 from swinir_jax.checkpoints.catalogue import list_models, list_purposes, purpose_of
 from swinir_jax.checkpoints.names import official_buffers, parameter_shapes
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES, Pass, describe_passes, further_passes
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.checkpoints.zoo import OFFICIAL, bundled_models
 
+pytestmark = pytest.mark.usefixtures("no_weights_on_this_machine")
+
 ENTRIES = {entry.name: entry for entry in list_models()}
 CASES = [(name, scale, quality) for name in PURPOSES for scale in SCALES for quality in ("fast", "best")]
-
-
-@pytest.fixture(autouse=True)
-def no_weights_on_this_machine(monkeypatch, tmp_path):
-    monkeypatch.delenv(download.WEIGHTS_VARIABLE, raising=False)
-    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
 
 
 @pytest.mark.parametrize(("purpose", "scale", "quality"), CASES)

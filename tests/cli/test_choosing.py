@@ -1,4 +1,4 @@
-"""`swinir-jax restore` with --for and --scale, and `swinir-jax models`."""
+"""`swinir-jax restore` with --for and --scale."""
 
 import dataclasses
 import json
@@ -18,7 +18,6 @@ from swinir_jax.checkpoints import download, purposes, zoo
 from swinir_jax.checkpoints.names import official_shapes
 from swinir_jax.checkpoints.purposes import PURPOSES, SCALES
 from swinir_jax.checkpoints.store import save_model
-from swinir_jax.cli import model_options
 from swinir_jax.cli.main import main
 from swinir_jax.data.degradations import imresize
 from swinir_jax.images import Picture, read_picture, write_picture
@@ -41,7 +40,7 @@ GRAY = "004_grayDN_DFWB_s128w8_SwinIR-M_noise25"
 
 
 @pytest.fixture(autouse=True)
-def server(in_tmp, monkeypatch):
+def server(in_tmp, no_weights_on_this_machine, monkeypatch):
     """Puts small networks in place of the bundled ones, and a server in place of the release."""
     small = {name: os.path.abspath(f"models/{name}") for name in CONFIGS}
     for name, config in CONFIGS.items():
@@ -50,8 +49,6 @@ def server(in_tmp, monkeypatch):
     gray = dataclasses.replace(SMALL, in_chans=1)
     official = dataclasses.replace(zoo.OFFICIAL[GRAY], config=gray)
     monkeypatch.setitem(zoo.OFFICIAL, GRAY, official)
-    monkeypatch.delenv(download.WEIGHTS_VARIABLE, raising=False)
-    monkeypatch.setattr(download, "cache_folder", lambda: download.Path("cache"))
     with serving(safetensors.numpy.save(generated_weights(official_shapes(gray), 1))) as server:
         monkeypatch.setenv(download.MIRROR_VARIABLE, f"http://127.0.0.1:{server.server_port}")
         yield server
@@ -154,11 +151,12 @@ def test_other_scales_are_reached_by_bicubic(run):
 
 
 @pytest.mark.parametrize("purpose", [name for name in PURPOSES if name != "gray-noise"])
-def test_nothing_is_fetched_by_default(run, restorers, server, purpose):
-    for scale in (None, *SCALES):
-        code, result, _ = run("--for", purpose, *(["--scale", str(scale)] if scale else []))
+@pytest.mark.usefixtures("restorers")
+def test_nothing_is_fetched_by_default(run, server, purpose):
+    for options, scale in (([], PURPOSES[purpose].scale), *((["--scale", str(scale)], scale) for scale in SCALES)):
+        code, result, _ = run("--for", purpose, *options)
         assert code == 0
-        assert result.pixels.shape == (12 * (scale or PURPOSES[purpose].scale), 17 * restorers[-1].scale, 3)
+        assert result.pixels.shape == (12 * scale, 17 * scale, 3)
     assert server.asked == []
 
 
@@ -176,6 +174,15 @@ def test_what_is_not_bundled_is_fetched_once_and_named(run, restorers, server):
         assert result.pixels.shape == (12, 17)
         assert f"gray-noise, scale 1: {GRAY} ({place}); for gray noise of sigma 25; no bundled network is" in lines
     assert server.asked == [f"/{GRAY}.pth"]
+
+
+def test_weights_are_taken_from_the_folder_that_is_named(run, restorers, server):
+    os.mkdir("given")
+    Path(f"given/{GRAY}.pth").write_bytes(server.body)
+    code, _, lines = run("--for", "gray-noise", "--weights-dir", "given")
+    assert code == 0
+    assert f"gray-noise, scale 1: {GRAY} (cached); for gray noise of sigma 25; no bundled network is" in lines
+    assert server.asked == []
 
 
 def test_best_and_level_choose_the_official_file(run, server):
@@ -268,28 +275,8 @@ def test_a_picture_too_large_for_bicubic_is_named(run, large):
     )
 
 
-def test_models_are_listed_by_purpose(capsys):
-    assert main(["models"]) == 0
-    out = capsys.readouterr().out
-    headings = re.findall(r"^(\S.*)\n  swinir-jax restore PHOTO --for (\S+)$", out, re.MULTILINE)
-    assert headings == [(purpose.label, name) for name, purpose in PURPOSES.items()]
-    assert (
-        "005_colorDN_DFWB_s128w8_SwinIR-M_noise25: same size; medium; to be fetched; 123 MB, 11.5 M parameters; "
-        "color_dn noise 25; Apache-2.0" in out
-    )
-    assert re.search(r"jpeg_light: same size; fast; bundled; 2 MB, 0\.9 M parameters; ", out)
-    assert "--for photo\n    enlarges by 2: real_x2\n" in out
-
-
-def test_models_with_two_ends_are_marked_and_named_where_a_strength_is_refused(run, monkeypatch, capsys):
-    os.mkdir("ends")
-    for name in ("config.json", "sharp.safetensors"):
-        open(f"ends/{name}", "w").close()
-    known = {**zoo.bundled_models(), "jpeg_light": Path("ends")}
-    for module in (zoo, model_options):
-        monkeypatch.setattr(module, "bundled_models", lambda: known)
-    assert main(["models"]) == 0
-    assert re.findall(r"(\w+):.*; --strength 0..1; ", capsys.readouterr().out) == ["jpeg_light"]
+@pytest.mark.usefixtures("two_ends")
+def test_models_with_two_ends_are_named_where_a_strength_is_refused(run):
     [line] = run("--for", "noise", "--strength", "0.5")[2]
     assert "color_denoise_light cannot be made more faithful or sharper, of the bundled models, jpeg_light can" in line
 
@@ -300,20 +287,3 @@ def test_choice_as_json(capsys):
     told, choice = json.loads(capsys.readouterr().out), purposes.choose_models("clean", 8)
     assert told["networks"] == [step.model for step in choice.passes] == ["lightweight_x4", "lightweight_x2"]
     assert (told["scale"], told["reason"]) == (8, choice.reason)
-
-
-def test_models_as_json(capsys):
-    assert main(["models", "--json"]) == 0
-    listed = json.loads(capsys.readouterr().out)
-    models = {model["name"]: model for model in listed["models"]}
-    assert models.keys() == zoo.bundled_models().keys() | zoo.OFFICIAL.keys()
-    keys = {"name", "purpose", "task", "level", "scale", "parameters", "bytes", "speed", "place", "license", "scores"}
-    assert all(model.keys() == keys for model in models.values())
-    assert models["lightweight_x2"]["scores"] == zoo.bundled_scores()["lightweight_x2"]
-    assert models["003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN"]["speed"] == "slow"
-    assert [purpose["name"] for purpose in listed["purposes"]] == [*PURPOSES]
-    [choice] = [
-        choice for choice in listed["purposes"][1]["choices"] if (choice["scale"], choice["quality"]) == (1, "fast")
-    ]
-    assert choice["is_resized"]
-    assert choice["passes"] == [{"model": "lightweight_x2", "scale": 2, "place": "bundled"}]

@@ -65,12 +65,6 @@ def test_no_progress_bars_without_a_terminal(run, tmp_path):
     assert "it/s" not in done.stderr
 
 
-def test_help(run):
-    done = run("-m", "swinir_jax.cli.main", "restore", "--help")
-    assert done.returncode == 0
-    assert "swinir-jax restore" in done.stdout
-
-
 def test_version_and_help_import_nothing_large(run):
     command = "import sys; from swinir_jax.cli.main import main\ntry: main({})\nfinally: print(sorted(sys.modules))"
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

@@ -122,7 +122,9 @@ VERB = re.compile(
 def test_help_tells_what_an_option_does_in_a_sentence(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
-    assert "None" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: swinir-jax {command} ")
+    assert "None" not in printed
     parser = argparse.ArgumentParser(add_help=False)
     importlib.import_module(f"swinir_jax.cli.{command.replace('-', '_')}").add_arguments(parser)
     helps = [action.help for action in parser._actions if action.help != argparse.SUPPRESS]

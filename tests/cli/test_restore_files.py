@@ -1,7 +1,5 @@
 """`swinir-jax restore` with files and folders of all kinds."""
 
-import errno
-import io
 import os
 import re
 import socket
@@ -12,26 +10,12 @@ import pytest
 from picture_files import make_pixels, pillow_bytes, put
 from PIL import ExifTags, Image
 
-from swinir_jax.cli import choosing, exit_codes
-from swinir_jax.cli.main import main
+from swinir_jax.cli import choosing
 from swinir_jax.images import Picture, read_picture, write_picture
 from swinir_jax.inference import engine, files
 
 PNG = pillow_bytes(make_pixels(3), "PNG")
 JPEG = pillow_bytes(make_pixels(3), "JPEG")
-
-
-@pytest.fixture
-def run(model, capfd):
-    """Returns a function that runs the command and returns exit code and printed lines."""
-
-    def run(*arguments):
-        code = main(["restore", "--model", model, *arguments])
-        captured = capfd.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.err.splitlines()
-
-    return run
 
 
 def results(folder="out"):
@@ -135,18 +119,6 @@ def test_folders_and_devices_in_the_place_of_results(run):
     assert os.path.isfile("out/c.png")
 
 
-def test_read_only_folder_is_refused_before_the_work(run, monkeypatch):
-    put("a.png")
-    os.mkdir("out")
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "out")
-    monkeypatch.setattr(files, "restore_picture", lambda *arguments: pytest.fail("restored in vain"))
-    code, lines = run("a.png", "--out", "out")
-    assert (code, lines[-1]) == (
-        exit_codes.NOT_WRITABLE,
-        "swinir-jax: error: out: cannot be written into; choose another --out.",
-    )
-
-
 def test_long_name_of_a_file_is_refused(run):
     put("a.png")
     code, lines = run("a.png", "--out", "x" * 300 + ".png")
@@ -164,44 +136,6 @@ def test_model_is_loaded_before_the_folder_is_made(run, monkeypatch):
     monkeypatch.setattr(choosing, "load_model", load_first)
     assert run(put("a.png"), "--out", "lightweight_x4")[0] == 0
     assert results("lightweight_x4") == ["a.png"]
-
-
-class Stream(io.TextIOWrapper):
-    def __init__(self, data=b""):
-        super().__init__(io.BytesIO(data))
-
-
-@pytest.mark.parametrize(("options", "kind"), [([], "PNG"), (["--format", "webp"], "WEBP")])
-def test_standard_input_and_output(run, monkeypatch, options, kind):
-    stdout = Stream()
-    monkeypatch.setattr("sys.stdin", Stream(JPEG))
-    monkeypatch.setattr("sys.stdout", stdout)
-    code, lines = run("-", "--out", "-", *options)
-    assert code == 0
-    assert Image.open(io.BytesIO(stdout.buffer.getvalue())).format == kind
-    assert lines[-1].endswith("to standard output")
-    assert os.listdir() == []
-
-
-def test_damaged_standard_input_fails(run, monkeypatch):
-    stdout = Stream()
-    monkeypatch.setattr("sys.stdin", Stream(JPEG[:200]))
-    monkeypatch.setattr("sys.stdout", stdout)
-    code, lines = run("-", "--out", "-")
-    assert code == 3
-    assert any(line.startswith("failed: standard input: ") for line in lines)
-    assert stdout.buffer.getvalue() == b""
-
-
-def test_full_standard_output_is_reported(run, monkeypatch):
-    class Full(io.BytesIO):
-        def write(self, data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(Full()))
-    code, lines = run(put("a.png"), "--out", "-")
-    assert code == 3
-    assert "failed: a.png: standard output: cannot be written (No space left on device)." in lines
 
 
 def test_formats_that_cannot_hold_the_result_are_refused_before_the_work(run, monkeypatch):
@@ -254,7 +188,7 @@ def test_a_background_in_place_of_alpha(run, monkeypatch):
     assert results() == ["clear.jpg", "opaque.jpg"]
     assert "  put onto a #ff0000 background" in lines
     np.testing.assert_allclose(read_picture("out/clear.jpg").pixels, np.full((23, 34, 3), (255, 0, 0)), atol=2)
-    np.testing.assert_allclose(read_picture("out/opaque.jpg").pixels, make_pixels(3), atol=20)
+    np.testing.assert_allclose(read_picture("out/opaque.jpg").pixels, make_pixels(3), atol=8)
     assert run("in/opaque.png", "--out", "out", "--format", "jpg")[0] == 0
     assert run("in/opaque.png", "--out", "out", "--background", "reddish")[0] == 2
 

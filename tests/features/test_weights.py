@@ -57,11 +57,8 @@ def in_wheel(network, file: Path, wheel: Path) -> Path:
 
 
 @pytest.fixture
-def folder(monkeypatch, tmp_path):
+def folder(no_weights_on_this_machine, monkeypatch, tmp_path):
     """A folder for `weights_dir`; weights are nowhere else, and the generated ones are the known ones."""
-    monkeypatch.delenv(download.WEIGHTS_VARIABLE, raising=False)
-    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
-    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
     for network in (LITE, HED):
         absent = dataclasses.replace(network, package=f"absent-{network.package}", sha256="")
         monkeypatch.setitem(FEATURE_NETWORKS, network.name, absent)
