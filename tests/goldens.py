@@ -61,6 +61,11 @@ def generated_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str
     return {key: fill(key, tuple(shape), seed) for key, shape in shapes.items()}
 
 
+def image(*shape: int, seed: int = 0) -> np.ndarray:
+    """Returns noise from 0 to 1 in float32."""
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
 def params_of(config: SwinIRConfig, seed: int = 1) -> dict:
     """Returns generated parameters of a network, in our layout."""
     return params_from_official(generated_weights(official_shapes(config), seed), config)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, TINY_SWIN2SR, TINY_UNSHUFFLED, compiled, params_of, relative_error
+from goldens import TINY, TINY_SWIN2SR, TINY_UNSHUFFLED, compiled, image, params_of, relative_error
 
 import swinir_jax
 from swinir_jax import InputError, SwinIR, SwinIRConfig, export_network, load_exported
@@ -42,10 +42,6 @@ def small(folder):
     return folder / "small"
 
 
-def images(*shape):
-    return np.random.default_rng(0).random(shape, dtype=np.float32)
-
-
 def rewritten(source, target, **members):
     """Copies an exported file with other members."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
@@ -57,7 +53,7 @@ def rewritten(source, target, **members):
 @pytest.mark.as_shipped
 @pytest.mark.parametrize("shape", [(2, 16, 24, 3), (1, 61, 51, 3)])  # 12 windows, and 56 after padding
 def test_exported_network_of_any_size_equals_the_model(dynamic, shape):
-    lq = images(*shape)
+    lq = image(*shape)
     expected = jax.jit(SwinIR(TINY).apply)({"params": PARAMS}, lq)
     restored = load_exported(dynamic)(lq)
     assert restored.shape == expected.shape
@@ -69,7 +65,7 @@ def test_exported_network_of_any_size_equals_the_model(dynamic, shape):
 def test_relatives_of_any_size(config, folder):
     config = dataclasses.replace(config, depths=(2,), num_heads=(2,))
     params = params_of(config)
-    path, lq = folder / f"{config.family}{config.unshuffle}", images(1, 67, 30, 3)
+    path, lq = folder / f"{config.family}{config.unshuffle}", image(1, 67, 30, 3)
     export_network(SwinIR(config), params, path, platforms=("cpu",))
     network = load_exported(path)
     assert network.config == config
@@ -78,7 +74,7 @@ def test_relatives_of_any_size(config, folder):
 
 
 def test_network_inside_jit_and_scan(dynamic):
-    network, lq = load_exported(dynamic), images(2, 1, 16, 24, 3)
+    network, lq = load_exported(dynamic), image(2, 1, 16, 24, 3)
     _, restored = jax.jit(lambda lq: jax.lax.scan(lambda carry, frame: (carry, network(frame)), 0, lq))(lq)
     np.testing.assert_allclose(restored, [network(frame) for frame in lq], atol=1e-5)
 
@@ -119,14 +115,14 @@ def test_equal_exports_are_equal_files(small, tmp_path):
 
 
 def test_image_is_padded_to_the_fixed_shape(small):
-    lq, network = images(1, 7, 9, 1), load_exported(small)
+    lq, network = image(1, 7, 9, 1), load_exported(small)
     expected = jax.jit(SwinIR(SMALL, dtype=jnp.bfloat16).apply)({"params": SMALL_PARAMS}, lq)
     np.testing.assert_allclose(network(lq), expected, atol=1e-2)
     for shape in ((1, 4, 12, 1), (2, 8, 12, 1), (1, 8, 13, 1)):
         with pytest.raises(InputError, match=r"takes \[1, 8, 12, 1\].*got an array of shape"):
-            network(images(*shape))
+            network(image(*shape))
     with pytest.raises(InputError, match=r"takes \[B, h, w, 1\].*got an array of shape \(1, 8, 12, 3\)"):
-        network(images(1, 8, 12, 3))
+        network(image(1, 8, 12, 3))
 
 
 def test_files_contain_no_source_paths(dynamic):
@@ -162,7 +158,7 @@ def test_what_is_not_a_network_with_its_parameters(tmp_path):
 @pytest.mark.parametrize("shape", [(2, 16, 24, 3), (1, 61, 51, 3)])
 def test_file_for_cpus_only_has_the_cpu_program(tmp_path, shape):
     export_network(SwinIR(TINY), PARAMS, tmp_path / "cpu", platforms=("cpu",))
-    network, lq = load_exported(tmp_path / "cpu"), images(*shape)
+    network, lq = load_exported(tmp_path / "cpu"), image(*shape)
     assert "stablehlo.while" in network._program.mlir_module()  # loops over layers and groups of windows
     assert network.self_test() < 1e-6
     assert relative_error(network(lq), jax.jit(SwinIR(TINY).apply)({"params": PARAMS}, lq)) < 2e-6

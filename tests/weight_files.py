@@ -8,6 +8,7 @@ import safetensors.numpy
 from goldens import DATA, TINY, compiled, generated_weights, relative_error
 
 import swinir_jax
+from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.names import official_buffers, official_shapes
 from swinir_jax.config import SwinIRConfig
 
@@ -29,6 +30,12 @@ def official_tensors(config: SwinIRConfig = TINY) -> dict[str, np.ndarray]:
 def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray]) -> Path:
     path.write_bytes(safetensors.numpy.save(dict(tensors)))
     return path
+
+
+def read_content(monkeypatch, content: object, weights: str = "ema") -> tuple[dict[str, np.ndarray], list[str]]:
+    """Returns tensors and notes of a file whose content is given."""
+    monkeypatch.setattr(weight_file, "read_torch_file", lambda path: content)
+    return weight_file.read_weight_file("x.pth", weights)
 
 
 def under(path: str, tensors: Mapping[str, np.ndarray]) -> dict:

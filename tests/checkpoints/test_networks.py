@@ -3,22 +3,15 @@
 import numpy as np
 import pytest
 from goldens import TINY, generated_weights
-from weight_files import FIRST, official_tensors, under, write_safetensors
+from weight_files import FIRST, official_tensors, read_content, under, write_safetensors
 
 import swinir_jax
 from swinir_jax import InputError
-from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.names import official_shapes
-from swinir_jax.checkpoints.weight_file import read_weight_file
 
 WEIGHTS = official_tensors()
 RAW = {**WEIGHTS, **generated_weights(official_shapes(TINY), 2)}
 AVERAGED = generated_weights(official_shapes(TINY), 3)
-
-
-def read(monkeypatch, content, weights="ema"):
-    monkeypatch.setattr(weight_file, "read_torch_file", lambda path: content)
-    return read_weight_file("x.pth", weights)
 
 
 BESIDE = {
@@ -66,12 +59,12 @@ def test_averaged_weights_in_other_containers(monkeypatch, kind, path):
     if "prefix" in kind and not path:
         path = "net."
     content = {**COPIES[kind], **under(path, RAW)}
-    tensors, notes = read(monkeypatch, content)
+    tensors, notes = read_content(monkeypatch, content)
     assert tensors.keys() == WEIGHTS.keys()
     assert all(tensors[name] is tensor for name, tensor in AVERAGED.items())
     assert len(notes) == 1
     assert "took the averaged ones" in notes[0]
-    assert read(monkeypatch, content, "raw")[0][FIRST] is RAW[FIRST]
+    assert read_content(monkeypatch, content, "raw")[0][FIRST] is RAW[FIRST]
 
 
 @pytest.mark.parametrize(
@@ -83,24 +76,24 @@ def test_averaged_weights_in_other_containers(monkeypatch, kind, path):
     ],
 )
 def test_averages_that_do_not_match_are_named(monkeypatch, values):
-    tensors, notes = read(monkeypatch, {"model": RAW, "ema": {"shadow_params": values}})
+    tensors, notes = read_content(monkeypatch, {"model": RAW, "ema": {"shadow_params": values}})
     assert tensors[FIRST] is RAW[FIRST]
     assert "ema.shadow_params may hold averaged weights, but number, names or shapes" in notes[0]
-    assert not read(monkeypatch, {"model": RAW, "ema": {"shadow_params": values}}, "raw")[1]
+    assert not read_content(monkeypatch, {"model": RAW, "ema": {"shadow_params": values}}, "raw")[1]
 
 
 def test_averages_of_gradients_are_no_weights(monkeypatch):
-    tensors, notes = read(monkeypatch, {"model": RAW, "optimizer": {"exp_avg": list(AVERAGED.values())}})
+    tensors, notes = read_content(monkeypatch, {"model": RAW, "optimizer": {"exp_avg": list(AVERAGED.values())}})
     assert tensors[FIRST] is RAW[FIRST]
     assert not notes
 
 
 def test_a_teacher_is_the_average_of_a_student_of_the_same_shapes(monkeypatch):
     teacher = under("teacher/", AVERAGED)
-    assert read(monkeypatch, {**under("student/", RAW), **teacher})[0][FIRST] is AVERAGED[FIRST]
+    assert read_content(monkeypatch, {**under("student/", RAW), **teacher})[0][FIRST] is AVERAGED[FIRST]
     smaller = {name: tensor for name, tensor in RAW.items() if not name.startswith("upsample")}
     for other in ({"student": smaller}, {"net": RAW}):  # distilled from a larger network
-        assert read(monkeypatch, {**other, **teacher})[0][FIRST] is RAW[FIRST]
+        assert read_content(monkeypatch, {**other, **teacher})[0][FIRST] is RAW[FIRST]
 
 
 @pytest.mark.parametrize("damage", ["incomplete", "not finite"])

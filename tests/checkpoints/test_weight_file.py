@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 from goldens import TINY, generated_weights
-from weight_files import EXPECTED, FIRST, INPUTS, error_of, official_tensors, under
+from weight_files import EXPECTED, FIRST, INPUTS, error_of, official_tensors, read_content, under
 
 from swinir_jax import InputError
-from swinir_jax.checkpoints import weight_file
 from swinir_jax.checkpoints.names import official_shapes
-from swinir_jax.checkpoints.weight_file import read_weight_file
 
 WEIGHTS = official_tensors()
 OTHERS = generated_weights(official_shapes(TINY), 2)
@@ -23,24 +21,19 @@ def test_small_inputs_give_the_original_answer(path):
         assert error_of(path, EXPECTED["rect_8x12" if path.name == "rect_8x12.pth" else "whole"]) < 1e-5
 
 
-def read(monkeypatch, content, weights="ema"):
-    monkeypatch.setattr(weight_file, "read_torch_file", lambda path: content)
-    return read_weight_file("x.pth", weights)
-
-
 @pytest.mark.parametrize("path", [
     "", "_orig_mod.", "net.", "netG.", "net_g.", "generator.", "params_ema.", "module._orig_mod.", "model.module.net.",
     "state_dict/module._orig_mod.", "net/", "net_g/", "netG/", "generator/", "G/", "ema/", "model_ema/", "weights/",
     "a/b/c/d/e/f/g/h.i.j.", "my model/", "checkpoint/0/", "net._checkpoint_wrapped_module.",
 ])  # fmt: skip
 def test_any_wrapper_and_prefix(monkeypatch, path):
-    tensors, notes = read(monkeypatch, {"iter": 3, **under(path, WEIGHTS)})
+    tensors, notes = read_content(monkeypatch, {"iter": 3, **under(path, WEIGHTS)})
     assert tensors.keys() == WEIGHTS.keys()
     assert not notes
 
 
 def test_a_list_of_names_and_tensors_is_read_as_a_dict(monkeypatch):
-    tensors, notes = read(monkeypatch, [*WEIGHTS.items()])
+    tensors, notes = read_content(monkeypatch, [*WEIGHTS.items()])
     assert tensors.keys() == WEIGHTS.keys()
     assert not notes
 
@@ -55,18 +48,18 @@ def test_a_list_of_names_and_tensors_is_read_as_a_dict(monkeypatch):
 def test_averaged_weights_are_wanted_under_any_name(monkeypatch, averaged, raw, first):
     parts = [under(averaged, WEIGHTS), under(raw, OTHERS)]
     content = {**parts[0], **parts[1]} if first else {**parts[1], **parts[0]}
-    tensors, notes = read(monkeypatch, content)
+    tensors, notes = read_content(monkeypatch, content)
     assert tensors[FIRST] is WEIGHTS[FIRST]
     assert len(notes) == 1
     assert "took the averaged ones" in notes[0]
-    tensors, notes = read(monkeypatch, content, "raw")
+    tensors, notes = read_content(monkeypatch, content, "raw")
     assert tensors[FIRST] is OTHERS[FIRST]
     assert "took the raw ones" in notes[0]
 
 
 def test_a_counter_tells_that_weights_are_averaged(monkeypatch):
     content = {**under("model/", OTHERS), "other": {"n_averaged": np.array(7), **under("module.", WEIGHTS)}}
-    assert read(monkeypatch, content)[0][FIRST] is WEIGHTS[FIRST]
+    assert read_content(monkeypatch, content)[0][FIRST] is WEIGHTS[FIRST]
 
 
 EXCHANGED = {  # the container of the raw weights, and tensors that mark the exchange
@@ -80,30 +73,29 @@ EXCHANGED = {  # the container of the raw weights, and tensors that mark the exc
 def test_trainers_that_save_the_average_as_the_state_dict(monkeypatch, trainer, prefix):
     raw, marks = EXCHANGED[trainer]
     content = {"state_dict": under(prefix, WEIGHTS), **marks, raw: {**under(prefix, OTHERS), **marks.get(raw, {})}}
-    tensors, notes = read(monkeypatch, content)
+    tensors, notes = read_content(monkeypatch, content)
     assert tensors[FIRST] is WEIGHTS[FIRST]
     assert "took the averaged ones, state_dict" in notes[0]
-    assert read(monkeypatch, content, "raw")[0][FIRST] is OTHERS[FIRST]
+    assert read_content(monkeypatch, content, "raw")[0][FIRST] is OTHERS[FIRST]
 
 
 @pytest.mark.parametrize("raw", ["params_no_ema/", "non_ema/", "before-ema/", "preEma/", "net_without_avg."])
 def test_a_negation_before_a_word_tells_raw_weights(monkeypatch, raw):
     for average in ("params/", "params_ema/"):  # also without a word, the others are averages
         content = {**under(raw, OTHERS), **under(average, WEIGHTS)}
-        assert read(monkeypatch, content)[0][FIRST] is WEIGHTS[FIRST]
-        assert read(monkeypatch, content, "raw")[0][FIRST] is OTHERS[FIRST]
+        assert read_content(monkeypatch, content)[0][FIRST] is WEIGHTS[FIRST]
+        assert read_content(monkeypatch, content, "raw")[0][FIRST] is OTHERS[FIRST]
 
 
 @pytest.mark.parametrize("name", ["schema", "cinema.", "emanet/", "remap/"])
 def test_other_words_are_not_averages(monkeypatch, name):
-    assert (
-        read(monkeypatch, under(name if name[-1] in "./" else f"{name}/", WEIGHTS), "raw")[0].keys() == WEIGHTS.keys()
-    )
+    path = name if name[-1] in "./" else f"{name}/"
+    assert read_content(monkeypatch, under(path, WEIGHTS), "raw")[0].keys() == WEIGHTS.keys()
 
 
 def test_the_first_of_several_networks_is_taken_and_the_others_named(monkeypatch):
     content = {**under("netG_A/", WEIGHTS), **under("netG_C/", OTHERS), **under("netG_B/", OTHERS)}
-    tensors, notes = read(monkeypatch, content)
+    tensors, notes = read_content(monkeypatch, content)
     assert tensors[FIRST] is WEIGHTS[FIRST]
     assert notes == ["x.pth holds several networks; took the first, netG_A, and left netG_C, netG_B."]
 
@@ -111,23 +103,23 @@ def test_the_first_of_several_networks_is_taken_and_the_others_named(monkeypatch
 @pytest.mark.parametrize("name", ["init", "pretrained", "net_g_init"])
 def test_a_network_that_a_training_began_from_is_taken_last(monkeypatch, name):
     content = {**under(f"{name}/", OTHERS), **under("best/", WEIGHTS), **under("last/", OTHERS)}
-    tensors, notes = read(monkeypatch, content)
+    tensors, notes = read_content(monkeypatch, content)
     assert tensors[FIRST] is WEIGHTS[FIRST]
     assert notes == [f"x.pth holds several networks; took the first trained one, best, and left {name}, last."]
 
 
 def test_networks_beside_each_other_do_not_mix(monkeypatch):
-    tensors, notes = read(monkeypatch, {**under("", OTHERS), **under("ema.", WEIGHTS)})
+    tensors, notes = read_content(monkeypatch, {**under("", OTHERS), **under("ema.", WEIGHTS)})
     assert tensors.keys() == WEIGHTS.keys()
     assert "ema" in notes[0]
-    assert read(monkeypatch, {**under("", OTHERS), **under("ema.", WEIGHTS)}, "raw")[0].keys() == OTHERS.keys()
+    assert read_content(monkeypatch, {**under("", OTHERS), **under("ema.", WEIGHTS)}, "raw")[0].keys() == OTHERS.keys()
 
 
 def test_modules_outside_of_the_network_are_left_and_named(monkeypatch):
     disc = {"net_d.conv0.weight": np.zeros((4, 3, 3, 3)), "net_d.conv_first.weight": np.zeros((4, 3, 3, 3))}
     vgg = {f"loss.vgg.features.{i}.weight": np.zeros((4, 3, 3, 3)) for i in range(3)}
     optimizer = {"optimizer": {"state": {0: {"exp_avg": np.zeros(3)}}, "param_groups": []}}
-    tensors, notes = read(monkeypatch, {"state_dict": {**disc, **vgg, **under("net_g.", WEIGHTS)}, **optimizer})
+    tensors, notes = read_content(monkeypatch, {"state_dict": {**disc, **vgg, **under("net_g.", WEIGHTS)}, **optimizer})
     assert tensors.keys() == WEIGHTS.keys()
     assert notes == ["x.pth holds more than the network; left state_dict.net_d, state_dict.loss."]
 
@@ -139,13 +131,13 @@ WRAPPERS = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_
 @pytest.mark.parametrize("prefix", ["", "net."])
 def test_wrapped_modules_in_the_middle_of_names(monkeypatch, wrapper, prefix):
     wrapped = {prefix + name.replace("blocks.0.", f"blocks.0.{wrapper}."): t for name, t in WEIGHTS.items()}
-    tensors, notes = read(monkeypatch, wrapped)
+    tensors, notes = read_content(monkeypatch, wrapped)
     assert tensors.keys() == WEIGHTS.keys()
     assert not notes
 
 
 def test_two_networks_that_differ_in_a_wrapper_alone_do_not_mix(monkeypatch):
-    tensors, notes = read(monkeypatch, {**under("", WEIGHTS), **under("module.", OTHERS)})
+    tensors, notes = read_content(monkeypatch, {**under("", WEIGHTS), **under("module.", OTHERS)})
     assert all(tensors[name] is WEIGHTS[name] for name in WEIGHTS)
     assert "left module" in notes[0]
 
@@ -155,7 +147,7 @@ def test_plain_attributes_of_pickled_modules_are_no_weights(monkeypatch):
         return {"": {"_parameters": parameters, "_buffers": {}, "_modules": modules, "mean": np.zeros((1, 3, 1, 1))}}
 
     network = module({}, conv_first=module({"weight": WEIGHTS[FIRST]}))
-    assert read(monkeypatch, {"net": network})[0].keys() == {FIRST}
+    assert read_content(monkeypatch, {"net": network})[0].keys() == {FIRST}
 
 
 def test_shared_and_endless_containers_are_entered_once(monkeypatch):
@@ -163,14 +155,14 @@ def test_shared_and_endless_containers_are_entered_once(monkeypatch):
     content["again"], content["params"]["self"] = content["params"], content
     for _ in range(64):
         content = {"a": content, "b": content, "c": [content, content]}
-    tensors, _ = read(monkeypatch, content)
+    tensors, _ = read_content(monkeypatch, content)
     assert tensors.keys() == WEIGHTS.keys()
 
 
 def test_strange_keys_stay_on_one_line(monkeypatch):
     for key in ("a\nb", "\x1b[31m", 10**5000, b"x", None, "x" * 100_000):
         with pytest.raises(InputError, match="no weights") as caught:
-            read(monkeypatch, {key: 1})
+            read_content(monkeypatch, {key: 1})
         assert str(caught.value).isprintable()
     content = {"a\nb\x1b": under("", OTHERS), **under("ema/", WEIGHTS)}
-    assert all(note.isprintable() for note in read(monkeypatch, content)[1])
+    assert all(note.isprintable() for note in read_content(monkeypatch, content)[1])

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, TINY_SWIN2SR, compiled, params_of, relative_error
+from goldens import TINY, TINY_SWIN2SR, compiled, image, params_of, relative_error
 
 from swinir_jax import InputError, SwinIR, cpu, fast_apply
 
@@ -26,10 +26,6 @@ OPTIONS = {
     # Not with nearest+conv, whose gradient jumps where a rounding changes a sign.
     "unshuffled": dict(unshuffle=8, upscale=1, depths=(1,), num_heads=(2,)),
 }
-
-
-def image(*shape, seed=0):
-    return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
 def case(options, dtype=np.float32):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import TINY, compiled, official_checkpoints, params_of, relative_error
+from goldens import TINY, compiled, image, official_checkpoints, params_of, relative_error
 from PIL import Image
 
 from swinir_jax import InputError, SwinIR, SwinIRConfig
@@ -15,10 +15,6 @@ from swinir_jax.models import precision
 from swinir_jax.models.convolution import Convolution
 from swinir_jax.models.layers import Linear
 from swinir_jax.models.swinir import RSTB, pad_to_window
-
-
-def image(*shape, seed=0):
-    return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import params_of
+from goldens import image, params_of
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -19,10 +19,6 @@ CONFIG = SwinIRConfig(
 MODEL = SwinIR(CONFIG)
 PARAMS = [params_of(CONFIG, seed) for seed in (1, 2, 3)]
 SIZE = (24, 28)  # 42 windows: on a CPU, two groups in training, else two bands of 3 rows
-
-
-def images(*shape, seed=0):
-    return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
 def by_modules(params, lq):
@@ -69,27 +65,27 @@ def test_the_images_have_more_windows_than_a_cpu_takes_at_once():
 
 @each_path
 def test_no_jit(apply):
-    lq = images(1, *SIZE, 3)
+    lq = image(1, *SIZE, 3)
     assert_close(apply(PARAMS[0], lq), restore(PARAMS[0], lq))
 
 
 @each_path
 def test_vmap_over_images(apply):
-    stack = images(3, 2, *SIZE, 3)
+    stack = image(3, 2, *SIZE, 3)
     ours = jax.jit(jax.vmap(apply, in_axes=(None, 0)))(PARAMS[0], stack)
     assert_close(ours, np.stack([restore(PARAMS[0], lq) for lq in stack]))
 
 
 @each_path
 def test_vmap_over_parameters(apply):
-    lq = images(1, *SIZE, 3)
+    lq = image(1, *SIZE, 3)
     ours = jax.jit(jax.vmap(apply, in_axes=(0, None)))(stacked(PARAMS), lq)
     assert_close(ours, np.stack([restore(params, lq) for params in PARAMS]))
 
 
 @each_path
 def test_scan_over_frames(apply):
-    frames = images(4, 1, *SIZE, 3)
+    frames = image(4, 1, *SIZE, 3)
 
     def blend(before, lq):
         frame = apply(PARAMS[0], lq)
@@ -105,21 +101,21 @@ def test_scan_over_frames(apply):
 
 @pytest.mark.parametrize("apply", [on_cpu, on_cpu_in_training])
 def test_gradients_of_parameters_and_image(apply):
-    lq = images(1, *SIZE, 3)
+    lq = image(1, *SIZE, 3)
     ours = jax.jit(jax.grad(functools.partial(loss, apply), argnums=(0, 1)))(PARAMS[0], lq)
     assert_close(ours, gradients(PARAMS[0], lq), 1e-5)
 
 
 @each_path
 def test_gradients_of_a_stack_of_images(apply):
-    stack = images(3, 1, *SIZE, 3)
+    stack = image(3, 1, *SIZE, 3)
     ours = jax.jit(jax.vmap(jax.grad(functools.partial(loss, apply), argnums=1), in_axes=(None, 0)))(PARAMS[0], stack)
     assert_close(ours, np.stack([gradients(PARAMS[0], lq)[1] for lq in stack]), 1e-5)
 
 
 @each_path
 def test_jvp_is_the_gradient_times_the_direction(apply):
-    lq, direction = images(1, *SIZE, 3), images(1, *SIZE, 3, seed=1) - np.float32(0.5)
+    lq, direction = image(1, *SIZE, 3), image(1, *SIZE, 3, seed=1) - np.float32(0.5)
     gradient = gradients(PARAMS[0], lq)[1]
     _, slope = jax.jit(lambda x, v: jax.jvp(lambda x: loss(apply, PARAMS[0], x), (x,), (v,)))(lq, direction)
     scale = float(np.linalg.norm(gradient) * np.linalg.norm(direction))
@@ -128,7 +124,7 @@ def test_jvp_is_the_gradient_times_the_direction(apply):
 
 @each_path
 def test_inside_shard_map_with_its_checks(apply):
-    lq = images(1, *SIZE, 3)
+    lq = image(1, *SIZE, 3)
     mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     answer = jax.jit(jax.shard_map(apply, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data")))
     assert_close(answer(PARAMS[0], lq), restore(PARAMS[0], lq))
@@ -142,7 +138,7 @@ def test_inside_shard_map_with_its_checks(apply):
 
 @each_path
 def test_rows_on_an_explicit_axis(apply):
-    lq = images(1, *SIZE, 3)
+    lq = image(1, *SIZE, 3)
     mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,))
     placed = jax.device_put(lq, NamedSharding(mesh, P(None, "rows")))
     answer = jax.jit(apply)(PARAMS[0], placed)
@@ -152,5 +148,5 @@ def test_rows_on_an_explicit_axis(apply):
 
 @each_path
 def test_pmap(apply):
-    lq = images(1, 1, *SIZE, 3)
+    lq = image(1, 1, *SIZE, 3)
     assert_close(jax.pmap(apply, in_axes=(None, 0))(PARAMS[0], lq)[0], restore(PARAMS[0], lq[0]))

@@ -3,7 +3,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from goldens import relative_error
+from goldens import image, relative_error
 from onnx_runs import from_nchw, to_nchw
 
 from swinir_jax.models import reconstruction as modules
@@ -28,10 +28,6 @@ def computed(f, x):
     )
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return from_nchw(session.run(None, {"x": to_nchw(x)})[0])
-
-
-def image(*shape):
-    return np.random.default_rng(0).random(shape, dtype=np.float32)
 
 
 def test_pixel_unshuffle():

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import onnx
 import pytest
-from goldens import FAMILY, FORWARD, TINY, compiled, golden_case, params_of, relative_error
+from goldens import FAMILY, FORWARD, TINY, compiled, golden_case, image, params_of, relative_error
 from onnx_runs import in_onnx_runtime
 
 from swinir_jax import SwinIR
@@ -29,10 +29,6 @@ VARIANTS = {
     "unshuffled_swin2sr_auxiliary": dict(family="swin2sr", upsampler="pixelshuffle_aux", unshuffle=2),
     "unshuffled_x1": dict(upsampler="pixelshuffle", upscale=1, unshuffle=3),
 }
-
-
-def image(*shape):
-    return np.random.default_rng(0).random(shape, dtype=np.float32)
 
 
 @pytest.fixture(scope="module")

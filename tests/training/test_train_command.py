@@ -262,10 +262,7 @@ def test_bad_options_are_reported_in_one_line(command, parts, capsys, tmp_path, 
         assert part in error
 
 
-def test_help_lists_experiments_and_fields(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main(["train", "--help"])
-    assert "gray_dn_noise25 " in capsys.readouterr().out
+def test_help_of_an_experiment_lists_its_fields(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["train", "gray_dn_noise25", "--help"])
     out = capsys.readouterr().out
