@@ -142,7 +142,9 @@ def test_what_a_run_writes(whole):
     losses = metrics(workdir, "train/loss")
     assert losses[STEPS] < losses[EVERY]
     assert metrics(workdir, "train/learning_rate")[STEPS] == pytest.approx(2e-4 / 16)
-    assert all(0 <= share <= 1 for share in metrics(workdir, "train/data_wait_share").values())
+    shares = metrics(workdir, "train/data_wait_share")
+    assert shares.keys() == losses.keys()
+    assert all(0 <= share <= 1 for share in shares.values())
     assert set(metrics(workdir, "train/skipped").values()) == {0}
     assert read_picture(workdir / "pictures" / "0" / f"{STEPS:08}.png").pixels.shape == (32, 3 * 40, 3)
     assert [path.stat().st_size > 1000 for path in workdir.glob("events.out.tfevents.*")] == [True]
