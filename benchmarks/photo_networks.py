@@ -92,12 +92,16 @@ def table(known: Mapping[Key, dict[str, Any]]) -> str:
         [
             str(scale),
             ", then ".join(f"`{name}`" for name in names) or ("input" if scale == 1 else "bicubic"),
-            *(format_score(metric, known[scale, names, chain][metric]) for chain, metric in columns),
+            *(_cell(metric, known.get((scale, names, chain))) for chain, metric in columns),
         ]
         for scale, names in dict.fromkeys(key[:2] for key in known)
     ]
     heads = [f"`{chain}`: {LABELS[metric]}" for chain, metric in columns]
     return markdown(["scale", "networks", *heads], cells)
+
+
+def _cell(metric: str, scores: Mapping[str, Any] | None) -> str:
+    return format_score(metric, scores[metric]) if scores else "-"
 
 
 def main() -> None:
