@@ -7,6 +7,8 @@ import { makeStage } from "./stage.js";
 import { fillTexts, texts } from "./texts.js";
 import { saveZip } from "./zip.js";
 
+const NOTICE = 8000; // milliseconds for which a notice is shown
+
 const get = (id) => document.getElementById(id);
 
 fillTexts(document);
@@ -19,9 +21,10 @@ document.addEventListener("click", (event) => {
   if (button) actions[button.dataset.do]?.();
 });
 
+let noticed = null; // timer of the notice
 const early = []; // pictures given before there is a choice, which a reload would lose
 let take = (files) => early.push(...files);
-takePictures(get("file"), get("veil"), (files) => take(files));
+takePictures(get("file"), get("veil"), (files) => take(files), () => notify(texts.noPicture));
 const { choices, limits, kept } = await engine.list(() => !early.length).catch((error) => {
   get("formats").textContent = texts.troubles[error.code] ?? String(error);
   return new Promise(() => {}); // without choices, nothing can be done
@@ -72,6 +75,14 @@ function change(item) {
 // Says below the list why there is no ZIP file.
 function explain(text) {
   get("unsaved").textContent = text;
+}
+
+// Shows a text for a while; `say` tells it to screen readers.
+function notify(text) {
+  say(text);
+  get("notice").textContent = text;
+  clearTimeout(noticed);
+  noticed = setTimeout(() => (get("notice").textContent = ""), NOTICE);
 }
 
 function say(text) {

@@ -76,6 +76,29 @@ def test_drop_and_paste(page, pictures):
     assert download(page).path().read_bytes() == second.read_bytes()
 
 
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_what_holds_no_picture_is_answered(page, way):
+    page.evaluate(
+        """(way) => {
+          const data = new DataTransfer();
+          data.setData("text/uri-list", "https://example.org/photo.jpg");
+          const event = way === "paste"
+            ? new ClipboardEvent("paste", { clipboardData: data, cancelable: true })
+            : new DragEvent("drop", { dataTransfer: data, cancelable: true });
+          document.dispatchEvent(event);
+        }""",
+        way,
+    )
+    assert "not a link or a text" in page.text_content("#notice")
+    assert page.text_content("#live") == page.text_content("#notice")
+    finish(page, "empty")
+
+
+def test_the_pages_own_pictures_are_not_dropped_on_it(page):
+    begins = "document.images[0].dispatchEvent(new DragEvent('dragstart', { bubbles: true, cancelable: true }))"
+    assert not page.evaluate(begins)  # Chromium offers such a picture as a file
+
+
 UNREADABLE = {
     "a text": ("notes.txt", b"Dear diary, this is no picture.", "cannot be read as a picture", "notes.txt: not a PNG"),
     "a broken header": (

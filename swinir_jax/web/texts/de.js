@@ -5,6 +5,7 @@ export default {
   dropHere: "Loslassen zum Verbessern",
   choose: "Bilder auswählen",
   orPaste: "oder eines mit Strg+V einfügen",
+  noPicture: "Das enthält kein Bild. Fügen Sie ein Bild oder seine Datei ein, keinen Link oder Text.",
   formats: {
     app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF und andere. 16 Bit, Transparenz, Farbprofil und Kameradaten bleiben erhalten.",
     browser:

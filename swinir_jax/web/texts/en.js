@@ -5,6 +5,7 @@ export default {
   dropHere: "Drop to restore",
   choose: "Choose pictures",
   orPaste: "or paste one with Ctrl+V",
+  noPicture: "That holds no picture. Paste or drop a picture or its file, not a link or a text.",
   formats: {
     app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF and more. 16 bits, transparency, colour profile and camera data are kept.",
     browser:

@@ -5,6 +5,7 @@ export default {
   dropHere: "松开即可修复",
   choose: "选择图片",
   orPaste: "或按 Ctrl+V 粘贴",
+  noPicture: "其中没有图片。请粘贴或拖入图片或其文件，而不是链接或文字。",
   formats: {
     app: "支持 PNG、JPEG、TIFF、WebP、HEIC、AVIF 等格式。保留 16 位色深、透明度、色彩配置和相机信息。",
     browser:
