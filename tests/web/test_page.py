@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from picture_files import make_pixels, pillow_bytes
+from PIL import Image
 from site_visits import SECONDS, download, finish, wait_for_tiles
 
 
@@ -201,6 +202,25 @@ def test_several_files_are_a_queue_with_one_archive(page, pictures):
             assert files.read(name) == pictures[given][1].read_bytes()
     page.click("#list li:nth-child(2) .pick")
     assert download(page).path().read_bytes() == pictures["photo30.png"][1].read_bytes()
+
+
+def test_the_list_holds_small_copies_of_pictures(page, pictures):
+    page.set_input_files("#file", pictures["photo200.png"][0])
+    finish(page)
+    page.locator("#list canvas:not([hidden])").wait_for()
+    small, middle = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("#list canvas");
+          const data = [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
+          return [canvas.width, [0, 1, 2, 3].map((i) => data.filter((_, k) => k % 4 === i)
+            .reduce((sum, value) => sum + value) * 4 / data.length)];
+        }"""
+    )
+    assert small < 100
+    with Image.open(pictures["photo200.png"][0]) as image:
+        expected = np.asarray(image)[:, 4:-4].mean((0, 1))  # 200 x 208 pixels, of which the middle is shown
+    assert middle == pytest.approx([*expected, 255], abs=2)
+    assert page.locator("#list img").count() == 0
 
 
 def test_a_reload_in_mid_job_goes_on(page, pictures):
