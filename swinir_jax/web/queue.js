@@ -135,7 +135,10 @@ function draw(item, queue) {
   const part = (name) => root.querySelector(`.${name}`);
   const drawThumb = makeThumb(part("thumb").firstChild);
   part("name").textContent = part("pick").title = item.name;
-  part("pick").addEventListener("click", () => queue.show(item));
+  part("pick").addEventListener("click", () => {
+    queue.show(item);
+    document.getElementById("stage").scrollIntoView({ block: "nearest" }); // on a phone, it lies above the list
+  });
   part("remove").addEventListener("click", () => queue.remove(item));
   part("get").addEventListener("click", () => (item.result.isSaved = true));
   part("remove").setAttribute("aria-label", `${texts.remove}: ${item.name}`);

@@ -47,6 +47,15 @@ def test_the_keyboard_reaches_everything(page, pictures):
     assert names == []
 
 
+def test_a_picture_that_is_chosen_in_the_list_comes_into_view(page, pictures):
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
+    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=SECONDS)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.evaluate("document.querySelector('#list li:nth-child(2) .pick').click()")  # Playwright would scroll
+    assert page.locator("#stage").bounding_box()["y"] >= -1
+
+
 @pytest.mark.parametrize(("width", "text"), [(320, 16), (320, 32), (1280, 32)])
 def test_the_page_takes_the_browsers_text_size_and_no_text_is_lost(page, pictures, width, text):
     page.set_viewport_size({"width": width, "height": 600})
