@@ -91,6 +91,7 @@ function makeViewer(viewport, slider, buttons, onGone) {
     slider.style.height = `${shown.height * scale}px`;
     slider.classList.toggle("pixels", scale * devicePixelRatio >= 2);
     viewport.classList.toggle("zoomed", scale > fit);
+    viewport.tabIndex = scale > fit ? 0 : -1; // the arrow keys scroll what has the focus
     const box = slider.getBoundingClientRect();
     viewport.scrollBy(box.left + x * box.width - middle[0], box.top + y * box.height - middle[1]);
     for (const button of buttons.children) button.setAttribute("aria-pressed", String(button.dataset.zoom === zoom));
@@ -123,6 +124,9 @@ function makeViewer(viewport, slider, buttons, onGone) {
   viewport.addEventListener("dblclick", () => setZoom(zoom === "fit" ? "1" : "fit"));
   buttons.addEventListener("click", (event) => {
     if (event.target.dataset.zoom) setZoom(event.target.dataset.zoom);
+  });
+  slider.addEventListener("keydown", (event) => {
+    if (["ArrowLeft", "ArrowRight"].includes(event.key)) event.preventDefault(); // would scroll the picture as well
   });
   slider.addEventListener("slide", () => slider.setAttribute("aria-valuenow", Math.round(slider.value)));
   new ResizeObserver(lay).observe(viewport);

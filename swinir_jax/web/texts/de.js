@@ -14,6 +14,7 @@ export default {
   progress: "Fortschritt",
   stop: "Anhalten",
   slider: "Teiler zwischen vorher und nachher; die Pfeiltasten bewegen ihn",
+  viewport: "Vergleich; vergrößert bewegen ihn die Pfeiltasten",
   before: "Vorher",
   after: "Nachher",
   noPreview: "Dieses Bild ist zu groß für die Anzeige. Die Datei ist vollständig.",

@@ -14,6 +14,7 @@ export default {
   progress: "Progress",
   stop: "Stop",
   slider: "Divider between before and after; arrow keys move it",
+  viewport: "Comparison; zoomed, the arrow keys move it",
   before: "Before",
   after: "After",
   noPreview: "This picture is too large to be shown here. The download is complete.",
