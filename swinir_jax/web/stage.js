@@ -130,7 +130,9 @@ function makeViewer(viewport, slider, buttons, onGone) {
   });
   slider.addEventListener("slide", () => slider.setAttribute("aria-valuenow", Math.round(slider.value)));
   new ResizeObserver(lay).observe(viewport);
+  get("after").addEventListener("load", () => (get("drawing").hidden = true));
   get("after").addEventListener("error", async () => {
+    get("drawing").hidden = true;
     const result = shown;
     const isKept = await fetch(result.after).then((answer) => answer.ok, () => false);
     if (!isKept) onGone(result);
@@ -138,7 +140,7 @@ function makeViewer(viewport, slider, buttons, onGone) {
   });
 
   function showUnseen(unseen) {
-    get("unseen").hidden = !unseen;
+    get("no-preview").hidden = !unseen;
     viewport.hidden = unseen;
   }
 
@@ -146,6 +148,7 @@ function makeViewer(viewport, slider, buttons, onGone) {
     load(result) {
       if (get("after").getAttribute("src") === result.after) return;
       showUnseen(false);
+      get("drawing").hidden = false;
       shown = result;
       slider.value = 50;
       slider.setAttribute("aria-valuenow", 50);

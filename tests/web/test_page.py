@@ -268,6 +268,17 @@ def test_zoom_shows_the_pixels_of_the_result(page, pictures):
     assert inside["height"] <= box["height"] + 1
 
 
+def test_a_comparison_that_takes_its_time_is_told(page, pictures):
+    held = []
+    page.route("**/after", lambda route: held.append(route))
+    page.set_input_files("#file", pictures["photo30.png"][0])
+    finish(page)
+    assert page.is_visible("#drawing")
+    held[0].continue_()
+    page.locator("#drawing").wait_for(state="hidden")
+    assert_shown(page, 76, 60)
+
+
 def test_a_result_that_cannot_be_shown_is_downloaded(page, pictures):
     file, expected = pictures["photo30.png"]
     page.route("**/after", lambda route: route.fulfill(status=204))  # as for a picture larger than memory

@@ -15,6 +15,7 @@ export default {
   stop: "Anhalten",
   slider: "Teiler zwischen vorher und nachher; die Pfeiltasten bewegen ihn",
   viewport: "Vergleich; vergrößert bewegen ihn die Pfeiltasten",
+  drawing: "Vergleich wird gezeichnet",
   before: "Vorher",
   after: "Nachher",
   noPreview: "Dieses Bild ist zu groß für die Anzeige. Die Datei ist vollständig.",

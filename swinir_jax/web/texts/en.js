@@ -15,6 +15,7 @@ export default {
   stop: "Stop",
   slider: "Divider between before and after; arrow keys move it",
   viewport: "Comparison; zoomed, the arrow keys move it",
+  drawing: "Drawing the comparison",
   before: "Before",
   after: "After",
   noPreview: "This picture is too large to be shown here. The download is complete.",

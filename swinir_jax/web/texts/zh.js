@@ -15,6 +15,7 @@ export default {
   stop: "停止",
   slider: "修复前后的分隔线，可用方向键移动",
   viewport: "对比图，放大后可用方向键移动",
+  drawing: "正在绘制对比图",
   before: "修复前",
   after: "修复后",
   noPreview: "图片太大，无法在此显示。下载的文件是完整的。",
