@@ -22,6 +22,7 @@ document.addEventListener("click", (event) => {
 });
 
 let noticed = null; // timer of the notice
+let isPacking = false;
 const early = []; // pictures given before there is a choice, which a reload would lose
 let take = (files) => early.push(...files);
 takePictures(get("file"), get("veil"), (files) => take(files), () => notify(texts.noPicture));
@@ -38,16 +39,7 @@ Object.assign(actions, {
   again: () => queue.restart(queue.shown, settings.choice()),
   remove: () => queue.remove(queue.shown),
   fullscreen: () => stage.toggleFullscreen(),
-  zip: () => {
-    const results = queue.results();
-    saveZip(results, queue.lose).then(
-      () => {
-        for (const result of results) result.isSaved = true;
-        explain("");
-      },
-      (error) => explain(texts.troubles[error.code] ?? error),
-    );
-  },
+  zip: saveAll,
 });
 
 for (const job of kept) queue.add(job, job.choice);
@@ -72,7 +64,22 @@ function change(item) {
   else if (item.state === "stopped") say(`${item.name}: ${texts.states.stopped}`);
 }
 
-// Says below the list why there is no ZIP file.
+async function saveAll() {
+  if (isPacking) return;
+  isPacking = true;
+  explain(texts.packing);
+  const results = queue.results();
+  try {
+    await saveZip(results, queue.lose);
+    for (const result of results) result.isSaved = true;
+    explain("");
+  } catch (error) {
+    explain(texts.troubles[error.code] ?? String(error));
+  }
+  isPacking = false;
+}
+
+// Says below the list how far the ZIP file is, or why there is none.
 function explain(text) {
   get("unsaved").textContent = text;
 }

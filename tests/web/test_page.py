@@ -313,8 +313,14 @@ def test_an_archive_leaves_out_results_that_are_not_kept_any_more(page, pictures
 def test_an_archive_without_the_program_is_explained(page, pictures):
     page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
     page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=SECONDS)
-    page.route("**/result", lambda route: route.abort())
-    page.click("#zip")
+    held = []
+    page.route("**/result", lambda route: held.append(route))
+    with page.expect_request("**/result"):
+        page.click("#zip")
+    page.click("#zip")  # once is enough
+    assert page.text_content("#unsaved") == "Packing the ZIP file"
+    [route] = held
+    route.abort()
     page.locator("#unsaved", has_text="Is it still running?").wait_for()
 
 

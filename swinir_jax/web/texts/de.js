@@ -28,6 +28,7 @@ export default {
   pictures: "Bilder",
   add: "Hinzufügen",
   saveAll: "Alle als ZIP speichern",
+  packing: "ZIP-Datei wird gepackt",
 
   purpose: "Was soll geschehen?",
   purposes: {

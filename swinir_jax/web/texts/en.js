@@ -28,6 +28,7 @@ export default {
   pictures: "Pictures",
   add: "Add",
   saveAll: "Download all as ZIP",
+  packing: "Packing the ZIP file",
 
   purpose: "What should be done?",
   purposes: {

@@ -28,6 +28,7 @@ export default {
   pictures: "图片",
   add: "添加",
   saveAll: "全部下载（ZIP）",
+  packing: "正在打包 ZIP 文件",
 
   purpose: "需要做什么？",
   purposes: {
