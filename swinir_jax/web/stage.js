@@ -30,7 +30,7 @@ export function makeStage(stage, onGone) {
       Object.assign(get("save"), { href: item.result.url, download: item.result.name });
     } else if (view === "failed") {
       get("trouble").textContent = item.trouble ? texts.troubles[item.trouble.code] : texts.states.stopped;
-      get("reason").textContent = item.trouble?.message || item.name;
+      get("reason").textContent = item.trouble?.code === "gone" ? texts.removed : item.trouble?.message || item.name;
     }
     const isOver = !(item?.picture instanceof File) || HOPELESS.includes(item.trouble?.code);
     for (const button of stage.querySelectorAll("[data-do=again]")) button.hidden = isOver;

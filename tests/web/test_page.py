@@ -292,6 +292,7 @@ def test_a_result_that_is_not_kept_any_more_is_not_called_complete(page, picture
     page.set_input_files("#file", pictures["photo30.png"][0])
     finish(page, "failed")
     assert page.text_content("#trouble") == "This picture is not kept any more."
+    assert "Restore this one again" in page.text_content("#reason")
     assert not page.is_visible("#list .get")
     page.unroute("**/after")
     page.locator("#failed [data-do=again]").click()

@@ -79,8 +79,10 @@ export default {
     changed: "Diese Datei lässt sich nicht lesen: Sie wurde inzwischen geändert oder ist ein Ordner.",
     full: "Es sind zu viele Bilder vorhanden. Speichern oder entfernen Sie einige.",
     unreachable: "Das Programm antwortet nicht. Läuft es noch?",
-    offline: "Das Netz ließ sich nicht laden. Besteht eine Verbindung?",
+    offline: "Eine Datei dieser Seite ließ sich nicht laden. Besteht eine Verbindung?",
     zipTooLarge: "Die Ergebnisse sind zu groß für eine ZIP-Datei. Speichern Sie sie einzeln.",
   },
+  removed:
+    "Bilder werden einige Zeit nach dem Speichern entfernt. Verbessern Sie dieses noch einmal, oder fügen Sie seine Datei neu hinzu.",
   fileLimit: (megabytes) => `Dateien dürfen bis zu ${megabytes} MB groß sein.`,
 };

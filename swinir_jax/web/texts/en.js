@@ -79,8 +79,10 @@ export default {
     changed: "This file cannot be read: it has changed meanwhile, or is a folder.",
     full: "Too many pictures are kept. Download or remove some.",
     unreachable: "The program that restores does not answer. Is it still running?",
-    offline: "The network could not be fetched. Is there a connection?",
+    offline: "A file of this page could not be fetched. Is there a connection?",
     zipTooLarge: "The results are too large for one ZIP file. Download them one by one.",
   },
+  removed:
+    "Pictures are removed some time after their download. Restore this one again, or add its file once more.",
   fileLimit: (megabytes) => `Files may have up to ${megabytes} MB.`,
 };

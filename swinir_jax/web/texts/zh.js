@@ -79,8 +79,9 @@ export default {
     changed: "无法读取此文件：它已被更改，或是一个文件夹。",
     full: "保留的图片太多。请下载或移除一些。",
     unreachable: "修复程序没有响应。它还在运行吗？",
-    offline: "无法下载网络。是否已联网？",
+    offline: "无法下载此页面的一个文件。是否已联网？",
     zipTooLarge: "结果太大，无法放入一个 ZIP 文件。请逐个下载。",
   },
+  removed: "图片在下载一段时间后会被移除。请重新修复，或再次添加其文件。",
   fileLimit: (megabytes) => `文件最大 ${megabytes} MB。`,
 };
