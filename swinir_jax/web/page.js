@@ -24,12 +24,19 @@ document.addEventListener("click", (event) => {
 let noticed = null; // timer of the notice
 let isPacking = false;
 const early = []; // pictures given before there is a choice, which a reload would lose
-let take = (files) => early.push(...files);
+let take = (files) => {
+  early.push(...files);
+  if (files.length) get("formats").textContent = texts.soon;
+};
 takePictures(get("file"), get("veil"), (files) => take(files), () => notify(texts.noPicture));
 const { choices, limits, kept } = await engine.list(() => !early.length).catch((error) => {
   get("formats").textContent = texts.troubles[error.code] ?? String(error);
-  return new Promise(() => {}); // without choices, nothing can be done
+  document.querySelector("#empty [data-do=choose]").textContent = texts.reload;
+  actions.choose = () => location.reload();
+  take = () => {};
+  return new Promise(() => {}); // without choices, nothing else can be done
 });
+get("formats").textContent = texts.formats[engine.name];
 const settings = makeSettings(get("settings"), choices);
 const stage = makeStage(get("stage"), (result) => queue.lose(result));
 const queue = makeQueue({ engine, limits, list: get("list"), onShow: show, onChange: change });

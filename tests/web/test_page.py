@@ -184,6 +184,9 @@ def test_a_program_that_fails_at_the_start_is_named(page):
     page.reload()
     page.locator("#formats", has_text="could not be restored").wait_for()
     assert page.get_attribute("body", "data-ready") is None
+    page.unroute("**/api/choices")
+    page.get_by_role("button", name="Load again").click()
+    page.wait_for_selector("body[data-ready]")
 
 
 def test_several_files_are_a_queue_with_one_archive(page, pictures):

@@ -6,6 +6,8 @@ export default {
   choose: "Bilder auswählen",
   orPaste: "oder eines mit Strg+V einfügen",
   noPicture: "Das enthält kein Bild. Fügen Sie ein Bild oder seine Datei ein, keinen Link oder Text.",
+  soon: "Einen Moment, die Seite wird vorbereitet.",
+  reload: "Neu laden",
   formats: {
     app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF und andere. 16 Bit, Transparenz, Farbprofil und Kameradaten bleiben erhalten.",
     browser:

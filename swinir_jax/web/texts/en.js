@@ -6,6 +6,8 @@ export default {
   choose: "Choose pictures",
   orPaste: "or paste one with Ctrl+V",
   noPicture: "That holds no picture. Paste or drop a picture or its file, not a link or a text.",
+  soon: "One moment, the page is getting ready.",
+  reload: "Load again",
   formats: {
     app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF and more. 16 bits, transparency, colour profile and camera data are kept.",
     browser:

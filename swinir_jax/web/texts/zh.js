@@ -6,6 +6,8 @@ export default {
   choose: "选择图片",
   orPaste: "或按 Ctrl+V 粘贴",
   noPicture: "其中没有图片。请粘贴或拖入图片或其文件，而不是链接或文字。",
+  soon: "请稍候，页面正在准备。",
+  reload: "重新加载",
   formats: {
     app: "支持 PNG、JPEG、TIFF、WebP、HEIC、AVIF 等格式。保留 16 位色深、透明度、色彩配置和相机信息。",
     browser:
