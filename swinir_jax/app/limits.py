@@ -18,5 +18,5 @@ class Limits:
     file_bytes: int = 500 * 10**6
     pixels: int = 200 * 10**6
     jobs: int = 200
-    keep_seconds: float = 3600
+    keep_seconds: float = 24 * 3600  # a batch may run overnight
     keep_after_download: float = 60

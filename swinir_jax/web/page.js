@@ -7,6 +7,8 @@ import { makeStage } from "./stage.js";
 import { fillTexts, texts } from "./texts.js";
 import { saveZip } from "./zip.js";
 
+const NOTICE = 8000; // milliseconds for which a notice is shown
+
 const get = (id) => document.getElementById(id);
 
 fillTexts(document);
@@ -19,13 +21,22 @@ document.addEventListener("click", (event) => {
   if (button) actions[button.dataset.do]?.();
 });
 
+let noticed = null; // timer of the notice
+let isPacking = false;
 const early = []; // pictures given before there is a choice, which a reload would lose
-let take = (files) => early.push(...files);
-takePictures(get("file"), get("veil"), (files) => take(files));
+let take = (files) => {
+  early.push(...files);
+  if (files.length) get("formats").textContent = texts.soon;
+};
+takePictures(get("file"), get("veil"), (files) => take(files), () => notify(texts.noPicture));
 const { choices, limits, kept } = await engine.list(() => !early.length).catch((error) => {
   get("formats").textContent = texts.troubles[error.code] ?? String(error);
-  return new Promise(() => {}); // without choices, nothing can be done
+  document.querySelector("#empty [data-do=choose]").textContent = texts.reload;
+  actions.choose = () => location.reload();
+  take = () => {};
+  return new Promise(() => {}); // without choices, nothing else can be done
 });
+get("formats").textContent = texts.formats[engine.name];
 const settings = makeSettings(get("settings"), choices);
 const stage = makeStage(get("stage"), (result) => queue.lose(result));
 const queue = makeQueue({ engine, limits, list: get("list"), onShow: show, onChange: change });
@@ -35,16 +46,7 @@ Object.assign(actions, {
   again: () => queue.restart(queue.shown, settings.choice()),
   remove: () => queue.remove(queue.shown),
   fullscreen: () => stage.toggleFullscreen(),
-  zip: () => {
-    const results = queue.results();
-    saveZip(results, queue.lose).then(
-      () => {
-        for (const result of results) result.isSaved = true;
-        explain("");
-      },
-      (error) => explain(texts.troubles[error.code] ?? error),
-    );
-  },
+  zip: saveAll,
 });
 
 for (const job of kept) queue.add(job, job.choice);
@@ -69,9 +71,32 @@ function change(item) {
   else if (item.state === "stopped") say(`${item.name}: ${texts.states.stopped}`);
 }
 
-// Says below the list why there is no ZIP file.
+async function saveAll() {
+  if (isPacking) return;
+  isPacking = true;
+  explain(texts.packing);
+  const results = queue.results();
+  try {
+    await saveZip(results, queue.lose);
+    for (const result of results) result.isSaved = true;
+    explain("");
+  } catch (error) {
+    explain(texts.troubles[error.code] ?? String(error));
+  }
+  isPacking = false;
+}
+
+// Says below the list how far the ZIP file is, or why there is none.
 function explain(text) {
   get("unsaved").textContent = text;
+}
+
+// Shows a text for a while; `say` tells it to screen readers.
+function notify(text) {
+  say(text);
+  get("notice").textContent = text;
+  clearTimeout(noticed);
+  noticed = setTimeout(() => (get("notice").textContent = ""), NOTICE);
 }
 
 function say(text) {

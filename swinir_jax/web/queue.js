@@ -1,5 +1,6 @@
 // The list of pictures, which are restored one after the other.
 import { duration, texts } from "./texts.js";
+import { makeThumb } from "./thumb.js";
 import { Trouble } from "./trouble.js";
 
 // Returns the queue. `onShow(item)` is called when another picture is shown, or the shown one has changed; `onChange(item)`
@@ -132,23 +133,23 @@ function isReadable(file) {
 function draw(item, queue) {
   const root = document.getElementById("line").content.firstElementChild.cloneNode(true);
   const part = (name) => root.querySelector(`.${name}`);
-  const thumb = part("thumb").firstChild;
+  const drawThumb = makeThumb(part("thumb").firstChild);
   part("name").textContent = part("pick").title = item.name;
-  part("pick").addEventListener("click", () => queue.show(item));
+  part("pick").addEventListener("click", () => {
+    queue.show(item);
+    document.getElementById("stage").scrollIntoView({ block: "nearest" }); // on a phone, it lies above the list
+  });
   part("remove").addEventListener("click", () => queue.remove(item));
   part("get").addEventListener("click", () => (item.result.isSaved = true));
   part("remove").setAttribute("aria-label", `${texts.remove}: ${item.name}`);
   part("get").setAttribute("aria-label", `${texts.save}: ${item.name}`);
-  thumb.addEventListener("load", () => (thumb.hidden = false));
 
   function update() {
     root.dataset.state = item.state;
     part("state").textContent = describe(item);
     part("get").hidden = !item.result;
     if (item.result) Object.assign(part("get"), { href: item.result.url, download: item.result.name });
-    const before = item.result?.before ?? item.progress?.before;
-    if (before && thumb.getAttribute("src") !== before) thumb.src = before;
-    else if (!before && !thumb.complete) thumb.removeAttribute("src"); // the engine keeps the picture no more
+    drawThumb(item.result?.before ?? item.progress?.before);
   }
   return { root, pick: part("pick"), update };
 }

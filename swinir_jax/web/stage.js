@@ -30,7 +30,7 @@ export function makeStage(stage, onGone) {
       Object.assign(get("save"), { href: item.result.url, download: item.result.name });
     } else if (view === "failed") {
       get("trouble").textContent = item.trouble ? texts.troubles[item.trouble.code] : texts.states.stopped;
-      get("reason").textContent = item.trouble?.message || item.name;
+      get("reason").textContent = item.trouble?.code === "gone" ? texts.removed : item.trouble?.message || item.name;
     }
     const isOver = !(item?.picture instanceof File) || HOPELESS.includes(item.trouble?.code);
     for (const button of stage.querySelectorAll("[data-do=again]")) button.hidden = isOver;
@@ -91,6 +91,7 @@ function makeViewer(viewport, slider, buttons, onGone) {
     slider.style.height = `${shown.height * scale}px`;
     slider.classList.toggle("pixels", scale * devicePixelRatio >= 2);
     viewport.classList.toggle("zoomed", scale > fit);
+    viewport.tabIndex = scale > fit ? 0 : -1; // the arrow keys scroll what has the focus
     const box = slider.getBoundingClientRect();
     viewport.scrollBy(box.left + x * box.width - middle[0], box.top + y * box.height - middle[1]);
     for (const button of buttons.children) button.setAttribute("aria-pressed", String(button.dataset.zoom === zoom));
@@ -124,9 +125,14 @@ function makeViewer(viewport, slider, buttons, onGone) {
   buttons.addEventListener("click", (event) => {
     if (event.target.dataset.zoom) setZoom(event.target.dataset.zoom);
   });
+  slider.addEventListener("keydown", (event) => {
+    if (["ArrowLeft", "ArrowRight"].includes(event.key)) event.preventDefault(); // would scroll the picture as well
+  });
   slider.addEventListener("slide", () => slider.setAttribute("aria-valuenow", Math.round(slider.value)));
   new ResizeObserver(lay).observe(viewport);
+  get("after").addEventListener("load", () => (get("drawing").hidden = true));
   get("after").addEventListener("error", async () => {
+    get("drawing").hidden = true;
     const result = shown;
     const isKept = await fetch(result.after).then((answer) => answer.ok, () => false);
     if (!isKept) onGone(result);
@@ -134,7 +140,7 @@ function makeViewer(viewport, slider, buttons, onGone) {
   });
 
   function showUnseen(unseen) {
-    get("unseen").hidden = !unseen;
+    get("no-preview").hidden = !unseen;
     viewport.hidden = unseen;
   }
 
@@ -142,6 +148,7 @@ function makeViewer(viewport, slider, buttons, onGone) {
     load(result) {
       if (get("after").getAttribute("src") === result.after) return;
       showUnseen(false);
+      get("drawing").hidden = false;
       shown = result;
       slider.value = 50;
       slider.setAttribute("aria-valuenow", 50);

@@ -147,7 +147,9 @@ def test_one_picture_is_restored_at_a_time(spool, gate):
     run(test)
 
 
-def test_files_are_removed_after_the_download_or_in_time_and_at_the_end(spool, monkeypatch):
+@pytest.fixture
+def now(monkeypatch):
+    """Returns a list of the seconds by which the clock of jobs is ahead; the server sweeps all the time."""
     now = [0.0]
 
     class Clock:
@@ -155,7 +157,22 @@ def test_files_are_removed_after_the_download_or_in_time_and_at_the_end(spool, m
 
     monkeypatch.setattr(jobs_module, "time", Clock)
     monkeypatch.setattr("swinir_jax.app.server._SWEEP_SECONDS", 0.02)
+    return now
 
+
+def test_the_results_of_a_night_are_kept(spool, now):
+    async def test():
+        async with serving() as client:
+            key = await client.upload(png())
+            await client.end(key)
+            now[0] = 12 * 3600
+            await asyncio.sleep(0.1)
+            assert (await client.ask("GET", f"/api/jobs/{key}/result"))[0] == 200
+
+    run(test)
+
+
+def test_files_are_removed_after_the_download_or_in_time_and_at_the_end(spool, now):
     async def test():
         async with serving(Limits(keep_seconds=3600, keep_after_download=60)) as client:
             first, second, third = [await client.upload(png()) for _ in range(3)]

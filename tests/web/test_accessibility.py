@@ -54,6 +54,38 @@ def test_the_keyboard_reaches_everything(page, pictures):
     assert names == []
 
 
+def test_arrow_keys_move_either_the_divider_or_the_zoomed_picture(page, pictures):
+    page.set_input_files("#file", pictures["photo200.png"][0])
+    finish(page)
+    page.get_by_role("button", name="400 %").click()
+    place = "[document.getElementById('viewport').scrollLeft, document.getElementById('slider').value]"
+    left, _ = page.evaluate(place)
+    page.focus("#slider")
+    page.keyboard.down("ArrowRight")
+    page.locator("#slider:not([aria-valuenow='50'])").wait_for()
+    page.keyboard.up("ArrowRight")
+    page.wait_for_timeout(500)  # browsers scroll smoothly
+    still, divider = page.evaluate(place)
+    assert still == left
+    assert divider > 50
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.id") == "viewport"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)
+    scrolled, unmoved = page.evaluate(place)
+    assert scrolled > left
+    assert unmoved == divider
+
+
+def test_a_picture_that_is_chosen_in_the_list_comes_into_view(page, pictures):
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
+    page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=SECONDS)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.evaluate("document.querySelector('#list li:nth-child(2) .pick').click()")  # Playwright would scroll
+    assert page.locator("#stage").bounding_box()["y"] >= -1
+
+
 @pytest.mark.parametrize(("width", "text"), [(320, 16), (320, 32), (1280, 32)])
 def test_the_page_takes_the_browsers_text_size_and_no_text_is_lost(page, pictures, width, text):
     page.set_viewport_size({"width": width, "height": 600})

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from picture_files import make_pixels, pillow_bytes
+from PIL import Image
 from site_visits import SECONDS, download, finish, wait_for_tiles
 
 
@@ -74,6 +75,29 @@ def test_drop_and_paste(page, pictures):
     )
     page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=SECONDS)
     assert download(page).path().read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_what_holds_no_picture_is_answered(page, way):
+    page.evaluate(
+        """(way) => {
+          const data = new DataTransfer();
+          data.setData("text/uri-list", "https://example.org/photo.jpg");
+          const event = way === "paste"
+            ? new ClipboardEvent("paste", { clipboardData: data, cancelable: true })
+            : new DragEvent("drop", { dataTransfer: data, cancelable: true });
+          document.dispatchEvent(event);
+        }""",
+        way,
+    )
+    assert "not a link or a text" in page.text_content("#notice")
+    assert page.text_content("#live") == page.text_content("#notice")
+    finish(page, "empty")
+
+
+def test_the_pages_own_pictures_are_not_dropped_on_it(page):
+    begins = "document.images[0].dispatchEvent(new DragEvent('dragstart', { bubbles: true, cancelable: true }))"
+    assert not page.evaluate(begins)  # Chromium offers such a picture as a file
 
 
 UNREADABLE = {
@@ -160,6 +184,9 @@ def test_a_program_that_fails_at_the_start_is_named(page):
     page.reload()
     page.locator("#formats", has_text="could not be restored").wait_for()
     assert page.get_attribute("body", "data-ready") is None
+    page.unroute("**/api/choices")
+    page.get_by_role("button", name="Load again").click()
+    page.wait_for_selector("body[data-ready]")
 
 
 def test_several_files_are_a_queue_with_one_archive(page, pictures):
@@ -178,6 +205,25 @@ def test_several_files_are_a_queue_with_one_archive(page, pictures):
             assert files.read(name) == pictures[given][1].read_bytes()
     page.click("#list li:nth-child(2) .pick")
     assert download(page).path().read_bytes() == pictures["photo30.png"][1].read_bytes()
+
+
+def test_the_list_holds_small_copies_of_pictures(page, pictures):
+    page.set_input_files("#file", pictures["photo200.png"][0])
+    finish(page)
+    page.locator("#list canvas:not([hidden])").wait_for()
+    small, middle = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("#list canvas");
+          const data = [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
+          return [canvas.width, [0, 1, 2, 3].map((i) => data.filter((_, k) => k % 4 === i)
+            .reduce((sum, value) => sum + value) * 4 / data.length)];
+        }"""
+    )
+    assert small < 100
+    with Image.open(pictures["photo200.png"][0]) as image:
+        expected = np.asarray(image)[:, 4:-4].mean((0, 1))  # 200 x 208 pixels, of which the middle is shown
+    assert middle == pytest.approx([*expected, 255], abs=2)
+    assert page.locator("#list img").count() == 0
 
 
 def test_a_reload_in_mid_job_goes_on(page, pictures):
@@ -225,6 +271,17 @@ def test_zoom_shows_the_pixels_of_the_result(page, pictures):
     assert inside["height"] <= box["height"] + 1
 
 
+def test_a_comparison_that_takes_its_time_is_told(page, pictures):
+    held = []
+    page.route("**/after", lambda route: held.append(route))
+    page.set_input_files("#file", pictures["photo30.png"][0])
+    finish(page)
+    assert page.is_visible("#drawing")
+    held[0].continue_()
+    page.locator("#drawing").wait_for(state="hidden")
+    assert_shown(page, 76, 60)
+
+
 def test_a_result_that_cannot_be_shown_is_downloaded(page, pictures):
     file, expected = pictures["photo30.png"]
     page.route("**/after", lambda route: route.fulfill(status=204))  # as for a picture larger than memory
@@ -238,6 +295,7 @@ def test_a_result_that_is_not_kept_any_more_is_not_called_complete(page, picture
     page.set_input_files("#file", pictures["photo30.png"][0])
     finish(page, "failed")
     assert page.text_content("#trouble") == "This picture is not kept any more."
+    assert "Restore this one again" in page.text_content("#reason")
     assert not page.is_visible("#list .get")
     page.unroute("**/after")
     page.locator("#failed [data-do=again]").click()
@@ -259,8 +317,14 @@ def test_an_archive_leaves_out_results_that_are_not_kept_any_more(page, pictures
 def test_an_archive_without_the_program_is_explained(page, pictures):
     page.set_input_files("#file", [pictures[name][0] for name in ("photo40.png", "photo30.png")])
     page.wait_for_selector("#list li:nth-child(2)[data-state=done]", timeout=SECONDS)
-    page.route("**/result", lambda route: route.abort())
-    page.click("#zip")
+    held = []
+    page.route("**/result", lambda route: held.append(route))
+    with page.expect_request("**/result"):
+        page.click("#zip")
+    page.click("#zip")  # once is enough
+    assert page.text_content("#unsaved") == "Packing the ZIP file"
+    [route] = held
+    route.abort()
     page.locator("#unsaved", has_text="Is it still running?").wait_for()
 
 

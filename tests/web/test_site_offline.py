@@ -152,8 +152,10 @@ def test_pictures_given_before_the_page_is_ready_are_not_lost(browser, site):
         with page.expect_file_chooser():
             page.locator("#empty [data-do=choose]").click()
         give(page, "nothing.png", b"")
+        assert "getting ready" in page.text_content("#formats")
         page.evaluate("allow()")
         finish(page, "failed")
+        assert "PNG" in page.text_content("#formats")
         assert page.locator("#list li").count() == 1
 
 

@@ -5,6 +5,9 @@ export default {
   dropHere: "Loslassen zum Verbessern",
   choose: "Bilder auswählen",
   orPaste: "oder eines mit Strg+V einfügen",
+  noPicture: "Das enthält kein Bild. Fügen Sie ein Bild oder seine Datei ein, keinen Link oder Text.",
+  soon: "Einen Moment, die Seite wird vorbereitet.",
+  reload: "Neu laden",
   formats: {
     app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF und andere. 16 Bit, Transparenz, Farbprofil und Kameradaten bleiben erhalten.",
     browser:
@@ -13,6 +16,8 @@ export default {
   progress: "Fortschritt",
   stop: "Anhalten",
   slider: "Teiler zwischen vorher und nachher; die Pfeiltasten bewegen ihn",
+  viewport: "Vergleich; vergrößert bewegen ihn die Pfeiltasten",
+  drawing: "Vergleich wird gezeichnet",
   before: "Vorher",
   after: "Nachher",
   noPreview: "Dieses Bild ist zu groß für die Anzeige. Die Datei ist vollständig.",
@@ -25,6 +30,7 @@ export default {
   pictures: "Bilder",
   add: "Hinzufügen",
   saveAll: "Alle als ZIP speichern",
+  packing: "ZIP-Datei wird gepackt",
 
   purpose: "Was soll geschehen?",
   purposes: {
@@ -75,8 +81,10 @@ export default {
     changed: "Diese Datei lässt sich nicht lesen: Sie wurde inzwischen geändert oder ist ein Ordner.",
     full: "Es sind zu viele Bilder vorhanden. Speichern oder entfernen Sie einige.",
     unreachable: "Das Programm antwortet nicht. Läuft es noch?",
-    offline: "Das Netz ließ sich nicht laden. Besteht eine Verbindung?",
+    offline: "Eine Datei dieser Seite ließ sich nicht laden. Besteht eine Verbindung?",
     zipTooLarge: "Die Ergebnisse sind zu groß für eine ZIP-Datei. Speichern Sie sie einzeln.",
   },
+  removed:
+    "Bilder werden einige Zeit nach dem Speichern entfernt. Verbessern Sie dieses noch einmal, oder fügen Sie seine Datei neu hinzu.",
   fileLimit: (megabytes) => `Dateien dürfen bis zu ${megabytes} MB groß sein.`,
 };

@@ -5,6 +5,9 @@ export default {
   dropHere: "Drop to restore",
   choose: "Choose pictures",
   orPaste: "or paste one with Ctrl+V",
+  noPicture: "That holds no picture. Paste or drop a picture or its file, not a link or a text.",
+  soon: "One moment, the page is getting ready.",
+  reload: "Load again",
   formats: {
     app: "PNG, JPEG, TIFF, WebP, HEIC, AVIF and more. 16 bits, transparency, colour profile and camera data are kept.",
     browser:
@@ -13,6 +16,8 @@ export default {
   progress: "Progress",
   stop: "Stop",
   slider: "Divider between before and after; arrow keys move it",
+  viewport: "Comparison; zoomed, the arrow keys move it",
+  drawing: "Drawing the comparison",
   before: "Before",
   after: "After",
   noPreview: "This picture is too large to be shown here. The download is complete.",
@@ -25,6 +30,7 @@ export default {
   pictures: "Pictures",
   add: "Add",
   saveAll: "Download all as ZIP",
+  packing: "Packing the ZIP file",
 
   purpose: "What should be done?",
   purposes: {
@@ -75,8 +81,10 @@ export default {
     changed: "This file cannot be read: it has changed meanwhile, or is a folder.",
     full: "Too many pictures are kept. Download or remove some.",
     unreachable: "The program that restores does not answer. Is it still running?",
-    offline: "The network could not be fetched. Is there a connection?",
+    offline: "A file of this page could not be fetched. Is there a connection?",
     zipTooLarge: "The results are too large for one ZIP file. Download them one by one.",
   },
+  removed:
+    "Pictures are removed some time after their download. Restore this one again, or add its file once more.",
   fileLimit: (megabytes) => `Files may have up to ${megabytes} MB.`,
 };

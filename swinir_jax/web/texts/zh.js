@@ -5,6 +5,9 @@ export default {
   dropHere: "松开即可修复",
   choose: "选择图片",
   orPaste: "或按 Ctrl+V 粘贴",
+  noPicture: "其中没有图片。请粘贴或拖入图片或其文件，而不是链接或文字。",
+  soon: "请稍候，页面正在准备。",
+  reload: "重新加载",
   formats: {
     app: "支持 PNG、JPEG、TIFF、WebP、HEIC、AVIF 等格式。保留 16 位色深、透明度、色彩配置和相机信息。",
     browser:
@@ -13,6 +16,8 @@ export default {
   progress: "进度",
   stop: "停止",
   slider: "修复前后的分隔线，可用方向键移动",
+  viewport: "对比图，放大后可用方向键移动",
+  drawing: "正在绘制对比图",
   before: "修复前",
   after: "修复后",
   noPreview: "图片太大，无法在此显示。下载的文件是完整的。",
@@ -25,6 +30,7 @@ export default {
   pictures: "图片",
   add: "添加",
   saveAll: "全部下载（ZIP）",
+  packing: "正在打包 ZIP 文件",
 
   purpose: "需要做什么？",
   purposes: {
@@ -75,8 +81,9 @@ export default {
     changed: "无法读取此文件：它已被更改，或是一个文件夹。",
     full: "保留的图片太多。请下载或移除一些。",
     unreachable: "修复程序没有响应。它还在运行吗？",
-    offline: "无法下载网络。是否已联网？",
+    offline: "无法下载此页面的一个文件。是否已联网？",
     zipTooLarge: "结果太大，无法放入一个 ZIP 文件。请逐个下载。",
   },
+  removed: "图片在下载一段时间后会被移除。请重新修复，或再次添加其文件。",
   fileLimit: (megabytes) => `文件最大 ${megabytes} MB。`,
 };
