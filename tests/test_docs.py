@@ -199,8 +199,8 @@ def test_the_page_of_the_app_tells_its_limits():
     text, limits = " ".join(page("app").split()), Limits()
     assert f"largest file ({limits.file_bytes / 1e6:g} MB) and picture ({limits.pixels / 1e6:g} million pixels)" in text
     assert f"One picture is restored at a time, and {limits.jobs} are kept at most." in text
-    assert "removed a minute after the download, else after an hour" in text
-    assert (limits.keep_after_download, limits.keep_seconds) == (60, 3600)
+    assert "removed a minute after the download, else after a day" in text
+    assert (limits.keep_after_download, limits.keep_seconds) == (60, 24 * 3600)
 
 
 def test_the_architecture_page_shows_the_layers_that_lint_checks():
