@@ -10,7 +10,8 @@ import argparse
 
 import numpy as np
 from networks import PHOTO
-from PIL import Image, ImageDraw
+from PIL import Image
+from sheets import draw_sheet
 from tables import ROOT
 
 from swinir_jax import Restorer, load_pretrained
@@ -43,21 +44,18 @@ def panels(model: str, task: str, level: int) -> list[Image.Image]:
     ((_, images),) = evaluate(protocol, level, restorer.restore, [(PHOTO, None)])
     full = [Image.fromarray(np.asarray(image)) for image in (images.lq, images.restored, images.hq)]
     size = full[-1].size
-    return [image.resize(size, Image.Resampling.BICUBIC).crop(CROP) for image in full]
+    crops = [image.resize(size, Image.Resampling.BICUBIC).crop(CROP) for image in full]
+    return [crop.resize((SIDE, SIDE), Image.Resampling.LANCZOS) for crop in crops]
 
 
 def main() -> None:
     """Draws all rows and writes the picture."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # refuses options
     rows = [row for row in ROWS if row[0] in bundled_models()]
-    sheet = Image.new("RGB", (3 * SIDE, len(rows) * (SIDE + LABEL)), "white")
-    pen = ImageDraw.Draw(sheet)
-    for y, (model, task, level, given) in enumerate(rows):
-        top = y * (SIDE + LABEL)
-        for x, (panel, label) in enumerate(zip(panels(model, task, level), (given, model, "truth"), strict=True)):
-            pen.text((x * SIDE + 4, top + 3), label, fill="black")
-            sheet.paste(panel.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x * SIDE, top + LABEL))
-    sheet.save(OUT, quality=92)
+    labelled = [
+        [*zip((given, model, "truth"), panels(model, task, level), strict=True)] for model, task, level, given in rows
+    ]
+    draw_sheet(labelled, LABEL).save(OUT, quality=92)
 
 
 if __name__ == "__main__":

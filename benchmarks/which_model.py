@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from networks import PHOTO
-from PIL import Image, ImageDraw
+from PIL import Image
+from sheets import draw_sheet
 from tables import ROOT, markdown, replace_table
 
 from swinir_jax import choose_models, load_restorer
@@ -68,13 +69,8 @@ def cropped(image: np.ndarray, side: int) -> Image.Image:
 
 def draw(name: str, rows: Sequence[Sequence[Panel]], side: int) -> None:
     """Writes rows of labelled panels to docs/NAME."""
-    sheet = Image.new("RGB", (max(map(len, rows)) * SIDE, len(rows) * (SIDE + LABEL)), "white")
-    pen = ImageDraw.Draw(sheet)
-    for i, row in enumerate(rows):
-        for j, (label, image) in enumerate(row):
-            pen.text((j * SIDE + 3, i * (SIDE + LABEL) + 2), label, fill="black")
-            sheet.paste(cropped(image, side), (j * SIDE, i * (SIDE + LABEL) + LABEL))
-    sheet.save(ROOT / "docs" / name, quality=85, optimize=True)
+    panels = [[(label, cropped(image, side)) for label, image in row] for row in rows]
+    draw_sheet(panels, LABEL).save(ROOT / "docs" / name, quality=85, optimize=True)
 
 
 def damages(truth: np.ndarray, scale: int) -> list[list[Panel]]:

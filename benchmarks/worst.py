@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 from photo_networks import pretrained
-from PIL import Image, ImageDraw
+from PIL import Image
+from sheets import draw_sheet
 from tables import ROOT
 
 from swinir_jax.checkpoints.purposes import PURPOSES
@@ -41,13 +42,13 @@ class Case(NamedTuple):
 
     Attributes:
       gain: by how much the answer is nearer to the truth than the input enlarged, by the perceptual distance.
-      labels: lines above the panels.
-      panels: the input enlarged, the answer and the truth.
+      labels: lines above the images.
+      images: the input enlarged, the answer and the truth.
     """
 
     gain: float
     labels: tuple[str, ...]
-    panels: tuple[np.ndarray, ...]
+    images: tuple[np.ndarray, ...]
 
 
 def cases(files: list[Path], name: str, scale: int, distance: Distance) -> Iterator[Case]:
@@ -61,8 +62,14 @@ def cases(files: list[Path], name: str, scale: int, distance: Distance) -> Itera
             f"{scores[f'psnr_y{end}']:.2f} dB, distance {scores[f'distance{end}']:.2f}" for end in ("_bicubic", "")
         )
         labels = (f"input\n{before}", f"{name}\n{after}", f"truth\n{PLACE.sub('', result.name)}")
-        panels = (images.bicubic, images.restored, np.asarray(images.hq))
-        yield Case(scores["distance_bicubic"] - scores["distance"], labels, panels)
+        shown = (images.bicubic, images.restored, np.asarray(images.hq))
+        yield Case(scores["distance_bicubic"] - scores["distance"], labels, shown)
+
+
+def middle(image: np.ndarray) -> Image.Image:
+    """Cuts out the middle square of a photograph."""
+    top, left = ((side - SIDE) // 2 for side in image.shape[:2])
+    return Image.fromarray(image[top : top + SIDE, left : left + SIDE])
 
 
 def main() -> None:
@@ -72,18 +79,11 @@ def main() -> None:
     args = parser.parse_args()
     files = [file for file, _ in find_images(args.hq).pairs][::EVERY]
     distance = load_distance(DEFAULT_DISTANCE)
-    networks = PURPOSES["photo"].rows["fast"].networks
-    sheet = Image.new("RGB", (3 * SHOWN * SIDE, len(networks) * (SIDE + LABEL)), "white")
-    pen = ImageDraw.Draw(sheet)
-    for row, (scale, name) in enumerate(networks.items()):
+    rows = []
+    for scale, name in PURPOSES["photo"].rows["fast"].networks.items():
         worst = heapq.nsmallest(SHOWN, cases(files, name, scale, distance), key=lambda case: case.gain)
-        cells = [cell for case in worst for cell in zip(case.labels, case.panels, strict=True)]
-        for column, (label, panel) in enumerate(cells):
-            left, top = column * SIDE, row * (SIDE + LABEL)
-            pen.text((left + 3, top + 2), label, fill="black")
-            y, x = ((side - SIDE) // 2 for side in panel.shape[:2])
-            sheet.paste(Image.fromarray(panel[y : y + SIDE, x : x + SIDE]), (left, top + LABEL))
-    sheet.save(OUT, quality=88, optimize=True)
+        rows.append([panel for case in worst for panel in zip(case.labels, map(middle, case.images), strict=True)])
+    draw_sheet(rows, LABEL).save(OUT, quality=88, optimize=True)
 
 
 if __name__ == "__main__":
