@@ -73,7 +73,12 @@ SLOW = """
 import sys, time
 from swinir_jax.app.networks import Networks
 from swinir_jax.cli.main import main
-Networks.restore = lambda *arguments: time.sleep(60)
+
+def restore(*arguments):
+    print("restoring", file=sys.stderr, flush=True)
+    time.sleep(60)
+
+Networks.restore = restore
 sys.exit(main())
 """
 
@@ -86,6 +91,7 @@ def test_a_second_signal_does_not_wait_for_the_tile(tmp_path):
         choice = json.load(urlopen(f"{address}api/choices"))["choices"][0]["key"]
         urlopen(f"{address}api/jobs?name=a.png&choice={choice}", pillow_bytes(make_pixels(3), "PNG"))
         assert list(tmp_path.iterdir())
+        assert process.stderr.readline() == "restoring\n"  # a picture that still waits would hold nothing
         process.terminate()
         assert "again ends at once" in process.stderr.readline()
         end = time.monotonic() + 20
