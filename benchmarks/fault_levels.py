@@ -29,7 +29,14 @@ from swinir_jax.metrics import psnr
 
 RESULTS = ROOT / "benchmarks" / "results" / "fault_levels.json"
 PAGE = ROOT / "swinir_jax" / "pretrained" / "README.md"
-NETWORKS = ("real_denoise", "jpeg_light", "color_denoise_light")
+# By the heading of the column: the network, and the strength, of which None is the default.
+NETWORKS = {
+    "real_denoise": ("real_denoise", None),
+    "--strength 0": ("real_denoise", 0),
+    "--strength 1": ("real_denoise", 1),
+    "jpeg_light": ("jpeg_light", None),
+    "color_denoise_light": ("color_denoise_light", None),
+}
 SIDE = 128  # pixels of a crop's side
 
 
@@ -63,7 +70,9 @@ def main() -> None:
     args = parser.parse_args()
     distance = load_distance("efficientnet_lite0", args.weights_dir)
     photographs = [middle(file, SIDE) for file, _ in find_images(args.hq).pairs]
-    restorers = {name: Restorer(*load_pretrained(name)) for name in NETWORKS}
+    restorers = {
+        column: Restorer(*load_pretrained(name, strength=strength)) for column, (name, strength) in NETWORKS.items()
+    }
     rows = {}
     for fault, damage in FAULTS.items():
         damaged = [damage(image) for image in photographs]

@@ -12,7 +12,7 @@ from goldens import params_of
 from small_model import CONFIG, PARAMS
 
 from swinir_jax import SwinIR, SwinIRConfig
-from swinir_jax.app.networks import Offer
+from swinir_jax.app.networks import Offer, Part
 from swinir_jax.app.site import make_site
 from swinir_jax.inference.chain import NetworkChain
 
@@ -23,11 +23,20 @@ NETWORKS = {
         SwinIR(_LIKE_JPEG),
         params_of(_LIKE_JPEG, 2),
     ),
+    "ended_0.5": (SwinIR(CONFIG), PARAMS),
+    "ended_1": (SwinIR(CONFIG), params_of(CONFIG, 2)),
 }
 
 
-def _offer(purpose, scale, *networks):
-    return Offer(purpose=purpose, scale=scale, networks=networks, place="bundled", load=lambda **options: None)
+def _offer(purpose, scale, *networks, strength=None):
+    return Offer(
+        purpose=purpose,
+        scale=scale,
+        strength=strength,
+        networks=networks,
+        place="bundled",
+        load=lambda **options: None,
+    )
 
 
 OFFERS = [
@@ -35,11 +44,14 @@ OFFERS = [
     _offer("clean", 3, "double", "double"),
     _offer("jpeg", 1, "repair"),
     _offer("photo", 4, "another network"),
+    _offer("photo", 2, "ended", strength=0.5),
+    _offer("photo", 2, "ended", strength=1),
 ]
 
 
 def write_site(folder, runtime):
-    make_site(folder, OFFERS, NETWORKS, runtime)
+    parts = (Part("double"), Part("repair"), Part("ended", 0.5), Part("ended", 1))
+    make_site(folder, OFFERS, {part: NETWORKS[str(part)] for part in parts}, runtime)
 
 
 def expected_pixels(pixels, names, scale):

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from swinir_jax.checkpoints.folders import is_two_ended
 from swinir_jax.checkpoints.pretrained import load_pretrained
@@ -25,6 +25,21 @@ Done = Callable[[int, int], None]
 _SIZES = 8  # sizes of pictures after which a restorer is replaced, because it keeps a program for each size
 
 
+class Part(NamedTuple):
+    """A network, as `load_pretrained` takes it.
+
+    Attributes:
+      name: name of the network.
+      strength: from 0, faithful, to 1, strong; None for a network without two ends.
+    """
+
+    name: str
+    strength: float | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.strength is None else f"{self.name}_{self.strength:g}"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Offer:
     """One thing that can be done with a picture.
@@ -34,7 +49,7 @@ class Offer:
       scale: enlargement.
       quality: "fast" or "best".
       level: level of the degradation; None without levels.
-      strength: from 0, faithful, to 1, sharp; None for a network without two ends.
+      strength: from 0, faithful, to 1, strong; None for a network without two ends.
       networks: names of the networks in the order in which they run.
       place: "to be fetched" if one of them is, else where they are.
       better: name of a network that suits the purpose better; None if these do.
@@ -57,6 +72,12 @@ class Offer:
         level, strength = ("" if value is None else value for value in (self.level, self.strength))
         return "/".join(map(str, (self.purpose, self.scale, self.quality, level, strength)))
 
+    @property
+    def parts(self) -> list[Part]:
+        """The networks, of which the first one alone may have two ends."""
+        first, *others = self.networks
+        return [Part(first, self.strength), *map(Part, others)]
+
     def describe(self) -> Mapping[str, Any]:
         """Returns what the page has to know, as JSON values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -70,24 +91,28 @@ class Offer:
 
 def offers_by_purpose(weights_dir: str | None = None) -> list[Offer]:
     """Returns all that the table of purposes can do, the defaults first, and networks that serve two offers once."""
-    offers: dict[tuple[Any, ...], Offer] = {}
+    offers: dict[tuple[Any, ...], list[Offer]] = {}
     qualities: tuple[Quality, ...] = ("fast", "best")
     for purpose in PURPOSES.values():
         scales, levels = _first(purpose.scale, SCALES), _first(purpose.level, purpose.levels or (None,))
         for scale, quality, level in itertools.product(scales, qualities, levels):
             choice = choose_models(purpose.name, scale, quality=quality, level=level, weights_dir=weights_dir)
             models = tuple(step.model for step in choice.passes)
-            offers.setdefault((purpose.name, scale, models), _offer(choice, weights_dir))
-    return list(offers.values())
+            offers.setdefault((purpose.name, scale, models), _offers_of_choice(choice, weights_dir))
+    return list(itertools.chain.from_iterable(offers.values()))
 
 
 def _first(default: Any, values: Sequence[Any]) -> list[Any]:
     return sorted(values, key=lambda value: value != default)
 
 
-def _offer(choice: Choice, weights_dir: str | None) -> Offer:
+def _offers_of_choice(choice: Choice, weights_dir: str | None) -> list[Offer]:
+    return [_offer(choice, strength, weights_dir) for strength in _strengths(choice.passes[0].source)]
+
+
+def _offer(choice: Choice, strength: float | None, weights_dir: str | None) -> Offer:
     def load(**options: Any) -> NetworkChain:
-        return load_restorer(choice, weights_dir=weights_dir, **options)
+        return load_restorer(choice, strength=strength, weights_dir=weights_dir, **options)
 
     places = [step.place for step in choice.passes]
     return Offer(
@@ -95,6 +120,7 @@ def _offer(choice: Choice, weights_dir: str | None) -> Offer:
         scale=choice.scale,
         quality=choice.quality,
         level=choice.level,
+        strength=strength,
         networks=tuple(step.model for step in choice.passes),
         place="to be fetched" if "to be fetched" in places else places[0],
         better=choice.better,
@@ -110,7 +136,7 @@ def offers_of_models(names: Sequence[str], **options: Any) -> list[Offer]:
       **options: options of `load_pretrained`.
 
     Returns:
-      One offer; three of different strengths, the default first, if the first network has two ends.
+      One offer; if the first network has two ends, one at the default strength and one at each end, the default first.
 
     Raises:
       InputError: if weights cannot be loaded.
@@ -124,7 +150,7 @@ def offers_of_models(names: Sequence[str], **options: Any) -> list[Offer]:
 
 
 def _strengths(name: str) -> list[float | None]:
-    """Returns the default, the faithful and the sharp strength of a network with two ends, else None."""
+    """Returns the default, the faithful and the strong strength of a network with two ends, else None."""
     folder = model_path(name)
     if not is_two_ended(folder):
         return [None]

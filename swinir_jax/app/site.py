@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from swinir_jax.app.networks import Offer
+from swinir_jax.app.networks import Offer, Part
 from swinir_jax.app.page import POLICY, TYPES, page_files, policy_text
 from swinir_jax.caches import user_cache
 from swinir_jax.checkpoints.zoo import weight_metadata
@@ -58,13 +58,13 @@ _HEADERS = {
 _RELEASE = "self.release = "  # begins release.js, by which a site is known
 
 
-def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Network], runtime: Path) -> None:
+def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[Part, Network], runtime: Path) -> None:
     """Writes the site, in place of an earlier one.
 
     Args:
       folder: folder that does not exist, is empty, or holds an earlier site; hidden files do not count.
       offers: what can be done, the default first; those that need other networks than the given ones are left out.
-      networks: RGB networks by name; stored as ONNX files with float16 weights, which are tested.
+      networks: RGB networks; stored as ONNX files with float16 weights, which are tested.
       runtime: package of ONNX Runtime from `fetch_runtime`.
 
     Raises:
@@ -79,11 +79,11 @@ def make_site(folder: Path, offers: Sequence[Offer], networks: Mapping[str, Netw
         page = _write_page(folder)
         _write_runtime(folder / "runtime", runtime)
         runtimes = _describe_runtimes(folder)
-        entries = {name: _write_network(folder, name, network) for name, network in networks.items()}
+        entries = {str(part): _write_network(folder, part, network) for part, network in networks.items()}
         choices = [
-            {**offer.describe(), "place": "to be fetched", "better": None}
+            {**offer.describe(), "parts": [*map(str, offer.parts)], "place": "to be fetched", "better": None}
             for offer in offers
-            if networks.keys() >= set(offer.networks)
+            if networks.keys() >= set(offer.parts)
         ]
         _write_json(folder / "choices.json", {"choices": choices, "networks": entries, "runtimes": runtimes})
         described = [*entries.values(), *(file for files in runtimes.values() for file in files.values())]
@@ -182,14 +182,14 @@ def _address(folder: Path, name: str) -> str:
     return f"{name}?{file_sha256(folder / name)[:16]}"
 
 
-def _write_network(folder: Path, name: str, network: Network) -> dict[str, Any]:
+def _write_network(folder: Path, part: Part, network: Network) -> dict[str, Any]:
     """Writes a network and tests the file; returns what the page has to know of it."""
     model, params = network
     if model.config.in_chans != 3:
-        raise InputError(f"{name}: browsers decode to RGB; the network has {model.config.in_chans} channels.")
-    file = folder / "networks" / f"{name}.onnx"
+        raise InputError(f"{part}: browsers decode to RGB; the network has {model.config.in_chans} channels.")
+    file = folder / "networks" / f"{part}.onnx"
     file.parent.mkdir(exist_ok=True)
-    change = export_onnx(model, params, file, float16=True, metadata=weight_metadata(name))
+    change = export_onnx(model, params, file, float16=True, metadata=weight_metadata(part.name))
     difference = check_onnx(file)
     if not difference <= TOLERANCE:
         raise InputError(f"{file}: ONNX Runtime differs from JAX by {difference:.1e}, at most {TOLERANCE:.0e} allowed.")

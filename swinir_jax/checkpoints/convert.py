@@ -98,7 +98,7 @@ def convert_ends(
     """Converts two networks of one ancestor into a model with two ends.
 
     Args:
-      ends: names of the networks at strength 0 (faithful) and at strength 1 (sharp).
+      ends: names of the networks at strength 0 (faithful) and at strength 1 (strong).
       target: new folder.
       strength: default strength; None for `DEFAULT_STRENGTH`.
       float16: whether the files hold float16, as for `convert`.
@@ -114,8 +114,8 @@ def convert_ends(
     target = Path(target)
     if target.suffix.lower() in SUFFIXES:
         raise InputError(f"{target}: a model with two ends is a folder; name one without {target.suffix}.")
-    config, (faithful, sharp) = _load_alike(ends, to_img_range, **options)
-    save_ends(target, faithful, sharp, config, DEFAULT_STRENGTH if strength is None else strength, float16=float16)
+    config, (faithful, strong) = _load_alike(ends, to_img_range, **options)
+    save_ends(target, faithful, strong, config, DEFAULT_STRENGTH if strength is None else strength, float16=float16)
     return config, _count(faithful)
 
 

@@ -1,6 +1,6 @@
-"""Stores models with two ends: a faithful network, its sharp descendant, and all blends between them.
+"""Stores models with two ends: a faithful network, its strong descendant, and all blends between them.
 
-The folder holds `faithful.safetensors` and `sharp.safetensors` with official names, and `config.json`.
+The folder holds `faithful.safetensors` and `strong.safetensors` with official names, and `config.json`.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from swinir_jax.checkpoints.blending import blend
-from swinir_jax.checkpoints.folders import FAITHFUL, SHARP
+from swinir_jax.checkpoints.folders import FAITHFUL, STRONG
 from swinir_jax.checkpoints.names import params_from_official, params_to_official, split_buffers
 from swinir_jax.checkpoints.safetensors_file import safetensors_bytes
 from swinir_jax.checkpoints.store import new_model, read_config, write_config
@@ -25,7 +25,7 @@ DEFAULT_STRENGTH = 0.7
 def save_ends(
     folder: str | os.PathLike[str],
     faithful: Mapping[str, Any],
-    sharp: Mapping[str, Any],
+    strong: Mapping[str, Any],
     config: SwinIRConfig,
     strength: float = DEFAULT_STRENGTH,
     *,
@@ -36,7 +36,7 @@ def save_ends(
     Args:
       folder: folder that does not exist or is empty.
       faithful: parameters at strength 0, such as those of the L1 stage.
-      sharp: parameters at strength 1, such as those of the GAN stage.
+      strong: parameters at strength 1, such as those of the GAN stage.
       config: configuration of both networks.
       strength: strength of a user who names none, 0..1.
       float16: whether the files hold float16, in half of the space.
@@ -47,7 +47,7 @@ def save_ends(
     """
     _check_strength(strength)
     with new_model(folder) as temporary:
-        for name, params in ((FAITHFUL, faithful), (SHARP, sharp)):
+        for name, params in ((FAITHFUL, faithful), (STRONG, strong)):
             tensors = params_to_official(params, config, small=True)
             (temporary / name).write_bytes(safetensors_bytes(tensors, float16=float16))
         write_config(temporary, config, strength=float(strength))
@@ -58,7 +58,7 @@ def load_ends(folder: Path, strength: float | None = None) -> tuple[dict[str, An
 
     Args:
       folder: folder written by `save_ends`.
-      strength: 0 for the faithful network, 1 for the sharp one, between for a blend; None for the folder's default.
+      strength: 0 for the faithful network, 1 for the strong one, between for a blend; None for the folder's default.
 
     Returns:
       The parameters as float32 NumPy arrays, the network configuration, and the strength.
@@ -71,7 +71,7 @@ def load_ends(folder: Path, strength: float | None = None) -> tuple[dict[str, An
     _check_strength(chosen)
     chosen = float(chosen)
     ends = []
-    for name in (FAITHFUL, SHARP):
+    for name in (FAITHFUL, STRONG):
         tensors, _ = read_weight_file(folder / name)
         try:
             ends.append(params_from_official(split_buffers(tensors)[0], config))

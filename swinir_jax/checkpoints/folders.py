@@ -4,7 +4,7 @@ from pathlib import Path
 
 CONFIG_FILE = "config.json"
 PARAMS_FOLDER = "params"
-FAITHFUL, SHARP = "faithful.safetensors", "sharp.safetensors"
+FAITHFUL, STRONG = "faithful.safetensors", "strong.safetensors"
 """The ends of a model with two ends."""
 
 
@@ -15,4 +15,4 @@ def is_model(folder: Path) -> bool:
 
 def is_two_ended(folder: Path) -> bool:
     """Returns whether a folder was written by `ends.save_ends`, even if a part of it is missing now."""
-    return (folder / CONFIG_FILE).is_file() and any((folder / name).exists() for name in (FAITHFUL, SHARP))
+    return (folder / CONFIG_FILE).is_file() and any((folder / name).exists() for name in (FAITHFUL, STRONG))

@@ -65,8 +65,8 @@ def load_pretrained(
       shift: whether windows shift, for files that do not tell (see `tells_shift`) and folders that are wrong; None
         assumes that windows shift, and logs the assumption.
       weights: "ema" or "raw", for files and runs that hold both.
-      strength: for models with two ends, 0 for the faithful network, 1 for the sharp one, between for a blend; None for
-        the model's default, which is logged.
+      strength: for models with two ends, as three bundled ones are, 0 for the faithful network, 1 for the strong one,
+        between for a blend; None for the model's default, which is logged.
       dtype: dtype in which the model computes, float32 or bfloat16.
       weights_dir: folder in which official files are looked for first.
       progress: whether to draw a progress bar while downloading.
@@ -86,7 +86,7 @@ def load_pretrained(
         params, config = load_run(folder, weights)
     elif is_two_ended(path := _resolve(name, weights_dir, progress)):
         params, config, blended = load_ends(path, strength)
-        logger.info("%s: strength %g, from 0 (faithful) to 1 (sharp).", name, blended)
+        logger.info("%s: strength %g, from 0 (faithful) to 1 (strong).", path.name, blended)
     elif is_model(path):
         params, config = store.load_model(path)
     else:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     several.add_argument(
         "--ends",
         type=_two,
-        metavar="FAITHFUL,SHARP",
+        metavar="FAITHFUL,STRONG",
         help="write a model with two ends, in place of SOURCE; --strength chooses between them: the value here is "
         f"the default of the model (default: {DEFAULT_STRENGTH})",
     )

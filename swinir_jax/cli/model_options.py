@@ -64,8 +64,8 @@ def add_weight_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         "--strength",
         type=float,
         metavar="0..1",
-        help="choose between the two ends of a model that `convert --ends` wrote: 0 is faithful, 1 sharp (default: the "
-        "model's)",
+        help="choose between the two ends of the networks for photographs, or of a model that `convert --ends` wrote: "
+        "0 keeps more, grain and texture, too, 1 takes more out (default: the model's)",
     )
     advanced = parser.add_argument_group("advanced")
     advanced.add_argument(
@@ -167,10 +167,10 @@ def check_model(name: str, strength: float | None) -> None:
     if not 0 <= strength <= 1:
         raise InputError(f"--strength must be 0 to 1, got {strength:g}.")
     if not (is_two_ended(path) or is_address(name)):
-        ended = [known for known, folder in bundled_models().items() if is_two_ended(folder)]
-        others = f"of the bundled models, {', '.join(ended)} can" if ended else "no bundled model can"
+        ended = ", ".join(known for known, folder in bundled_models().items() if is_two_ended(folder))
         raise InputError(
-            f"--strength {strength:g}: {name} cannot be made more faithful or sharper, {others}; leave --strength out."
+            f"--strength {strength:g}: {name} cannot be made more faithful or stronger, of the bundled models, "
+            f"{ended} can; leave --strength out."
         )
 
 

@@ -29,8 +29,11 @@ def run(args: argparse.Namespace) -> int:
     """Writes the site with the bundled networks."""
     check_devices()
     offers = offers_by_purpose()
-    offered = {name for offer in offers for name in offer.networks}
-    networks = {name: load_pretrained(str(file)) for name, file in bundled_models().items() if name in offered}
+    parts = dict.fromkeys(part for offer in offers for part in offer.parts)
+    files = bundled_models()
+    networks = {
+        part: load_pretrained(str(files[part.name]), strength=part.strength) for part in parts if part.name in files
+    }
     make_site(args.out, offers, networks, fetch_runtime())
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())
     logger.info("%s: %.1f MB, for any host of static files", args.out, size / 1e6)

@@ -158,6 +158,7 @@ class NetworkChain(PhotoRestorer):
 def load_restorer(
     choice: Choice,
     *,
+    strength: float | None = None,
     dtype: Any = jnp.float32,
     weights_dir: str | None = None,
     progress: bool = False,
@@ -167,6 +168,8 @@ def load_restorer(
 
     Args:
       choice: answer of `choose_models`.
+      strength: if the first network has two ends, 0 for the faithful one, 1 for the strong one, between for a blend;
+        None for the network's default.
       dtype: dtype in which the networks compute, float32 or bfloat16.
       weights_dir: folder in which official files are looked for first.
       progress: whether to draw a progress bar while downloading.
@@ -176,10 +179,13 @@ def load_restorer(
       A chain, which is called with an image `[h, w]` or `[h, w, C]`, as a `Restorer`.
 
     Raises:
-      InputError: if weights cannot be loaded, or an option has a wrong value.
+      InputError: if weights cannot be loaded, an option has a wrong value, or a strength is given for a network without
+        two ends.
     """
+    strengths = [strength, *[None] * (len(choice.passes) - 1)]
     networks = [
-        load_pretrained(step.source, dtype=dtype, weights_dir=weights_dir, progress=progress) for step in choice.passes
+        load_pretrained(step.source, strength=given, dtype=dtype, weights_dir=weights_dir, progress=progress)
+        for step, given in zip(choice.passes, strengths, strict=True)
     ]
     return NetworkChain(networks, choice.scale, **options)
 

@@ -18,7 +18,7 @@
 //
 //   Choice: {key, purpose, scale, quality, level, strength, networks, research, place, better}; `key` tells choices apart,
 //     `purpose`, `quality` ("fast" or "best") and `level` (a number or null) are those of
-//     `swinir_jax.checkpoints.purposes`, `strength` is 0 (faithful) to 1 (sharp) or null, `networks` are names,
+//     `swinir_jax.checkpoints.purposes`, `strength` is 0 (faithful) to 1 (strong) or null, `networks` are names,
 //     `research` says whether one of them is for research use only, `place` is "bundled", "cached" or "to be fetched",
 //     `better` is the name of a network that suits the purpose better, or null. Of choices with equal values, the first
 //     one is the default.

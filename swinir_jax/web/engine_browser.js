@@ -21,12 +21,12 @@ async function list(mayReload) {
   return { choices, limits: LIMITS, kept: [] };
 }
 
-async function findPlace({ networks }) {
-  const kept = await Promise.all(networks.map((name) => isKept(site.networks[name].file)));
+async function findPlace({ parts }) {
+  const kept = await Promise.all(parts.map((part) => isKept(site.networks[part].file)));
   return kept.every(Boolean) ? "cached" : "to be fetched";
 }
 
-async function restore(file, { networks, scale }, onProgress) {
+async function restore(file, { parts, scale }, onProgress) {
   const before = URL.createObjectURL(file); // browsers turn pictures by EXIF themselves
   worker ??= startWorker();
   worker.onmessage = ({ data }) => {
@@ -40,7 +40,7 @@ async function restore(file, { networks, scale }, onProgress) {
       running = { resolve, reject };
       worker.postMessage({
         file,
-        networks: networks.map((name) => site.networks[name]),
+        networks: parts.map((part) => site.networks[part]),
         scale,
         runtimes: site.runtimes,
       });

@@ -247,8 +247,9 @@ def test_offers_are_those_of_the_table_with_the_defaults_first():
         assert own[0].scale == purpose.scale
         assert own[0].level == purpose.level
         assert {offer.scale for offer in own} == set(SCALES)
-        assert len({(offer.scale, offer.networks) for offer in own}) == len(own)
+        assert len({(offer.scale, offer.networks, offer.strength) for offer in own}) == len(own)
     assert OFFER.purpose == "model"
+    assert [offer.strength for offer in offers if offer.networks == ("real_denoise",)] == [0.85, 0, 1]
 
 
 def test_an_offer_of_several_networks_runs_them_in_turn():
@@ -259,14 +260,14 @@ def test_an_offer_of_several_networks_runs_them_in_turn():
 
 
 def test_a_model_with_two_ends_is_offered_at_both_and_at_its_default(tmp_path):
-    sharp = params_of(CONFIG, 2)
-    save_ends(tmp_path / "ends", PARAMS, sharp, CONFIG, strength=0.25)
+    strong = params_of(CONFIG, 2)
+    save_ends(tmp_path / "ends", PARAMS, strong, CONFIG, strength=0.25)
     offers = offers_of_models([str(tmp_path / "ends")])
     assert [offer.describe()["strength"] for offer in offers] == [0.25, 0, 1]
     assert len({offer.key for offer in offers}) == 3
     lq = np.random.default_rng(0).random((16, 16, 3), dtype=np.float32)
     _, faithful, most = (offer.load(tile=0).restore(lq) for offer in offers)
-    for params, expected in ((PARAMS, faithful), (sharp, most)):
+    for params, expected in ((PARAMS, faithful), (strong, most)):
         np.testing.assert_array_equal(NetworkChain([(SwinIR(CONFIG), params)], 2, tile=0).restore(lq), expected)
     assert np.abs(faithful - most).max() > 0.01
 

@@ -12,6 +12,7 @@ from site_server import NETWORKS, OFFERS, write_site
 
 from swinir_jax import SwinIR, SwinIRConfig
 from swinir_jax.app import site as site_files
+from swinir_jax.app.networks import Part
 from swinir_jax.app.site import fetch_runtime, make_site
 from swinir_jax.checkpoints.store import save_model
 from swinir_jax.cli import site as command
@@ -50,14 +51,15 @@ def site(tmp_path_factory, runtime):
 
 def test_choices_are_those_that_the_networks_reach(site):
     values = json.loads((site / "choices.json").read_text())
-    reached = [offer for offer in OFFERS if set(offer.networks) <= values["networks"].keys()]
+    reached = [offer for offer in OFFERS if set(map(str, offer.parts)) <= values["networks"].keys()]
     assert [choice["key"] for choice in values["choices"]] == [offer.key for offer in reached]
+    assert [choice["parts"] for choice in values["choices"]] == [[*map(str, offer.parts)] for offer in reached]
     assert len(reached) == len(OFFERS) - 1
     for name, entry in values["networks"].items():
         file = site / entry["file"].partition("?")[0]
         assert file.stat().st_size == entry["bytes"]
         assert check_onnx(file) <= 1e-5
-        assert (entry["scale"], entry["window"]) == {"double": (2, 8), "repair": (1, 7)}[name]
+        assert (entry["scale"], entry["window"]) == ((1, 7) if name == "repair" else (2, 8))
 
 
 def test_the_release_names_all_that_the_page_loads(site):
@@ -108,7 +110,7 @@ def test_a_site_is_written_again_and_other_files_stay(tmp_path, runtime):
 
 
 def test_what_an_earlier_site_has_and_the_new_one_has_not_is_removed(tmp_path, runtime):
-    make_site(tmp_path, [], {"double": NETWORKS["double"]}, runtime)
+    make_site(tmp_path, [], {Part("double"): NETWORKS["double"]}, runtime)
     make_site(tmp_path, [], {}, runtime)
     assert not list(tmp_path.glob("networks/*"))
 
@@ -126,7 +128,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path, runtime, mine):
 def test_a_gray_network_is_refused(tmp_path, runtime):
     network = SwinIR(SwinIRConfig(in_chans=1, embed_dim=4, depths=(2,), num_heads=(1,))), {}
     with pytest.raises(InputError, match="gray: browsers decode to RGB; the network has 1 channels"):
-        make_site(tmp_path, [], {"gray": network}, runtime)
+        make_site(tmp_path, [], {Part("gray"): network}, runtime)
     make_site(tmp_path, [], {}, runtime)  # though the site before is unfinished
 
 

@@ -156,7 +156,7 @@ def test_strength_chooses_between_two_ends(caplog):
     assert_close(load("model", strength=0.25), swinir_jax.blend([(FIRST, 0.75), (SECOND, 0.25)]))
     with caplog.at_level(logging.INFO):
         assert bits(load("model")) == bits(load("model", strength=0.4))
-    assert "model: strength 0.4, from 0 (faithful) to 1 (sharp)." in caplog.text
+    assert "model: strength 0.4, from 0 (faithful) to 1 (strong)." in caplog.text
     assert swinir_jax.load_pretrained("model")[0].config == TINY
 
 
@@ -174,15 +174,15 @@ def test_the_default_strength_is_noted_in_the_folder():
 
 def test_a_model_with_two_ends_is_converted_at_a_strength():
     assert run("--ends", "a,b", "--out", "model") == 0
-    assert run("model", "sharp.safetensors", "--strength", "1") == 0
-    assert bits(load("sharp.safetensors")) == bits(SECOND)
-    assert "attn_mask" in str([*safetensors.numpy.load_file("model/sharp.safetensors")])  # loads in PyTorch, too
+    assert run("model", "strong.safetensors", "--strength", "1") == 0
+    assert bits(load("strong.safetensors")) == bits(SECOND)
+    assert "attn_mask" in str([*safetensors.numpy.load_file("model/strong.safetensors")])  # loads in PyTorch, too
 
 
 def test_two_ends_in_float16():
     assert run("--ends", "a,b", "--out", "model", "--float16") == 0
     convert([("b", 1.0)], "half.safetensors", small=True, float16=True)
-    assert Path("model/sharp.safetensors").read_bytes() == Path("half.safetensors").read_bytes()
+    assert Path("model/strong.safetensors").read_bytes() == Path("half.safetensors").read_bytes()
     assert bits(load("model", strength=1)) == bits(load("half.safetensors"))
 
 
@@ -195,7 +195,7 @@ def test_a_bundled_model_may_have_two_ends(monkeypatch, tmp_path):
     assert bits(load("light", strength=1)) == bits(SECOND)
     assert weight_metadata("light") == weight_metadata(str(bundled_models()["light"]))
     assert weight_metadata("light")["license"]
-    shutil.copy("pretrained/light/sharp.safetensors", "copy.safetensors")
+    shutil.copy("pretrained/light/strong.safetensors", "copy.safetensors")
     assert weight_metadata("copy.safetensors") == weight_metadata("light")
 
 
@@ -214,7 +214,7 @@ def test_a_strength_out_of_range_is_refused(capsys, photo, strength):
 
 def test_a_model_without_two_ends_refuses_a_strength(capsys, photo):
     line = error_of(capsys, "restore", photo, "--model", "a", "--strength", "1", "--out", "out")
-    assert "--strength 1: a cannot be made more faithful or sharper, " in line
+    assert "--strength 1: a cannot be made more faithful or stronger, " in line
     assert line.endswith("leave --strength out.")
     assert not Path("out").exists()
 
@@ -222,12 +222,12 @@ def test_a_model_without_two_ends_refuses_a_strength(capsys, photo):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda path: path.unlink(), "sharp.safetensors is missing"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-4] + b"none"), "sharp.safetensors is damaged"),
+        (lambda path: path.unlink(), "strong.safetensors is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-4] + b"none"), "strong.safetensors is damaged"),
     ],
 )
 def test_damage_is_noticed(damage, words):
     assert run("--ends", "a,b", "--out", "model") == 0
-    damage(Path("model/sharp.safetensors"))
+    damage(Path("model/strong.safetensors"))
     with pytest.raises(InputError, match=words):
         load("model")

@@ -1,11 +1,7 @@
 import contextlib
-import os
-from pathlib import Path
 
 import pytest
 
-from swinir_jax.checkpoints import zoo
-from swinir_jax.cli import model_options
 from swinir_jax.cli.main import main
 from swinir_jax.images.row_writing import RowWriter
 
@@ -28,17 +24,6 @@ def run(model, capfd):
         return code, captured.err.splitlines()
 
     return run
-
-
-@pytest.fixture
-def two_ends(in_tmp, monkeypatch):
-    """Gives the bundled jpeg_light the files by which a model with two ends is known."""
-    os.mkdir("ends")
-    for name in ("config.json", "sharp.safetensors"):
-        Path("ends", name).touch()
-    known = {**zoo.bundled_models(), "jpeg_light": Path("ends")}
-    for module in (zoo, model_options):
-        monkeypatch.setattr(module, "bundled_models", lambda: known)
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ def test_a_line_ends_with_scores_and_licence(listed):
         assert re.search(rf"^    {name}: .*; {terms} \(LICENSE-weights\)$", listed, re.MULTILINE)
 
 
-def test_models_with_two_ends_are_marked(two_ends, listed):
-    assert re.findall(r"(\w+):.*; --strength 0..1; ", listed) == ["jpeg_light"]
+def test_models_with_two_ends_are_marked(listed):
+    assert re.findall(r"(\w+):.*; --strength 0..1; ", listed) == ["real_denoise", "real_x2", "real_x4"]
 
 
 def test_models_as_json(capsys):

@@ -144,7 +144,7 @@ REFUSED = [
     (["none.png"], "none.png: no such file"),
     (["in", "--level", "25"], "Wrong level 25"),
     (["in", "--model", "lightwait_x2"], "lightwait_x2: no such file, folder or model"),
-    (["in", "--strength", "0.5"], "real_x2 cannot be made more faithful"),
+    (["in", "--for", "jpeg", "--strength", "0.5"], "jpeg_light cannot be made more faithful"),
     (["in", "--out", "in"], "in: its pictures are inputs"),
 ]
 

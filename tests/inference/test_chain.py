@@ -145,3 +145,15 @@ def test_the_restorer_of_a_choice(monkeypatch):
     for purpose, scales in (("jpeg", (1, 3)), ("photo", (4,))):  # the second one is reduced
         restorer = load_restorer(choose_models(purpose, 3), tile=0)
         np.testing.assert_array_equal(restorer(image), NetworkChain(map(one_layer, scales), 3, tile=0)(image))
+
+
+def test_the_strength_of_a_choice_is_that_of_the_first_network(monkeypatch):
+    loaded = []
+
+    def load(name, *, strength, **options):
+        loaded.append((Path(name).stem, strength))
+        return one_layer(4 if len(loaded) == 1 else 2)
+
+    monkeypatch.setattr("swinir_jax.inference.chain.load_pretrained", load)
+    load_restorer(choose_models("photo", 8), strength=0.5)
+    assert loaded == [("real_x4", 0.5), ("lightweight_x2", None)]

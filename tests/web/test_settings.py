@@ -39,12 +39,12 @@ def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
 
 
 def test_a_model_with_two_ends_has_a_choice_of_the_look(browser, tmp_path):
-    sharp = params_of(CONFIG, 2)
-    save_ends(tmp_path / "ends", PARAMS, sharp, CONFIG, strength=0.25)
+    strong = params_of(CONFIG, 2)
+    save_ends(tmp_path / "ends", PARAMS, strong, CONFIG, strength=0.25)
     with command("--model", str(tmp_path / "ends")) as address, visit(browser, address) as page:
         assert chosen(page) == ["purpose-model", "strength-0.25"]
-        assert page.locator("#settings .strength label").all_text_contents() == ["Faithful", "Balanced", "Sharp"]
-        page.get_by_text("Sharp", exact=True).click()
+        assert page.locator("#settings .strength label").all_text_contents() == ["Faithful", "Balanced", "Strong"]
+        page.get_by_text("Strong", exact=True).click()
         assert chosen(page) == ["purpose-model", "strength-1"]
 
 

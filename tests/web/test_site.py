@@ -53,6 +53,16 @@ def test_the_download_has_the_pixels_of_the_command(page, pixels, purpose, scale
     assert ("Gray, restored" in notes) == (pixels.ndim == 2)
 
 
+def test_the_look_chooses_between_the_ends_of_a_network(page):
+    choose(page, "photo")
+    for look, network in ((None, "ended_0.5"), ("Strong", "ended_1")):
+        if look:
+            page.get_by_text(look, exact=True).click()
+        give(page, f"{look}.png", pillow_bytes(make_pixels(3), "PNG"))
+        finish(page)
+        assert_alike(pixels_of(download(page)), expected_pixels(make_pixels(3), [network], 2))
+
+
 def test_a_turned_jpeg_becomes_upright(page):
     exif = Image.Exif()
     exif[274] = 6  # the orientation: turned by a quarter

@@ -48,7 +48,7 @@ export default {
   level: "Stärke",
   levels: { jpeg: (n) => `Qualität ${n}`, noise: (n) => `σ ${n}`, "gray-noise": (n) => `σ ${n}` },
   strength: "Wirkung",
-  strengths: { 0: "Getreu", 1: "Scharf" },
+  strengths: { 0: "Getreu", 1: "Kräftig" },
   between: "Ausgewogen",
   network: (names) => `Netz: ${names.join(", dann ")}.`,
   research: "Nur für Forschung und Lehre.",

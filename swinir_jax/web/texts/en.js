@@ -48,7 +48,7 @@ export default {
   level: "Strength",
   levels: { jpeg: (n) => `quality ${n}`, noise: (n) => `σ ${n}`, "gray-noise": (n) => `σ ${n}` },
   strength: "Look",
-  strengths: { 0: "Faithful", 1: "Sharp" },
+  strengths: { 0: "Faithful", 1: "Strong" },
   between: "Balanced",
   network: (names) => `Network: ${names.join(", then ")}.`,
   research: "For research use only.",

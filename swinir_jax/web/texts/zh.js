@@ -48,7 +48,7 @@ export default {
   level: "强度",
   levels: { jpeg: (n) => `质量 ${n}`, noise: (n) => `σ ${n}`, "gray-noise": (n) => `σ ${n}` },
   strength: "效果",
-  strengths: { 0: "忠实", 1: "锐利" },
+  strengths: { 0: "忠实", 1: "强力" },
   between: "均衡",
   network: (names) => `网络：${names.join("，然后 ")}。`,
   research: "仅供研究使用。",
