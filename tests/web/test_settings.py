@@ -22,7 +22,7 @@ def chosen(page):
 
 def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
     assert page.locator("#settings input[name=purpose]").count() == len(PURPOSES)
-    assert chosen(page) == ["purpose-photo", "scale-2", "quality-fast"]
+    assert chosen(page) == ["purpose-photo", "scale-2", "quality-fast", "strength-1"]
     assert "research use" in page.text_content("#settings .small")
     page.get_by_text("JPEG damage").click()
     assert chosen(page)[:2] == ["purpose-jpeg", "scale-1"]
@@ -36,6 +36,18 @@ def test_purposes_have_their_defaults_and_the_last_settings_stay(page):
     page.reload()
     page.wait_for_selector("body[data-ready]")
     assert chosen(page) == kept == ["purpose-jpeg", "scale-4", "quality-best", "level-40"]
+
+
+def test_a_strength_is_the_default_of_each_network_until_it_is_chosen(page):
+    page.get_by_text("Photograph", exact=True).click()
+    assert chosen(page)[-1] == "strength-1"
+    page.locator("label[for=scale-1]").click()
+    assert chosen(page)[-1] == "strength-0.85"
+    page.get_by_text("Faithful", exact=True).click()
+    page.locator("label[for=scale-4]").click()
+    assert chosen(page)[-1] == "strength-0"
+    page.get_by_text("Best", exact=True).click()
+    assert chosen(page) == ["purpose-photo", "scale-4", "quality-best"]
 
 
 def test_a_model_with_two_ends_has_a_choice_of_the_look(browser, tmp_path):
