@@ -98,16 +98,15 @@ def offers_by_purpose(weights_dir: str | None = None) -> list[Offer]:
         for scale, quality, level in itertools.product(scales, qualities, levels):
             choice = choose_models(purpose.name, scale, quality=quality, level=level, weights_dir=weights_dir)
             models = tuple(step.model for step in choice.passes)
-            offers.setdefault((purpose.name, scale, models), _offers_of_choice(choice, weights_dir))
+            strengths = _strengths(choice.passes[0].source)
+            offers.setdefault(
+                (purpose.name, scale, models), [_offer(choice, strength, weights_dir) for strength in strengths]
+            )
     return list(itertools.chain.from_iterable(offers.values()))
 
 
 def _first(default: Any, values: Sequence[Any]) -> list[Any]:
     return sorted(values, key=lambda value: value != default)
-
-
-def _offers_of_choice(choice: Choice, weights_dir: str | None) -> list[Offer]:
-    return [_offer(choice, strength, weights_dir) for strength in _strengths(choice.passes[0].source)]
 
 
 def _offer(choice: Choice, strength: float | None, weights_dir: str | None) -> Offer:
