@@ -72,7 +72,8 @@ def test_a_picture_that_is_removed_at_work_is_not_announced(page, pictures):
 def test_a_preview_is_not_waited_for_when_the_picture_is_removed(page, pictures):
     held = []
     page.route("**/before", lambda route: held.append(route))
-    page.set_input_files("#file", pictures["photo200.png"][0])
+    with page.expect_request("**/before", timeout=SECONDS):
+        page.set_input_files("#file", pictures["photo200.png"][0])
     wait_for_tiles(page)
     with page.expect_response(lambda response: response.request.method == "DELETE"):
         page.locator("#list .remove").click()
@@ -179,10 +180,12 @@ def test_zoom_shows_the_pixels_of_the_result(page, pictures):
 def test_a_comparison_that_takes_its_time_is_told(page, pictures):
     held = []
     page.route("**/after", lambda route: held.append(route))
-    page.set_input_files("#file", pictures["photo30.png"][0])
+    with page.expect_request("**/after", timeout=SECONDS):
+        page.set_input_files("#file", pictures["photo30.png"][0])
     finish(page)
     assert page.is_visible("#drawing")
-    held[0].continue_()
+    [route] = held
+    route.continue_()
     page.locator("#drawing").wait_for(state="hidden")
     assert_shown(page, 76, 60)
 
